@@ -1,0 +1,31 @@
+# The service and its models: no compiler, no PyTorch, no root.
+ARG PYTHON=python:3.11-slim
+
+FROM ${PYTHON} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/thimble
+WORKDIR /build
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY serving serving
+RUN /opt/thimble/bin/pip install --constraint constraints.txt . \
+    && /opt/thimble/bin/pip uninstall --yes pip setuptools
+
+FROM ${PYTHON}
+LABEL org.opencontainers.image.title="Thimble" \
+      org.opencontainers.image.description="Classifies uploaded images over HTTP" \
+      org.opencontainers.image.licenses="MIT"
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin thimble
+COPY --from=build /opt/thimble /opt/thimble
+WORKDIR /srv/thimble
+COPY models models
+ENV PATH=/opt/thimble/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    THIMBLE_HOST=0.0.0.0
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; \
+ask = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('THIMBLE_HTTP_PORT', 8000)), timeout=2); \
+ask.request('GET', '/readyz'); sys.exit(ask.getresponse().status != 200)"]
+CMD ["python", "-m", "serving"]

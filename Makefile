@@ -1,0 +1,56 @@
+# make serve, make test: each installs what it needs into .venv, once.
+PYTHON ?= python3
+PORT ?= $(or $(THIMBLE_HTTP_PORT),8000)
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SAMPLE := tests/images/ankle-boot.png
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: serve
+serve: $(VENV)/serving ## serve the models on http://127.0.0.1:8000; PORT= for another port
+	@echo "Once it is ready, try: curl --data-binary @$(SAMPLE) http://127.0.0.1:$(PORT)/classify"
+	@exec $(BIN)/python -m serving --port $(PORT)
+
+.PHONY: install
+install: $(VENV)/everything ## install everything into .venv
+
+.PHONY: check
+check: $(VENV)/everything ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+.PHONY: test
+test: $(VENV)/everything ## all tests, with branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+.PHONY: bench
+bench: $(VENV)/everything ## measure what an image costs, model by model
+	$(BIN)/python -m benchmarks.latency
+
+.PHONY: image
+image: ## build the container image
+	docker build -t thimble .
+
+.PHONY: clean
+clean: ## remove .venv and what tools left behind
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/serving: $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/everything: $(VENV)/serving
+	$(PIP) install --upgrade --constraint constraints.txt pip
+	$(PIP) install --constraint constraints.txt --group dev --editable '.[training]'
+	@touch $@

@@ -1,0 +1,68 @@
+"""python -m benchmarks.latency: what one image costs on one core, from upload to answer, stage by stage.
+
+An image of the input's own size, PNG-encoded, is answered again and again with no HTTP around it; the figures are
+medians in milliseconds. The last column is the share of the whole that onnxruntime takes: the limit that nothing
+around it can beat.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from serving.answers import Question, answer
+from serving.classifier import Classifier
+from serving.images import PixelBudget, decode
+from serving.png import to_png
+from serving.repository import Repository
+
+PIXELS = 1_000_000  # more than any image here has
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure every model of a folder and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=main.__doc__)
+    parser.add_argument("--models-dir", type=Path, default=Path("models"))
+    parser.add_argument("--rounds", type=int, default=2_000, help="images answered for each figure (default 2000)")
+    options = parser.parse_args(arguments)
+    repository = Repository(options.models_dir)
+    table = Table("Model", "Decode ms", "Graph ms", "Upload to answer ms", "Graph's share", title="One image, one core")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for classifier in repository.ready():
+        decoding, graph, whole = stages(classifier, repository, options.rounds)
+        table.add_row(classifier.card.name, f"{decoding:.3f}", f"{graph:.3f}", f"{whole:.3f}", f"{graph / whole:.0%}")
+    Console().print(table)
+
+
+def stages(classifier: Classifier, repository: Repository, rounds: int) -> tuple[float, float, float]:
+    """Return the medians, in milliseconds, of decoding, of the graph and of the whole way."""
+    shape = (classifier.height, classifier.width, classifier.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    upload, batch = to_png(pixels), pixels[None]
+    question = Question(classifier.card.name)
+    return (
+        median_ms(lambda: decode(upload, PixelBudget(PIXELS)), rounds),
+        median_ms(lambda: classifier.classify(batch), rounds),
+        median_ms(lambda: answer([upload], question, repository, PIXELS), rounds),
+    )
+
+
+def median_ms(action: Callable[[], object], rounds: int) -> float:
+    """Return the median time of an action in milliseconds, after a tenth as many rounds to warm up."""
+    seconds = []
+    for number in range(-rounds // 10, rounds):
+        start = time.perf_counter()
+        action()
+        if number >= 0:
+            seconds.append(time.perf_counter() - start)
+    return 1_000 * statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The same networks by this project's fast recipes: python -m benchmarks.peers.thimble_fast mlp|cnn DATA_DIR SEED."""
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from training.allocator import keep_memory
+from training.recipes import RECIPES
+from training.train import fit
+
+
+def main(kind: str, data_dir: str, seed: str) -> None:
+    keep_memory()
+    recipe = replace(RECIPES[f"lecture-{kind}-fast"], seed=int(seed))
+    data = recipe.source.load(Path(data_dir) if data_dir else None)
+    train, held = data.train.split(recipe.held)
+    start = time.perf_counter()
+    fitted = fit(recipe, train, held, torch.device("cpu"), lambda *_: None)
+    seconds = time.perf_counter() - start
+    accuracy = float((fitted.logits(data.test.pixels).argmax(1) == data.test.labels).double().mean())
+    print(json.dumps({"seconds": seconds, "epochs": recipe.epochs, "accuracy": accuracy}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

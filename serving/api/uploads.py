@@ -1,0 +1,160 @@
+"""The images of a request, in every form in which they may be sent."""
+
+import base64
+import codecs
+import re
+from contextlib import nullcontext
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from flask import Request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio import multipart
+
+from serving.answers import Upload
+from serving.deadline import Deadline
+from serving.errors import BadRequest, SlowBody, TooLarge, UnsupportedType
+
+NO_IMAGE = "Send the image as the body: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' URL"
+OTHER_FIELDS = 50  # of a form, beside its images
+PERCENT_ENCODED = 250_000  # characters: it is three times the size of what it says, and slow to read
+DATA_URL = re.compile(r"data:[^,]{0,200}?(;base64)?,", re.IGNORECASE)
+
+
+class ImageBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON form of an upload: base64 or data: URLs."""
+
+    image: str | None = None
+    images: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a body may be in bytes, how many images it may hold, and how long it may take."""
+
+    body: int
+    images: int
+    deadline: Deadline
+
+    def too_large(self) -> TooLarge:
+        """Return the refusal of a body over the limit."""
+        return TooLarge(f"The body is larger than {self.body:,} bytes; send a smaller image, or fewer at once.")
+
+    def too_many(self) -> TooLarge:
+        """Return the refusal of more images than the limit."""
+        return TooLarge(f"The request has more than {self.images} images; send them in several requests.")
+
+
+def read_uploads(request: Request, limits: Limits) -> list[Upload]:
+    """Return the images of a request in their order; one that is bad in itself is the refusal of it."""
+    kind = request.mimetype
+    if encoding := request.headers.get("Content-Encoding"):
+        raise UnsupportedType(f"Content-Encoding {encoding[:20]!r} is not taken; send the body as it is.")
+    body = _read_body(request, limits)
+    if not body:
+        raise BadRequest(f"The request has no body. {NO_IMAGE}")
+    if kind == "multipart/form-data":
+        uploads = _of_multipart(body, request.mimetype_params.get("boundary", ""), limits)
+    elif kind == "application/json":
+        uploads = _of_json(body, limits)
+    elif _is_image(kind, body):
+        uploads = [body]
+    else:
+        raise UnsupportedType(
+            f"Content-Type {kind!r} is not taken; send image/*, application/octet-stream, multipart/form-data or "
+            "application/json (with curl: -H 'Content-Type: image/png')."
+        )
+    return uploads
+
+
+def _is_image(kind: str, body: bytes) -> bool:
+    if kind == "application/x-www-form-urlencoded":
+        return not body.isascii()  # a form is ASCII; this is what curl --data-binary says of any file
+    return kind in ("", "application/octet-stream") or kind.startswith("image/")
+
+
+def _read_body(request: Request, limits: Limits) -> bytes:
+    """Return the whole body, straight from the server; raises TooLarge, SlowBody and BadRequest."""
+    announced = request.content_length
+    if announced is not None and announced > limits.body:
+        raise limits.too_large()
+    connection = request.environ.get("gunicorn.socket")
+    stream = request.environ["wsgi.input"]
+    with limits.deadline.watch(connection) if connection else nullcontext() as arrival:
+        try:
+            body: bytes = stream.read(limits.body + 1 if announced is None else announced)
+            broke_off = announced is not None and len(body) < announced
+        except (OSError, ParseException):  # gunicorn's words for a chunked body that breaks off or is malformed
+            broke_off = True
+    if broke_off:
+        stream.failed = True  # so that gunicorn closes the connection: where a next request starts is unknown
+        if arrival and arrival.late:
+            raise SlowBody(f"The body did not arrive within {limits.deadline.seconds:g} s.")
+        raise BadRequest("The body broke off before it was whole; send it again.")
+    if len(body) > limits.body:
+        raise limits.too_large()
+    return body
+
+
+def _of_multipart(body: bytes, boundary: str, limits: Limits) -> list[Upload]:
+    """Return the content of each part that has a file name, in memory and in their order."""
+    files: list[bytearray] = []
+    part: bytearray | None = None
+    decoder = multipart.MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=limits.images + OTHER_FIELDS)
+    try:
+        decoder.receive_data(body)
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), multipart.Epilogue | multipart.NeedData):
+            match event:
+                case multipart.Field() | multipart.File(filename=""):  # the latter: a form with no file chosen
+                    part = None
+                case multipart.File():
+                    part = bytearray()
+                    files.append(part)
+                    if len(files) > limits.images:
+                        raise limits.too_many()
+                case multipart.Data() if part is not None:
+                    part += event.data
+    except RequestEntityTooLarge as error:
+        raise TooLarge("The multipart body has too many parts; send the images in several requests.") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest("The head of a part is not UTF-8; name the file in UTF-8 or ASCII.") from error
+    except ValueError as error:
+        raise BadRequest(f"The multipart body is malformed: {error}") from error
+    if not files:
+        raise BadRequest("The multipart body has no file part; with curl: -F image=@photo.jpg")
+    return [bytes(file) for file in files]
+
+
+def _of_json(body: bytes, limits: Limits) -> list[Upload]:
+    try:
+        document = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8), type=ImageBody)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f'The JSON must be {{"image": "..."}} or {{"images": ["...", ...]}}: {error}') from error
+    if (document.image is None) == (document.images is None) or document.images == []:
+        raise BadRequest('The JSON must have either "image" or "images", not both, with at least one image in it.')
+    if len(document.images or []) > limits.images:
+        raise limits.too_many()
+    return [_of_text(text) for text in document.images or [document.image or ""]]
+
+
+def _of_text(text: str) -> Upload:
+    """Return the bytes of base64 or of a data: URL."""
+    if text.startswith(("http://", "https://")):
+        return BadRequest("Images are not fetched from addresses; send the image itself, as base64.")
+    head = DATA_URL.match(text)
+    if head and not head[1]:
+        return _of_percent_encoding(text[head.end() :])
+    payload = "".join(text[head.end() if head else 0 :].split())
+    try:
+        return base64.b64decode(payload, validate=True)
+    except ValueError as error:  # binascii.Error is one; text beyond ASCII another
+        return BadRequest(f"The image is not valid base64: {error}.")
+
+
+def _of_percent_encoding(text: str) -> Upload:
+    if len(text) > PERCENT_ENCODED:
+        return TooLarge(f"A data: URL without base64 may have {PERCENT_ENCODED:,} characters; send it as base64.")
+    return unquote_to_bytes(text)

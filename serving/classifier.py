@@ -1,0 +1,105 @@
+"""One loaded model: an onnxruntime session, the card it carries and the digest of its file."""
+
+import hashlib
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
+
+from serving.contract import GOLDEN_TOLERANCE, INPUT, PROBABILITIES, ContractError, ModelCard
+
+# onnxruntime's exceptions have no common ancestor but Exception.
+RUNTIME_ERRORS = tuple(
+    kind for kind in vars(onnxruntime_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+)
+
+
+class Classifier:
+    """A model that kept its contract and gave the expected answers to its golden samples."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, digest: str) -> None:
+        """Check a session against the contract; raises ContractError with the reason."""
+        self._session = session
+        self.digest = digest
+        self.card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
+        self.height, self.width, self.channels = _input_shape(session)
+        _check_output(session, len(self.card.labels))
+        self._check_golden()
+
+    @classmethod
+    def open(cls, path: Path, threads: int = 1) -> Self:
+        """Load a file with this many onnxruntime threads; raises ContractError naming the file."""
+        try:
+            graph = path.read_bytes()
+        except OSError as error:
+            raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
+        try:
+            # From memory, so that the digest is that of the bytes in use and no second file is ever read.
+            session = onnxruntime.InferenceSession(
+                graph, _options(threads), ["CPUExecutionProvider"], enable_fallback=0
+            )
+            return cls(session, f"sha256:{hashlib.sha256(graph).hexdigest()}")
+        except RUNTIME_ERRORS as error:
+            raise ContractError(f"{path}: onnxruntime cannot load it: {error}") from error
+        except ValueError as error:  # a ContractError, or metadata that is not UTF-8
+            raise ContractError(f"{path}: {error}") from error
+
+    def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities [batch, classes] of raw pixels [batch, height, width, channels]."""
+        (probabilities,) = self._session.run([PROBABILITIES], {INPUT: pixels})
+        return np.asarray(probabilities, np.float32)
+
+    def _check_golden(self) -> None:
+        for number, golden in enumerate(self.card.golden, start=1):
+            pixels = golden.pixels()
+            if pixels.shape != (self.height, self.width, self.channels):
+                raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
+            difference = float(np.abs(self.classify(pixels[None])[0] - golden.probabilities).max())
+            if not difference <= GOLDEN_TOLERANCE:
+                raise ContractError(
+                    f"golden sample {number} differs by {difference:.2g} from the trained network's answer "
+                    f"(at most {GOLDEN_TOLERANCE:g} is allowed); the file is damaged: export it again"
+                )
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4  # what is worth saying comes as an exception
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _input_shape(session: onnxruntime.InferenceSession) -> tuple[int, int, int]:
+    """Return height, width and channels of the graph's one input."""
+    inputs = session.get_inputs()
+    shape = inputs[0].shape if len(inputs) == 1 else []
+    well_formed = (
+        len(shape) == 4
+        and inputs[0].name == INPUT
+        and inputs[0].type == "tensor(uint8)"
+        and isinstance(shape[0], str)
+        and all(isinstance(size, int) and size > 0 for size in shape[1:])
+        and shape[3] in (1, 3)
+    )
+    if not well_formed:
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        raise ContractError(
+            f"the input must be '{INPUT}', uint8 [batch, height, width, 1 or 3] with a dynamic batch; found {found}"
+        )
+    return shape[1], shape[2], shape[3]
+
+
+def _check_output(session: onnxruntime.InferenceSession, classes: int) -> None:
+    outputs = {output.name: output for output in session.get_outputs()}
+    output = outputs.get(PROBABILITIES)
+    if output is None or output.type != "tensor(float)" or list(output.shape[1:]) != [classes]:
+        found = ", ".join(f"{o.name} {o.type} {o.shape}" for o in outputs.values())
+        raise ContractError(
+            f"the output '{PROBABILITIES}' must be float32 [batch, {classes}], one a label; found {found}"
+        )

@@ -1,0 +1,114 @@
+"""What a graph says of itself: the card, one JSON document in the ONNX file's metadata."""
+
+import base64
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType
+from numpy.typing import NDArray
+from PIL import Image
+
+from serving.png import from_png, to_png
+
+CARD_KEY = "thimble.card"
+INPUT = "image"
+PROBABILITIES = "probabilities"
+GOLDEN_TOLERANCE = 1e-3
+GOLDEN_LEAST = 3
+
+Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}\Z")]
+Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # colons part the fields of V2's classification answers
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class ContractError(ValueError):
+    """A model file that does not keep the contract; the message says where and what to do."""
+
+
+class Golden(Struct, frozen=True):
+    """One image of the exporter's own making and what the trained network answered to it."""
+
+    image: str
+    probabilities: list[Share]
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> Self:
+        """Record an answer; pixels: [height, width, channels], probabilities: [classes]."""
+        return cls(base64.b64encode(to_png(pixels)).decode(), [float(p) for p in probabilities])
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the image as uint8 [height, width, channels]; raises ContractError when it is no PNG."""
+        try:
+            return from_png(base64.b64decode(self.image, validate=True))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ContractError("a golden sample's image is not a PNG in base64") from error
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """Figures on the test set, as served: from the exported graph through onnxruntime."""
+
+    accuracy: Share
+    n: Count
+    loss: Annotated[float, Meta(ge=0)]
+    ece: Share
+
+
+class Training(Struct, frozen=True, kw_only=True):
+    """How the weights came to be, enough to make them again; limit: the images that a rehearsal was held to."""
+
+    recipe: Text
+    seed: int
+    epochs: Annotated[int, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0)]
+    device: Text
+    libraries: dict[str, str]
+    date: Text
+    limit: int | UnsetType = UNSET
+    data_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    epoch_accuracy: list[Share]
+
+
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """Everything that a server, a client or a person must know of one exported graph."""
+
+    schema: Literal[1]
+    name: Name
+    version: Version
+    title: Text
+    dataset: Text
+    licence: Text
+    labels: Annotated[list[Label], Meta(min_length=2)]
+    network: Text
+    parameters: Count
+    fit: Literal["garment", "photo"]
+    metrics: Metrics
+    temperature: Positive
+    golden: Annotated[list[Golden], Meta(min_length=GOLDEN_LEAST)]
+    training: Training
+
+    def __post_init__(self) -> None:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels repeat")
+        if any(len(golden.probabilities) != len(self.labels) for golden in self.golden):
+            raise ValueError("a golden sample has not one probability a label")
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the metadata entry that from_metadata reads."""
+        return {CARD_KEY: msgspec.json.encode(self).decode()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Read the card of a graph's metadata; raises ContractError when it is missing or not valid."""
+        if CARD_KEY not in metadata:
+            raise ContractError(f"no '{CARD_KEY}' in the metadata; export it with python -m training.export")
+        try:
+            return msgspec.json.decode(metadata[CARD_KEY], type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
+            message = f"the card is not valid: {error}; export it again with python -m training.export"
+            raise ContractError(message) from error

@@ -1,0 +1,79 @@
+"""Every way in which a request can be refused; the HTTP status and the code are data.
+
+Refusal
+├── BadRequest          400 bad-request
+├── NotFound            404 not-found
+│   └── UnknownModel    404 unknown-model
+├── MethodNotAllowed    405 method-not-allowed
+├── SlowBody            408 slow-body
+├── TooLarge            413 too-large
+├── UnsupportedType     415 unsupported-type
+├── UnreadableImage     422 unreadable-image
+├── TooManyPixels       422 too-many-pixels
+├── InternalError       500 internal-error
+└── NoModel             503 no-model
+"""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
+    """A request that is not answered; the message says what was wrong and what to do."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def problem(self) -> dict[str, str | int]:
+        """Return the problem document of RFC 9457."""
+        return {
+            "type": f"urn:thimble:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": str(self),
+            "code": self.code,
+        }
+
+
+class BadRequest(Refusal):
+    status, code, title = 400, "bad-request", "The request cannot be understood"
+
+
+class NotFound(Refusal):
+    status, code, title = 404, "not-found", "There is nothing at this address"
+
+
+class UnknownModel(NotFound):
+    code, title = "unknown-model", "There is no such model"
+
+
+class MethodNotAllowed(Refusal):
+    status, code, title = 405, "method-not-allowed", "This address does not take that method"
+
+
+class SlowBody(Refusal):
+    status, code, title = 408, "slow-body", "The body took too long to arrive"
+
+
+class TooLarge(Refusal):
+    status, code, title = 413, "too-large", "The request is too large"
+
+
+class UnsupportedType(Refusal):
+    status, code, title = 415, "unsupported-type", "This type of content is not taken"
+
+
+class UnreadableImage(Refusal):
+    status, code, title = 422, "unreadable-image", "The image cannot be read"
+
+
+class TooManyPixels(Refusal):
+    status, code, title = 422, "too-many-pixels", "The image has too many pixels"
+
+
+class InternalError(Refusal):
+    status, code, title = 500, "internal-error", "The service failed"
+
+
+class NoModel(Refusal):
+    status, code, title = 503, "no-model", "No model is ready"

@@ -1,0 +1,49 @@
+"""gunicorn's settings for this service: gunicorn -c python:serving.gunicorn_conf 'serving.app:create_app()'."""
+
+import logging
+import sys
+from pathlib import Path
+
+from gunicorn.arbiter import Arbiter
+
+from serving.cores import usable_cores
+from serving.settings import Settings, SettingsError
+from serving.worker import Worker
+
+try:
+    settings = Settings.from_environment().check()
+except SettingsError as error:
+    sys.exit(f"thimble: {error}")
+
+host = f"[{settings.host}]" if ":" in settings.host else settings.host  # an IPv6 address
+bind = f"{host}:{settings.http_port}"
+workers = settings.processes
+worker_class = "serving.worker.Worker"  # threads: connections are kept alive, and a slow client holds one thread only
+threads = settings.threads
+preload_app = False  # an onnxruntime session must not cross a fork: each worker makes its own
+keepalive = 75  # longer than the idle time of common load balancers, which else reuse a closed connection
+timeout = 60  # of a worker's heartbeat, which a busy thread doesn't stop
+graceful_timeout = 30  # what accepted requests have to finish in after SIGTERM
+shared_memory = Path("/dev/shm")  # noqa: S108  # only gunicorn's own unlinked heartbeat files go there
+worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
+control_socket_disable = True  # it would write to the home folder, which a container need not have
+
+
+def when_ready(server: Arbiter) -> None:
+    """Say what was found and what was chosen."""
+    cores, session_threads = usable_cores(), settings.session_threads
+    for line in (
+        f"Thimble on http://{bind}: POST an image to /classify",
+        f"usable cores {cores:g}: workers {workers}, threads {threads} each, onnxruntime threads {session_threads}",
+        f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s, {settings.max_images} images a request, "
+        f"{settings.max_pixels:,} pixels an image",
+        f"models: {settings.folder.resolve()}",
+    ):
+        server.log.info("%s", line)
+
+
+def post_fork(_: Arbiter, worker: Worker) -> None:
+    """Send what this service logs, such as which models are ready, where gunicorn's own words go."""
+    log = logging.getLogger("serving")
+    log.handlers = worker.log.error_log.handlers
+    log.setLevel(logging.INFO)

@@ -1,0 +1,109 @@
+"""What every part of the tests uses: the committed models, real images, a client without a server and real servers."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from flask.testing import FlaskClient
+
+from serving.app import create_app
+from serving.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+COMMITTED = ("fashion-mlp", "cifar-cnn")  # each in version 1
+IMAGES = ROOT / "tests" / "images"
+COMMAND = (sys.executable, "-m", "serving")
+PATIENCE = 30  # seconds for a server to become ready, or to stop
+
+
+@dataclass
+class Server:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/livez", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit status."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of the committed models alone, whatever has been exported beside them since."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in COMMITTED:
+        later = [path.name for path in (ROOT / "models" / name).iterdir() if path.is_dir() and path.name != "1"]
+        shutil.copytree(ROOT / "models" / name, folder / name, ignore=shutil.ignore_patterns(*later))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(models: Path) -> FlaskClient:
+    """Return a client of the service with the committed models."""
+    return create_app(Settings(models=str(models))).test_client()
+
+
+@pytest.fixture(scope="session")
+def image() -> Callable[[str], bytes]:
+    """Return a reader of the test images: Fashion-MNIST's own, 28 x 28 in grey."""
+    return lambda name: (IMAGES / f"{name}.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server with these settings and wait until it answers; all are stopped at the end."""
+    servers = []
+
+    def start_one(command: tuple[str, ...] = COMMAND, **settings: str) -> Server:
+        port = free_port()
+        log = tmp_path_factory.mktemp("server") / "log"
+        environment = os.environ | {"THIMBLE_HTTP_PORT": str(port), "THIMBLE_MODELS": str(models)}
+        environment |= {f"THIMBLE_{name.upper()}": value for name, value in settings.items()}
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output, stdout=output)
+        server = Server(process, port, log)
+        servers.append(server)
+        deadline = time.monotonic() + PATIENCE
+        while not server.answers():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        return server
+
+    yield start_one
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(start: Callable[..., Server]) -> Server:
+    """The service as a user starts it."""
+    return start()

@@ -1,0 +1,233 @@
+"""The service as its clients meet it: over a socket, with the committed models."""
+
+import base64
+import http.client
+import json
+import shutil
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+import requests
+
+LABELS = {
+    "ankle-boot": "Ankle boot",
+    "bag": "Bag",
+    "pullover": "Pullover",
+    "sandal": "Sandal",
+    "sneaker": "Sneaker",
+    "trouser": "Trouser",
+}
+SPELLED_OUT = (
+    *(sys.executable, "-m", "gunicorn"),
+    *("-c", "python:serving.gunicorn_conf", "serving.app:create_app()"),
+)
+
+
+def classify(server, **request):
+    return requests.post(f"{server.url}/classify", timeout=20, **request)
+
+
+def open_request(server, headers, method=b"POST"):
+    """Send the head of a request by hand and return the socket."""
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    lines = [method + b" /classify HTTP/1.1", b"Host: thimble", *headers, b"", b""]
+    connection.sendall(b"\r\n".join(lines))
+    return connection
+
+
+def read_answer(connection):
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize(("name", "label"), LABELS.items())
+def test_a_test_image_gets_its_own_label(server, image, name, label):
+    answer = classify(server, data=image(name), headers={"Content-Type": "image/png"})
+
+    assert answer.status_code == 200
+    assert answer.json()["predictions"][0]["label"] == label
+    assert answer.json()["predictions"][0]["model"] == "fashion-mlp"
+
+
+def test_several_files_are_answered_in_their_order(server, image):
+    files = [("file", (f"{name}.png", image(name))) for name in LABELS]
+
+    answer = classify(server, files=files)
+
+    assert [prediction["label"] for prediction in answer.json()["predictions"]] == list(LABELS.values())
+
+
+def test_base64_in_json_is_answered_as_the_bytes_are(server, image):
+    text = base64.b64encode(image("bag")).decode()
+
+    answer = classify(server, json={"images": [text, f"data:image/png;base64,{text}"]})
+
+    direct = classify(server, data=image("bag"), headers={"Content-Type": "image/png"})
+    assert answer.json()["predictions"] == direct.json()["predictions"] * 2
+
+
+def test_curl_needs_no_content_type(server, image):
+    what_curl_says = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    answer = classify(server, data=image("ankle-boot"), headers=what_curl_says)
+
+    assert answer.json()["predictions"][0]["label"] == "Ankle boot"
+
+
+def test_the_start_says_what_was_found_and_chosen(server):
+    log = server.log.read_text()
+
+    assert f"Thimble on {server.url}" in log
+    assert "usable cores" in log
+    assert "models ready: cifar-cnn:1, fashion-mlp:1" in log
+
+
+def test_many_clients_at_once_are_all_answered(server, image):
+    names = [name for name in LABELS for _ in range(40)]
+
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda name: classify(server, data=image(name)), names))
+
+    assert [answer.json()["predictions"][0]["label"] for answer in answers] == [LABELS[name] for name in names]
+
+
+def test_a_connection_survives_a_refusal(server, image):
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("POST", "/classify", b"hello", {"Content-Type": "image/png"})
+        refused = connection.getresponse()
+        refused.read()
+        connection.request("POST", "/classify", image("bag"), {"Content-Type": "image/png"})
+        answered = connection.getresponse()
+        answered.read()
+
+    assert (refused.status, answered.status) == (422, 200)
+
+
+def test_the_spelled_out_command_serves_the_same(start, image):
+    server = start(SPELLED_OUT)
+
+    assert classify(server, data=image("bag")).json()["predictions"][0]["label"] == "Bag"
+
+
+@pytest.fixture(scope="module")
+def strict(start):
+    """A server with limits that a test can reach."""
+    return start(max_body="100000", body_seconds="1", workers="1", threads="2")
+
+
+@pytest.mark.parametrize("body", [bytes(100_001), iter([bytes(60_000)] * 4)], ids=["announced", "chunked"])
+def test_a_body_over_the_limit_is_too_large(strict, body):
+    answer = classify(strict, data=body, headers={"Content-Type": "image/png"})
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused(strict):
+    with open_request(strict, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
+        connection.sendall(bytes(100))
+        status, problem = read_answer(connection)
+
+    assert (status, problem["code"]) == (408, "slow-body")
+
+
+def test_what_follows_a_late_body_is_not_taken_for_a_request(strict):
+    with open_request(strict, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
+        status, _ = read_answer(connection)
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: thimble\r\n\r\n")
+        following = connection.recv(1000)
+
+    assert status == 408
+    assert following == b""
+
+
+def test_heads_that_never_end_do_not_stop_the_service(strict):
+    stalled = [socket.create_connection(("127.0.0.1", strict.port)) for _ in range(2)]
+    for connection in stalled:
+        connection.sendall(b"POST /cl")
+
+    alive = requests.get(f"{strict.url}/livez", timeout=25)
+
+    for connection in stalled:
+        connection.close()
+    assert alive.status_code == 200
+
+
+def test_connections_that_send_nothing_hold_no_thread(strict):
+    silent = [socket.create_connection(("127.0.0.1", strict.port)) for _ in range(30)]
+
+    alive = requests.get(f"{strict.url}/livez", timeout=25)
+
+    for connection in silent:
+        connection.close()
+    assert alive.elapsed.total_seconds() < 4
+
+
+def test_slow_clients_do_not_keep_others_waiting_for_long(strict, image):
+    head = [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]
+    slow = [open_request(strict, head) for _ in range(4)]
+
+    answer = classify(strict, data=image("bag"))
+
+    for connection in slow:
+        connection.close()
+    assert answer.status_code == 200
+    assert answer.elapsed.total_seconds() < 10
+
+
+def test_a_body_that_breaks_off_is_a_bad_request(strict):
+    with open_request(strict, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
+        connection.sendall(bytes(100))
+        connection.shutdown(socket.SHUT_WR)
+        status, problem = read_answer(connection)
+
+    assert (status, problem["code"]) == (400, "bad-request")
+
+
+def test_a_malformed_chunk_is_a_bad_request(strict):
+    with open_request(strict, [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]) as connection:
+        connection.sendall(b"zz\r\nhello\r\n0\r\n\r\n")
+        status, problem = read_answer(connection)
+
+    assert (status, problem["code"]) == (400, "bad-request")
+
+
+def test_sigterm_lets_an_accepted_request_finish(start, image):
+    server = start(workers="1")
+    body = image("bag")
+    head = [b"Content-Type: image/png", b"Content-Length: %d" % len(body)]
+    with open_request(server, head) as connection:
+        connection.sendall(body[:100])
+        server.process.send_signal(signal.SIGTERM)
+        connection.sendall(body[100:])
+        status, answer = read_answer(connection)
+
+    assert (status, answer["predictions"][0]["label"]) == (200, "Bag")
+    assert server.process.wait(20) == 0
+
+
+def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, image, tmp_path):
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "cifar-cnn/1/model.onnx").write_bytes(b"not a model")
+    server = start(models=str(tmp_path))
+
+    listed = {model["name"]: model for model in requests.get(f"{server.url}/models", timeout=20).json()["models"]}
+
+    assert classify(server, data=image("bag")).json()["predictions"][0]["label"] == "Bag"
+    assert listed["cifar-cnn"]["state"] == "unavailable"
+    assert "model.onnx: onnxruntime cannot load it" in listed["cifar-cnn"]["reason"]
+    assert "cifar-cnn/1/model.onnx: onnxruntime cannot load it" in server.log.read_text()
+
+
+def test_without_any_model_the_service_lives_but_is_not_ready(start, tmp_path):
+    server = start(models=str(tmp_path))
+
+    ready = requests.get(f"{server.url}/readyz", timeout=20)
+
+    assert requests.get(f"{server.url}/livez", timeout=20).status_code == 200
+    assert (ready.status_code, ready.json()["code"]) == (503, "no-model")
+    assert "no models here; export some" in server.log.read_text()

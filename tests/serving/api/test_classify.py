@@ -1,0 +1,249 @@
+"""POST /classify: what is asked, what is answered, and what stands in the place of a bad image."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.app import create_app
+from serving.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def post(client, image):
+    """Return a sender of one image, by name or as bytes, with a query."""
+
+    def send(upload="ankle-boot", **query):
+        body = image(upload) if isinstance(upload, str) else upload
+        return client.post("/classify", data=body, content_type="image/png", query_string=query)
+
+    return send
+
+
+@pytest.fixture(scope="module")
+def colourful():
+    """Return a photo-like upload in colour."""
+    pixels = np.random.default_rng(2).integers(0, 256, (6, 8, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((160, 120), Image.Resampling.BICUBIC).save(file, "JPEG")
+    return file.getvalue()
+
+
+def only(response):
+    (prediction,) = response.json["predictions"]
+    return prediction
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "index"), [("ankle-boot", "Ankle boot", 9), ("bag", "Bag", 8), ("trouser", "Trouser", 1)]
+)
+def test_a_garment_is_recognised(post, name, label, index):
+    prediction = only(post(name))
+
+    assert (prediction["label"], prediction["index"]) == (label, index)
+    assert prediction["probability"] > 0.5
+
+
+def test_a_prediction_says_all_that_is_promised_and_no_more(post):
+    prediction = only(post())
+
+    assert list(prediction) == ["model", "version", "label", "index", "probability", "top", "fit"]
+    assert prediction["top"][0] == {key: prediction[key] for key in ("label", "index", "probability")}
+    assert prediction["fit"] == []
+
+
+def test_the_answer_is_json(post):
+    assert post().content_type == "application/json"
+
+
+def test_grey_goes_to_the_garments_and_colour_to_the_things(post, colourful):
+    assert only(post())["model"] == "fashion-mlp"
+    assert only(post(colourful))["model"] == "cifar-cnn"
+
+
+def test_grey_and_colour_may_be_sent_together(client, image, colourful):
+    uploads = [base64.b64encode(upload).decode() for upload in (colourful, image("bag"), colourful, image("trouser"))]
+
+    predictions = client.post("/classify", json={"images": uploads}).json["predictions"]
+
+    assert [prediction["model"] for prediction in predictions] == ["cifar-cnn", "fashion-mlp"] * 2
+    assert [predictions[1]["label"], predictions[3]["label"]] == ["Bag", "Trouser"]
+    assert predictions[0] == predictions[2]
+
+
+@pytest.mark.parametrize("model", ["fashion-mlp", "fashion-mlp:1", "cifar-cnn", "cifar-cnn:1"])
+def test_a_model_may_be_named_with_or_without_its_version(post, colourful, model):
+    for upload in ("bag", colourful):
+        prediction = only(post(upload, model=model))
+
+        assert (prediction["model"], prediction["version"]) == (model.partition(":")[0], "1")
+
+
+def test_an_empty_model_is_none(post):
+    assert only(post(model=""))["model"] == "fashion-mlp"
+
+
+@pytest.mark.parametrize("model", ["nothing", "nothing:1", "../fashion-mlp", "fashion-mlp/1", " ", "\u2603", "."])
+def test_an_unknown_model_is_refused_with_those_that_exist(post, model):
+    response = post(model=model)
+
+    assert response.status_code == 404
+    assert response.json["code"] == "unknown-model"
+    assert "cifar-cnn, fashion-mlp" in response.json["detail"]
+
+
+@pytest.mark.parametrize("version", ["2", "0", "latest", "../1", "1:1", " 1"])
+def test_an_unknown_version_is_refused_with_those_that_exist(post, version):
+    response = post(model=f"fashion-mlp:{version}")
+
+    assert response.status_code == 404
+    assert response.json["code"] == "unknown-model"
+    assert response.json["detail"].endswith("there are: 1.")
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [({}, 5), ({"top_k": "1"}, 1), ({"top_k": "10"}, 10), ({"top_k": "11"}, 10), ({"top_k": "9" * 99}, 10)],
+)
+def test_top_k_is_five_unless_given_and_clipped_to_the_classes(post, query, count):
+    top = only(post(**query))["top"]
+
+    probabilities = [candidate["probability"] for candidate in top]
+    assert len(top) == count
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert len({candidate["label"] for candidate in top}) == count
+
+
+def test_all_probabilities_together_are_one(post):
+    assert sum(candidate["probability"] for candidate in only(post(top_k=10))["top"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", [":1", "fashion-mlp:", ":"])
+def test_half_a_model_and_version_is_a_bad_request(client, image, model):
+    response = client.post(f"/classify?model={model}", data=image("bag"), content_type="image/png")
+
+    assert response.status_code == 400
+    assert "neither NAME nor NAME:VERSION" in response.json["detail"]
+
+
+def test_an_empty_top_k_is_as_none(post):
+    assert len(only(post(top_k=""))["top"]) == 5
+
+
+@pytest.mark.parametrize("top_k", ["0", "-1", "abc", "1.5", " 3", "+3", "1e3", "\u0663", "000", "0" * 12])
+def test_a_top_k_that_is_no_whole_number_from_one_on_is_refused(post, top_k):
+    response = post(top_k=top_k)
+
+    assert response.status_code == 400
+    assert response.json["detail"] == f"top_k={top_k!r} is not a whole number from 1 on."
+
+
+@pytest.mark.parametrize("seen", ["true", "True", "1"])
+def test_seen_shows_the_pixels_that_the_model_saw(post, image, seen):
+    head, _, payload = only(post(seen=seen))["seen"].partition(",")
+
+    assert head == "data:image/png;base64"
+    shown = Image.open(io.BytesIO(base64.b64decode(payload)))
+    assert shown.mode == "L"
+    assert shown.tobytes() == Image.open(io.BytesIO(image("ankle-boot"))).tobytes()
+
+
+def test_what_was_seen_gives_the_same_answer_when_it_is_sent_again(post, colourful):
+    first = only(post(colourful, seen="true"))
+    again = only(post(base64.b64decode(first["seen"].partition(",")[2]), seen="true"))
+
+    assert first["fit"] == ["resized", "cropped"]
+    assert again["fit"] == []
+    assert again["seen"] == first["seen"]
+    assert again["probability"] == pytest.approx(first["probability"], abs=1e-5)
+
+
+@pytest.mark.parametrize("seen", ["false", "0", ""])
+def test_seen_is_left_out_unless_it_is_asked_for(post, seen):
+    assert "seen" not in only(post(seen=seen))
+
+
+@pytest.mark.parametrize("seen", ["yes", "2", "tru"])
+def test_a_seen_that_is_neither_true_nor_false_is_refused(post, seen):
+    response = post(seen=seen)
+
+    assert response.status_code == 400
+    assert response.json["detail"] == f"seen={seen!r} is neither true nor false."
+
+
+def test_a_bad_image_among_good_ones_stands_in_its_place(client, image):
+    files = [(io.BytesIO(upload), "a") for upload in (image("bag"), b"hello", image("trouser"))]
+
+    response = client.post("/classify", data={"files": files})
+
+    first, second, third = response.json["predictions"]
+    assert response.status_code == 200
+    assert (first["label"], third["label"]) == ("Bag", "Trouser")
+    assert list(second) == ["error"]
+    assert set(second["error"]) == {"type", "title", "status", "detail", "code"}
+    assert second["error"]["code"] == "unreadable-image"
+
+
+def test_when_every_image_is_bad_the_first_ones_problem_is_the_answer(client):
+    for images, status in ((["?", "aGVsbG8="], 400), (["aGVsbG8=", "?"], 422)):
+        response = client.post("/classify", json={"images": images})
+
+        assert response.status_code == status
+        assert response.content_type == "application/problem+json"
+
+
+def test_a_text_file_is_refused_as_unreadable(client):
+    response = client.post("/classify", data=b"hello", content_type="image/png")
+
+    assert response.status_code == 422
+    assert response.json["code"] == "unreadable-image"
+
+
+def test_an_unknown_model_is_refused_before_the_images_are_looked_at(client):
+    response = client.post("/classify?model=nothing", data=b"hello", content_type="image/png")
+
+    assert response.status_code == 404
+
+
+def test_without_a_model_there_is_no_answer_yet(folder, image):
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    response = client.post("/classify", data=image("bag"), content_type="image/png")
+
+    assert response.status_code == 503
+    assert response.json["code"] == "no-model"
+    assert response.headers["Retry-After"] == "5"
+
+
+def test_a_model_that_cannot_be_loaded_is_refused_with_the_reason(folder, forge, image):
+    forge("garments/1")
+    forge("broken/1").write_bytes(b"")
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    response = client.post("/classify?model=broken", data=image("bag"), content_type="image/png")
+
+    assert response.status_code == 503
+    assert "'broken' cannot be served" in response.json["detail"]
+
+
+def test_an_older_version_answers_as_itself(folder, forge, image):
+    forge("garments/1")
+    forge("garments/2")
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    for model, version in (("garments", "2"), ("garments:1", "1")):
+        response = client.post(f"/classify?model={model}", data=image("bag"), content_type="image/png")
+
+        assert response.json["predictions"][0]["version"] == version
+
+
+def test_a_setting_chooses_what_answers_colour(models, colourful):
+    client = create_app(Settings(models=str(models), default_colour="fashion-mlp")).test_client()
+
+    response = client.post("/classify", data=colourful, content_type="image/jpeg")
+
+    prediction = response.json["predictions"][0]
+    assert prediction["model"] == "fashion-mlp"
+    assert prediction["fit"][0] == "grey"

@@ -1,0 +1,50 @@
+"""Small pictures, and the files that hold them."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (220, 220, 60))  # top left, top right, bottom left and right
+
+
+def quarters(width: int = 40, height: int = 24) -> Image.Image:
+    """Return four coloured quarters: no turn or flip of it is like another."""
+    image = Image.new("RGB", (width, height))
+    boxes = [(x, y, x + width // 2, y + height // 2) for y in (0, height // 2) for x in (0, width // 2)]
+    for colour, box in zip(COLOURS, boxes, strict=True):
+        image.paste(colour, box)
+    return image
+
+
+def noise(width: int = 24, height: int = 20, mode: str = "RGB") -> Image.Image:
+    """Return what no compression makes small."""
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)).convert(mode)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return the file of an image."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def oriented(orientation: int) -> Image.Exif:
+    """Return EXIF data that says how the camera was held."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: bytes) -> bytes:
+    """Return a PNG put together by hand, with more chunks before its pixels."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    tail = png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + tail

@@ -1,0 +1,148 @@
+"""The application: every refusal is a problem document, and importing does nothing."""
+
+import subprocess
+import sys
+
+import pytest
+from werkzeug.exceptions import ImATeapot
+
+from serving.app import create_app
+from serving.errors import SlowBody
+from serving.settings import Settings, SettingsError
+
+KEYS = {"type", "title", "status", "detail", "code"}
+SECRET = "what only the log may say"
+
+
+@pytest.fixture
+def faulty(models):
+    """Return a client of a service with routes that fail."""
+    app = create_app(Settings(models=str(models)))
+
+    @app.get("/fault")
+    def fault():
+        raise RuntimeError(SECRET)
+
+    @app.get("/teapot")
+    def teapot():
+        raise ImATeapot
+
+    @app.get("/slow")
+    def slow():
+        raise SlowBody("The body did not arrive.")
+
+    app.add_url_rule("/folder/", view_func=lambda: "here", endpoint="folder")
+    return app.test_client()
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not-found"),
+        ("GET", "/models/", 404, "not-found"),
+        ("GET", "/classify/", 404, "not-found"),
+        ("GET", "/static/app.js", 404, "not-found"),
+        ("GET", "/models/nothing", 404, "unknown-model"),
+        ("GET", "/classify", 405, "method-not-allowed"),
+        ("DELETE", "/models", 405, "method-not-allowed"),
+        ("POST", "/readyz", 405, "method-not-allowed"),
+        ("POST", "/classify", 400, "bad-request"),
+        ("POST", "/classify?top_k=0", 400, "bad-request"),
+        ("POST", "/classify?model=nothing", 400, "bad-request"),
+    ],
+)
+def test_a_refusal_is_a_problem_document_with_exactly_the_promised_fields(client, method, address, status, code):
+    response = client.open(address, method=method)
+
+    assert response.status_code == status
+    assert response.content_type == "application/problem+json"
+    assert set(response.json) == KEYS
+    assert response.json["status"] == status
+    assert response.json["code"] == code
+    assert response.json["type"] == f"urn:thimble:problem:{code}"
+
+
+def test_an_unknown_address_is_told_those_that_exist(client):
+    detail = client.get("/nothing").json["detail"]
+
+    assert detail.startswith("There is nothing here; there are: ")
+    assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz"} <= set(detail[34:].rstrip(".").split(", "))
+
+
+def test_a_method_that_is_not_taken_is_answered_with_those_that_are(client):
+    response = client.get("/classify")
+
+    allowed = {method.strip() for method in response.headers["Allow"].split(",")}
+    assert allowed == {"OPTIONS", "POST"}
+    assert all(method in response.json["detail"] for method in allowed)
+
+
+@pytest.mark.parametrize("address", ["/models", "/models/fashion-mlp", "/livez", "/readyz"])
+def test_head_is_answered_as_get_without_the_body(client, address):
+    head, get = client.head(address), client.get(address)
+
+    assert head.status_code == 200
+    assert head.data == b""
+    assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.data))
+
+
+@pytest.mark.parametrize(("address", "method"), [("/classify", "POST"), ("/models", "GET"), ("/livez", "GET")])
+def test_options_is_answered_with_the_methods(client, address, method):
+    response = client.options(address)
+
+    assert response.status_code == 200
+    assert method in response.headers["Allow"]
+
+
+def test_a_fault_is_a_problem_that_says_nothing_of_the_inside(faulty, caplog):
+    response = faulty.get("/fault")
+
+    assert response.status_code == 500
+    assert response.content_type == "application/problem+json"
+    assert response.json["code"] == "internal-error"
+    assert SECRET not in response.text
+    assert "RuntimeError" not in response.text
+    assert SECRET in caplog.text
+
+
+def test_another_refusal_of_the_framework_is_a_problem_too(faulty):
+    response = faulty.get("/teapot")
+
+    assert response.content_type == "application/problem+json"
+    assert set(response.json) == KEYS
+    assert "teapot" in response.json["detail"]
+
+
+def test_a_redirect_is_no_refusal(faulty):
+    response = faulty.get("/folder")
+
+    assert response.status_code == 308
+    assert response.headers["Location"].endswith("/folder/")
+
+
+def test_only_a_refusal_for_now_says_when_to_come_again(faulty, client):
+    assert "Retry-After" not in faulty.get("/slow").headers
+    assert "Retry-After" not in client.get("/nothing").headers
+
+
+def test_settings_are_read_from_the_environment_when_none_are_given(monkeypatch, models):
+    monkeypatch.setenv("THIMBLE_MODELS", str(models))
+
+    assert create_app().test_client().get("/readyz").status_code == 200
+
+
+def test_bad_settings_in_the_environment_stop_the_application(monkeypatch):
+    monkeypatch.setenv("THIMBLE_MAX_BODY", "much")
+
+    with pytest.raises(SettingsError, match="THIMBLE_MAX_BODY='much'"):
+        create_app()
+
+
+def test_importing_the_application_reads_no_setting_and_no_training(tmp_path):
+    code = "import sys, serving.app; print(sorted({'torch', 'onnx', 'training'} & set(sys.modules)))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"THIMBLE_WORKERS": "many"}, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")

@@ -1,0 +1,50 @@
+"""The tree of refusals: the drawing in its docstring is the classes."""
+
+import re
+
+import pytest
+
+from serving import errors
+
+DRAWN = re.compile(r"^(?P<indent>[ │]*)[├└]── (?P<name>\w+) +(?P<status>\d{3}) (?P<code>[a-z-]+)$")
+
+
+def descendants(kind: type[errors.Refusal]) -> list[type[errors.Refusal]]:
+    return [heir for child in kind.__subclasses__() for heir in (child, *descendants(child))]
+
+
+def drawing() -> set[tuple[str, str, int, str]]:
+    """Return what the docstring draws: parent, name, status and code."""
+    above = {0: "Refusal"}
+    drawn = set()
+    for line in errors.__doc__.splitlines():
+        if match := DRAWN.match(line):
+            depth = len(match["indent"]) // 4 + 1
+            above[depth] = match["name"]
+            drawn.add((above[depth - 1], match["name"], int(match["status"]), match["code"]))
+    return drawn
+
+
+def test_the_tree_in_the_docstring_is_that_of_the_classes():
+    classes = {(kind.__base__.__name__, kind.__name__, kind.status, kind.code) for kind in descendants(errors.Refusal)}
+
+    assert drawing() == classes
+
+
+@pytest.mark.parametrize("kind", descendants(errors.Refusal), ids=lambda kind: kind.code)
+def test_a_problem_says_type_title_status_detail_and_code(kind):
+    problem = kind("This is wrong.").problem()
+
+    assert problem == {
+        "type": f"urn:thimble:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": "This is wrong.",
+        "code": kind.code,
+    }
+
+
+def test_no_two_refusals_share_a_code():
+    codes = [kind.code for kind in descendants(errors.Refusal)]
+
+    assert len(codes) == len(set(codes))

@@ -1,0 +1,110 @@
+"""python -m serving and gunicorn's settings: what is wrong with the environment is said before anything starts."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run():
+    """Return a runner of a Python command with these environment variables on top."""
+
+    def start(*arguments, **environment):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return start
+
+
+def test_help_names_every_flag(run):
+    done = run("-m", "serving", "--help")
+
+    assert done.returncode == 0
+    assert all(flag in done.stdout for flag in ("--host", "--port", "--workers", "--models"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "says"),
+    [
+        (["--port", "http"], {}, "--port='http': Expected a whole number"),
+        (["--port", "70000"], {}, "--port='70000': Expected a whole number <= 65535"),
+        (["--workers", "0"], {}, "--workers='0': Expected a whole number >= 1"),
+        ([], {"THIMBLE_BODY_SECONDS": "soon"}, "THIMBLE_BODY_SECONDS='soon': Expected a number"),
+        (["--colour", "red"], {}, "unrecognized arguments: --colour red"),
+    ],
+)
+def test_a_bad_flag_or_variable_is_named_and_nothing_starts(run, flags, environment, says):
+    done = run("-m", "serving", *flags, **environment)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_flag_goes_before_its_variable(run):
+    done = run("-m", "serving", "--workers", "none", THIMBLE_WORKERS="2")
+
+    assert "--workers='none'" in done.stderr
+
+
+def test_gunicorn_stops_with_the_variable_that_is_wrong(run):
+    done = run("-m", "gunicorn", "--check-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",
+               THIMBLE_THREADS="many")  # fmt: skip
+
+    assert done.returncode != 0
+    assert "thimble: THIMBLE_THREADS='many': Expected a whole number" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_gunicorn_takes_the_settings_of_the_environment(run):
+    done = run("-m", "gunicorn", "--print-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",
+               THIMBLE_HTTP_PORT="8123", THIMBLE_HOST="::1", THIMBLE_WORKERS="3", THIMBLE_THREADS="5")  # fmt: skip
+    chosen = dict(line.split("=", 1) for line in done.stdout.replace(" ", "").splitlines() if "=" in line)
+
+    assert done.returncode == 0, done.stderr
+    assert chosen["bind"] == "['[::1]:8123']"
+    assert chosen["workers"] == "3"
+    assert chosen["threads"] == "5"
+    assert chosen["preload_app"] == "False"
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(run, models):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        done = run("-m", "serving", "--port", port, "--models", str(models))
+
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use; see --port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--models", "nowhere"], "--models='nowhere': there is no such folder"),
+        (["--models", "README.md"], "--models='README.md': there is no such folder"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_said_before_anything_starts(run, flags, says):
+    done = run("-m", "serving", *flags)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_a_default_that_is_not_there_is_said_before_anything_starts(run, models):
+    done = run("-m", "serving", "--models", str(models), THIMBLE_DEFAULT_GREY="fashion-nte")
+
+    assert done.returncode == 2
+    assert "THIMBLE_DEFAULT_GREY='fashion-nte': there is no such model" in done.stderr

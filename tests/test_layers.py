@@ -1,0 +1,81 @@
+"""The arrows: which file may import which. A file may import only what stands above it in its own list."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SERVING = [
+    "png", "contract", "errors", "cores", "settings", "deadline", "worker", "fits", "images", "classifier",
+    "repository", "answers", "api.uploads", "api.classify", "api.models", "api.operations", "api", "app",
+    "gunicorn_conf", "__main__",
+]  # fmt: skip
+TRAINING = [
+    "allocator", "formats", "progress", "datasets", "augment", "networks", "recipes", "muon", "precision", "train",
+    "options", "calibrate", "golden", "graph", "folder", "report", "trained", "model_card", "export", "evaluate",
+]  # fmt: skip
+COMMANDS = {"training.export", "training.evaluate"}  # of training, these alone may read serving's side
+SHARED = {"serving.contract", "serving.classifier"}
+
+
+def modules(package: str) -> list[str]:
+    files = sorted((ROOT / package).rglob("*.py"))
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+    return [name for name in names if name != package]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yield what a module imports; of this project's packages, the modules themselves."""
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    ours = {*modules("serving"), *modules("training")}
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in ours else str(node.module) for name in names)
+
+
+@pytest.mark.parametrize(("package", "order"), [("serving", SERVING), ("training", TRAINING)])
+def test_every_module_has_its_place_in_the_list(package, order):
+    assert sorted(modules(package)) == sorted(f"{package}.{name}" for name in order)
+
+
+@pytest.mark.parametrize(("package", "order"), [("serving", SERVING), ("training", TRAINING)])
+def test_a_module_imports_only_what_stands_above_it(package, order):
+    names = [f"{package}.{name}" for name in order]
+
+    upward = [
+        f"{module} imports {imported}"
+        for place, module in enumerate(names)
+        for imported in imports(module)
+        if imported in names[place:]
+    ]
+
+    assert upward == []
+
+
+@pytest.mark.parametrize("module", modules("serving"))
+def test_serving_never_imports_the_training_side(module):
+    assert {name.split(".")[0] for name in imports(module)}.isdisjoint({"torch", "onnx", "onnxscript", "training"})
+
+
+@pytest.mark.parametrize("module", modules("training"))
+def test_training_reads_the_contract_and_the_classifier_from_its_commands_alone(module):
+    foreign = {name for name in imports(module) if name.split(".")[0] == "serving"}
+
+    assert foreign <= (SHARED if module in COMMANDS else set())
+
+
+def test_the_service_starts_without_loading_torch_or_onnx():
+    program = "import sys, serving.app; print(sorted({'torch', 'onnx', 'training', 'matplotlib'} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"

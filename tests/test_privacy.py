@@ -1,0 +1,32 @@
+"""Nothing is reported to anybody: onnxruntime would, unless it is told not to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVE = (
+    "import pathlib, serving.classifier as classifier; "
+    "classifier.Classifier.open(pathlib.Path('models/fashion-mlp/1/model.onnx'))"
+)
+TRAIN = (
+    "import training.graph, numpy, onnx; "
+    "training.graph.run(onnx.load('models/fashion-mlp/1/model.onnx'), numpy.zeros((1, 28, 28, 1), numpy.uint8))"
+)
+
+
+@pytest.mark.parametrize("program", [SERVE, TRAIN], ids=["serving", "training"])
+def test_running_a_graph_writes_no_device_id_into_the_home_folder(tmp_path, program):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "CI"))}
+
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment | {"HOME": str(tmp_path)},
+        check=True,
+    )
+
+    assert [str(path) for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,0 +1,115 @@
+"""The README is held to what it says: its tables against the code and the cards, its commands by running them."""
+
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+
+from serving.app import create_app
+from serving.classifier import Classifier
+from serving.settings import Settings, variable
+from training import evaluate, export
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def rows(first_heading):
+    """Return the cells of each row of the table whose first column has this heading."""
+    table = re.search(rf"^\| {first_heading} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert table, f"no table that starts with {first_heading}"
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table[1].splitlines()]
+
+
+def commands():
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    in_tables = re.findall(r"\| `((?:\.venv|make)[^`]+)` \|", README)
+    return [line for block in blocks for line in block.splitlines() if line] + in_tables
+
+
+def test_the_model_table_says_what_the_cards_say(models):
+    for name, data, network, parameters, accuracy, error, size in rows("name"):
+        file = models / name.strip("`") / "1/model.onnx"
+        card = Classifier.open(file).card
+        assert [data, network, parameters] == [card.dataset, card.network, f"{card.parameters:,}"]
+        assert [accuracy, error] == [f"{card.metrics.accuracy:.2%}", f"{card.metrics.ece:.4f}"]
+        assert size == f"{file.stat().st_size / 1e6:.2f} MB"
+        assert card.metrics.n == 10_000
+
+
+def test_every_committed_model_is_in_the_table(models):
+    assert {row[0].strip("`") for row in rows("name")} == {path.name for path in models.iterdir()}
+
+
+def test_the_endpoint_table_is_the_list_of_routes(models):
+    documented = {call for row in rows("call") for call in re.findall(r"`(\w+ [^`]+)`", row[0])}
+
+    app = create_app(Settings(models=str(models)))
+
+    methods = {rule.rule: (rule.methods or set()) - {"HEAD", "OPTIONS"} for rule in app.url_map.iter_rules()}
+    assert documented == {f"{method} {rule}" for rule, allowed in methods.items() for method in allowed}
+
+
+def test_the_settings_table_has_every_setting_and_its_default():
+    computed = {"THIMBLE_WORKERS": "usable cores"}
+    documented = {row[0].strip("`"): row[1].strip("`") for row in rows("variable")}
+
+    defaults = {
+        variable(field.name): ""
+        if field.default is None
+        else f"{field.default:g}"
+        if isinstance(field.default, float)
+        else str(field.default)
+        for field in dataclasses.fields(Settings)
+    }
+
+    assert documented == defaults | computed
+
+
+def test_the_first_curl_gets_the_answer_that_is_printed(server):
+    curl = next(command for command in commands() if command.startswith("curl"))
+    printed = json.loads(re.search(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[1])
+
+    _, option, file, url = shlex.split(curl)
+    what_curl_says = {"Content-Type": "application/x-www-form-urlencoded"}
+    upload = (ROOT / file.removeprefix("@")).read_bytes()
+    answer = requests.post(url.replace("http://127.0.0.1:8000", server.url), upload, headers=what_curl_says, timeout=20)
+
+    assert option == "--data-binary"
+    assert answer.json() == printed
+
+
+def test_the_refusal_that_is_printed_is_the_one_that_comes(client):
+    printed = json.loads(re.findall(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[1])
+
+    problem = client.post("/classify", data=b"hello", content_type="image/png").get_json()
+
+    assert problem | {"detail": "…"} == printed
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("make ")])
+def test_each_make_target_exists(command):
+    planned = subprocess.run(["make", "--dry-run", *command.split()[1:]], cwd=ROOT, capture_output=True)
+
+    assert planned.returncode == 0, planned.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if " -m training." in command])
+def test_each_training_command_has_the_options_that_it_is_given(command, capsys):
+    module, *arguments = shlex.split(command)[2:]
+
+    main = {"training.export": export.main, "training.evaluate": evaluate.main}[module]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+
+    assert ended.value.code == 0
+    assert "usage: python -m " + module in capsys.readouterr().out
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert len(README.splitlines()) <= 150

@@ -1,0 +1,67 @@
+"""What the tests of training share: lookalike data, and a rehearsal of the whole export on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from lookalikes import cifar_10, fashion_mnist, put
+
+from training import datasets, export
+from training.datasets import CIFAR_10, FASHION_MNIST, DataSet
+from training.recipes import RECIPES
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep out the data that this machine may have: each test has an empty home and no other places."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("THIMBLE_DATA", raising=False)
+    monkeypatch.setattr(datasets, "DEBIAN", tmp_path / "debian")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both lookalikes, as --data-dir takes them."""
+    folder = tmp_path_factory.mktemp("data")
+    put(folder / "fashion-mnist", fashion_mnist(train=400, test=150))
+    put(folder / "cifar-10-batches-bin", cifar_10(batch=80))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def garments(data_dir: Path) -> DataSet:
+    """The lookalike of Fashion-MNIST in memory."""
+    return FASHION_MNIST.load(data_dir)
+
+
+@pytest.fixture(scope="session")
+def things(data_dir: Path) -> DataSet:
+    """The lookalike of CIFAR-10 in memory."""
+    return CIFAR_10.load(data_dir)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A finished run of training.export."""
+
+    status: int
+    models: Path
+
+
+@pytest.fixture(scope="session")
+def run_export(data_dir: Path) -> Callable[..., int]:
+    """Run training.export on the lookalikes; returns its exit status."""
+
+    def run(models: Path, *arguments: str) -> int:
+        return export.main([*arguments, "--data-dir", str(data_dir), "--models-dir", str(models)])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def rehearsal(run_export: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
+    """Every recipe, exported once: only to be read."""
+    models = tmp_path_factory.mktemp("rehearsal") / "models"
+    recipes = tuple(RECIPES)
+    return Rehearsal(run_export(models, *recipes, "--limit", "200", "--epochs", "1"), models)

@@ -1,0 +1,79 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from training.calibrate import expected_calibration_error, figures, fit_temperature
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0], ids=["timid", "right", "overconfident"])
+def test_the_temperature_that_logits_were_made_with_is_found_again(temperature):
+    generator = torch.Generator().manual_seed(0)
+    honest = 2 * torch.randn(20_000, 5, generator=generator)
+    labels = torch.multinomial(honest.softmax(1), 1, generator=generator)[:, 0]
+
+    assert fit_temperature(honest * temperature, labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_no_other_temperature_has_a_smaller_loss():
+    generator = torch.Generator().manual_seed(1)
+    logits, labels = torch.randn(50, 3, generator=generator), torch.randint(0, 3, (50,), generator=generator)
+
+    best = fit_temperature(logits + 2 * functional.one_hot(labels, 3), labels)
+
+    losses = {
+        factor: float(functional.cross_entropy((logits + 2 * functional.one_hot(labels, 3)) / (best * factor), labels))
+        for factor in (0.95, 1.0, 1.05)
+    }
+    assert min(losses, key=losses.__getitem__) == 1.0
+
+
+@pytest.mark.parametrize(("right", "bound"), [(True, 0.05), (False, 20.0)])
+def test_a_temperature_stays_between_its_bounds(right, bound):
+    logits = torch.eye(3)
+    labels = torch.arange(3) if right else (torch.arange(3) + 1) % 3
+
+    assert fit_temperature(logits, labels) == pytest.approx(bound, rel=1e-6)
+
+
+def test_no_images_are_refused_for_a_temperature():
+    with pytest.raises(ValueError, match="held-out images"):
+        fit_temperature(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+
+
+def test_the_calibration_error_is_the_one_worked_out_by_hand():
+    # Two bins of (0, 0.5] and (0.5, 1]. In the upper: confidences 0.9, 0.8, 0.6 of which two are right, so a gap of
+    # |2 - 2.3| = 0.3; in the lower: 0.5, on its upper edge, and right, so a gap of 0.5. Together 0.8 of four images.
+    probabilities = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.5, 0.3, 0.2]])
+    labels = torch.tensor([0, 1, 1, 0])
+
+    assert expected_calibration_error(probabilities, labels, bins=2) == pytest.approx(0.8 / 4)
+
+
+def test_gaps_of_opposite_sign_cancel_within_a_bin_alone():
+    probabilities = torch.tensor([[0.75, 0.25], [0.75, 0.25], [0.95, 0.05], [0.95, 0.05]])
+    labels = torch.tensor([0, 0, 1, 0])
+
+    assert expected_calibration_error(probabilities, labels, bins=1) == pytest.approx(abs(3 - 3.4) / 4)
+    assert expected_calibration_error(probabilities, labels, bins=15) == pytest.approx((0.5 + 0.9) / 4)
+
+
+def test_sure_and_right_is_perfectly_calibrated():
+    assert expected_calibration_error(torch.eye(4), torch.arange(4)) == 0
+
+
+def test_figures_are_those_worked_out_by_hand():
+    probabilities = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.25, 0.75], [1.0, 0.0]])
+
+    measured = figures(probabilities, torch.tensor([0, 1, 0, 0]))
+
+    assert (measured.accuracy, measured.n) == (0.75, 4)
+    assert measured.loss == pytest.approx((math.log(2) - math.log(0.75) + math.log(4) + 0) / 4)
+    assert measured.ece == pytest.approx((0.5 + abs(1 - 1.5)) / 4)
+
+
+def test_a_probability_of_0_for_the_truth_costs_much_but_not_everything():
+    measured = figures(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+
+    assert measured.loss == pytest.approx(-math.log(1e-12))

@@ -1,0 +1,105 @@
+import msgspec
+import onnx
+import pytest
+
+from serving.classifier import Classifier
+from serving.contract import ModelCard
+from training import evaluate
+from training.graph import with_metadata
+
+
+@pytest.fixture(params=["fashion-mlp", "cifar-cnn"])
+def file(request, rehearsal):
+    """A file of the rehearsal, which saw all test images that the lookalikes have."""
+    return rehearsal.models / request.param / "1" / "model.onnx"
+
+
+def rewritten(file, target, **changes):
+    """Write a file again with another card, or with none when nothing is changed."""
+    card = Classifier.open(file).card
+    metadata = msgspec.structs.replace(card, **changes).to_metadata() if changes else {}
+    target.write_bytes(with_metadata(onnx.load(file), metadata))
+    return target
+
+
+def test_the_figures_are_the_cards_own(file, data_dir, capsys):
+    status = evaluate.main([str(file), "--data-dir", str(data_dir), "--json"])
+
+    metrics = Classifier.open(file).card.metrics
+    assert status == 0
+    assert msgspec.json.decode(capsys.readouterr().out) == pytest.approx(msgspec.structs.asdict(metrics), rel=1e-5)
+
+
+def test_the_table_names_the_model_and_shows_its_figures(file, data_dir, capsys):
+    status = evaluate.main([str(file), "--data-dir", str(data_dir)])
+
+    shown, card = capsys.readouterr().out, Classifier.open(file).card
+    assert status == 0
+    for part in (f"{card.name} 1", str(card.metrics.n), f"{card.metrics.accuracy:.4f}", f"{card.metrics.loss:.4f}"):
+        assert part in shown
+
+
+def test_the_data_is_found_where_the_environment_says(file, data_dir, monkeypatch, capsys):
+    monkeypatch.setenv("THIMBLE_DATA", str(data_dir))
+
+    assert evaluate.main([str(file), "--json"]) == 0
+
+
+def test_a_file_without_a_card_is_refused(file, tmp_path, data_dir, capsys):
+    bare = rewritten(file, tmp_path / "bare.onnx")
+
+    status = evaluate.main([str(bare), "--data-dir", str(data_dir)])
+
+    assert status == 1
+    assert f"{bare}: no 'thimble.card' in the metadata" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"<!DOCTYPE html>"], ids=["missing", "foreign"])
+def test_a_file_that_is_no_graph_is_refused(tmp_path, capsys, content):
+    if content:
+        (tmp_path / "net.onnx").write_bytes(content)
+
+    status = evaluate.main([str(tmp_path / "net.onnx")])
+
+    assert status == 1
+    assert f"training.evaluate: {tmp_path / 'net.onnx'}: " in capsys.readouterr().err
+
+
+def test_a_data_set_that_is_not_known_is_refused_with_those_that_are(file, tmp_path, data_dir, capsys):
+    other = rewritten(file, tmp_path / "other.onnx", dataset="my cats")
+
+    status = evaluate.main([str(other), "--data-dir", str(data_dir)])
+
+    message = capsys.readouterr().err
+    assert status == 1
+    assert "'my cats' are not known here; there are: Fashion-MNIST, CIFAR-10" in message
+
+
+def test_a_card_that_claims_the_other_data_set_is_refused(rehearsal, tmp_path, data_dir, capsys):
+    file = rehearsal.models / "fashion-mlp" / "1" / "model.onnx"
+    other = rewritten(file, tmp_path / "other.onnx", dataset="CIFAR-10")
+
+    status = evaluate.main([str(other), "--data-dir", str(data_dir)])
+
+    assert status == 1
+    assert "training.evaluate: " in capsys.readouterr().err
+
+
+def test_a_truncated_data_set_is_refused(file, tmp_path, data_dir, capsys):
+    for source in data_dir.rglob("*"):
+        if source.is_file():
+            target = tmp_path / source.relative_to(data_dir)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(source.read_bytes()[:-5])
+
+    assert evaluate.main([str(file), "--data-dir", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_card_survives_being_written_again(file, tmp_path):
+    card = Classifier.open(file).card
+
+    again = Classifier.open(rewritten(file, tmp_path / "again.onnx", title="Another title")).card
+
+    assert again == msgspec.structs.replace(card, title="Another title")
+    assert isinstance(again, ModelCard)

@@ -1,0 +1,394 @@
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from lookalikes import fashion_mnist, put
+from rich.console import Console
+
+from serving.classifier import Classifier
+from serving.repository import Repository
+from training import export
+from training.calibrate import figures
+from training.datasets import FASHION_MNIST, DataSet
+from training.golden import golden_images
+from training.networks import MLP, Normalise, Served
+from training.options import export_parser
+from training.recipes import DEFAULT, RECIPES
+from training.train import Fitted
+from training.trained import Trained
+
+REPOSITORY = Path(__file__).parents[2]
+FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.png"}
+
+Run = Callable[..., int]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return the digest of each file in a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def opened(models: Path, name: str, number: int = 1) -> Classifier:
+    return Classifier.open(models / name / str(number) / "model.onnx")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> tuple[MLP, Path]:
+    """A network and the file that holds its weights."""
+    torch.manual_seed(3)
+    network = MLP()
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    return network, tmp_path / "weights.pt"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+class TestRehearsal:
+    def test_the_whole_folder_of_the_contract_is_written(self, rehearsal, name):
+        assert rehearsal.status == 0
+        assert set(tree(rehearsal.models / name)) == FILES
+
+    def test_the_service_serves_it(self, rehearsal, name):
+        classifier = Repository(rehearsal.models).named(name)
+
+        assert (classifier.card.name, classifier.card.version) == (name, "1")
+        assert (
+            classifier.classify(golden_images(classifier.height, classifier.width, classifier.channels)).shape[1] == 10
+        )
+
+    def test_labels_and_configuration_say_what_the_card_says(self, rehearsal, name):
+        folder, card = rehearsal.models / name, opened(rehearsal.models, name).card
+
+        assert (folder / "labels.txt").read_text().splitlines() == card.labels
+        assert f'name: "{name}"' in (folder / "config.pbtxt").read_text()
+        assert card.labels == list(RECIPES[name].source.labels)
+
+    def test_the_card_says_how_the_weights_came_to_be(self, rehearsal, name, data_dir):
+        training = opened(rehearsal.models, name).card.training
+
+        data = RECIPES[name].source.load(data_dir, limit=200)
+        assert (training.recipe, training.seed, training.epochs) == (name, 1, 1)
+        assert len(training.epoch_accuracy) == 1
+        assert training.data_sha256 == data.train.sha256()
+        assert abs((date.today() - date.fromisoformat(training.date)).days) <= 1
+
+    def test_the_card_names_the_libraries_in_the_versions_used(self, rehearsal, name):
+        libraries = opened(rehearsal.models, name).card.training.libraries
+
+        assert libraries["python"].startswith("3.")
+        for library in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy"):
+            assert libraries[library] == version(library)
+
+    def test_the_card_describes_network_and_data(self, rehearsal, name):
+        card, recipe = opened(rehearsal.models, name).card, RECIPES[name]
+
+        assert card.parameters == (101_770 if "mlp" in name else 122_570)
+        assert (card.network, card.title) == (recipe.network().title, recipe.title)
+        assert (card.dataset, card.fit) == (recipe.source.title, recipe.fit)
+        assert recipe.source.licence in card.licence
+
+    def test_the_metrics_are_those_of_the_file_on_the_test_images(self, rehearsal, name, data_dir):
+        classifier = opened(rehearsal.models, name)
+        test = RECIPES[name].source.load(data_dir, limit=200).test
+
+        measured = figures(torch.from_numpy(classifier.classify(test.pixels.numpy())), test.labels)
+
+        metrics = classifier.card.metrics
+        assert (metrics.n, metrics.accuracy) == (measured.n, measured.accuracy)
+        assert (metrics.loss, metrics.ece) == pytest.approx((measured.loss, measured.ece), rel=1e-4)
+
+    def test_the_golden_samples_are_the_exporters_own_images(self, rehearsal, name):
+        classifier = opened(rehearsal.models, name)
+
+        pixels = np.stack([golden.pixels() for golden in classifier.card.golden])
+
+        assert len(pixels) >= 3
+        assert np.array_equal(pixels, golden_images(classifier.height, classifier.width, classifier.channels))
+
+    def test_the_readme_has_front_matter_figures_and_the_curves(self, rehearsal, name):
+        readme, card = (rehearsal.models / name / "README.md").read_text(), opened(rehearsal.models, name).card
+
+        _, front, body = readme.split("---\n", 2)
+        assert "license: mit" in front
+        assert f"value: {card.metrics.accuracy}" in front
+        assert f"| accuracy | {card.metrics.accuracy:.4f} |" in body
+        assert f"{card.parameters:,} parameters" in body
+        assert card.training.data_sha256 in body
+        assert "(1/curves.png)" in body
+        assert not re.search(r"\{\w*\}", body)
+
+    def test_the_readmes_command_trains_it_again(self, rehearsal, name):
+        readme = (rehearsal.models / name / "README.md").read_text()
+
+        (command,) = re.findall(r"`python -m training\.export (.*)`", readme)
+
+        options = export_parser().parse_args(command.split())
+        assert (options.recipes, options.epochs, options.seed) == ([name], 1, 1)
+
+    def test_the_file_is_small_and_says_nothing_of_this_machine(self, rehearsal, name):
+        content = (rehearsal.models / name / "1" / "model.onnx").read_bytes()
+
+        assert len(content) < 1_000_000
+        assert not [trace for trace in (b"site-packages", b".py", str(REPOSITORY).encode()) if trace in content]
+
+    def test_opset_and_producer_are_stated(self, rehearsal, name):
+        graph = onnx.load(rehearsal.models / name / "1" / "model.onnx")
+
+        assert graph.producer_name == "thimble"
+        assert graph.opset_import[0].version == 20
+
+
+def test_nothing_but_the_models_is_left_in_their_folder(rehearsal):
+    assert {path.name for path in rehearsal.models.iterdir()} == set(RECIPES)
+
+
+def test_no_recipe_named_means_the_two_of_the_contract():
+    assert export_parser().parse_args([]).recipes == []
+    assert DEFAULT == ("fashion-mlp", "cifar-cnn")
+
+
+def test_a_second_export_makes_version_2_and_leaves_1_alone(run_export, tmp_path, capsys):
+    models = tmp_path / "models"
+    run_export(models, "fashion-mlp", "--limit", "100", "--epochs", "1")
+    before = tree(models / "fashion-mlp" / "1")
+    capsys.readouterr()
+
+    status = run_export(models, "fashion-mlp", "--limit", "150", "--epochs", "2", "--seed", "7")
+
+    shown = capsys.readouterr().out
+    training = opened(models, "fashion-mlp", 2).card.training
+    assert status == 0
+    assert tree(models / "fashion-mlp" / "1") == before
+    assert Repository(models).named("fashion-mlp").card.version == "2"
+    assert (training.seed, training.epochs, len(training.epoch_accuracy)) == (7, 2, 2)
+    assert "(2/curves.png)" in (models / "fashion-mlp" / "README.md").read_text()
+    for part in ("101,770 parameters", "135 images to train on, 15 held out, 150 to test", "Held accuracy", "ece"):
+        assert part in shown
+    assert str(models / "fashion-mlp" / "2") in shown
+
+
+class TestCheckpoint:
+    def test_it_is_exported_without_training(self, run_export, tmp_path, weights, capsys):
+        status = run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(weights[1]))
+
+        readme = (tmp_path / "models/lecture-mlp/README.md").read_text()
+        training = opened(tmp_path / "models", "lecture-mlp").card.training
+        assert status == 0
+        assert set(tree(tmp_path / "models/lecture-mlp")) == FILES - {"1/curves.png"}
+        assert (training.epochs, training.epoch_accuracy) == (0, [])
+        assert "curves.png" not in readme
+        assert "--epochs 0" not in readme
+        assert "Held accuracy" not in capsys.readouterr().out
+
+    def test_the_file_answers_as_the_network_does(self, run_export, tmp_path, weights, garments):
+        run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(weights[1]))
+
+        classifier = opened(tmp_path / "models", "lecture-mlp")
+        answered = classifier.classify(garments.test.pixels.numpy())
+
+        network = Served(Normalise.to_unit(garments.test.pixels), weights[0].eval(), classifier.card.temperature)
+        assert np.abs(answered - network(garments.test.pixels).detach().numpy()).max() <= 1e-5
+
+    @pytest.mark.parametrize("content", [None, b"<!DOCTYPE html>"], ids=["missing", "foreign"])
+    def test_what_is_none_is_refused(self, run_export, tmp_path, capsys, content):
+        if content:
+            (tmp_path / "other.pt").write_bytes(content)
+
+        status = run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(tmp_path / "other.pt"))
+
+        assert status == 1
+        assert "other.pt: not the weights of lecture-mlp's network" in capsys.readouterr().err
+        assert tree(tmp_path / "models") == {}
+
+    def test_weights_that_are_no_numbers_are_refused(self, run_export, tmp_path, weights, capsys):
+        torch.save({name: value * float("nan") for name, value in weights[0].state_dict().items()}, weights[1])
+
+        status = run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(weights[1]))
+
+        assert status == 1
+        assert "training.export: " in capsys.readouterr().err
+        assert tree(tmp_path / "models") == {}
+
+
+def test_the_list_names_every_recipe_and_exports_nothing(run_export, tmp_path, capsys):
+    assert run_export(tmp_path / "models", "--list") == 0
+
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in RECIPES)
+    assert "101,770" in shown
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are(run_export, tmp_path, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        run_export(tmp_path / "models", "fashion-mlp", "fashion-mpl")
+
+    message = capsys.readouterr().err
+    assert refusal.value.code == 2
+    assert "fashion-mpl" in message
+    assert all(name in message for name in RECIPES)
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("option", ["--limit", "--epochs"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "", "²"])
+def test_a_number_that_is_none_is_refused(run_export, tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as refusal:
+        run_export(tmp_path / "models", "fashion-mlp", f"{option}={value}")
+
+    assert refusal.value.code == 2
+    assert f"{value!r} is not a whole number from 1 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", [1, 9])
+def test_a_limit_that_leaves_no_images_to_hold_out_is_refused(run_export, tmp_path, capsys, limit):
+    status = run_export(tmp_path / "models", "lecture-mlp", "--limit", str(limit), "--epochs", "1")
+
+    assert status == 1
+    assert "training.export: " in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_device_that_is_not_there_is_refused(run_export, tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has cuda")
+
+    status = run_export(tmp_path / "models", "fashion-mlp", "--device", "cuda")
+
+    assert status == 1
+    assert "training.export: --device cuda: PyTorch finds none" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+def test_missing_data_is_said_and_nothing_is_written(monkeypatch, tmp_path, capsys):
+    recipe = replace(RECIPES["lecture-mlp"], source=replace(FASHION_MNIST, homes=()))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", recipe)
+
+    status = export.main(["lecture-mlp", "--models-dir", str(tmp_path / "models")])
+
+    message = capsys.readouterr().err
+    assert status == 1
+    assert "training.export: Fashion-MNIST: fashion-mnist/train-images-idx3-ubyte.gz could not be fetched" in message
+    assert str(tmp_path / "home/.cache/thimble/fashion-mnist") in message
+    assert not (tmp_path / "models").exists()
+
+
+def test_truncated_data_is_said_and_nothing_is_written(tmp_path, capsys):
+    files = fashion_mnist(train=30, test=20)
+    name = "t10k-images-idx3-ubyte.gz"
+    put(tmp_path / "fashion-mnist", files | {name: files[name][:-100]})
+
+    status = export.main(["lecture-mlp", "--data-dir", str(tmp_path), "--models-dir", str(tmp_path / "models")])
+
+    assert status == 1
+    assert f"{name}: not a complete gzipped IDX file" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_models_folder_that_cannot_be_written_is_said(run_export, tmp_path, weights, capsys):
+    (tmp_path / "models").write_text("a file where the folder should be")
+
+    status = run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(weights[1]))
+
+    assert status == 1
+    assert str(tmp_path / "models") in capsys.readouterr().err
+
+
+class Mistranslated(MLP):
+    """A network of which PyTorch's exporter makes something else."""
+
+    error: float
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(images)
+        return logits * (1 + self.error) if torch.compiler.is_exporting() else logits
+
+
+class Slightly(Mistranslated):
+    error = 1e-3
+
+
+class Badly(Mistranslated):
+    error = 1.0
+
+
+def trained(network: MLP, data: DataSet) -> Trained:
+    fitted = Fitted(Normalise.to_unit(data.test.pixels), network.eval(), ())
+    return Trained(RECIPES["lecture-mlp"], data, fitted, 1.0, 0.0, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("network", "error", "reason"),
+    [
+        (Slightly, export.ExportError, r"differs from the trained network by .* not published"),
+        (Badly, export.ExportError, "golden sample 1 differs"),
+    ],
+)
+def test_a_file_that_disagrees_with_the_network_is_not_published(garments, tmp_path, network, error, reason):
+    export.export(trained(MLP(), garments), tmp_path, Console(quiet=True))
+    before = tree(tmp_path)
+
+    with pytest.raises(error, match=reason):
+        export.export(trained(network(), garments), tmp_path, Console(quiet=True))
+
+    assert tree(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["lecture-mlp"]
+    assert Repository(tmp_path).named("lecture-mlp").card.version == "1"
+
+
+def test_a_disagreement_makes_the_command_fail(run_export, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], network=Slightly))
+
+    status = run_export(tmp_path / "models", "lecture-mlp", "--limit", "100", "--epochs", "1")
+
+    assert status == 1
+    assert "training.export: the exported lecture-mlp differs" in capsys.readouterr().err
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let a child process be interrupted even when this one was started in the background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_in_mid_training_ends_cleanly_and_leaves_the_models_alone(data_dir, tmp_path):
+    models = put(tmp_path / "models" / "fashion-mlp" / "1", {"model.onnx": b"there before"}).parents[1]
+    arguments = ["fashion-mlp", "--epochs", "1000000", "--data-dir", str(data_dir), "--models-dir", str(models)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.export", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"FORCE_COLOR": "1"},  # the bar is drawn as it moves
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        shown = ""
+        while "epoch" not in shown:
+            shown += process.stderr.read(1)
+
+        process.send_signal(signal.SIGINT)
+
+        message = process.stderr.read()
+
+    assert process.returncode == 130
+    assert "Interrupted" in message
+    assert "Traceback" not in message
+    assert list(tree(models)) == ["fashion-mlp/1/model.onnx"]
+    assert [path.name for path in models.iterdir()] == ["fashion-mlp"]

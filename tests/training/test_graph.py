@@ -1,0 +1,134 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from training.graph import run, to_onnx, with_metadata
+from training.networks import CNN, MLP, Network, Normalise, Served
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network as it stands in PyTorch and as the file that came of it."""
+
+    served: Served
+    shape: tuple[int, int, int]
+    graph: onnx.ModelProto
+    file: bytes
+
+    def images(self, count: int) -> NDArray[np.uint8]:
+        """Return noise for its input."""
+        return np.random.default_rng(count).integers(0, 256, (count, *self.shape), dtype=np.uint8)
+
+    def expected(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return what PyTorch answers."""
+        with torch.inference_mode():
+            return self.served(torch.from_numpy(images)).numpy()
+
+
+@pytest.fixture(scope="module", params=[(MLP, (28, 28, 1)), (CNN, (32, 32, 3))], ids=["mlp", "cnn"])
+def exported(request: pytest.FixtureRequest) -> Exported:
+    """Both networks, with dropout in them, normalisation and a temperature around them."""
+    kind: type[Network]
+    kind, shape = request.param
+    torch.manual_seed(0)
+    channels = torch.arange(shape[2]) / 10
+    served = Served(Normalise(0.4 + channels, 0.2 + channels), kind(dropout=0.2), 1.7).eval()
+    graph = to_onnx(served, *shape)
+    return Exported(served, shape, graph, with_metadata(graph, {"key": "value"}))
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_any_batch_is_answered_as_by_the_trained_network(exported, batch):
+    images = exported.images(batch)
+
+    (answered,) = onnxruntime.InferenceSession(exported.file).run(["probabilities"], {"image": images})
+
+    assert answered.shape == (batch, 10)
+    assert np.abs(answered - exported.expected(images)).max() <= 1e-5
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_the_reference_evaluator_gives_the_same_answers(exported, batch):
+    images = exported.images(batch)
+
+    (answered,) = ReferenceEvaluator(onnx.load_from_string(exported.file)).run(None, {"image": images})
+
+    assert np.abs(answered - exported.expected(images)).max() <= 1e-4
+
+
+def test_the_graph_takes_raw_pixels_and_gives_probabilities(exported):
+    session = onnxruntime.InferenceSession(exported.file)
+
+    (image,), (probabilities,) = session.get_inputs(), session.get_outputs()
+    assert (image.name, image.type, image.shape[1:]) == ("image", "tensor(uint8)", list(exported.shape))
+    assert (probabilities.name, probabilities.type) == ("probabilities", "tensor(float)")
+    assert isinstance(image.shape[0], str)
+    assert probabilities.shape == [image.shape[0], 10]
+
+
+def test_running_in_batches_gives_what_one_batch_gives(exported):
+    images = exported.images(7)
+
+    answered = run(exported.graph, images, batch=3)
+
+    assert answered.shape == (7, 10)
+    assert np.allclose(answered, run(exported.graph, images), atol=1e-6)
+
+
+def test_the_file_stands_alone(exported):
+    graph = onnx.load_from_string(exported.file)
+
+    assert len(graph.graph.initializer) >= 4
+    assert all(part.data_location == onnx.TensorProto.DEFAULT for part in graph.graph.initializer)
+    assert not any(part.external_data for part in graph.graph.initializer)
+
+
+def test_nothing_in_the_file_tells_of_the_machine_that_made_it(exported):
+    for trace in (
+        str(REPOSITORY).encode(),
+        str(Path.home()).encode(),
+        b"site-packages",
+        b".py",
+        b"Traceback",
+        b"File ",
+    ):
+        assert trace not in exported.file
+
+
+def test_the_file_carries_the_metadata_given_and_no_other(exported):
+    graph = onnx.load_from_string(exported.file)
+
+    inner = graph.graph
+    parts = [inner, *inner.node, *inner.initializer, *inner.value_info, *inner.input, *inner.output]
+    assert {entry.key: entry.value for entry in graph.metadata_props} == {"key": "value"}
+    assert not any(part.metadata_props or part.doc_string for part in parts)
+    assert (graph.producer_name, graph.doc_string) == ("thimble", "")
+
+
+def test_metadata_given_again_replaces_what_was_there(exported):
+    again = onnx.load_from_string(with_metadata(onnx.load_from_string(exported.file), {"other": "ä"}))
+
+    assert {entry.key: entry.value for entry in again.metadata_props} == {"other": "ä"}
+
+
+def test_the_weights_are_in_the_file_once(exported):
+    weights = sum(parameter.numel() for parameter in exported.served.parameters()) * 4
+
+    assert weights < len(exported.file) < 1.05 * weights + 10_000
+
+
+def test_a_graph_that_is_not_sound_is_not_written(exported):
+    damaged = onnx.load_from_string(exported.file)
+    del damaged.graph.initializer[:]
+
+    with pytest.raises(onnx.checker.ValidationError):
+        with_metadata(damaged, {})

@@ -1,0 +1,98 @@
+import re
+
+import msgspec
+import pytest
+
+from serving.contract import Golden, Metrics, ModelCard, Training
+from training.model_card import model_card
+
+CARD = ModelCard(
+    schema=1,
+    name="fashion-mlp",
+    version="3",
+    title="Garments, multilayer perceptron",
+    dataset="Fashion-MNIST",
+    licence="MIT; the images: MIT",
+    labels=["T-shirt/top", "Ankle boot"],
+    network="mlp 784-128-10",
+    parameters=101_770,
+    fit="garment",
+    metrics=Metrics(accuracy=0.8912, n=10_000, loss=0.30456, ece=0.00789),
+    temperature=1.23456,
+    golden=[Golden(image="", probabilities=[0.5, 0.5])] * 3,
+    training=Training(
+        recipe="fashion-mlp",
+        seed=1,
+        epochs=2,
+        seconds=61.4,
+        device="cpu",
+        libraries={"python": "3.11.7", "torch": "2.13.0"},
+        date="2026-01-31",
+        data_sha256="ab" * 32,
+        epoch_accuracy=[0.8123, 0.8899],
+    ),
+)
+
+
+def written(card: ModelCard, curves: str | None = "3/curves.png") -> str:
+    return model_card(msgspec.to_builtins(card), curves)
+
+
+def test_the_front_matter_is_what_model_hubs_read():
+    _, front, _ = written(CARD).split("---\n", 2)
+
+    lines = front.splitlines()
+    assert {"license: mit", "library_name: onnx", "pipeline_tag: image-classification"} <= set(lines)
+    assert "datasets: [Fashion-MNIST]" in lines
+    assert "  - name: fashion-mlp" in lines
+    assert "        metrics: [{type: accuracy, value: 0.8912}]" in lines
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "# fashion-mlp: Garments, multilayer perceptron",
+        "101,770 parameters (mlp 784-128-10), trained on Fashion-MNIST",
+        "`3/model.onnx`",
+        "It knows 2 labels: T-shirt/top, Ankle boot.",
+        "On 10,000 test images",
+        "| accuracy | 0.8912 |",
+        "| loss (negative log-likelihood) | 0.3046 |",
+        "| expected calibration error, 15 bins | 0.0079 |",
+        "held-out training images, is 1.235",
+        "2 epochs in 61 s on cpu, 2026-01-31",
+        "Accuracy on held-out images at the end: 0.8899.",
+        "python 3.11.7, torch 2.13.0",
+        "![Loss and accuracy by epoch](3/curves.png)",
+        "`python -m training.export fashion-mlp --epochs 2 --seed 1`",
+        "ab" * 32,
+        "inverted where the border is bright",
+        "Licence: MIT; the images: MIT.",
+    ],
+)
+def test_the_text_says_what_the_card_says(part):
+    assert part in written(CARD)
+
+
+def test_photographs_are_said_to_be_fitted_as_photographs():
+    text = written(msgspec.structs.replace(CARD, fit="photo"))
+
+    assert "the centre cut out" in text
+    assert "inverted" not in text
+
+
+def test_without_curves_no_picture_is_promised():
+    assert "![" not in written(CARD, curves=None)
+
+
+def test_without_a_history_none_is_told():
+    training = msgspec.structs.replace(CARD.training, epochs=0, epoch_accuracy=[])
+
+    text = written(msgspec.structs.replace(CARD, training=training), curves=None)
+
+    assert "at the end" not in text
+    assert "--epochs 0" not in text
+
+
+def test_no_placeholder_is_left():
+    assert not re.search(r"\{[a-z_]*\}", written(CARD).split("---\n", 2)[2])

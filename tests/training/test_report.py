@@ -1,0 +1,72 @@
+import struct
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from training.networks import CNN, MLP
+from training.report import draw_curves, epochs_table, figures_table, summary
+from training.train import Epoch
+
+EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 61.25) for n in (1, 2, 3))
+
+
+def rows(table: Table) -> list[tuple[str, ...]]:
+    return list(zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True))
+
+
+def rendered(table: Table) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_a_summary_lists_layers_shapes_and_parameters():
+    table = summary(CNN(), "a title", (3, 32, 32))
+
+    assert rows(table)[:3] == [
+        ("Conv2d", "(32, 30, 30)", "896"),
+        ("ReLU", "(32, 30, 30)", "0"),
+        ("MaxPool2d", "(32, 15, 15)", "0"),
+    ]
+    assert rows(table)[-3:] == [("Linear", "(64,)", "65,600"), ("ReLU", "(64,)", "0"), ("Linear", "(10,)", "650")]
+    assert "a title" in rendered(table)
+    assert "122,570 parameters" in rendered(table)
+
+
+def test_a_summary_leaves_the_network_as_it_was():
+    network = MLP(dropout=0.1)
+
+    summary(network, "", (1, 28, 28))
+
+    assert not any(layer._forward_hooks for layer in network)
+    assert not any(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_epochs_are_listed_one_a_row():
+    table = epochs_table(EPOCHS)
+
+    assert rows(table)[0] == ("1", "1.0000", "0.7000", "1.2000", "0.5877", "61.2")
+    assert [row[0] for row in rows(table)] == ["1", "2", "3"]
+    assert "Held accuracy" in rendered(table)
+
+
+def test_figures_are_listed_by_name_with_counts_in_full():
+    table = figures_table("Test", {"accuracy": 0.88888, "n": 10_000})
+
+    assert rows(table) == [("accuracy", "0.8889"), ("n", "10,000")]
+    assert "Test" in rendered(table)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_curves_are_a_png_of_two_plots(tmp_path, count):
+    path = tmp_path / "curves.png"
+
+    draw_curves(EPOCHS[:count], path)
+
+    content = path.read_bytes()
+    width, height = struct.unpack(">2I", content[16:24])
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert width > 2 * height
+    assert len(content) > 10_000

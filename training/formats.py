@@ -1,0 +1,103 @@
+"""The files that the data sets come in: bytes in, arrays out, and a clear refusal of anything else."""
+
+import gzip
+import struct
+import tarfile
+import zlib
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+
+CIFAR_SIDE = 32
+CIFAR_CLASSES = 10
+CIFAR_RECORD = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE
+IDX_MAGIC = 0x0800  # two zero bytes, type code 8 (unsigned byte); the last byte is the number of dimensions
+
+
+class DataError(Exception):
+    """A data set that is missing or not what it should be; the message says which file and what to do."""
+
+
+def read_idx(path: Path, dimensions: int) -> Bytes:
+    """Read a gzipped IDX file of unsigned bytes with that many dimensions.
+
+    The layout is the MNIST one: big-endian magic number and sizes, then row-major values.
+    Raises DataError when the file is truncated, foreign or of another shape.
+    """
+    header = 4 * (1 + dimensions)
+    try:
+        with gzip.open(path) as file:
+            magic, *shape = struct.unpack(f">{1 + dimensions}I", file.read(header))
+            if magic != IDX_MAGIC + dimensions:
+                raise DataError(
+                    f"{path}: magic number {magic:#010x}, expected {IDX_MAGIC + dimensions:#010x} "
+                    f"(unsigned bytes, {dimensions} dimensions); this is another kind of file: put the right one there"
+                )
+            values = file.read()
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DataError(
+            f"{path}: not a complete gzipped IDX file ({error}); delete it and let it be fetched again"
+        ) from error
+    if len(values) != prod(shape):
+        raise DataError(
+            f"{path}: its header says {prod(shape):,} bytes of values, it holds {len(values):,}; fetch it again"
+        )
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def check_labels(where: str | Path, labels: Bytes, classes: int) -> None:
+    """Raise DataError when there is no label, or one that is none of the classes."""
+    if not len(labels) or labels.max() >= classes:
+        found = f"label {labels.max()}" if len(labels) else "no label at all"
+        raise DataError(f"{where}: {found}, expected 0 to {classes - 1}; it is damaged or foreign: fetch it again")
+
+
+def read_cifar(place: Path, names: Sequence[str]) -> list[tuple[Bytes, Bytes]]:
+    """Read these binary batches of CIFAR-10 from their folder or from the tar.gz that holds it.
+
+    Returns, for each batch, images [n, 32, 32, 3] and labels [n]. Raises DataError when a batch is missing or is
+    not whole records.
+    """
+    return [_cifar_batch(f"{place}/{name}", content) for name, content in _cifar_contents(place, names)]
+
+
+def _cifar_contents(place: Path, names: Sequence[str]) -> list[tuple[str, bytes]]:
+    if place.is_dir():
+        return [(name, _read_file(place / name)) for name in names]
+    try:
+        # Members are read in the archive's own order: a gzip stream cannot be rewound cheaply.
+        with tarfile.open(place, "r:gz") as archive:
+            members = [member for member in archive if Path(member.name).name in names and member.isfile()]
+            found = {Path(member.name).name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]  # isfile() was asked
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DataError(
+            f"{place}: not a complete tar.gz archive ({error}); delete it and let it be fetched again"
+        ) from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(f"{place}: holds no {', '.join(missing)}; it must be CIFAR-10's binary version")
+    return [(name, found[name]) for name in names]
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); a folder must hold all six batches") from error
+
+
+def _cifar_batch(where: str, content: bytes) -> tuple[Bytes, Bytes]:
+    if not content or len(content) % CIFAR_RECORD:
+        raise DataError(
+            f"{where}: {len(content):,} bytes are not whole records of {CIFAR_RECORD:,} bytes; "
+            "it is truncated or foreign: delete it and fetch it again"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD)
+    check_labels(where, records[:, 0], CIFAR_CLASSES)
+    planes = records[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
+    return planes.transpose(0, 2, 3, 1), records[:, 0]

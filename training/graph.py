@@ -1,0 +1,73 @@
+"""From a trained network to an ONNX graph in one file."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+OPSET = 20
+INPUT, OUTPUT = "image", "probabilities"
+
+
+def to_onnx(served: nn.Module, height: int, width: int, channels: int) -> onnx.ModelProto:
+    """Export a module that takes uint8 [batch, height, width, channels], with a dynamic batch."""
+    # A batch of two, since the exporter takes a size of one for a constant.
+    example = torch.zeros(2, height, width, channels, dtype=torch.uint8)
+    with _quiet():
+        program = torch.onnx.export(
+            served.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    return _plain(cast(torch.onnx.ONNXProgram, program).model_proto)  # None is for the older exporter
+
+
+def with_metadata(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    """Return the file of a graph that carries this metadata and no other."""
+    onnx.helper.set_model_props(graph, dict(metadata))
+    onnx.checker.check_model(graph, full_check=True)
+    return bytes(graph.SerializeToString())
+
+
+def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000) -> NDArray[np.float32]:
+    """Return probabilities [n, classes] of pixels [n, height, width, channels], through onnxruntime."""
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    starts = range(0, len(pixels), batch)
+    return np.concatenate([session.run([OUTPUT], {INPUT: pixels[start : start + batch]})[0] for start in starts])
+
+
+def _plain(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the exporter notes for debugging, which holds stack traces and this machine's paths."""
+    graph.producer_name, graph.producer_version, graph.doc_string = "thimble", "", ""
+    inner = graph.graph
+    for part in (inner, *inner.node, *inner.initializer, *inner.value_info, *inner.input, *inner.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    return graph
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says of itself: its own deprecated calls, and that torchvision is not installed."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        exporter.setLevel(level)

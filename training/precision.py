@@ -1,0 +1,58 @@
+"""The number format and memory layout in which a network trains fastest where it is."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from training.networks import AT_ONCE, Network, Normalise
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A format for activations and a layout for images; the weights stay float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+    layout: torch.memory_format
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the network computes in this format."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def lay_out(self, network: Network) -> Network:
+        """Bring a network to the device in this layout."""
+        return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
+
+    def place(self, pixels: Tensor, normalise: Normalise) -> Tensor:
+        """Return pixels [n, h, w, c] as images [n, c, h, w], on the device in this format and layout."""
+        return torch.cat(
+            [
+                normalise(part).to(self.device, self.dtype).contiguous(memory_format=self.layout)
+                for part in pixels.split(AT_ONCE)
+            ]
+        )
+
+
+PLAIN = Precision(torch.device("cpu"), torch.float32, torch.contiguous_format)  # as the exported graph computes
+
+
+def fastest(network: Network, device: torch.device) -> Precision:
+    """Return bf16 in channels-last order for convolutions where the hardware multiplies bf16, else float32.
+
+    The two pay only together, and only for convolutions: a small MLP is faster in float32.
+    """
+    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    if convolves and _multiplies_bf16(device):
+        return Precision(device, torch.bfloat16, torch.channels_last)
+    return Precision(device, torch.float32, torch.contiguous_format)
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False

@@ -1,0 +1,86 @@
+"""What a person sees while waiting: bars for fetching and training, on standard error."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+CONSOLE = Console(stderr=True)
+
+
+class DownloadBar:
+    """The bar of one download, in the form that pooch drives."""
+
+    def __init__(self, name: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._progress = Progress(*columns, console=CONSOLE)
+        self._task = self._progress.add_task(name, total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    @property
+    def total(self) -> float | None:
+        """The number of bytes to come, which pooch learns from the server."""
+        return self._progress.tasks[0].total
+
+    @total.setter
+    def total(self, size: float) -> None:
+        self._progress.update(self._task, total=size or None)
+
+    def update(self, size: int) -> None:
+        """Advance by that many bytes."""
+        self._progress.advance(self._task, size)
+
+    def reset(self) -> None:
+        """Go back to nothing; pooch does this to end on the exact size."""
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+
+
+class TrainingBar:
+    """The bar of one training: an image is a step; loss and accuracy are those of the latest batches."""
+
+    def __init__(self, epochs: int, images: int) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+        )
+        self._epochs = epochs
+        self._images = images
+        self._progress = Progress(*columns, console=CONSOLE)
+        self._task = self._progress.add_task("", total=epochs * images, figures="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def update(self, images: int, loss: float, accuracy: float) -> None:
+        """Show that this many images have been seen in all."""
+        epoch = min(images // self._images + 1, self._epochs)
+        self._progress.update(
+            self._task,
+            completed=images,
+            description=f"epoch {epoch}/{self._epochs}",
+            figures=f"loss {loss:.4f}  accuracy {accuracy:.4f}",
+        )
