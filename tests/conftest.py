@@ -18,7 +18,8 @@ from serving.app import create_app
 from serving.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-COMMITTED = ("fashion-mlp", "cifar-cnn")  # each in version 1
+LIGHT = ("fashion-mlp", "cifar-cnn")  # quick to load: what most tests of the service serve
+STRONG = ("fashion-net", "cifar-net")
 IMAGES = ROOT / "tests" / "images"
 COMMAND = (sys.executable, "-m", "serving")
 PATIENCE = 30  # seconds for a server to become ready, or to stop
@@ -56,9 +57,19 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of the committed models alone, whatever has been exported beside them since."""
-    folder = tmp_path_factory.mktemp("models")
-    for name in COMMITTED:
+    """Return a folder of the light ones of the committed models."""
+    return committed(LIGHT, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def all_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of all committed models."""
+    return committed(LIGHT + STRONG, tmp_path_factory.mktemp("all-models"))
+
+
+def committed(names: tuple[str, ...], folder: Path) -> Path:
+    """Copy the first version of committed models, whatever has been exported beside them since; returns the folder."""
+    for name in names:
         later = [path.name for path in (ROOT / "models" / name).iterdir() if path.is_dir() and path.name != "1"]
         shutil.copytree(ROOT / "models" / name, folder / name, ignore=shutil.ignore_patterns(*later))
     return folder
@@ -66,7 +77,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def client(models: Path) -> FlaskClient:
-    """Return a client of the service with the committed models."""
+    """Return a client of the service with the light models."""
     return create_app(Settings(models=str(models))).test_client()
 
 

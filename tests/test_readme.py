@@ -32,9 +32,9 @@ def commands():
     return [line for block in blocks for line in block.splitlines() if line] + in_tables
 
 
-def test_the_model_table_says_what_the_cards_say(models):
+def test_the_model_table_says_what_the_cards_say(all_models):
     for name, data, network, parameters, accuracy, error, size in rows("name"):
-        file = models / name.strip("`") / "1/model.onnx"
+        file = all_models / name.strip("`") / "1/model.onnx"
         card = Classifier.open(file).card
         assert [data, network, parameters] == [card.dataset, card.network, f"{card.parameters:,}"]
         assert [accuracy, error] == [f"{card.metrics.accuracy:.2%}", f"{card.metrics.ece:.4f}"]
@@ -42,8 +42,8 @@ def test_the_model_table_says_what_the_cards_say(models):
         assert card.metrics.n == 10_000
 
 
-def test_every_committed_model_is_in_the_table(models):
-    assert {row[0].strip("`") for row in rows("name")} == {path.name for path in models.iterdir()}
+def test_every_committed_model_is_in_the_table(all_models):
+    assert {row[0].strip("`") for row in rows("name")} == {path.name for path in all_models.iterdir()}
 
 
 def test_the_endpoint_table_is_the_list_of_routes(models):
@@ -71,9 +71,15 @@ def test_the_settings_table_has_every_setting_and_its_default():
     assert documented == defaults | computed
 
 
-def test_the_first_curl_gets_the_answer_that_is_printed(server):
+def roughly(answer):
+    """Return a JSON answer with its numbers to four digits: another processor adds up in another order."""
+    return json.loads(answer, parse_float=lambda digits: round(float(digits), 4))
+
+
+def test_the_first_curl_gets_the_answer_that_is_printed(start, all_models):
+    server = start(models=str(all_models))
     curl = next(command for command in commands() if command.startswith("curl"))
-    printed = json.loads(re.search(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[1])
+    printed = re.search(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[1]
 
     _, option, file, url = shlex.split(curl)
     what_curl_says = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -81,7 +87,7 @@ def test_the_first_curl_gets_the_answer_that_is_printed(server):
     answer = requests.post(url.replace("http://127.0.0.1:8000", server.url), upload, headers=what_curl_says, timeout=20)
 
     assert option == "--data-binary"
-    assert answer.json() == printed
+    assert roughly(answer.text) == roughly(printed)
 
 
 def test_the_refusal_that_is_printed_is_the_one_that_comes(client):

@@ -5,10 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image left to right with probability one half."""
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
+def mirror(images: Tensor, which: Tensor) -> Tensor:
+    """Mirror those images left to right for which the mask [n] says so."""
+    return torch.where(which[:, None, None, None], images.flip(3), images)
 
 
 def shift(images: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
@@ -20,3 +19,14 @@ def shift(images: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
     columns = (corner[1] + torch.arange(width, device=images.device))[:, None, None, :]
     batch, channels = (torch.arange(size, device=images.device) for size in images.shape[:2])
     return padded[batch[:, None, None, None], channels[None, :, None, None], rows, columns]
+
+
+def cut_out(images: Tensor, generator: torch.Generator, side: int = 12) -> Tensor:
+    """Blank a square of that many pixels at a random place in each image (DeVries and Taylor 2017)."""
+    n, _, height, width = images.shape
+    top = torch.randint(0, height - side + 1, (n, 1), generator=generator).to(images.device)
+    left = torch.randint(0, width - side + 1, (n, 1), generator=generator).to(images.device)
+    rows = torch.arange(height, device=images.device) - top
+    columns = torch.arange(width, device=images.device) - left
+    covered = ((rows >= 0) & (rows < side))[:, None, :, None] & ((columns >= 0) & (columns < side))[:, None, None, :]
+    return images.masked_fill(covered, 0)

@@ -42,6 +42,12 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
     return float(torch.zeros(bins, dtype=torch.float64).index_add(0, which, gap).abs().sum() / len(labels))
 
 
+def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return how many images of each label (row) were given each label (column): int64 [classes, classes]."""
+    classes = probabilities.shape[1]
+    return torch.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).view(classes, classes)
+
+
 @dataclass(frozen=True)
 class Figures:
     """What a model is judged by: on n images, accuracy, negative log-likelihood and calibration error."""

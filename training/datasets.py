@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import pooch
@@ -56,16 +56,29 @@ class Images:
 class DataSet:
     """A data set in memory: what is to be learned from, and what is looked at once at the end.
 
-    limit: how many images of each a rehearsal was held to.
+    limit: how many images of each a rehearsal was held to. skipped: what could not be read, and why.
     """
 
     train: Images
     test: Images
     limit: int | None = None
+    skipped: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """Where a recipe's data comes from; licence: of what is trained on it, and of its images."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    def load(self, data_dir: Path | None = None, limit: int | None = None) -> DataSet: ...
 
 
 @dataclass(frozen=True)
-class Source:
+class Published:
     """What a data set is and where it lives: its homes, and the MD5 published for each of their files."""
 
     title: str
@@ -156,9 +169,9 @@ def _read_cifar_10(find: Find) -> tuple[Part, Part]:
     return (np.concatenate(pixels), np.concatenate(labels)), test
 
 
-FASHION_MNIST = Source(
+FASHION_MNIST = Published(
     title="Fashion-MNIST",
-    licence="MIT",
+    licence="MIT; the images: MIT",
     labels=(
         "T-shirt/top",
         "Trouser",
@@ -184,9 +197,9 @@ FASHION_MNIST = Source(
     read=_read_fashion_mnist,
 )
 
-CIFAR_10 = Source(
+CIFAR_10 = Published(
     title="CIFAR-10",
-    licence="none stated; cite Krizhevsky 2009",
+    licence="MIT; the images: none stated; cite Krizhevsky 2009",
     labels=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     homes=("https://www.cs.toronto.edu/~kriz/",),
     md5={"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},

@@ -4,14 +4,20 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 AT_ONCE = 500  # images: what a pass over all of them works on stays in the processor's cache
+NORM_MOMENTUM = 0.12  # of batch norm: its running means look back over about two batches of 2,000, in parts of 500
+WHITENING_FLOOR = 5e-4  # added to variances, so that directions in which nothing varies are not blown up (Jordan 2024)
 
 
 class Network(nn.Sequential):
     """Layers in a row, from normalised images [n, channels, height, width] to logits [n, classes]."""
 
     title: str
+
+    def look_at(self, images: Tensor) -> None:
+        """Take from normalised training images what is fixed before training; most networks take nothing."""
 
 
 class MLP(Network):
@@ -56,15 +62,78 @@ class CNN(Network):
         initialise(self)
 
 
+class Net(Network):
+    """The strong compact network: whitened patches and three blocks of two convolutions, for images of any size.
+
+    1.97 million parameters in colour. After the fastest known trainings on CIFAR-10 (Jordan 2024, "94% on CIFAR-10 in
+    3.29 seconds"): a first layer computed from the data, batch norm without scale, kernels that begin as the identity.
+    """
+
+    title = "net 64-256-256"
+    widths = (64, 256, 256)
+
+    def __init__(self, channels: int, classes: int = 10) -> None:
+        whitened = 2 * 4 * channels  # each principal direction of a 2x2 patch, and its negative
+        super().__init__(
+            nn.Conv2d(channels, whitened, 2),  # [n, 3, 32, 32] -> [n, 24, 31, 31]
+            nn.GELU(),
+            *_block(whitened, self.widths[0]),  # -> [n, 64, 15, 15]
+            *_block(*self.widths[:2]),  # -> [n, 256, 7, 7]
+            *_block(*self.widths[1:]),  # -> [n, 256, 3, 3]
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),  # -> [n, 256]
+            nn.Linear(self.widths[-1], classes, bias=False),
+        )
+        initialise(self[-1])
+        self._whitening.requires_grad = False
+
+    def look_at(self, images: Tensor) -> None:
+        """Whiten 2x2 patches: project on their principal directions, each scaled to unit variance."""
+        patches = functional.unfold(images, 2).transpose(1, 2).flatten(0, 1)  # [n * places, channels * 4]
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        directions = (vectors / (values + WHITENING_FLOOR).sqrt()).T.reshape(-1, *self._whitening.shape[1:])
+        self._whitening.data.copy_(torch.cat([directions, -directions]))
+
+    @property
+    def _whitening(self) -> Tensor:
+        """The kernels of the first layer: [whitened, channels, 2, 2]."""
+        return self.get_parameter("0.weight")
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm whose only parameter is a bias: the next layer undoes any scale."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-12, momentum=NORM_MOMENTUM)
+        self.weight.requires_grad = False
+
+
+class Mirrored(nn.Module):
+    """A network that answers with the mean of its logits for an image and for the image's mirror image."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        both = self.network(torch.cat([images, images.flip(3)]))  # in one pass, which reads the weights once
+        logits: Tensor = both.unflatten(0, (2, -1)).mean(0)
+        return logits
+
+
 class Normalise(nn.Module):
-    """Raw pixels to what a network takes: uint8 [n, h, w, c] -> float32 [n, c, h, w], (x/255 - mean) / spread."""
+    """Raw pixels to what a network takes: uint8 [n, h, w, c] -> float32 [n, c, h, w], (x/255 - mean) / spread.
+
+    root: take the square root of x/255 first, which brings out what is dark.
+    """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, mean: Tensor, spread: Tensor) -> None:
-        """mean, spread: [channels], of pixels between 0 and 1."""
+    def __init__(self, mean: Tensor, spread: Tensor, root: bool = False) -> None:
+        """mean, spread: [channels], of pixels between 0 and 1 or of their roots."""
         super().__init__()
+        self.root = root
         self.register_buffer("mean", mean.view(-1, 1, 1))
         self.register_buffer("spread", spread.view(-1, 1, 1))
 
@@ -75,25 +144,32 @@ class Normalise(nn.Module):
         return cls(torch.zeros(channels), torch.ones(channels))
 
     @classmethod
-    def to_standard(cls, pixels: Tensor) -> Self:
+    def to_standard(cls, pixels: Tensor, root: bool = False) -> Self:
         """Bring the pixels [n, h, w, c] of these images to mean 0 and standard deviation 1 in each channel."""
         n = pixels[..., 0].numel()
         total = squares = torch.zeros(pixels.shape[-1], dtype=torch.float64)
         for part in pixels.split(AT_ONCE):
             values = part.flatten(0, 2).float() / 255
+            values = values.sqrt() if root else values
             total, squares = total + values.sum(0).double(), squares + values.square().sum(0).double()
         mean = total / n
-        return cls(mean.float(), (squares / n - mean.square()).sqrt().float())
+        return cls(mean.float(), (squares / n - mean.square()).sqrt().float(), root)
+
+    @classmethod
+    def to_roots(cls, pixels: Tensor) -> Self:
+        """The same of the pixels' square roots."""
+        return cls.to_standard(pixels, root=True)
 
     def forward(self, image: Tensor) -> Tensor:
         planes = image.permute(0, 3, 1, 2).float() / 255
+        planes = planes.sqrt() if self.root else planes
         return (planes - self.mean) / self.spread
 
 
 class Served(nn.Module):
     """The graph of the contract: raw pixels in, calibrated probabilities [n, classes] out."""
 
-    def __init__(self, normalise: Normalise, network: Network, temperature: float) -> None:
+    def __init__(self, normalise: Normalise, network: nn.Module, temperature: float) -> None:
         super().__init__()
         self.normalise = normalise
         self.network = network
@@ -110,6 +186,15 @@ def initialise(network: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _block(inputs: int, width: int) -> tuple[nn.Module, ...]:
+    """Return two convolutions, the first pooled: [n, inputs, h, w] -> [n, width, h/2, w/2]."""
+    convolutions = [nn.Conv2d(channels, width, 3, padding="same", bias=False) for channels in (inputs, width)]
+    for convolution in convolutions:
+        nn.init.dirac_(convolution.weight.data[: convolution.in_channels])
+    first, second = convolutions
+    return first, nn.MaxPool2d(2), BatchNorm(width), nn.GELU(), second, BatchNorm(width), nn.GELU()
 
 
 def _dropout(share: float) -> tuple[nn.Dropout, ...]:

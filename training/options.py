@@ -1,11 +1,13 @@
 """What the export command can be asked for."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from training.recipes import DEFAULT, RECIPES, Recipe
-from training.train import DEVICES
+from training.devices import DEVICES
+from training.pictures import Folder, can_name_a_model
+from training.recipes import DEFAULT, RECIPES, Recipe, own
 
 LARGEST_SEED = 2**32 - 1
 
@@ -17,6 +19,8 @@ def export_parser() -> argparse.ArgumentParser:
         description="Train a network and export it as a model folder that the service takes.",
     )
     parser.add_argument("recipes", nargs="*", type=_recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
+    parser.add_argument("--name", type=_name, help="what to call the model of own images")
     parser.add_argument("--list", action="store_true", help="list the recipes")
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest there is")
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
@@ -29,21 +33,51 @@ def export_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="use that many images: a rehearsal (it is published as any export; see --models-dir)",
     )
+    parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch of the same command")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write logs for TensorBoard")
+    parser.add_argument("--int8", action="store_true", help="also export NAME-int8, where that is faster and as good")
+    parser.add_argument("--compile", action="store_true", help="have PyTorch compile the network first; pays on a GPU")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="export these weights (a state_dict) without training"
     )
     return parser
 
 
-def adjusted(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """Return the recipe with the epochs and the seed that were asked for."""
+def contradiction_in(options: argparse.Namespace) -> str | None:
+    """Return what is wrong with the options together."""
+    if (options.images is None) != (options.name is None):
+        return "--images DIR and --name NAME belong together: the pictures, and what to call their model"
+    if options.images and options.recipes:
+        return f"--images has a recipe of its own: leave {' '.join(options.recipes)} out, or export it by itself"
+    if options.checkpoint and len(options.recipes) != 1 and not options.images:
+        return "--checkpoint holds the weights of one network: name its recipe"
+    return None
+
+
+def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
+    """Yield what is to be trained, with the epochs and the seed that were asked for. Raises DataError."""
     changes = {"epochs": options.epochs, "seed": options.seed}
-    return replace(recipe, **{field: value for field, value in changes.items() if value is not None})
+    asked = {field: value for field, value in changes.items() if value is not None}
+    if options.images:
+        yield replace(own(Folder.open(options.images, options.name)), **asked)
+    else:
+        yield from (replace(RECIPES[name], **asked) for name in options.recipes or DEFAULT)
 
 
 def _recipe(name: str) -> str:
     if name not in RECIPES:
         raise argparse.ArgumentTypeError(f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}")
+    return name
+
+
+def _name(name: str) -> str:
+    if name in RECIPES:
+        raise argparse.ArgumentTypeError(f"{name!r} is a recipe; take another name for the model of own images")
+    if not can_name_a_model(name):
+        raise argparse.ArgumentTypeError(
+            f"{name!r} cannot name a model; take up to 100 letters, digits, dots, dashes and underscores, and begin "
+            "with a letter or a digit"
+        )
     return name
 
 

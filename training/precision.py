@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.networks import AT_ONCE, Network, Normalise
+from training.networks import Network
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,9 @@ class Precision:
         """Bring a network to the device in this layout."""
         return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
 
-    def place(self, pixels: Tensor, normalise: Normalise) -> Tensor:
-        """Return pixels [n, h, w, c] as images [n, c, h, w], on the device in this format and layout."""
-        return torch.cat(
-            [
-                normalise(part).to(self.device, self.dtype).contiguous(memory_format=self.layout)
-                for part in pixels.split(AT_ONCE)
-            ]
-        )
+    def prepare(self, images: Tensor) -> Tensor:
+        """Return images [n, c, h, w] in this format and layout."""
+        return images.to(self.dtype).contiguous(memory_format=self.layout)
 
 
 PLAIN = Precision(torch.device("cpu"), torch.float32, torch.contiguous_format)  # as the exported graph computes

@@ -55,7 +55,7 @@ class DownloadBar:
 class TrainingBar:
     """The bar of one training: an image is a step; loss and accuracy are those of the latest batches."""
 
-    def __init__(self, epochs: int, images: int) -> None:
+    def __init__(self, epochs: int, images: int, shown: bool = True) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -65,7 +65,7 @@ class TrainingBar:
         )
         self._epochs = epochs
         self._images = images
-        self._progress = Progress(*columns, console=CONSOLE)
+        self._progress = Progress(*columns, console=CONSOLE, disable=not shown)
         self._task = self._progress.add_task("", total=epochs * images, figures="")
 
     def __enter__(self) -> Self:

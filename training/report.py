@@ -13,6 +13,9 @@ from training.networks import parameters
 from training.recipes import Recipe
 from training.train import Epoch
 
+LARGEST_SIDE = 30  # inches of a confusion matrix: one of 300 labels would otherwise take gigabytes
+MOST_LABELS_WITH_COUNTS = 20  # beyond that the numbers of a confusion matrix would not fit into its cells
+
 
 def recipes_table(recipes: Iterable[Recipe]) -> Table:
     """Return what there is to train."""
@@ -65,14 +68,36 @@ def figures_table(title: str, figures: Mapping[str, float]) -> Table:
 
 
 def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
-    """Plot loss and accuracy by epoch, of training and held-out images, into a PNG."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    """Plot loss and accuracy by epoch, of training and held-out images, and the learning rate, into a PNG."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
     numbers = [epoch.number for epoch in epochs]
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    *both, third = figure.subplots(1, 3)
+    for axes, name in zip(both, ("loss", "accuracy"), strict=True):
         axes.plot(numbers, [getattr(epoch, name) for epoch in epochs], ".-", label="training, during the epoch")
         axes.plot(numbers, [getattr(epoch, f"held_{name}") for epoch in epochs], ".-", label="held out, after it")
         axes.set(xlabel="epoch", ylabel=name)
+        axes.legend()
+    third.plot(numbers, [epoch.learning_rate for epoch in epochs], ".-")
+    third.set(xlabel="epoch", ylabel="learning rate at its end")
+    for axes in (*both, third):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def draw_confusion(counts: Tensor, labels: Sequence[str], path: Path) -> None:
+    """Plot how the images of each label were labelled, counts [classes, classes], into a PNG."""
+    side = min(2.5 + 0.45 * len(labels), LARGEST_SIDE)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    places = range(len(labels))
+    axes.set_xticks(places, labels, rotation=90, parse_math=False)  # a $ in a label is a dollar
+    axes.set_yticks(places, labels, parse_math=False)
+    axes.set(xlabel="label given", ylabel="true label")
+    if len(labels) <= MOST_LABELS_WITH_COUNTS:
+        for row, column in counts.nonzero().tolist():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(path, dpi=110)

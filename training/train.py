@@ -1,41 +1,30 @@
 """The one loop that trains every recipe, and what it measures."""
 
-import pickle
-import struct
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo  # which the first step of an optimiser would import in the midst of training, for a second
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
+from training import augment
+from training.checkpoint import SavedRun, load_weights
 from training.datasets import Images
-from training.muon import Muon
 from training.networks import Network, Normalise
+from training.optimise import Optimisation
 from training.precision import PLAIN, Precision, fastest
 from training.recipes import Recipe
+from training.together import ALONE, Group
 
 EVALUATION_BATCH = 1_000
-RISING_SHARE = 0.2
-REPORT_EVERY = 10  # batches between two updates of the bar: reading a loss waits for the device
-
-DEVICES: dict[str, Callable[[], bool]] = {  # fastest first
-    "cuda": torch.cuda.is_available,
-    "mps": torch.backends.mps.is_available,
-    "cpu": lambda: True,
-}
-
-# What torch.load and load_state_dict raise on files that are foreign, damaged or of another network.
-LOADING_ERRORS = (
-    OSError, EOFError, RuntimeError, TypeError, AttributeError, LookupError, ValueError, struct.error,
-    pickle.UnpicklingError,
-)  # fmt: skip
+PART = 512  # images: a larger batch goes through the network in parts, whose activations stay in the processor's cache
+LOOKED_AT = 5_000  # images from which a network may take what is fixed before training
+REPORT_EVERY = 10  # parts between two updates of the bar: reading a loss waits for the device
+TEACHER_TEMPERATURE, TEACHER_SHARE = 2.0, 0.9  # of distillation
 
 Report = Callable[[int, float, float], None]
 
@@ -49,100 +38,175 @@ class Epoch:
     accuracy: float
     held_loss: float
     held_accuracy: float
+    learning_rate: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, on the processor and in evaluation mode, with what it needs around it."""
+    """A trained network, on the processor and in evaluation mode, with what it needs around it.
+
+    answering: the network as it is to be served, from normalised images to logits.
+    """
 
     normalise: Normalise
     network: Network
+    answering: nn.Module
     epochs: tuple[Epoch, ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, normalise: Normalise, network: Network, epochs: tuple[Epoch, ...]) -> "Fitted":
+        """Bring what was trained to the processor."""
+        network = PLAIN.lay_out(network).eval()
+        return cls(normalise.to(PLAIN.device), network, recipe.answering(network).eval(), epochs)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Return logits [n, classes] of raw pixels [n, h, w, c]."""
-        return infer(self.network, self.normalise(pixels), PLAIN)
+        return infer(self.answering, self.normalise, pixels, PLAIN)
 
 
-class DeviceError(Exception):
-    """A device that was asked for and is not there."""
+@dataclass(frozen=True)
+class Circumstances:
+    """What a training runs in and whom it tells: none of it decides what comes out.
 
+    report: gets images seen, loss and accuracy as it goes. ended: gets each finished epoch.
+    saved: where it is saved after each epoch. resume: go on from what is saved there.
+    """
 
-class CheckpointError(Exception):
-    """A file that does not hold the weights of the recipe's network."""
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device of this name; "auto" is the fastest there is. Raises DeviceError when it is not there."""
-    there = [kind for kind, available in DEVICES.items() if available()]
-    if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
-        raise DeviceError(f"--device {name}: PyTorch finds none on this machine; there is {', '.join(there)}")
-    return torch.device(name)
+    device: torch.device = PLAIN.device
+    report: Report = lambda *_: None
+    ended: Callable[[Epoch], None] = lambda _: None
+    saved: SavedRun | None = None
+    resume: bool = False
+    compiled: bool = False
+    group: Group = ALONE
 
 
 def from_checkpoint(recipe: Recipe, train: Images, file: Path) -> Fitted:
     """Return the recipe's network with the weights of a state_dict that torch.save wrote. Raises CheckpointError."""
     network = recipe.network()
-    try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except LOADING_ERRORS as error:
-        raise CheckpointError(
-            f"{file}: not the weights of {recipe.name}'s network as torch.save(network.state_dict(), "
-            f"FILE) writes them: {error}"
-        ) from error
-    if not all(weights.isfinite().all() for weights in network.parameters()):
-        raise CheckpointError(f"{file}: some of its weights are not finite numbers; take a checkpoint from before that")
-    return Fitted(recipe.normalise(train.pixels), network.eval(), ())
+    load_weights(network, file)
+    return Fitted.of(recipe, recipe.normalise(train.pixels), network, ())
 
 
-def fit(recipe: Recipe, train: Images, held: Images, on: torch.device, report: Report) -> Fitted:
-    """Train the recipe's network from its seed; report gets images seen, loss and accuracy as it goes."""
-    train = train.take(slice(recipe.images))
-    torch.manual_seed(recipe.seed)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    normalise = recipe.normalise(train.pixels)
-    network = recipe.network()
-    precision = fastest(network, on)
-    network = precision.lay_out(network)
-    # All images live on the device, normalised once: the sets are small, and a data loader would cost more.
-    images, labels = precision.place(train.pixels, normalise), train.labels.to(on)
-    held_images, held_labels = precision.place(held.pixels, normalise), held.labels.to(on)
-    optimisers = _optimisers(recipe, network)
-    steps = recipe.epochs * -(-len(train) // recipe.batch)
-    schedules = [LambdaLR(optimiser, partial(SCHEDULES[recipe.schedule], steps=steps)) for optimiser in optimisers]
-    epochs = []
-    for number in range(1, recipe.epochs + 1):
+def fit(
+    recipe: Recipe, train: Images, held: Images, around: Circumstances | None = None, soft: Tensor | None = None
+) -> Fitted:
+    """Train the recipe's network from its seed; soft: the teacher's probabilities [n, classes] for train."""
+    around = around or Circumstances()
+    course = Course(recipe, train.take(slice(recipe.images)), around, soft)
+    epochs: list[Epoch] = []
+    if around.saved and around.resume:
+        state = around.saved.load()
+        epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        course.go_on(state["course"])
+    for number in range(len(epochs) + 1, recipe.epochs + 1):
         start = time.perf_counter()
-        tally = Tally(report, seen_before=(number - 1) * len(train))
-        network.train()
-        for batch in torch.randperm(len(train), generator=generator).split(recipe.batch):
-            inputs = images[batch]
-            for augmentation in recipe.augmentations:
-                inputs = augmentation(inputs, generator).contiguous(memory_format=precision.layout)
-            with precision.autocast():
-                logits = network(inputs).float()
-            loss = functional.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
-            network.zero_grad()
-            loss.backward()
-            for optimiser, schedule in zip(optimisers, schedules, strict=True):
-                optimiser.step()
-                schedule.step()
-            tally.add(loss.detach(), logits.detach(), labels[batch])
+        tally = course.epoch(number)
+        held_loss, held_accuracy = course.score(held)
+        rate, seconds = course.optimisation.learning_rate, time.perf_counter() - start
+        epochs.append(Epoch(number, tally.loss, tally.accuracy, held_loss, held_accuracy, rate, seconds))
+        around.ended(epochs[-1])
+        if around.saved and around.group.leads:
+            around.saved.save({"epochs": [asdict(epoch) for epoch in epochs], "course": course.state()})
+    return Fitted.of(recipe, course.normalise, course.network, tuple(epochs))
+
+
+class Course:
+    """A training under way: all that changes from step to step.
+
+    The images live on the device as bytes: the sets are small, and a data loader would cost more.
+    """
+
+    def __init__(self, recipe: Recipe, train: Images, around: Circumstances, soft: Tensor | None) -> None:
+        torch.manual_seed(recipe.seed)
+        self._generator = torch.Generator().manual_seed(recipe.seed)
+        self._recipe = recipe
+        self._around = around
+        self.normalise = recipe.normalise(train.pixels)
+        network = recipe.network()
+        network.look_at(self.normalise(train.pixels[:LOOKED_AT]))
+        self._precision = fastest(network, around.device)
+        self.network = self._precision.lay_out(network)
+        self._forward = torch.compile(self.network) if around.compiled else self.network
+        self.normalise.to(around.device)
+        self._train = Images(train.pixels.to(around.device), train.labels.to(around.device))
+        self._soft = None if soft is None else soft.to(around.device)
+        self._mirrored = torch.rand(len(train), generator=self._generator) < 0.5
+        batches = around.group.batches(torch.arange(len(train)), recipe.batch)
+        self.optimisation = Optimisation(recipe, self.network, steps=recipe.epochs * len(batches))
+
+    def epoch(self, number: int) -> "Tally":
+        """Go once through the images, in an order drawn anew."""
+        group, tally = self._around.group, Tally(self._around.report, (number - 1) * len(self._train))
+        self.network.train()
+        order = torch.randperm(len(self._train), generator=self._generator)
+        for batch in group.batches(order, self._recipe.batch):
+            self.network.zero_grad()
+            for part in group.share(batch).split(PART):
+                logits = self._logits(part, number)
+                loss = self._loss(logits, part)
+                (loss / len(batch)).backward()
+                tally.add(loss.detach(), logits.detach(), self._train.labels[part], group.size)
+            group.add_gradients(self.network)
+            self.optimisation.step()
         tally.tell()
-        held_loss, held_accuracy = score(infer(network, held_images, precision), held_labels)
-        seconds = time.perf_counter() - start
-        epochs.append(Epoch(number, tally.loss, tally.accuracy, held_loss, held_accuracy, seconds))
-    return Fitted(normalise, PLAIN.lay_out(network).eval(), tuple(epochs))
+        group.average_statistics(self.network)
+        return tally
+
+    def score(self, images: Images) -> tuple[float, float]:
+        """Return mean cross-entropy and accuracy on other images."""
+        logits = infer(self.network, self.normalise, images.pixels.to(self._around.device), self._precision)
+        return score(logits, images.labels.to(self._around.device))
+
+    def state(self) -> dict[str, Any]:
+        """Return what another of the same recipe and images needs to go on from here."""
+        return {
+            "network": self.network.state_dict(),
+            "optimisation": self.optimisation.state(),
+            "order": self._generator.get_state(),
+            "dropout": torch.get_rng_state(),
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.network.load_state_dict(state["network"])
+        self.optimisation.go_on(state["optimisation"])
+        self._generator.set_state(state["order"])
+        torch.set_rng_state(state["dropout"])
+
+    def _logits(self, which: Tensor, epoch: int) -> Tensor:
+        """Return the logits [n, classes] of these images as they are seen in this epoch."""
+        images = self.normalise(self._train.pixels[which])
+        if self._recipe.flip:
+            images = augment.mirror(images, (self._mirrored[which] ^ (epoch % 2 == 0)).to(images.device))
+        images = self._recipe.augment(images, self._generator)
+        with self._precision.autocast():
+            logits: Tensor = self._forward(self._precision.prepare(images))
+        return logits.float()
+
+    def _loss(self, logits: Tensor, which: Tensor) -> Tensor:
+        """Return the sum of these images' losses."""
+        labels, smoothing = self._train.labels[which], self._recipe.label_smoothing
+        hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        if self._soft is None:
+            return hard
+        return (1 - TEACHER_SHARE) * hard + TEACHER_SHARE * distillation(logits, self._soft[which])
 
 
-def infer(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
-    """Return logits [n, classes] of normalised images, batch by batch in evaluation mode."""
+def distillation(logits: Tensor, soft: Tensor) -> Tensor:
+    """Return the sum of divergences from a teacher's probabilities, both softened (Hinton et al. 2015, section 2)."""
+    given = functional.log_softmax(logits / TEACHER_TEMPERATURE, dim=1)
+    sure = soft.clamp_min(torch.finfo(soft.dtype).tiny)  # a probability of 0 has no logarithm
+    wanted = functional.log_softmax(sure.log() / TEACHER_TEMPERATURE, dim=1)
+    return functional.kl_div(given, wanted, reduction="sum", log_target=True) * TEACHER_TEMPERATURE**2
+
+
+def infer(network: nn.Module, normalise: Normalise, pixels: Tensor, precision: Precision) -> Tensor:
+    """Return logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
     network.eval()
     with torch.inference_mode(), precision.autocast():
-        return torch.cat([network(batch) for batch in images.split(EVALUATION_BATCH)])
+        return torch.cat([network(precision.prepare(normalise(batch))) for batch in pixels.split(EVALUATION_BATCH)])
 
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -157,23 +221,25 @@ class Tally:
     def __init__(self, report: Report, seen_before: int) -> None:
         self._report = report
         self._seen_before = seen_before
-        self._batches = 0
+        self._parts = 0
         self._images = 0
+        self._seen = 0
         self._loss: Tensor | float = 0.0
         self._hits: Tensor | int = 0
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss, logits [n, classes] and labels [n]."""
-        self._batches += 1
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, processes: int) -> None:
+        """Count a part: the sum of its losses, logits [n, classes] and labels [n]; as much is seen by each process."""
+        self._parts += 1
         self._images += len(labels)
-        self._loss = self._loss + loss * len(labels)
+        self._seen += len(labels) * processes
+        self._loss = self._loss + loss
         self._hits = self._hits + (logits.argmax(1) == labels).sum()
-        if self._batches % REPORT_EVERY == 0:
+        if self._parts % REPORT_EVERY == 0:
             self.tell()
 
     def tell(self) -> None:
         """Report where the training stands."""
-        self._report(self._seen_before + self._images, self.loss, self.accuracy)
+        self._report(self._seen_before + self._seen, self.loss, self.accuracy)
 
     @property
     def loss(self) -> float:
@@ -182,26 +248,3 @@ class Tally:
     @property
     def accuracy(self) -> float:
         return float(self._hits) / self._images
-
-
-def _optimisers(recipe: Recipe, network: nn.Module) -> list[Optimizer]:
-    """Return AdamW for all parameters, or Muon for the hidden matrices and kernels and AdamW for the rest."""
-    matrices = [weights for weights in network.parameters() if weights.ndim > 1][:-1] if recipe.muon else []
-    others = [weights for weights in network.parameters() if not any(weights is matrix for matrix in matrices)]
-    # Without weight decay AdamW is Adam; epsilon is that of Keras, which the lecture used.
-    adam = AdamW(others, recipe.learning_rate, weight_decay=recipe.weight_decay, eps=1e-7)
-    return [Muon(matrices, recipe.muon), adam] if recipe.muon else [adam]
-
-
-def one_cycle(step: int, steps: int) -> float:
-    """Return the share of the learning rate at a step: up in a line for a fifth of the steps, then down to nothing."""
-    rising = max(1, round(RISING_SHARE * steps))
-    return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
-
-
-def constant(_: int, steps: int) -> float:
-    """Return the same share of the learning rate at every step."""
-    return 1.0
-
-
-SCHEDULES = {"one-cycle": one_cycle, "constant": constant}

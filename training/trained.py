@@ -1,20 +1,23 @@
 """A recipe carried out: the network with all that must be known of it to export it."""
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from training.calibrate import fit_temperature
-from training.datasets import DataSet
+from training.checkpoint import SavedRun
+from training.datasets import DataSet, Images
 from training.formats import DataError
 from training.networks import Served
 from training.progress import TrainingBar
 from training.recipes import Recipe
 from training.report import epochs_table, summary
-from training.train import Fitted, fit, from_checkpoint
+from training.teacher import find_teacher, soft_labels
+from training.train import Circumstances, Fitted, fit, from_checkpoint
+
+CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,26 @@ class Trained:
         return height, width, channels
 
     @property
+    def split(self) -> tuple[Images, Images]:
+        """The images it was trained on, and those held out."""
+        return split(self.recipe, self.data)
+
+    @property
     def served(self) -> Served:
         """The trained network inside the graph of the contract."""
-        return Served(self.fitted.normalise, self.fitted.network, self.temperature).eval()
+        return Served(self.fitted.normalise, self.fitted.answering, self.temperature).eval()
+
+
+def split(recipe: Recipe, data: DataSet) -> tuple[Images, Images]:
+    """Return the images to train on, and those to hold out for choices and calibration."""
+    return data.train.split(min(recipe.held, len(data.train) // 10))
 
 
 def carry_out(
-    recipe: Recipe, data: DataSet, device: torch.device, checkpoint: Path | None, console: Console
+    recipe: Recipe, data: DataSet, around: Circumstances, models: Path, checkpoint: Path | None, console: Console
 ) -> Trained:
     """Train, or take the weights of a checkpoint; then calibrate on the held-out images, telling it all to a person."""
-    seen, held = data.train.split(min(recipe.held, len(data.train) // 10))
+    seen, held = split(recipe, data)
     if not len(held):
         raise DataError(f"{len(data.train)} images are too few to hold some out for calibration; take at least 10")
     console.print(
@@ -52,13 +65,24 @@ def carry_out(
     )
     channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
     console.print(summary(recipe.network(), recipe.network().title, channels_first))
-    start = time.perf_counter()
     if checkpoint:
         fitted = from_checkpoint(recipe, seen, checkpoint)
     else:
-        with TrainingBar(recipe.epochs, len(seen)) as bar:
-            fitted = fit(recipe, seen, held, device, bar.update)
+        fitted = _train(recipe, seen, held, around, models, console)
         console.print(epochs_table(fitted.epochs))
-    seconds = time.perf_counter() - start
+    seconds = sum(epoch.seconds for epoch in fitted.epochs)
     temperature = fit_temperature(fitted.logits(held.pixels), held.labels)
-    return Trained(recipe, data, fitted, temperature, seconds, device)
+    return Trained(recipe, data, fitted, temperature, seconds, around.device)
+
+
+def _train(recipe: Recipe, seen: Images, held: Images, around: Circumstances, models: Path, console: Console) -> Fitted:
+    soft, taught = None, {}
+    if recipe.teacher:
+        teacher = find_teacher(recipe.teacher, models)
+        console.print(f"Asking the teacher, {teacher}", soft_wrap=True)
+        soft = soft_labels(teacher, seen.pixels)
+        taught = {"teacher": f"{recipe.teacher}, version {teacher.parent.name}"}
+    what = recipe.values() | taught | {"processes": around.group.size, "data": seen.sha256()}
+    saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", what)
+    with TrainingBar(recipe.epochs, len(seen), around.group.leads) as bar:
+        return fit(recipe, seen, held, replace(around, saved=saved, report=bar.update), soft)

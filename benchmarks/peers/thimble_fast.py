@@ -6,8 +6,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from training.allocator import keep_memory
 from training.recipes import RECIPES
 from training.train import fit
@@ -19,7 +17,7 @@ def main(kind: str, data_dir: str, seed: str) -> None:
     data = recipe.source.load(Path(data_dir) if data_dir else None)
     train, held = data.train.split(recipe.held)
     start = time.perf_counter()
-    fitted = fit(recipe, train, held, torch.device("cpu"), lambda *_: None)
+    fitted = fit(recipe, train, held)
     seconds = time.perf_counter() - start
     accuracy = float((fitted.logits(data.test.pixels).argmax(1) == data.test.labels).double().mean())
     print(json.dumps({"seconds": seconds, "epochs": recipe.epochs, "accuracy": accuracy}))

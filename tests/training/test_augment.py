@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.augment import flip, shift
+from training.augment import cut_out, mirror, shift
 
 IMAGES = torch.arange(400 * 3 * 8 * 8, dtype=torch.float32).view(400, 3, 8, 8)
 
@@ -20,13 +20,24 @@ def moved(image: Tensor, down: int, across: int) -> Tensor:
     return image[:, rows][:, :, columns]
 
 
-def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others():
-    flipped = flip(IMAGES, generator())
+def some(count: int) -> Tensor:
+    """Return a mask that holds for two of three images."""
+    return torch.arange(count) % 3 > 0
 
-    mirrored = [bool(torch.equal(after, before.flip(2))) for before, after in zip(IMAGES, flipped, strict=True)]
-    untouched = [bool(torch.equal(after, before)) for before, after in zip(IMAGES, flipped, strict=True)]
-    assert 150 < sum(mirrored) < 250
-    assert sum(mirrored) + sum(untouched) == len(IMAGES)
+
+def test_exactly_the_images_of_the_mask_are_mirrored_left_to_right():
+    which = some(len(IMAGES))
+
+    mirrored = mirror(IMAGES, which)
+
+    assert torch.equal(mirrored[which], IMAGES[which].flip(3))
+    assert torch.equal(mirrored[~which], IMAGES[~which])
+
+
+def test_mirrored_twice_an_image_is_itself_again():
+    which = some(len(IMAGES))
+
+    assert torch.equal(mirror(mirror(IMAGES, which), which), IMAGES)
 
 
 def test_a_shift_moves_each_image_by_up_to_two_pixels_and_reflects_the_border():
@@ -43,20 +54,25 @@ def test_a_shift_moves_each_image_by_up_to_two_pixels_and_reflects_the_border():
     assert len({by[0] for by in seen}) > 20
 
 
-@pytest.mark.parametrize("augmentation", [flip, shift])
+def test_the_generator_alone_decides_how_images_are_shifted():
+    once, again, other = (shift(IMAGES, generator(seed)) for seed in (1, 1, 2))
+
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [lambda images: mirror(images, some(len(images))), lambda images: shift(images, generator())],
+    ids=["mirror", "shift"],
+)
 class TestBoth:
-    def test_the_generator_decides_alone(self, augmentation):
-        once, again, other = (augmentation(IMAGES, generator(seed)) for seed in (1, 1, 2))
-
-        assert torch.equal(once, again)
-        assert not torch.equal(once, other)
-
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
     @pytest.mark.parametrize("shape", [(5, 1, 28, 28), (5, 3, 32, 32), (1, 3, 9, 12)])
     def test_shape_and_type_stay(self, augmentation, shape, dtype):
         images = torch.rand(shape).to(dtype)
 
-        augmented = augmentation(images, generator())
+        augmented = augmentation(images)
 
         assert augmented.shape == images.shape
         assert augmented.dtype == dtype
@@ -64,6 +80,24 @@ class TestBoth:
     def test_the_batch_given_is_not_changed(self, augmentation):
         images = IMAGES.clone()
 
-        augmentation(images, generator())
+        augmentation(images)
 
         assert torch.equal(images, IMAGES)
+
+
+def test_a_square_is_cut_out_of_each_image_at_places_that_differ():
+    images = torch.ones(50, 3, 32, 28)
+
+    cut = cut_out(images, torch.Generator().manual_seed(0), side=5)
+
+    blank = cut[:, 0] == 0
+    assert torch.equal(cut == 0, blank[:, None].expand_as(cut))
+    assert blank.flatten(1).sum(1).tolist() == [25] * 50
+    assert {int(rows.sum()) for rows in blank.any(2)} == {int(columns.sum()) for columns in blank.any(1)} == {5}
+    assert len({tuple(mask.nonzero()[0].tolist()) for mask in blank}) > 25
+
+
+def test_a_square_reaches_every_border():
+    cut = cut_out(torch.ones(500, 1, 9, 9), torch.Generator().manual_seed(0), side=8)
+
+    assert {tuple(mask.nonzero()[0].tolist()) for mask in cut[:, 0] == 0} == {(0, 0), (0, 1), (1, 0), (1, 1)}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.calibrate import expected_calibration_error, figures, fit_temperature
+from training.calibrate import confusion, expected_calibration_error, figures, fit_temperature
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0], ids=["timid", "right", "overconfident"])
@@ -77,3 +77,12 @@ def test_a_probability_of_0_for_the_truth_costs_much_but_not_everything():
     measured = figures(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
 
     assert measured.loss == pytest.approx(-math.log(1e-12))
+
+
+def test_the_confusion_counts_images_by_true_and_by_given_label():
+    given = torch.tensor([0, 1, 1, 2, 2, 2])
+    probabilities = functional.one_hot(given, 4).float()
+
+    counts = confusion(probabilities, torch.tensor([0, 0, 1, 2, 2, 1]))
+
+    assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 2, 0], [0, 0, 0, 0]]

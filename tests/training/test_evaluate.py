@@ -103,3 +103,13 @@ def test_a_card_survives_being_written_again(file, tmp_path):
 
     assert again == msgspec.structs.replace(card, title="Another title")
     assert isinstance(again, ModelCard)
+
+
+def test_several_files_are_evaluated_one_after_the_other(rehearsal, data_dir, capsys):
+    files = [rehearsal.models / name / "1/model.onnx" for name in ("fashion-mlp", "cifar-cnn")]
+
+    status = evaluate.main([*map(str, files), "--data-dir", str(data_dir), "--json"])
+
+    answers = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    assert status == 0
+    assert [answer["accuracy"] for answer in answers] == [Classifier.open(file).card.metrics.accuracy for file in files]

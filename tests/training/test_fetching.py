@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from lookalikes import cifar_10, fashion_mnist, packed
 
-from training.datasets import CIFAR_10, FASHION_MNIST, Source
+from training.datasets import CIFAR_10, FASHION_MNIST, Published
 from training.formats import DataError
 
 GARMENTS = fashion_mnist(train=30, test=20)
@@ -76,7 +76,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "home/.cache/thimble"
 
 
-def garments_from(*homes: str) -> Source:
+def garments_from(*homes: str) -> Published:
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in GARMENTS.items()}
     return replace(FASHION_MNIST, homes=homes, md5=md5)
 

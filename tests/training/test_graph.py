@@ -8,9 +8,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
+from torch import nn
 
 from training.graph import run, to_onnx, with_metadata
-from training.networks import CNN, MLP, Network, Normalise, Served
+from training.networks import CNN, MLP, Mirrored, Net, Normalise, Served
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -34,14 +35,34 @@ class Exported:
             return self.served(torch.from_numpy(images)).numpy()
 
 
-@pytest.fixture(scope="module", params=[(MLP, (28, 28, 1)), (CNN, (32, 32, 3))], ids=["mlp", "cnn"])
+class SmallNet(Net):
+    """The strong compact network in everything but its size."""
+
+    widths = (24, 32, 32)
+
+
+def mirrored_net() -> nn.Module:
+    """Return a network with batch norm that has seen images, as it is served."""
+    network = SmallNet(channels=3)
+    network.train()(torch.rand(8, 3, 32, 32) + 0.5)
+    return Mirrored(network)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        (lambda: MLP(dropout=0.2), (28, 28, 1)),
+        (lambda: CNN(dropout=0.2), (32, 32, 3)),
+        (mirrored_net, (32, 32, 3)),
+    ],
+    ids=["mlp", "cnn", "net"],
+)
 def exported(request: pytest.FixtureRequest) -> Exported:
-    """Both networks, with dropout in them, normalisation and a temperature around them."""
-    kind: type[Network]
-    kind, shape = request.param
+    """Each network, with dropout or batch norm in it, normalisation and a temperature around it."""
+    network, shape = request.param
     torch.manual_seed(0)
     channels = torch.arange(shape[2]) / 10
-    served = Served(Normalise(0.4 + channels, 0.2 + channels), kind(dropout=0.2), 1.7).eval()
+    served = Served(Normalise(0.4 + channels, 0.2 + channels), network(), 1.7).eval()
     graph = to_onnx(served, *shape)
     return Exported(served, shape, graph, with_metadata(graph, {"key": "value"}))
 

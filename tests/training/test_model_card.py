@@ -34,8 +34,11 @@ CARD = ModelCard(
 )
 
 
-def written(card: ModelCard, curves: str | None = "3/curves.png") -> str:
-    return model_card(msgspec.to_builtins(card), curves)
+CONFUSION = [[80, 20], [0, 100]]
+
+
+def written(card: ModelCard, pictures: tuple[str, ...] = ("3/confusion.png", "3/curves.png")) -> str:
+    return model_card(msgspec.to_builtins(card), CONFUSION, pictures)
 
 
 def test_the_front_matter_is_what_model_hubs_read():
@@ -63,7 +66,10 @@ def test_the_front_matter_is_what_model_hubs_read():
         "2 epochs in 61 s on cpu, 2026-01-31",
         "Accuracy on held-out images at the end: 0.8899.",
         "python 3.11.7, torch 2.13.0",
-        "![Loss and accuracy by epoch](3/curves.png)",
+        "![curves](3/curves.png)",
+        "![confusion](3/confusion.png)",
+        "| T-shirt/top | 100 | 0.800 | 1.000 | Ankle boot (20) |",
+        "| Ankle boot | 100 | 1.000 | 0.833 | none |",
         "`python -m training.export fashion-mlp --epochs 2 --seed 1`",
         "ab" * 32,
         "inverted where the border is bright",
@@ -81,14 +87,20 @@ def test_photographs_are_said_to_be_fitted_as_photographs():
     assert "inverted" not in text
 
 
-def test_without_curves_no_picture_is_promised():
-    assert "![" not in written(CARD, curves=None)
+def test_without_pictures_none_is_promised():
+    assert "![" not in written(CARD, pictures=())
+
+
+def test_a_label_without_test_images_has_no_shares():
+    text = model_card(msgspec.to_builtins(CARD), [[10, 0], [0, 0]], [])
+
+    assert "| Ankle boot | 0 | none | none | none |" in text
 
 
 def test_without_a_history_none_is_told():
     training = msgspec.structs.replace(CARD.training, epochs=0, epoch_accuracy=[])
 
-    text = written(msgspec.structs.replace(CARD, training=training), curves=None)
+    text = written(msgspec.structs.replace(CARD, training=training), pictures=())
 
     assert "at the end" not in text
     assert "--epochs 0" not in text

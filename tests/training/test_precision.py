@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from training.networks import CNN, MLP, Normalise
-from training.precision import PLAIN, fastest
+from training.networks import CNN, MLP, Net
+from training.precision import PLAIN, Precision, fastest
 
 CPU = torch.device("cpu")
 
@@ -26,17 +26,43 @@ def test_a_device_that_is_not_known_to_multiply_bf16_trains_in_float32(device):
     assert fastest(CNN(), torch.device(device)).dtype == torch.float32
 
 
-def test_images_are_placed_in_format_and_layout():
-    precision = fastest(CNN(), CPU)
+@pytest.mark.parametrize("network", [CNN, lambda: Net(channels=3)], ids=["cnn", "net"])
+@pytest.mark.parametrize(
+    ("multiplies", "dtype", "layout"),
+    [(True, torch.bfloat16, torch.channels_last), (False, torch.float32, torch.contiguous_format)],
+)
+def test_convolutions_take_bf16_exactly_where_the_graphics_card_multiplies_it(
+    monkeypatch, network, multiplies, dtype, layout
+):
+    def is_bf16_supported(including_emulation: bool = True) -> bool:
+        return multiplies or including_emulation  # as on a card that can only emulate it
 
-    pixels = torch.randint(0, 256, (1_001, 8, 8, 3), dtype=torch.uint8)
-    normalise = Normalise.to_unit(pixels)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
 
-    placed = precision.place(pixels, normalise)
+    precision = fastest(network(), torch.device("cuda"))
 
-    torch.testing.assert_close(placed, normalise(pixels).to(precision.dtype))
-    assert placed.dtype == precision.dtype
-    assert placed.is_contiguous(memory_format=precision.layout)
+    assert (precision.device.type, precision.dtype, precision.layout) == ("cuda", dtype, layout)
+
+
+def test_an_mlp_stays_in_float32_on_a_graphics_card_too(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+
+    assert fastest(MLP(), torch.device("cuda")).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [PLAIN, Precision(CPU, torch.bfloat16, torch.channels_last)],
+    ids=["float32 in order", "bf16 channels last"],
+)
+def test_images_are_prepared_in_format_and_layout(precision):
+    images = torch.rand(11, 3, 8, 8)
+
+    prepared = precision.prepare(images)
+
+    assert torch.equal(prepared, images.to(precision.dtype))
+    assert prepared.dtype == precision.dtype
+    assert prepared.is_contiguous(memory_format=precision.layout)
 
 
 def test_a_network_laid_out_and_back_answers_as_before():

@@ -1,14 +1,15 @@
 import struct
 
 import pytest
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from training.networks import CNN, MLP
-from training.report import draw_curves, epochs_table, figures_table, summary
+from training.report import draw_confusion, draw_curves, epochs_table, figures_table, summary
 from training.train import Epoch
 
-EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 61.25) for n in (1, 2, 3))
+EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
 
 
 def rows(table: Table) -> list[tuple[str, ...]]:
@@ -60,7 +61,7 @@ def test_figures_are_listed_by_name_with_counts_in_full():
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_curves_are_a_png_of_two_plots(tmp_path, count):
+def test_the_curves_are_a_png_of_three_plots(tmp_path, count):
     path = tmp_path / "curves.png"
 
     draw_curves(EPOCHS[:count], path)
@@ -68,5 +69,24 @@ def test_the_curves_are_a_png_of_two_plots(tmp_path, count):
     content = path.read_bytes()
     width, height = struct.unpack(">2I", content[16:24])
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    assert width > 2 * height
+    assert width > 3 * height
     assert len(content) > 10_000
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_the_confusion_is_a_square_png_that_grows_with_the_labels(tmp_path, classes):
+    path = tmp_path / "confusion.png"
+
+    draw_confusion(torch.eye(classes, dtype=torch.int64) * 7, [f"label {n}" for n in range(classes)], path)
+
+    content = path.read_bytes()
+    width, height = struct.unpack(">2I", content[16:24])
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert width == height
+    assert width > 45 * classes
+
+
+def test_a_label_without_images_does_not_spoil_the_confusion(tmp_path):
+    draw_confusion(torch.tensor([[3, 1], [0, 0]]), ["cat", "dog"], tmp_path / "confusion.png")
+
+    assert (tmp_path / "confusion.png").stat().st_size > 1_000
