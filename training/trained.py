@@ -84,5 +84,8 @@ def _train(recipe: Recipe, seen: Images, held: Images, around: Circumstances, mo
         taught = {"teacher": f"{recipe.teacher}, version {teacher.parent.name}"}
     what = recipe.values() | taught | {"processes": around.group.size, "data": seen.sha256()}
     saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", what)
-    with TrainingBar(recipe.epochs, len(seen), around.group.leads) as bar:
+    if around.resume and not saved.file.exists():
+        console.print(f"Nothing to resume in {saved.file}: training from the beginning", soft_wrap=True)
+        around = replace(around, resume=False)
+    with TrainingBar(recipe.epochs, len(seen.take(slice(recipe.images))), around.group.leads) as bar:
         return fit(recipe, seen, held, replace(around, saved=saved, report=bar.update), soft)

@@ -226,12 +226,12 @@ class TestCommand:
         assert "delete it and train anew" in message
         assert [path.name for path in target.iterdir()] == [".checkpoints"]
 
-    def test_where_there_is_nothing_to_resume_this_is_said(self, run_export, target, capsys):
+    def test_where_there_is_nothing_to_resume_it_says_so_and_begins(self, run_export, target, capsys):
         status = run_export(target, *self.COMMAND, "--resume")
 
-        assert status == 1
-        assert "fashion-mlp.pt: there is no training to resume; leave --resume out" in capsys.readouterr().err
-        assert not target.exists()
+        assert status == 0
+        assert "fashion-mlp.pt: training from the beginning" in capsys.readouterr().out.replace("\n", "")
+        assert (target / "fashion-mlp/1/model.onnx").is_file()
 
 
 def card(models: Path, number: int) -> ModelCard:
