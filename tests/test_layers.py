@@ -17,8 +17,8 @@ SERVING = [
 ]  # fmt: skip
 TRAINING = [
     "allocator", "devices", "formats", "progress", "datasets", "pictures", "augment", "networks", "recipes", "muon",
-    "precision", "together", "checkpoint", "optimise", "train", "logs", "options", "calibrate", "golden", "graph",
-    "quantise", "folder", "report", "teacher", "trained", "card", "model_card", "export", "evaluate",
+    "precision", "together", "checkpoint", "optimise", "tally", "train", "logs", "options", "calibrate", "golden",
+    "graph", "quantise", "folder", "report", "teacher", "trained", "card", "model_card", "export", "evaluate",
 ]  # fmt: skip
 COMMANDS = {"training.export", "training.evaluate"}  # of training, these alone may read serving's side
 SHARED = {"serving.contract", "serving.classifier"}

@@ -18,7 +18,7 @@ OWN_EPOCHS = 8, 200  # but no less and no more often than this
 OWN_STEPS = 32  # an epoch: of few images the batches are small too, since the network learns by steps
 OWN_BATCH = 32, 128  # but no smaller, for batch norm's sake, and no larger than what pays
 
-PATIENCE = 24  # epochs: in a shorter training strong augmentation costs more than it brings
+PATIENCE = 24  # epochs: Jordan (2024) too cuts squares out in the longest of his trainings alone
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,13 @@ from training.networks import Network, Normalise
 from training.optimise import Optimisation
 from training.precision import PLAIN, Precision, fastest
 from training.recipes import Recipe
+from training.tally import Report, Tally
 from training.together import ALONE, Group
 
 EVALUATION_BATCH = 1_000
 PART = 512  # images: a larger batch goes through the network in parts, whose activations stay in the processor's cache
 LOOKED_AT = 5_000  # images from which a network may take what is fixed before training
-REPORT_EVERY = 10  # parts between two updates of the bar: reading a loss waits for the device
 TEACHER_TEMPERATURE, TEACHER_SHARE = 2.0, 0.9  # of distillation
-
-Report = Callable[[int, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Course:
         batches = around.group.batches(torch.arange(len(train)), recipe.batch)
         self.optimisation = Optimisation(recipe, self.network, steps=recipe.epochs * len(batches))
 
-    def epoch(self, number: int) -> "Tally":
+    def epoch(self, number: int) -> Tally:
         """Go once through the images, in an order drawn anew."""
         group, tally = self._around.group, Tally(self._around.report, (number - 1) * len(self._train))
         self.network.train()
@@ -213,38 +211,3 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy of logits [n, classes] against labels [n]."""
     loss = functional.cross_entropy(logits.float(), labels)
     return float(loss), float((logits.argmax(1) == labels).float().mean())
-
-
-class Tally:
-    """Running means of loss and accuracy over an epoch, kept on the device and read only now and then."""
-
-    def __init__(self, report: Report, seen_before: int) -> None:
-        self._report = report
-        self._seen_before = seen_before
-        self._parts = 0
-        self._images = 0
-        self._seen = 0
-        self._loss: Tensor | float = 0.0
-        self._hits: Tensor | int = 0
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, processes: int) -> None:
-        """Count a part: the sum of its losses, logits [n, classes] and labels [n]; as much is seen by each process."""
-        self._parts += 1
-        self._images += len(labels)
-        self._seen += len(labels) * processes
-        self._loss = self._loss + loss
-        self._hits = self._hits + (logits.argmax(1) == labels).sum()
-        if self._parts % REPORT_EVERY == 0:
-            self.tell()
-
-    def tell(self) -> None:
-        """Report where the training stands."""
-        self._report(self._seen_before + self._seen, self.loss, self.accuracy)
-
-    @property
-    def loss(self) -> float:
-        return float(self._loss) / self._images
-
-    @property
-    def accuracy(self) -> float:
-        return float(self._hits) / self._images
