@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from serving.answers import Question, answer
+from serving.answers import Desk, Question
 from serving.classifier import Classifier
 from serving.images import PixelBudget, decode
+from serving.metrics import Metrics
 from serving.png import to_png
 from serving.repository import Repository
 
@@ -34,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table("Model", "Decode ms", "Graph ms", "Upload to answer ms", "Graph's share", title="One image, one core")
     for column in table.columns[1:]:
         column.justify = "right"
+    desk = Desk(repository, PIXELS, Metrics(CollectorRegistry()))
     for classifier in repository.ready():
-        decoding, graph, whole = stages(classifier, repository, options.rounds)
+        decoding, graph, whole = stages(classifier, desk, options.rounds)
         table.add_row(classifier.card.name, f"{decoding:.3f}", f"{graph:.3f}", f"{whole:.3f}", f"{graph / whole:.0%}")
     Console().print(table)
 
 
-def stages(classifier: Classifier, repository: Repository, rounds: int) -> tuple[float, float, float]:
+def stages(classifier: Classifier, desk: Desk, rounds: int) -> tuple[float, float, float]:
     """Return the medians, in milliseconds, of decoding, of the graph and of the whole way."""
     shape = (classifier.height, classifier.width, classifier.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -49,7 +52,7 @@ def stages(classifier: Classifier, repository: Repository, rounds: int) -> tuple
     return (
         median_ms(lambda: decode(upload, PixelBudget(PIXELS)), rounds),
         median_ms(lambda: classifier.classify(batch), rounds),
-        median_ms(lambda: answer([upload], question, repository, PIXELS), rounds),
+        median_ms(lambda: desk.answer([upload], question), rounds),
     )
 
 

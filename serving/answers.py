@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from serving.classifier import Classifier
-from serving.errors import Refusal
+from serving.classifier import Classifier, Outputs
+from serving.contract import Level
+from serving.drift import observe
+from serving.errors import BadRequest, Refusal
 from serving.images import Input, PixelBudget, decode, fit
+from serving.metrics import Metrics
 from serving.repository import Repository
 
 Upload = bytes | Refusal
@@ -21,6 +24,7 @@ class Question:
     model: str | None = None
     version: str = ""
     top_k: int = 5
+    coverage: float | None = None
     seen: bool = False
 
 
@@ -33,7 +37,10 @@ class Candidate(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True, kw_only=True):
-    """What a model says of one image, and what was done to the image to ask it."""
+    """What a model says of one image, and what was done to the image to ask it.
+
+    set: the labels among which the truth is, with this coverage, on data like the training data.
+    """
 
     model: str
     version: str
@@ -41,6 +48,10 @@ class Prediction(Struct, frozen=True, kw_only=True):
     index: int
     probability: float
     top: list[Candidate]
+    set: list[str]
+    coverage: float
+    novelty: float | UnsetType = UNSET
+    novel: bool | UnsetType = UNSET
     fit: tuple[str, ...]
     seen: str | UnsetType = UNSET
 
@@ -53,64 +64,97 @@ class Prepared:
     input: Input
 
 
-def answer(
-    uploads: Sequence[Upload], question: Question, repository: Repository, max_pixels: int
-) -> list[Prediction | Refusal]:
-    """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place."""
-    named = repository.named(question.model, question.version) if question.model else None
-    budget = PixelBudget(max_pixels)
-    prepared = [_prepare(upload, named, repository, budget) for upload in uploads]
-    answers: dict[int, Prediction | Refusal] = {}
-    batches: dict[Classifier, list[int]] = {}
-    for place, item in enumerate(prepared):
-        if isinstance(item, Refusal):
-            answers[place] = item
-        else:
-            batches.setdefault(item.classifier, []).append(place)
-    for classifier, places in batches.items():
-        inputs = [item.input for place in places if isinstance(item := prepared[place], Prepared)]
-        answers.update(zip(places, _predict(classifier, inputs, question), strict=True))
-    return [answers[place] for place in range(len(uploads))]
+@dataclass(frozen=True)
+class Answers:
+    """One answer an upload, in their order, and the models that gave them."""
+
+    items: list[Prediction | Refusal]
+    classifiers: tuple[Classifier, ...]
 
 
-def _prepare(
-    upload: Upload, named: Classifier | None, repository: Repository, budget: PixelBudget
-) -> Prepared | Refusal:
-    if isinstance(upload, Refusal):
-        return upload
-    try:
-        picture = decode(upload, budget)
-        classifier = named or repository.default(picture.grey)
-    except Refusal as refusal:
-        return refusal
-    how = classifier.card.fit
-    return Prepared(classifier, fit(picture, how, classifier.height, classifier.width, classifier.channels))
+class Desk:
+    """Where images are answered: the models there are, the limit on an image, and what counts the answers."""
+
+    def __init__(self, repository: Repository, max_pixels: int, metrics: Metrics) -> None:
+        self._repository = repository
+        self._max_pixels = max_pixels
+        self._metrics = metrics
+
+    def answer(self, uploads: Sequence[Upload], question: Question) -> Answers:
+        """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place."""
+        answers: dict[int, Prediction | Refusal] = {}
+        batches: dict[Classifier, list[tuple[int, Input]]] = {}
+        for place, item in enumerate(self.prepare(uploads, question)):
+            if isinstance(item, Refusal):
+                answers[place] = item
+            else:
+                batches.setdefault(item.classifier, []).append((place, item.input))
+        for classifier, batch in batches.items():
+            places, inputs = zip(*batch, strict=True)
+            answers.update(zip(places, self._predict(classifier, inputs, question), strict=True))
+        return Answers([answers[place] for place in range(len(uploads))], tuple(batches))
+
+    def prepare(self, uploads: Sequence[Upload], question: Question) -> list[Prepared | Refusal]:
+        """Make each upload the input of the model that is asked for, or that its colour decides on."""
+        named = self._repository.named(question.model, question.version) if question.model else None
+        budget = PixelBudget(self._max_pixels)
+        return [self._prepare(upload, named, budget) for upload in uploads]
+
+    def _prepare(self, upload: Upload, named: Classifier | None, budget: PixelBudget) -> Prepared | Refusal:
+        if isinstance(upload, Refusal):
+            return upload
+        try:
+            picture = decode(upload, budget)
+            classifier = named or self._repository.default(picture.grey)
+        except Refusal as refusal:
+            return refusal
+        how = classifier.card.fit
+        return Prepared(classifier, fit(picture, how, classifier.height, classifier.width, classifier.channels))
+
+    def _predict(self, classifier: Classifier, inputs: Sequence[Input], question: Question) -> list[Prediction]:
+        level = _level(classifier, question.coverage)
+        pixels = np.stack([item.pixels for item in inputs])
+        outputs = classifier.run(pixels)
+        observe(self._metrics, classifier, pixels, outputs)
+        return _predictions(classifier, inputs, outputs, level, question)
 
 
-def _predict(classifier: Classifier, inputs: list[Input], question: Question) -> list[Prediction]:
-    probabilities = classifier.classify(np.stack([item.pixels for item in inputs]))
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, : question.top_k]
-    return [
-        _prediction(classifier, item, row[order], order, question.seen)
-        for item, row, order in zip(inputs, probabilities, best, strict=True)
-    ]
+def _level(classifier: Classifier, coverage: float | None) -> Level:
+    """Return how label sets of this coverage are made; raises BadRequest when the card doesn't say."""
+    conformal = classifier.card.conformal
+    level = conformal.own if coverage is None else conformal.level(coverage)
+    if level is None:
+        highest = max(level.coverage for level in (*conformal.levels, conformal.own))
+        raise BadRequest(
+            f"coverage={coverage:g} is more than the model {classifier.card.name!r} was calibrated for: {highest:g}."
+        )
+    return level
 
 
-def _prediction(
-    classifier: Classifier, item: Input, probabilities: np.ndarray, indices: np.ndarray, seen: bool
-) -> Prediction:
+def _predictions(
+    classifier: Classifier, inputs: Sequence[Input], outputs: Outputs, level: Level, question: Question
+) -> list[Prediction]:
     card = classifier.card
-    top = [
-        Candidate(card.labels[index], index, round(probability, 6))
-        for index, probability in zip(indices.tolist(), probabilities.tolist(), strict=True)
-    ]
-    return Prediction(
-        model=card.name,
-        version=card.version,
-        label=top[0].label,
-        index=top[0].index,
-        probability=top[0].probability,
-        top=top,
-        fit=item.done,
-        seen=item.data_url() if seen else UNSET,
-    )
+    order = np.argsort(-outputs.probabilities, axis=1, kind="stable")
+    sizes = level.sets(outputs.probabilities).sum(1)  # a set is the most probable labels: as many of them
+    novel = classifier.novel(outputs)
+    predictions = []
+    for place, (item, best) in enumerate(zip(inputs, order.tolist(), strict=True)):
+        probabilities = outputs.probabilities[place].tolist()
+        top = [Candidate(card.labels[index], index, round(probabilities[index], 6)) for index in best[: question.top_k]]
+        prediction = Prediction(
+            model=card.name,
+            version=card.version,
+            label=top[0].label,
+            index=top[0].index,
+            probability=top[0].probability,
+            top=top,
+            set=[card.labels[index] for index in best[: sizes[place]]],
+            coverage=level.coverage,
+            novelty=UNSET if outputs.novelty is None else round(float(outputs.novelty[place]), 6),
+            novel=UNSET if novel is None else bool(novel[place]),
+            fit=item.done,
+            seen=item.data_url() if question.seen else UNSET,
+        )
+        predictions.append(prediction)
+    return predictions

@@ -9,7 +9,11 @@ from flask.json.provider import JSONProvider
 from PIL import Image
 from werkzeug.exceptions import HTTPException
 
-from serving.api import classify, models, operations
+from serving.answers import Desk
+from serving.api import classify, explain, models, operations
+from serving.api.uploads import Limits
+from serving.deadline import Deadline
+from serving.drift import References
 from serving.errors import (
     BadRequest,
     InternalError,
@@ -17,6 +21,7 @@ from serving.errors import (
     NotFound,
     Refusal,
 )
+from serving.metrics import Metrics, registries
 from serving.repository import Repository
 from serving.settings import Settings
 
@@ -41,9 +46,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     repository = Repository(settings.folder, settings.session_threads, settings.default_grey, settings.default_colour)
     app = Flask("serving", static_folder=None)
     app.json = MsgspecProvider(app)
-    app.register_blueprint(classify.blueprint(repository, settings))
+    own, seen = registries()
+    seen.register(References(repository))
+    desk = Desk(repository, settings.max_pixels, Metrics(own))
+    limits = Limits(settings.max_body, settings.max_images, Deadline(settings.body_seconds))
+    app.register_blueprint(classify.blueprint(desk, limits))
+    app.register_blueprint(explain.blueprint(desk, limits))
     app.register_blueprint(models.blueprint(repository))
-    app.register_blueprint(operations.blueprint(repository))
+    app.register_blueprint(operations.blueprint(repository, seen))
     app.register_error_handler(Refusal, problem)
     app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app))
     return app

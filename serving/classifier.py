@@ -2,19 +2,27 @@
 
 import hashlib
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import onnxruntime
+from msgspec import UNSET
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
-from serving.contract import GOLDEN_TOLERANCE, INPUT, PROBABILITIES, ContractError, ModelCard
+from serving.contract import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, ModelCard
 
 # onnxruntime's exceptions have no common ancestor but Exception.
 RUNTIME_ERRORS = tuple(
     kind for kind in vars(onnxruntime_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
 )
+
+
+class Outputs(NamedTuple):
+    """What a graph makes of a batch: probabilities [batch, classes] and, where it has that output, novelty [batch]."""
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
 
 
 class Classifier:
@@ -26,8 +34,8 @@ class Classifier:
         self.digest = digest
         self.card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
         self.height, self.width, self.channels = _input_shape(session)
-        _check_output(session, len(self.card.labels))
-        self._check_golden()
+        self._outputs = _check_outputs(session, self.card)
+        self.check_golden()
 
     @classmethod
     def open(cls, path: Path, threads: int = 1) -> Self:
@@ -47,20 +55,34 @@ class Classifier:
         except ValueError as error:  # a ContractError, or metadata that is not UTF-8
             raise ContractError(f"{path}: {error}") from error
 
+    def run(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Return what the graph makes of raw pixels [batch, height, width, channels]."""
+        probabilities, *novelty = self._session.run(self._outputs, {INPUT: pixels})
+        return Outputs(probabilities, novelty[0] if novelty else None)
+
     def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities [batch, classes] of raw pixels [batch, height, width, channels]."""
-        (probabilities,) = self._session.run([PROBABILITIES], {INPUT: pixels})
-        return np.asarray(probabilities, np.float32)
+        return self.run(pixels).probabilities
 
-    def _check_golden(self) -> None:
+    def novel(self, outputs: Outputs) -> NDArray[np.bool_] | None:
+        """Return which images of a batch are unlike the training data; None where the graph doesn't say."""
+        if outputs.novelty is None or self.card.novelty is UNSET:
+            return None
+        return outputs.novelty > self.card.novelty.threshold
+
+    def check_golden(self) -> None:
+        """Ask the graph for its golden samples; raises ContractError when it gives other answers than were recorded."""
         for number, golden in enumerate(self.card.golden, start=1):
             pixels = golden.pixels()
             if pixels.shape != (self.height, self.width, self.channels):
                 raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
-            difference = float(np.abs(self.classify(pixels[None])[0] - golden.probabilities).max())
-            if not difference <= GOLDEN_TOLERANCE:
+            outputs = self.run(pixels[None])
+            differences = np.abs(outputs.probabilities[0] - golden.probabilities)
+            if outputs.novelty is not None and golden.novelty is not UNSET:
+                differences = np.append(differences, abs(outputs.novelty[0] - golden.novelty))
+            if not (largest := float(differences.max())) <= GOLDEN_TOLERANCE:
                 raise ContractError(
-                    f"golden sample {number} differs by {difference:.2g} from the trained network's answer "
+                    f"golden sample {number} differs by {largest:.2g} from the trained network's answer "
                     f"(at most {GOLDEN_TOLERANCE:g} is allowed); the file is damaged: export it again"
                 )
 
@@ -95,11 +117,18 @@ def _input_shape(session: onnxruntime.InferenceSession) -> tuple[int, int, int]:
     return shape[1], shape[2], shape[3]
 
 
-def _check_output(session: onnxruntime.InferenceSession, classes: int) -> None:
+def _check_outputs(session: onnxruntime.InferenceSession, card: ModelCard) -> list[str]:
+    """Return the names of the outputs to ask for."""
     outputs = {output.name: output for output in session.get_outputs()}
-    output = outputs.get(PROBABILITIES)
+    found = ", ".join(f"{o.name} {o.type} {o.shape}" for o in outputs.values())
+    output, classes = outputs.get(PROBABILITIES), len(card.labels)
     if output is None or output.type != "tensor(float)" or list(output.shape[1:]) != [classes]:
-        found = ", ".join(f"{o.name} {o.type} {o.shape}" for o in outputs.values())
         raise ContractError(
             f"the output '{PROBABILITIES}' must be float32 [batch, {classes}], one a label; found {found}"
         )
+    if card.novelty is UNSET:
+        return [PROBABILITIES]
+    output = outputs.get(NOVELTY)
+    if output is None or output.type != "tensor(float)" or len(output.shape) != 1:
+        raise ContractError(f"the card speaks of novelty, but no output '{NOVELTY}' is float32 [batch]; found {found}")
+    return [PROBABILITIES, NOVELTY]

@@ -15,6 +15,7 @@ from serving.png import from_png, to_png
 CARD_KEY = "thimble.card"
 INPUT = "image"
 PROBABILITIES = "probabilities"
+NOVELTY = "novelty"
 GOLDEN_TOLERANCE = 1e-3
 GOLDEN_LEAST = 3
 
@@ -24,6 +25,7 @@ Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}\Z")]
 Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # colons part the fields of V2's classification answers
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -36,11 +38,14 @@ class Golden(Struct, frozen=True):
 
     image: str
     probabilities: list[Share]
+    novelty: float | UnsetType = UNSET
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> Self:
+    def of(
+        cls, pixels: NDArray[np.uint8], probabilities: NDArray[np.float32], novelty: float | UnsetType = UNSET
+    ) -> Self:
         """Record an answer; pixels: [height, width, channels], probabilities: [classes]."""
-        return cls(base64.b64encode(to_png(pixels)).decode(), [float(p) for p in probabilities])
+        return cls(base64.b64encode(to_png(pixels)).decode(), [float(p) for p in probabilities], novelty)
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the image as uint8 [height, width, channels]; raises ContractError when it is no PNG."""
@@ -51,12 +56,91 @@ class Golden(Struct, frozen=True):
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
-    """Figures on the test set, as served: from the exported graph through onnxruntime."""
+    """Figures on the test set, as served: from the exported graph through onnxruntime.
+
+    ece_uncalibrated: the calibration error at temperature 1. set_size, set_coverage: of the label sets that are given
+    out unless another coverage is asked for.
+    """
 
     accuracy: Share
     n: Count
-    loss: Annotated[float, Meta(ge=0)]
+    loss: NotNegative
     ece: Share
+    ece_uncalibrated: Share | UnsetType = UNSET
+    set_size: NotNegative
+    set_coverage: Share
+
+
+class Level(Struct, frozen=True):
+    """A coverage, and how probable a label must be to be in the set that has it."""
+
+    coverage: Share
+    threshold: Share
+
+    def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which labels are in the sets, [n, classes]; the most probable always is."""
+        sets: NDArray[np.bool_] = probabilities >= self.threshold
+        sets[np.arange(len(sets)), probabilities.argmax(1)] = True
+        return sets
+
+
+class Conformal(Struct, frozen=True, kw_only=True):
+    """How a label set is made from probabilities: all labels that are at least as probable as the threshold.
+
+    levels: the same for other coverages.
+    """
+
+    coverage: Share
+    threshold: Share
+    levels: list[Level] = []
+
+    @property
+    def own(self) -> Level:
+        """The coverage that is given unless another is asked for."""
+        return Level(self.coverage, self.threshold)
+
+    def level(self, coverage: float) -> Level | None:
+        """Return the lowest level that has at least this coverage; None where none has."""
+        levels = sorted([*self.levels, self.own], key=lambda level: level.coverage)
+        return next((level for level in levels if level.coverage >= coverage), None)
+
+
+class Novelty(Struct, frozen=True, kw_only=True):
+    """What the graph's novelty is worth: larger than the threshold means unlike the training data.
+
+    share: of test images above it. auroc: how well it tells foreign images from test images, by what they show.
+    """
+
+    threshold: float
+    share: Share
+    auroc: dict[str, Share] = {}
+
+
+class Photos(Struct, frozen=True, kw_only=True):
+    """Accuracy on test images made into photos as people take them, beside that of the same images untouched."""
+
+    accuracy: Share
+    untouched: Share
+    n: Count
+
+
+class Spread(Struct, frozen=True):
+    """Mean and standard deviation."""
+
+    mean: float
+    spread: NotNegative
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """What drift is measured against: the answers to held-out images, and those images' brightness (0 to 1).
+
+    labels: the share of images that were given each label, in index order.
+    """
+
+    labels: list[Share]
+    brightness: Spread
+    top_probability: Spread
+    entropy: Spread | UnsetType = UNSET
 
 
 class Training(Struct, frozen=True, kw_only=True):
@@ -65,7 +149,7 @@ class Training(Struct, frozen=True, kw_only=True):
     recipe: Text
     seed: int
     epochs: Annotated[int, Meta(ge=0)]
-    seconds: Annotated[float, Meta(ge=0)]
+    seconds: NotNegative
     device: Text
     libraries: dict[str, str]
     date: Text
@@ -89,6 +173,10 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     fit: Literal["garment", "photo"]
     metrics: Metrics
     temperature: Positive
+    conformal: Conformal
+    novelty: Novelty | UnsetType = UNSET
+    photos: Photos | UnsetType = UNSET
+    reference: Reference
     golden: Annotated[list[Golden], Meta(min_length=GOLDEN_LEAST)]
     training: Training
 
@@ -97,6 +185,8 @@ class ModelCard(Struct, frozen=True, kw_only=True):
             raise ValueError("labels repeat")
         if any(len(golden.probabilities) != len(self.labels) for golden in self.golden):
             raise ValueError("a golden sample has not one probability a label")
+        if len(self.reference.labels) != len(self.labels):
+            raise ValueError("the reference has not one share a label")
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata entry that from_metadata reads."""

@@ -1,37 +1,53 @@
-"""How an image of another size becomes a network's input: pure functions on Pillow images.
-
-Each returns the image and the names of what was done to it, in order.
-"""
+"""How an image of another size becomes a network's input: pure functions on Pillow images."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
-RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens its support when it shrinks: antialiased
+RESAMPLING = Image.Resampling.LANCZOS  # Pillow widens its support when it shrinks: antialiased
 CLOSE = 13  # 5 % of the range: how Fashion-MNIST's makers told border from garment (Xiao et al. 2017, section 2)
+# The makers sharpened too, with a Gaussian of radius 1; not saying how much: this is best on held-out images.
+SHARPEN = ImageFilter.UnsharpMask(radius=1.0, percent=60, threshold=0)
 
-Fit = Callable[[Image.Image, int, int], tuple[Image.Image, tuple[str, ...]]]
+Box = tuple[float, float, float, float]
 
 
-def photo(image: Image.Image, width: int, height: int) -> tuple[Image.Image, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Fitted:
+    """An image of the input's size, and the names of what was done to make it so, in order.
+
+    view: left, top, right and bottom of what it shows, in pixels of the image before; beyond the edges of that image
+    where black was added.
+    """
+
+    image: Image.Image
+    done: tuple[str, ...]
+    view: Box
+
+
+Fit = Callable[[Image.Image, int, int], Fitted]
+
+
+def photo(image: Image.Image, width: int, height: int) -> Fitted:
     """Bring the shortest side to the input's size and cut out the centre; keeps the image's mode."""
     across = min(image.width, image.height * width / height)  # what is seen of the image
     down = min(image.height, image.width * height / width)
     left, top = (image.width - across) / 2, (image.height - down) / 2
     done = ("resized",) * ((across, down) != (width, height)) + ("cropped",) * ((left, top) != (0, 0))
+    view = (left, top, image.width - left, image.height - top)
     if done:
         # In one step: resizing all of a long thin image first would make it enormous.
-        box = (left, top, image.width - left, image.height - top)
-        image = image.resize((width, height), RESAMPLING, box=box)
-    return image, done
+        image = image.resize((width, height), RESAMPLING, box=view)
+    return Fitted(image, done, view)
 
 
-def garment(image: Image.Image, width: int, height: int) -> tuple[Image.Image, tuple[str, ...]]:
+def garment(image: Image.Image, width: int, height: int) -> Fitted:
     """Do what Fashion-MNIST's makers did to shop photos (Xiao et al. 2017, section 2); takes greyscale.
 
-    A bright border is inverted, the image is trimmed to the garment, its longest side brought to the input's size,
-    and the result centred on black.
+    A bright border is inverted, the image is trimmed to the garment, its longest side brought to the input's size and
+    sharpened, and the result centred on black.
     """
     done = []
     background = _border(image)
@@ -45,15 +61,18 @@ def garment(image: Image.Image, width: int, height: int) -> tuple[Image.Image, t
     scale = min(width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     if size != image.size:
-        image = image.resize(size, RESAMPLING)
-        done.append("resized")
+        image = image.resize(size, RESAMPLING).filter(SHARPEN)
+        done += ["resized", "sharpened"]
+    # Of an odd margin the larger half is left or above, as in all but 0.5 % of Fashion-MNIST's own images.
+    left, top = (width - size[0] + 1) // 2, (height - size[1] + 1) // 2
     if size != (width, height):
         canvas = Image.new("L", (width, height), 0)
-        # Of an odd margin the larger half is left or above, as in all but 0.5 % of Fashion-MNIST's own images.
-        canvas.paste(image, ((width - size[0] + 1) // 2, (height - size[1] + 1) // 2))
+        canvas.paste(image, (left, top))
         image = canvas
         done.append("centred")
-    return image, tuple(done)
+    across, down = (box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]  # pixels before, of a pixel now
+    view_left, view_top = box[0] - left * across, box[1] - top * down
+    return Fitted(image, tuple(done), (view_left, view_top, view_left + width * across, view_top + height * down))
 
 
 def _border(image: Image.Image) -> int:

@@ -1,7 +1,10 @@
 """gunicorn's settings for this service: gunicorn -c python:serving.gunicorn_conf 'serving.app:create_app()'."""
 
 import logging
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
@@ -9,6 +12,9 @@ from gunicorn.arbiter import Arbiter
 from serving.cores import usable_cores
 from serving.settings import Settings, SettingsError
 from serving.worker import Worker
+
+SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+COUNTS = "thimble-counts"  # begins the name of their folder; the master's process id follows
 
 try:
     settings = Settings.from_environment().check()
@@ -27,6 +33,21 @@ graceful_timeout = 30  # what accepted requests have to finish in after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only gunicorn's own unlinked heartbeat files go there
 worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
 control_socket_disable = True  # it would write to the home folder, which a container need not have
+
+
+def on_starting(_: Arbiter) -> None:
+    """Make the folder in which the workers count, for any of them to add up; take away those of the killed."""
+    folder = Path(worker_tmp_dir or tempfile.gettempdir())
+    for left in folder.glob(f"{COUNTS}-*-*"):
+        if Path("/proc/self").exists() and not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    # Before prometheus_client is imported, which each worker does and which looks here once.
+    os.environ[SHARED_COUNTS] = tempfile.mkdtemp(prefix=f"{COUNTS}-{os.getpid()}-", dir=folder)
+
+
+def on_exit(_: Arbiter) -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(os.environ[SHARED_COUNTS], ignore_errors=True)
 
 
 def when_ready(server: Arbiter) -> None:

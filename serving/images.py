@@ -1,6 +1,5 @@
 """From the bytes of an upload to the pixels of an input; every limit on an image lives here."""
 
-import base64
 import io
 import struct
 import threading
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from serving.errors import BadRequest, TooManyPixels, UnreadableImage
-from serving.fits import FITS
-from serving.png import to_png
+from serving.fits import FITS, Box
+from serving.png import data_url, to_png
 
 # What people have; each further format is one more decoder open to strangers.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
@@ -62,14 +61,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Input:
-    """What a network sees: pixels uint8 [height, width, channels], and all that was done to the upload."""
+    """What a network sees: pixels uint8 [height, width, channels], and all that was done to the upload.
+
+    size: width and height of the upright upload. view: left, top, right and bottom of what is seen of it, in its
+    pixels; beyond its edges where black was added.
+    """
 
     pixels: NDArray[np.uint8]
     done: tuple[str, ...]
+    size: tuple[int, int]
+    view: Box
 
     def data_url(self) -> str:
         """Return the pixels as a PNG in a data: URL."""
-        return f"data:image/png;base64,{base64.b64encode(to_png(self.pixels)).decode()}"
+        return data_url(to_png(self.pixels))
 
 
 class PixelBudget:
@@ -114,14 +119,15 @@ def fit(picture: Picture, how: str, height: int, width: int, channels: int) -> I
     """Make the picture the input of this size, the way ("garment" or "photo") that its model asks for."""
     mode = "L" if channels == 1 else "RGB"
     image, done = picture.image, picture.done
+    view: Box = (0, 0, *image.size)
     if image.mode != mode or image.size != (width, height):
         if image.mode != "L" and (mode == "L" or how == "garment"):
             image, done = image.convert("L"), (*done, "grey")
-        image, fitted = FITS[how](image, width, height)
-        done = (*done, *fitted)
+        fitted = FITS[how](image, width, height)
+        image, done, view = fitted.image, (*done, *fitted.done), fitted.view
         if image.mode != mode:
             image, done = image.convert(mode), (*done, "rgb")
-    return Input(np.asarray(image).reshape(height, width, channels), done)
+    return Input(np.asarray(image).reshape(height, width, channels), done, picture.image.size, view)
 
 
 def _shows_no_colour(pixels: NDArray[np.uint8]) -> bool:

@@ -1,5 +1,6 @@
 """Pixels as PNG and back: exact, and readable by anything."""
 
+import base64
 import io
 
 import numpy as np
@@ -14,6 +15,11 @@ def to_png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def data_url(png: bytes) -> str:
+    """Return a PNG as a data: URL."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def from_png(content: bytes) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from serving.repository import Repository
 REPOSITORY = Path(__file__).parent.parent
 PARAMETERS = {"fashion-mlp": 101_770, "cifar-cnn": 122_570, "fashion-net": 1_962_120, "cifar-net": 1_971_352}
 FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.945}
+FOREIGN = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.94}
 MEGABYTE = 1_000_000
 MOST = {"fashion-mlp": MEGABYTE, "cifar-cnn": MEGABYTE, "fashion-net": 10 * MEGABYTE, "cifar-net": 10 * MEGABYTE}
 
@@ -73,14 +74,51 @@ def test_its_accuracy_is_above_the_floor(file, name):
     assert Classifier.open(file).card.metrics.accuracy >= FLOORS[name]
 
 
+def test_its_probabilities_are_calibrated(file):
+    metrics = Classifier.open(file).card.metrics
+
+    assert metrics.ece <= 0.015
+    assert metrics.ece < metrics.ece_uncalibrated
+
+
+def test_its_label_sets_hold_the_truth_as_often_as_they_say(file):
+    card = Classifier.open(file).card
+
+    assert card.conformal.coverage == 0.95
+    assert 0.94 <= card.metrics.set_coverage <= 0.96
+    assert card.metrics.set_size < 1.6
+    assert [level.coverage for level in card.conformal.levels] == [percent / 100 for percent in range(80, 100)]
+
+
+def test_it_tells_foreign_images_of_every_kind(file, name):
+    novelty = Classifier.open(file).card.novelty
+
+    assert len(novelty.auroc) == 4
+    assert min(novelty.auroc.values()) >= FOREIGN[name]
+    assert 0.04 <= novelty.share <= 0.06
+
+
+def test_photos_cost_it_little_accuracy(file):
+    card = Classifier.open(file).card
+
+    most = {"garment": 0.02, "photo": 0.03}[card.fit]
+    assert card.photos.n == 2_000
+    assert card.photos.accuracy >= card.photos.untouched - most
+
+
+def test_its_golden_samples_record_novelty_too(file):
+    assert all(isinstance(golden.novelty, float) for golden in Classifier.open(file).card.golden)
+
+
 def test_the_reference_evaluator_gives_the_same_answers(file):
     classifier = Classifier.open(file)
     shape = (4, classifier.height, classifier.width, classifier.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
-    (expected,) = ReferenceEvaluator(onnx.load(file)).run(["probabilities"], {"image": pixels})
+    expected = ReferenceEvaluator(onnx.load(file)).run(["probabilities", "novelty"], {"image": pixels})
 
-    assert np.abs(classifier.classify(pixels) - expected).max() <= 1e-4
+    for answered, wanted in zip(classifier.run(pixels), expected, strict=True):
+        assert np.abs(answered - wanted).max() <= 1e-4
 
 
 def test_labels_and_triton_configuration_agree_with_the_card(all_models, file, name):

@@ -33,11 +33,12 @@ def commands():
 
 
 def test_the_model_table_says_what_the_cards_say(all_models):
-    for name, data, network, parameters, accuracy, error, size in rows("name"):
+    for name, data, network, parameters, accuracy, error, labels, auroc, size in rows("name"):
         file = all_models / name.strip("`") / "1/model.onnx"
         card = Classifier.open(file).card
         assert [data, network, parameters] == [card.dataset, card.network, f"{card.parameters:,}"]
         assert [accuracy, error] == [f"{card.metrics.accuracy:.2%}", f"{card.metrics.ece:.4f}"]
+        assert [labels, auroc] == [f"{card.metrics.set_size:.2f}", f"{min(card.novelty.auroc.values()):.3f}"]
         assert size == f"{file.stat().st_size / 1e6:.2f} MB"
         assert card.metrics.n == 10_000
 

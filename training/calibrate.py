@@ -1,5 +1,6 @@
 """Making probabilities mean what they say, fitted on held-out images only."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +43,23 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
     return float(torch.zeros(bins, dtype=torch.float64).index_add(0, which, gap).abs().sum() / len(labels))
 
 
+def uncalibrated(probabilities: Tensor, temperature: float) -> Tensor:
+    """Return what probabilities [n, classes] would be at temperature 1."""
+    return torch.softmax(probabilities.double().clamp_min(SMALLEST_PROBABILITY).log() * temperature, dim=1)
+
+
+def conformal_threshold(probabilities: Tensor, labels: Tensor, coverage: float) -> float:
+    """Return how probable a label must be for the sets of all such labels to hold the truth with this coverage.
+
+    Split conformal prediction with least ambiguous sets (LAC; Sadinle, Lei and Wasserman 2019): of n held-out images
+    the truth of n + 1 - ceil((n + 1) coverage) may be left out. Of LAC, APS and RAPS it gives the smallest sets
+    (python -m benchmarks.conformal). probabilities: [n, classes]; labels: [n] int64.
+    """
+    truth = probabilities.gather(1, labels[:, None])[:, 0].sort().values
+    left_out = len(truth) + 1 - math.ceil((len(truth) + 1) * coverage)
+    return float(truth[left_out - 1]) if left_out else 0.0
+
+
 def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Return how many images of each label (row) were given each label (column): int64 [classes, classes]."""
     classes = probabilities.shape[1]
@@ -50,16 +68,23 @@ def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a model is judged by: on n images, accuracy, negative log-likelihood and calibration error."""
+    """What a model is judged by, on n images.
+
+    Accuracy, negative log-likelihood, expected calibration error with and without its temperature, and the mean size
+    of its label sets with the share of them that hold the truth.
+    """
 
     accuracy: float
     n: int
     loss: float
     ece: float
+    ece_uncalibrated: float
+    set_size: float
+    set_coverage: float
 
 
-def figures(probabilities: Tensor, labels: Tensor) -> Figures:
-    """Measure probabilities [n, classes] against labels [n] int64."""
+def figures(probabilities: Tensor, labels: Tensor, temperature: float, sets: Tensor) -> Figures:
+    """Measure probabilities [n, classes] and label sets, bool [n, classes], against labels [n] int64."""
     given = probabilities.double()
     truth = given.gather(1, labels[:, None]).clamp_min(SMALLEST_PROBABILITY)
     return Figures(
@@ -67,4 +92,17 @@ def figures(probabilities: Tensor, labels: Tensor) -> Figures:
         n=len(labels),
         loss=float(-truth.log().mean()),
         ece=expected_calibration_error(given, labels),
+        ece_uncalibrated=expected_calibration_error(uncalibrated(given, temperature), labels),
+        set_size=float(sets.sum(1).double().mean()),
+        set_coverage=float(_covered(sets, labels).mean()),
     )
+
+
+def coverage_by_label(sets: Tensor, labels: Tensor) -> list[float]:
+    """Return the share of each label's images whose set, bool [n, classes], holds it; nan for a label without any."""
+    covered = _covered(sets, labels)
+    return [float(covered[labels == label].mean()) for label in range(sets.shape[1])]
+
+
+def _covered(sets: Tensor, labels: Tensor) -> Tensor:
+    return sets.gather(1, labels[:, None])[:, 0].double()

@@ -88,14 +88,20 @@ class Published:
     md5: Mapping[str, str]
     read: Callable[[Find], tuple[Part, Part]]
 
-    def load(self, data_dir: Path | None = None, limit: int | None = None) -> DataSet:
-        """Find or fetch the files and read them; limit keeps that many images of each part. Raises DataError."""
+    def load(self, data_dir: Path | None = None, limit: int | None = None, fetch: bool = True) -> DataSet:
+        """Find or, if need be, fetch the files and read them; limit keeps that many images of each part.
+
+        Raises DataError when they are not to be had.
+        """
         if data_dir is not None and not data_dir.is_dir():
             raise DataError(f"{data_dir}: no such folder; it is to hold the folder or the files of {self.title}")
 
         def find(*candidates: str) -> Path:
             places = [place / candidate for place in _places(data_dir) for candidate in candidates]
-            return next((path for path in places if path.exists()), None) or self.fetch(candidates[-1])
+            found = next((path for path in places if path.exists()), None)
+            if not (found or fetch):
+                raise DataError(f"{candidates[-1]} is in none of the places where data is looked for")
+            return found or self.fetch(candidates[-1])
 
         train, test = self.read(find)
         return DataSet(_images(train).take(slice(limit)), _images(test).take(slice(limit)), limit)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from serving.classifier import Classifier
 from serving.contract import ContractError, ModelCard
-from training.calibrate import Figures, figures
+from training.appraisal import Appraisal, Terms, appraise
 from training.datasets import SOURCES, Images
 from training.formats import DataError
+from training.graph import Answers
 from training.pictures import Folder
-from training.report import figures_table
+from training.report import appraisal_table
 
 BATCH = 1_000
 
@@ -42,26 +43,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tell(card: ModelCard, measured: Figures, as_json: bool) -> None:
+def _tell(card: ModelCard, measured: Appraisal, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(measured).decode())
+        print(msgspec.json.encode(_plain(card, measured)).decode())
         return
     print(f"{card.name} {card.version}, on the test images of {card.dataset}")
-    Console().print(figures_table("Test, as served", asdict(measured)))
+    Console().print(appraisal_table(measured, card.labels))
 
 
-def evaluate(classifier: Classifier, data_dir: Path | None = None, pictures: Path | None = None) -> Figures:
-    """Return the figures that the card calls metrics. Raises DataError when there are no test images to be had.
+def _plain(card: ModelCard, measured: Appraisal) -> dict[str, object]:
+    """Return the figures as JSON has them: those that the card calls metrics, and the others by their kind."""
+    return {
+        **asdict(measured.figures),
+        "set_coverage_by_label": dict(zip(card.labels, measured.coverage_by_label, strict=True)),
+        "novelty": measured.novelty and asdict(measured.novelty),
+        "photos": asdict(measured.photos),
+    }
+
+
+def evaluate(classifier: Classifier, data_dir: Path | None = None, pictures: Path | None = None) -> Appraisal:
+    """Measure a model on its test images. Raises DataError when there are none to be had.
 
     data_dir: where published data is looked for first; pictures: the folder of own images.
     """
-    dataset = classifier.card.dataset
-    test = _own(classifier, pictures) if pictures else _published(dataset, data_dir)
+    card = classifier.card
+    test = _own(classifier, pictures) if pictures else _published(card.dataset, data_dir)
     shape = (classifier.height, classifier.width, classifier.channels)
     if test.pixels.shape[1:] != shape:
-        raise DataError(f"the graph takes images of {shape}, but those of {dataset} are {tuple(test.pixels.shape[1:])}")
-    batches = [classifier.classify(pixels.numpy()) for pixels in test.pixels.split(BATCH)]
-    return figures(torch.from_numpy(np.concatenate(batches)), test.labels)
+        found = tuple(test.pixels.shape[1:])
+        raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
+    threshold = card.novelty.threshold if card.novelty else None
+    terms = Terms(card.dataset, card.fit, card.temperature, card.conformal.own.sets, threshold)
+
+    def ask(pixels: NDArray[np.uint8]) -> Answers:
+        parts = [classifier.run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
+        probabilities = np.concatenate([part.probabilities for part in parts])
+        novelties = [part.novelty for part in parts if part.novelty is not None]
+        return Answers(probabilities, np.concatenate(novelties) if novelties else None)
+
+    return appraise(ask, terms, test, data_dir, _warn)
+
+
+def _warn(what: str) -> None:
+    print(f"training.evaluate: {what}", file=sys.stderr)
 
 
 def _published(dataset: str, data_dir: Path | None) -> Images:
@@ -84,11 +108,7 @@ def _own(classifier: Classifier, pictures: Path) -> Images:
     limit = card.training.limit
     data = replace(folder, side=classifier.height, channels=classifier.channels).load(limit=limit or None)
     if data.train.sha256() != card.training.data_sha256:
-        print(
-            f"training.evaluate: {pictures} has changed since {card.name} was trained; it may have seen some "
-            "of its test images",
-            file=sys.stderr,
-        )
+        _warn(f"{pictures} has changed since {card.name} was trained; it may have seen some of its test images")
     return data.test
 
 

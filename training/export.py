@@ -4,8 +4,9 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import le
 from pathlib import Path
 
 import msgspec
@@ -14,31 +15,32 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
 
 from serving.classifier import Classifier
 from serving.contract import ContractError
 from training.allocator import keep_memory
+from training.appraisal import Appraisal, Ask, Terms, appraise
 from training.calibrate import confusion
-from training.card import Answer, card_of, variant_name
+from training.card import Calibration, card_of, variant_name
 from training.checkpoint import CheckpointError
 from training.devices import DeviceError, find_device
 from training.folder import ModelFolder, labels_text, triton_config
 from training.formats import DataError
-from training.graph import run, to_onnx, with_metadata
+from training.graph import Answers, run, to_onnx, with_metadata
 from training.logs import LogError, tensorboard
 from training.model_card import model_card
 from training.options import chosen, contradiction_in, export_parser
 from training.quantise import comparison, measure, objections, quantise
 from training.recipes import RECIPES, Recipe
-from training.report import draw_confusion, draw_curves, figures_table, recipes_table
+from training.report import appraisal_table, draw_confusion, draw_curves, recipes_table
 from training.teacher import TeacherError
 from training.together import joined
 from training.train import Circumstances
 from training.trained import Trained, carry_out
 
 COMPARED = 1_000  # test images on which the exported file must agree with the trained network
-TOLERANCE = 1e-5  # in probability; float32 sums in another order differ by about 1e-6
+# In probability, where float32 sums in another order differ by about 1e-6, and in novelty, which is steeper.
+TOLERANCES = 1e-5, 1e-4
 CURVES, CONFUSION = "curves.png", "confusion.png"
 INT8 = "int8"  # what the quantised variant of a model is called
 
@@ -87,91 +89,110 @@ def _train_and_export(recipe: Recipe, around: Circumstances, options: argparse.N
         told = replace(around, ended=ended)
         trained = carry_out(recipe, data, told, options.models_dir, options.checkpoint, console)
     if around.group.leads:
-        graph = export(trained, options.models_dir, console)
+        publisher = Publisher(trained, options.models_dir, options.data_dir, console)
+        graph = publisher.export()
         if options.int8:
-            export_int8(trained, graph, options.models_dir, console)
+            publisher.export_int8(graph)
 
 
-def export(trained: Trained, models: Path, console: Console) -> onnx.ModelProto:
-    """Export, evaluate, verify and publish; returns the graph. Raises ExportError."""
-    graph = to_onnx(trained.served, *trained.shape)
+@dataclass(frozen=True)
+class Publisher:
+    """What takes a trained network to its model folder.
 
-    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return trained.served(torch.from_numpy(pixels)).numpy()  # type: ignore[no-any-return]
+    data_dir: where a data set is looked for that novelty is measured against.
+    """
 
-    with _published(trained, graph, answer, models, console) as file:
-        difference = _verify(file, trained)
-    console.print(f"Served and trained network agree: largest difference {difference:.1e} in probability")
-    return graph
+    trained: Trained
+    models: Path
+    data_dir: Path | None
+    console: Console
+
+    def export(self) -> onnx.ModelProto:
+        """Export, evaluate, verify and publish; returns the graph. Raises ExportError."""
+        graph = to_onnx(self.trained.served, *self.trained.shape)
+        with self._published(graph, partial(_ask, self.trained)) as file:
+            difference = _verify(file, self.trained)
+        self.console.print(f"Served and trained network agree: largest difference {difference:.1e} in probability")
+        return graph
+
+    def export_int8(self, graph: onnx.ModelProto) -> None:
+        """Publish the graph in int8 as a model of its own where that pays; say what was measured."""
+        seen, held = self.trained.split
+        quantised = quantise(graph, seen.pixels.numpy())
+        before, after = measure((graph, quantised), held)
+        self.console.print(comparison(before, after))
+        if reasons := objections(before, after):
+            self.console.print(f"Not kept: {'; '.join(reasons)}")
+            return
+        with self._published(quantised, partial(run, quantised), INT8) as file:
+            _open(file)
+
+    @contextmanager
+    def _published(self, graph: onnx.ModelProto, answer: Ask, variant: str = "") -> Iterator[Path]:
+        """Write a graph's whole folder aside, yield its file, and publish it unless the block fails.
+
+        answer: gives the golden samples the answers that the file is to repeat.
+        """
+        trained = self.trained
+        folder = ModelFolder(self.models, variant_name(trained.recipe.name, variant))
+        calibration, appraisal = self._measured(graph)
+        card = card_of(trained, calibration, appraisal, answer, folder.next_version(), variant)
+        with folder.draft() as draft:
+            file = draft / card.version / "model.onnx"
+            file.parent.mkdir()
+            file.write_bytes(with_metadata(graph, card.to_metadata()))
+            yield file
+            if trained.fitted.epochs:
+                draw_curves(trained.fitted.epochs, file.parent / CURVES)
+            counts = confusion(appraisal.probabilities, trained.data.test.labels)
+            draw_confusion(counts, card.labels, file.parent / CONFUSION)
+            pictures = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
+            text = model_card(msgspec.to_builtins(card), counts.tolist(), appraisal.coverage_by_label, pictures)
+            (draft / "README.md").write_text(text, encoding="utf-8")
+            (draft / "labels.txt").write_text(labels_text(card.labels), encoding="utf-8")
+            config = triton_config(card.name, trained.shape, len(card.labels), card.novelty is not msgspec.UNSET)
+            (draft / "config.pbtxt").write_text(config)
+            published = folder.publish(draft, card.version)
+        self.console.print(appraisal_table(appraisal, card.labels))
+        self.console.print(f"Written to {published}", soft_wrap=True)
+
+    def _measured(self, graph: onnx.ModelProto) -> tuple[Calibration, Appraisal]:
+        """Return what the held-out images say of how to read a graph's answers, and what those are worth."""
+        trained, ask = self.trained, partial(run, graph)
+        if not np.isfinite(ask(trained.data.test.pixels.numpy()).probabilities).all():
+            raise ExportError(
+                f"the trained {trained.recipe.name} answers with what are no numbers: not published; try another seed"
+            )
+        calibration = Calibration.of(ask, trained.split[1])
+        recipe, sets = trained.recipe, calibration.conformal.own.sets
+        terms = Terms(recipe.source.title, recipe.fit, trained.temperature, sets, calibration.novelty)
+        return calibration, appraise(ask, terms, trained.data.test, self.data_dir, self._tell)
+
+    def _tell(self, what: str) -> None:
+        self.console.print(f"Note: {what}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def export_int8(trained: Trained, graph: onnx.ModelProto, models: Path, console: Console) -> None:
-    """Publish the graph in int8 as a model of its own where that pays; say what was measured. Raises ExportError."""
-    seen, held = trained.split
-    quantised = quantise(graph, seen.pixels.numpy())
-    before, after = measure((graph, quantised), held)
-    console.print(comparison(before, after))
-    if reasons := objections(before, after):
-        console.print(f"Not kept: {'; '.join(reasons)}")
-        return
-    with _published(trained, quantised, partial(run, quantised), models, console, INT8) as file:
-        _open(file)
-
-
-@contextmanager
-def _published(
-    trained: Trained, graph: onnx.ModelProto, answer: Answer, models: Path, console: Console, variant: str = ""
-) -> Iterator[Path]:
-    """Write a graph's whole folder aside, yield its file, and publish it unless the block fails."""
-    folder = ModelFolder(models, variant_name(trained.recipe.name, variant))
-    probabilities = _on_test(trained, graph)
-    card = card_of(trained, probabilities, answer, folder.next_version(), variant)
-    with folder.draft() as draft:
-        file = draft / card.version / "model.onnx"
-        file.parent.mkdir()
-        file.write_bytes(with_metadata(graph, card.to_metadata()))
-        yield file
-        if trained.fitted.epochs:
-            draw_curves(trained.fitted.epochs, file.parent / CURVES)
-        counts = confusion(probabilities, trained.data.test.labels)
-        draw_confusion(counts, card.labels, file.parent / CONFUSION)
-        pictures = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
-        text = model_card(msgspec.to_builtins(card), counts.tolist(), pictures)
-        (draft / "README.md").write_text(text, encoding="utf-8")
-        (draft / "labels.txt").write_text(labels_text(card.labels), encoding="utf-8")
-        (draft / "config.pbtxt").write_text(triton_config(card.name, trained.shape, len(card.labels)))
-        published = folder.publish(draft, card.version)
-    console.print(
-        figures_table("Test, as served", msgspec.to_builtins(card.metrics) | {"temperature": card.temperature})
-    )
-    console.print(f"Written to {published}", soft_wrap=True)
-
-
-def _on_test(trained: Trained, graph: onnx.ModelProto) -> Tensor:
-    """Return the graph's probabilities for the test images."""
-    probabilities = torch.from_numpy(run(graph, trained.data.test.pixels.numpy()))
-    if not probabilities.isfinite().all():
-        raise ExportError(
-            f"the trained {trained.recipe.name} answers with what are no numbers: not published; try another seed"
-        )
-    return probabilities
+def _ask(trained: Trained, pixels: NDArray[np.uint8]) -> Answers:
+    """Return what the trained network itself makes of pixels [n, height, width, channels]."""
+    with torch.inference_mode():
+        probabilities, novelty = trained.served(torch.from_numpy(pixels))
+    return Answers(probabilities.numpy(), novelty.numpy())
 
 
 def _verify(file: Path, trained: Trained) -> float:
     """Return the largest difference between the file, as the service opens it, and the trained network."""
     test = trained.data.test.take(slice(COMPARED))
-    answered = torch.from_numpy(_open(file).classify(test.pixels.numpy()))
-    with torch.inference_mode():
-        expected = trained.served(test.pixels)
-    difference = float((answered - expected).abs().max())
-    right, should = ((given.argmax(1) == test.labels).sum().item() for given in (answered, expected))
-    if not difference <= TOLERANCE or right != should:
+    pixels, labels = test.pixels.numpy(), test.labels.numpy()
+    answered, expected = Answers(*_open(file).run(pixels)), _ask(trained, pixels)
+    differences = answered.differences(expected)
+    right, should = ((outputs.probabilities.argmax(1) == labels).sum() for outputs in (answered, expected))
+    if not all(map(le, differences, TOLERANCES)) or right != should:
+        found, allowed = (", ".join(f"{value:.2g}" for value in values) for values in (differences, TOLERANCES))
         raise ExportError(
-            f"the exported {trained.recipe.name} differs from the trained network by {difference:.2g} in probability "
-            f"(at most {TOLERANCE:g}) and has {right} of {len(test)} right instead of {should}: not published"
+            f"the exported {trained.recipe.name} differs from the trained network by {found} in probability and "
+            f"novelty (at most {allowed}) and has {right} of {len(test)} right instead of {should}: not published"
         )
-    return difference
+    return differences[0]
 
 
 def _open(file: Path) -> Classifier:

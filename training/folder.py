@@ -17,10 +17,12 @@ input [
   {{ name: "image", data_type: TYPE_UINT8, format: FORMAT_NHWC, dims: [ {height}, {width}, {channels} ] }}
 ]
 output [
-  {{ name: "probabilities", data_type: TYPE_FP32, dims: [ {classes} ], label_filename: "labels.txt" }}
+  {{ name: "probabilities", data_type: TYPE_FP32, dims: [ {classes} ], label_filename: "labels.txt" }}{novelty}
 ]
 dynamic_batching {{ }}
 """
+# One number an image, which the graph gives as [batch]: Triton wants a dimension to speak of, and drops it again.
+NOVELTY = ',\n  { name: "novelty", data_type: TYPE_FP32, dims: [ 1 ], reshape: { shape: [ ] } }'
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,11 @@ def labels_text(labels: Sequence[str]) -> str:
     return "".join(f"{label}\n" for label in labels)
 
 
-def triton_config(name: str, shape: tuple[int, int, int], classes: int) -> str:
-    """Return config.pbtxt, with which NVIDIA Triton serves the folder as it is; shape: height, width, channels."""
+def triton_config(name: str, shape: tuple[int, int, int], classes: int, novelty: bool) -> str:
+    """Return config.pbtxt, with which NVIDIA Triton serves the folder as it is.
+
+    shape: height, width and channels of the input. novelty: whether the graph has that output too.
+    """
     height, width, channels = shape
-    return CONFIG.format(name=name, max_batch=MAX_BATCH, height=height, width=width, channels=channels, classes=classes)
+    sizes = {"height": height, "width": width, "channels": channels, "classes": classes}
+    return CONFIG.format(name=name, max_batch=MAX_BATCH, novelty=NOVELTY if novelty else "", **sizes)

@@ -4,21 +4,34 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import nn
+
+from training.served import Served
 
 OPSET = 20
-INPUT, OUTPUT = "image", "probabilities"
+INPUT, PROBABILITIES, NOVELTY = "image", "probabilities", "novelty"
 
 
-def to_onnx(served: nn.Module, height: int, width: int, channels: int) -> onnx.ModelProto:
-    """Export a module that takes uint8 [batch, height, width, channels], with a dynamic batch."""
+class Answers(NamedTuple):
+    """What a graph makes of images: probabilities [n, classes] and, where it has that output, novelty [n]."""
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
+
+    def differences(self, others: "Answers") -> list[float]:
+        """Return the largest difference of each output from others' to the same images."""
+        pairs = zip(self, others, strict=True)
+        return [float(np.abs(one - other).max()) for one, other in pairs if one is not None and other is not None]
+
+
+def to_onnx(served: Served, height: int, width: int, channels: int) -> onnx.ModelProto:
+    """Export a graph that takes uint8 [batch, height, width, channels], with a dynamic batch."""
     # A batch of two, since the exporter takes a size of one for a constant.
     example = torch.zeros(2, height, width, channels, dtype=torch.uint8)
     with _quiet():
@@ -28,7 +41,7 @@ def to_onnx(served: nn.Module, height: int, width: int, channels: int) -> onnx.M
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[PROBABILITIES, NOVELTY] if served.novelty else [PROBABILITIES],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
@@ -42,11 +55,13 @@ def with_metadata(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000) -> NDArray[np.float32]:
-    """Return probabilities [n, classes] of pixels [n, height, width, channels], through onnxruntime."""
+def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000) -> Answers:
+    """Return what a graph makes of pixels [n, height, width, channels], through onnxruntime."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    starts = range(0, len(pixels), batch)
-    return np.concatenate([session.run([OUTPUT], {INPUT: pixels[start : start + batch]})[0] for start in starts])
+    names = [output.name for output in session.get_outputs()]
+    parts = [session.run(names, {INPUT: pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
+    outputs = {name: np.concatenate(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)}
+    return Answers(outputs[PROBABILITIES], outputs.get(NOVELTY))
 
 
 def _plain(graph: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,20 +1,40 @@
-"""The networks, and the whole graph that is exported around one."""
+"""The networks: from normalised images to logits."""
 
-from typing import Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-AT_ONCE = 500  # images: what a pass over all of them works on stays in the processor's cache
 NORM_MOMENTUM = 0.12  # of batch norm: its running means look back over about two batches of 2,000, in parts of 500
 WHITENING_FLOOR = 5e-4  # added to variances, so that directions in which nothing varies are not blown up (Jordan 2024)
+
+
+class Observed(NamedTuple):
+    """What a network makes of images on its way to logits.
+
+    maps: for each layer of maps, their means [n, channels] after the nonlinearity. features: what the last layer is
+    given, [n, features]. logits: [n, classes].
+    """
+
+    maps: tuple[Tensor, ...]
+    features: Tensor
+    logits: Tensor
 
 
 class Network(nn.Sequential):
     """Layers in a row, from normalised images [n, channels, height, width] to logits [n, classes]."""
 
     title: str
+
+    def observe(self, images: Tensor) -> Observed:
+        """Return what is made of normalised images, layer by layer."""
+        maps, features, output = [], images, images
+        for layer in self:
+            features, output = output, layer(output)
+            if isinstance(layer, nn.ReLU | nn.GELU) and output.ndim == 4:
+                maps.append(functional.avg_pool2d(output, output.shape[2:]).flatten(1))
+        return Observed(tuple(maps), features, output)
 
     def look_at(self, images: Tensor) -> None:
         """Take from normalised training images what is fixed before training; most networks take nothing."""
@@ -115,68 +135,14 @@ class Mirrored(nn.Module):
         super().__init__()
         self.network = network
 
+    def observe(self, images: Tensor) -> Observed:
+        """Return the means of what the network makes of either."""
+        both = self.network.observe(torch.cat([images, images.flip(3)]))  # in one pass, which reads the weights once
+        maps = tuple(_mean_of_halves(means) for means in both.maps)
+        return Observed(maps, _mean_of_halves(both.features), _mean_of_halves(both.logits))
+
     def forward(self, images: Tensor) -> Tensor:
-        both = self.network(torch.cat([images, images.flip(3)]))  # in one pass, which reads the weights once
-        logits: Tensor = both.unflatten(0, (2, -1)).mean(0)
-        return logits
-
-
-class Normalise(nn.Module):
-    """Raw pixels to what a network takes: uint8 [n, h, w, c] -> float32 [n, c, h, w], (x/255 - mean) / spread.
-
-    root: take the square root of x/255 first, which brings out what is dark.
-    """
-
-    mean: Tensor
-    spread: Tensor
-
-    def __init__(self, mean: Tensor, spread: Tensor, root: bool = False) -> None:
-        """mean, spread: [channels], of pixels between 0 and 1 or of their roots."""
-        super().__init__()
-        self.root = root
-        self.register_buffer("mean", mean.view(-1, 1, 1))
-        self.register_buffer("spread", spread.view(-1, 1, 1))
-
-    @classmethod
-    def to_unit(cls, pixels: Tensor) -> Self:
-        """Only divide by 255, as the lecture does."""
-        channels = pixels.shape[-1]
-        return cls(torch.zeros(channels), torch.ones(channels))
-
-    @classmethod
-    def to_standard(cls, pixels: Tensor, root: bool = False) -> Self:
-        """Bring the pixels [n, h, w, c] of these images to mean 0 and standard deviation 1 in each channel."""
-        n = pixels[..., 0].numel()
-        total = squares = torch.zeros(pixels.shape[-1], dtype=torch.float64)
-        for part in pixels.split(AT_ONCE):
-            values = part.flatten(0, 2).float() / 255
-            values = values.sqrt() if root else values
-            total, squares = total + values.sum(0).double(), squares + values.square().sum(0).double()
-        mean = total / n
-        return cls(mean.float(), (squares / n - mean.square()).sqrt().float(), root)
-
-    @classmethod
-    def to_roots(cls, pixels: Tensor) -> Self:
-        """The same of the pixels' square roots."""
-        return cls.to_standard(pixels, root=True)
-
-    def forward(self, image: Tensor) -> Tensor:
-        planes = image.permute(0, 3, 1, 2).float() / 255
-        planes = planes.sqrt() if self.root else planes
-        return (planes - self.mean) / self.spread
-
-
-class Served(nn.Module):
-    """The graph of the contract: raw pixels in, calibrated probabilities [n, classes] out."""
-
-    def __init__(self, normalise: Normalise, network: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.normalise = normalise
-        self.network = network
-        self.temperature = temperature
-
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.softmax(self.network(self.normalise(image)) / self.temperature, dim=1)
+        return self.observe(images).logits
 
 
 def initialise(network: nn.Module) -> None:
@@ -186,6 +152,12 @@ def initialise(network: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _mean_of_halves(both: Tensor) -> Tensor:
+    """Return the mean [n, ...] of the first and the second half of [2 * n, ...]."""
+    halves: Tensor = both.unflatten(0, (2, -1))
+    return halves.mean(0)
 
 
 def _block(inputs: int, width: int) -> tuple[nn.Module, ...]:

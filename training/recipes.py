@@ -6,9 +6,10 @@ from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training import augment, datasets, networks, pictures
+from training.normalisation import Normalise
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -34,7 +35,7 @@ class Recipe:
     batch: int
     learning_rate: float
     schedule: Literal["constant", "one-cycle", "falling"]
-    normalise: Callable[[Tensor], networks.Normalise] = networks.Normalise.to_standard
+    normalise: Callable[[Tensor], Normalise] = Normalise.to_standard
     muon: float = 0.0  # rate of Muon for hidden matrices and kernels; 0: AdamW for all
     momentum: float = 0.9  # of Muon
     weight_decay: float = 0.0
@@ -48,7 +49,7 @@ class Recipe:
     images: int | None = None  # how many of the others to train on; None: all
     seed: int = 1
 
-    def answering(self, network: networks.Network) -> nn.Module:
+    def answering(self, network: networks.Network) -> networks.Network | networks.Mirrored:
         """Return what is served of a trained network, from normalised images to logits."""
         return networks.Mirrored(network) if self.mirrored else network
 
@@ -70,7 +71,7 @@ FASHION_MLP = Recipe(
     source=datasets.FASHION_MNIST,
     network=lambda: networks.MLP(dropout=0.2),
     fit="garment",
-    normalise=networks.Normalise.to_roots,
+    normalise=Normalise.to_roots,
     epochs=30,
     batch=512,
     learning_rate=4e-3,
@@ -136,7 +137,7 @@ LECTURE_MLP = Recipe(
     batch=32,
     learning_rate=1e-3,
     schedule="constant",
-    normalise=networks.Normalise.to_unit,
+    normalise=Normalise.to_unit,
     held=1_000,  # the lecture holds out none; a temperature needs some
 )
 
@@ -150,7 +151,7 @@ LECTURE_CNN = Recipe(
     batch=32,
     learning_rate=1e-3,
     schedule="constant",
-    normalise=networks.Normalise.to_unit,
+    normalise=Normalise.to_unit,
     held=1_000,  # the lecture holds out none; a temperature needs some
 )
 
@@ -160,7 +161,7 @@ LECTURE_MLP_FAST = Recipe(
     source=datasets.FASHION_MNIST,
     network=networks.MLP,
     fit="garment",
-    normalise=networks.Normalise.to_roots,
+    normalise=Normalise.to_roots,
     epochs=2,
     batch=1_024,
     learning_rate=4e-3,

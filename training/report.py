@@ -1,14 +1,17 @@
 """What a person sees of a training: tables in the terminal and its curves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
+from training.appraisal import Appraisal
 from training.networks import parameters
 from training.recipes import Recipe
 from training.train import Epoch
@@ -58,13 +61,25 @@ def epochs_table(epochs: Sequence[Epoch]) -> Table:
     return table
 
 
-def figures_table(title: str, figures: Mapping[str, float]) -> Table:
-    """Return figures by name."""
-    table = Table("Figure", "Value", title=title)
+def appraisal_table(appraisal: Appraisal, labels: Sequence[str]) -> Table:
+    """Return what a model is worth on its test images, as served."""
+    table = Table("Figure", "Value", title="Test, as served")
     table.columns[1].justify = "right"
-    for name, value in figures.items():
+    for name, value in _rows(appraisal, labels):
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     return table
+
+
+def _rows(appraisal: Appraisal, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
+    yield from asdict(appraisal.figures).items()
+    covered = {label: share for label, share in zip(labels, appraisal.coverage_by_label, strict=True) if share >= 0}
+    worst = min(covered, key=lambda label: covered[label])
+    yield f"set_coverage of {escape(worst)}, the least", covered[worst]
+    if appraisal.novelty:
+        yield "novel", appraisal.novelty.share
+        yield from ((f"AUROC against {name}", value) for name, value in appraisal.novelty.auroc.items())
+    yield f"accuracy of photos ({appraisal.photos.n:,} images)", appraisal.photos.accuracy
+    yield "accuracy of the same images", appraisal.photos.untouched
 
 
 def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:

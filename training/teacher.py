@@ -29,4 +29,4 @@ def find_teacher(name: str, models: Path) -> Path:
 
 def soft_labels(teacher: Path, pixels: Tensor) -> Tensor:
     """Return the probabilities [n, classes] that an exported model gives to pixels [n, h, w, c]."""
-    return torch.from_numpy(run(onnx.load(teacher), pixels.numpy()))
+    return torch.from_numpy(run(onnx.load(teacher), pixels.numpy()).probabilities)

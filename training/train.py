@@ -14,7 +14,8 @@ from torch.nn import functional
 from training import augment
 from training.checkpoint import SavedRun, load_weights
 from training.datasets import Images
-from training.networks import Network, Normalise
+from training.networks import Mirrored, Network, Observed
+from training.normalisation import Normalise
 from training.optimise import Optimisation
 from training.precision import PLAIN, Precision, fastest
 from training.recipes import Recipe
@@ -49,7 +50,7 @@ class Fitted:
 
     normalise: Normalise
     network: Network
-    answering: nn.Module
+    answering: Network | Mirrored
     epochs: tuple[Epoch, ...]
 
     @classmethod
@@ -58,9 +59,13 @@ class Fitted:
         network = PLAIN.lay_out(network).eval()
         return cls(normalise.to(PLAIN.device), network, recipe.answering(network).eval(), epochs)
 
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Return logits [n, classes] of raw pixels [n, h, w, c]."""
-        return infer(self.answering, self.normalise, pixels, PLAIN)
+    def observe(self, pixels: Tensor) -> Observed:
+        """Return what is made of raw pixels [n, h, w, c], batch by batch."""
+        with torch.inference_mode():
+            parts = [self.answering.observe(self.normalise(batch)) for batch in pixels.split(EVALUATION_BATCH)]
+        maps, features, logits = zip(*parts, strict=True)
+        means = tuple(torch.cat(layer) for layer in zip(*maps, strict=True))
+        return Observed(means, torch.cat(features), torch.cat(logits))
 
 
 @dataclass(frozen=True)

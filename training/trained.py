@@ -10,24 +10,29 @@ from training.calibrate import fit_temperature
 from training.checkpoint import SavedRun
 from training.datasets import DataSet, Images
 from training.formats import DataError
-from training.networks import Served
+from training.novelty import Novelty
+from training.outliers import outliers
 from training.progress import TrainingBar
 from training.recipes import Recipe
 from training.report import epochs_table, summary
+from training.served import Served
 from training.teacher import find_teacher, soft_labels
 from training.train import Circumstances, Fitted, fit, from_checkpoint
 
+LEARNED_FROM = 10_000  # training images whose features are measured for novelty; more change nothing that counts
+OUTLIERS = 5_000
 CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, the data it was trained on, and the temperature that calibrates it."""
+    """A trained network, the data it was trained on, the temperature that calibrates it, and its score of novelty."""
 
     recipe: Recipe
     data: DataSet
     fitted: Fitted
     temperature: float
+    novelty: Novelty
     seconds: float
     device: torch.device
 
@@ -45,7 +50,7 @@ class Trained:
     @property
     def served(self) -> Served:
         """The trained network inside the graph of the contract."""
-        return Served(self.fitted.normalise, self.fitted.answering, self.temperature).eval()
+        return Served(self.fitted.normalise, self.fitted.answering, self.temperature, self.novelty).eval()
 
 
 def split(recipe: Recipe, data: DataSet) -> tuple[Images, Images]:
@@ -71,8 +76,17 @@ def carry_out(
         fitted = _train(recipe, seen, held, around, models, console)
         console.print(epochs_table(fitted.epochs))
     seconds = sum(epoch.seconds for epoch in fitted.epochs)
-    temperature = fit_temperature(fitted.logits(held.pixels), held.labels)
-    return Trained(recipe, data, fitted, temperature, seconds, around.device)
+    temperature = fit_temperature(fitted.observe(held.pixels).logits, held.labels)
+    novelty = novelty_of(fitted, temperature, seen, held)
+    return Trained(recipe, data, fitted, temperature, novelty, seconds, around.device)
+
+
+def novelty_of(fitted: Fitted, temperature: float, seen: Images, held: Images) -> Novelty:
+    """Return the score that tells outliers, made of training images and drawn, from held-out images."""
+    learned = seen.take(slice(LEARNED_FROM))
+    made = outliers(seen.pixels[-OUTLIERS:], torch.Generator().manual_seed(0))
+    novelty = Novelty(fitted.observe(learned.pixels), learned.labels, temperature)
+    return novelty.fit(fitted.observe(held.pixels), fitted.observe(made))
 
 
 def _train(recipe: Recipe, seen: Images, held: Images, around: Circumstances, models: Path, console: Console) -> Fitted:

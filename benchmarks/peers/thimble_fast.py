@@ -19,7 +19,7 @@ def main(kind: str, data_dir: str, seed: str) -> None:
     start = time.perf_counter()
     fitted = fit(recipe, train, held)
     seconds = time.perf_counter() - start
-    accuracy = float((fitted.logits(data.test.pixels).argmax(1) == data.test.labels).double().mean())
+    accuracy = float((fitted.observe(data.test.pixels).logits.argmax(1) == data.test.labels).double().mean())
     print(json.dumps({"seconds": seconds, "epochs": recipe.epochs, "accuracy": accuracy}))
 
 

@@ -1,13 +1,15 @@
 """The routes that an operator's machinery asks."""
 
 from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from serving.contract import ContractError
 from serving.errors import NoModel
 from serving.repository import Repository
 
 
-def blueprint(repository: Repository) -> Blueprint:
-    """Return the probes: livez says that the process answers, readyz that it can classify."""
+def blueprint(repository: Repository, registry: CollectorRegistry) -> Blueprint:
+    """Return the probes, livez for a process that answers and readyz for one that classifies, and the metrics."""
     api = Blueprint("operations", __name__)
 
     @api.get("/livez")
@@ -19,6 +21,15 @@ def blueprint(repository: Repository) -> Blueprint:
         ready = repository.ready()
         if not ready:
             raise NoModel("No model is loaded; the service's log and GET /models say why.")
+        for classifier in ready:
+            try:
+                classifier.check_golden()
+            except ContractError as error:
+                raise NoModel(f"The model {classifier.card.name!r} answers wrongly: {error}.") from error
         return jsonify({"ready": True, "models": [f"{c.card.name}:{c.card.version}" for c in ready]})
+
+    @api.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     return api

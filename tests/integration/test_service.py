@@ -3,12 +3,15 @@
 import base64
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import requests
@@ -231,3 +234,48 @@ def test_without_any_model_the_service_lives_but_is_not_ready(start, tmp_path):
     assert requests.get(f"{server.url}/livez", timeout=20).status_code == 200
     assert (ready.status_code, ready.json()["code"]) == (503, "no-model")
     assert "no models here; export some" in server.log.read_text()
+
+
+def workers_of(server):
+    """Return the process ids of the workers."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return [int(child) for child in children.read_text().split()]
+
+
+def answered(server):
+    """Return how many images were answered, by all workers that there were."""
+    lines = requests.get(f"{server.url}/metrics", timeout=5).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("thimble_predictions_total"))
+
+
+def test_all_workers_count_together_through_restarts_and_leave_nothing_behind(start, image):
+    server = start(workers="2")
+    folders = list(Path("/dev/shm").glob(f"thimble-counts-{server.process.pid}-*"))
+
+    for _ in range(2):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: classify(server, data=image("bag")).status_code, range(20)))
+        for worker in workers_of(server):
+            os.kill(worker, signal.SIGKILL)
+        while not server.answers():
+            time.sleep(0.05)
+
+    assert answered(server) == 40
+    assert server.stop() == 0
+    assert len(folders) == 1
+    assert not folders[0].exists()
+
+
+def test_what_a_killed_service_left_is_taken_away_by_the_next(start):
+    killed = start(workers="1")
+    (folder,) = Path("/dev/shm").glob(f"thimble-counts-{killed.process.pid}-*")
+    workers = workers_of(killed)
+    killed.process.kill()
+    killed.process.wait()
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    assert folder.exists()
+
+    start(workers="1")
+
+    assert not folder.exists()

@@ -1,25 +1,15 @@
 """Model files that keep the contract and model files that don't, made from the committed ones."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
-
-from serving.contract import CARD_KEY
+from cards import read_card, write_card
 
 Edit = Callable[[onnx.ModelProto], None]
 Forge = Callable[..., Path]
-
-
-def read_card(model: onnx.ModelProto) -> dict[str, Any]:
-    return json.loads({entry.key: entry.value for entry in model.metadata_props}[CARD_KEY])
-
-
-def write_card(model: onnx.ModelProto, text: str) -> None:
-    onnx.helper.set_model_props(model, {CARD_KEY: text})
 
 
 @pytest.fixture
@@ -38,7 +28,7 @@ def forge(models: Path, folder: Path) -> Forge:
         name, version = place.split("/")
         model = onnx.load(models / of / "1" / "model.onnx")
         card = {**read_card(model), "name": name, "version": version, **fields}
-        write_card(model, json.dumps(card))
+        write_card(model, card)
         if edit:
             edit(model)
         path = folder / place / "model.onnx"

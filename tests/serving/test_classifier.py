@@ -7,6 +7,8 @@ import json
 import numpy as np
 import onnx
 import pytest
+from cards import without_novelty
+from msgspec import to_builtins
 from onnx import TensorProto, helper, numpy_helper
 
 from serving.classifier import Classifier
@@ -179,7 +181,8 @@ def test_external_data_is_not_read_even_where_it_is(forge, models):
 def test_a_label_too_many_is_refused(forge, models):
     card = Classifier.open(models / "fashion-mlp" / "1" / "model.onnx").card
     golden = [{"image": g.image, "probabilities": [*g.probabilities, 0.0]} for g in card.golden]
-    path = forge("eleven/1", labels=[*card.labels, "Hat"], golden=golden)
+    reference = {**to_builtins(card.reference), "labels": [*card.reference.labels, 0.0]}
+    path = forge("eleven/1", labels=[*card.labels, "Hat"], golden=golden, reference=reference)
 
     with pytest.raises(ContractError, match=r"must be float32 \[batch, 11\], one a label; found probabilities .*10\]"):
         Classifier.open(path)
@@ -244,3 +247,34 @@ def test_a_card_that_is_not_utf_8_is_refused_by_name(path, tmp_path):
 
     with pytest.raises(ContractError, match=r"model\.onnx: .*utf-8"):
         Classifier.open(damaged)
+
+
+def test_novelty_is_one_number_an_image_and_is_checked_on_the_golden_samples(classifier, forge):
+    outputs = classifier.run(noise(classifier, 9))
+
+    assert outputs.novelty.shape == (9,)
+    assert outputs.novelty.dtype == np.float32
+    assert classifier.novel(outputs).tolist() == (outputs.novelty > classifier.card.novelty.threshold).tolist()
+    golden = [{**to_builtins(sample), "novelty": sample.novelty + 0.01} for sample in classifier.card.golden]
+    with pytest.raises(ContractError, match=r"golden sample 1 differs by 0.01 from"):
+        Classifier.open(forge("other/1", of=classifier.card.name, golden=golden))
+
+
+def test_a_graph_may_say_nothing_of_novelty(forge):
+    def without(model):
+        without_novelty(model)
+        del model.graph.output[1]
+
+    classifier = Classifier.open(forge("plain/1", edit=without))
+
+    outputs = classifier.run(noise(classifier, 2))
+    assert outputs.novelty is None
+    assert classifier.novel(outputs) is None
+
+
+def test_a_card_that_speaks_of_novelty_needs_a_graph_that_does(forge):
+    def without(model):
+        del model.graph.output[1]
+
+    with pytest.raises(ContractError, match="the card speaks of novelty, but no output 'novelty' is float32"):
+        Classifier.open(forge("plain/1", edit=without))

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from serving.contract import CARD_KEY, ContractError, Golden, ModelCard
+from serving.contract import CARD_KEY, Conformal, ContractError, Golden, Level, ModelCard
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_written_card_is_the_document_that_the_committed_model_carries(metadat
 
 
 def test_a_field_of_a_later_exporter_is_passed_over(document):
-    later = {CARD_KEY: json.dumps({**document, "reference": {"brightness": 0.3}})}
+    later = {CARD_KEY: json.dumps({**document, "sharpness": {"mean": 0.3}})}
 
     assert ModelCard.from_metadata(later).name == "fashion-mlp"
 
@@ -88,6 +88,12 @@ def test_a_card_that_is_no_document_is_refused_with_what_to_do(text):
         ("metrics.n", 0, r"\$\.metrics\.n"),
         ("metrics.loss", -1, r"\$\.metrics\.loss"),
         ("metrics.ece", None, r"\$\.metrics\.ece"),
+        ("metrics.set_size", -1, r"\$\.metrics\.set_size"),
+        ("conformal.coverage", 1.2, r"\$\.conformal\.coverage"),
+        ("conformal.levels.0.threshold", -0.1, r"\$\.conformal\.levels\[0\]\.threshold"),
+        ("novelty.share", 2, r"\$\.novelty\.share"),
+        ("reference.labels", [0.5, 0.5], "the reference has not one share a label"),
+        ("reference.brightness.spread", -1, r"\$\.reference\.brightness\.spread"),
         ("temperature", 0, r"\$\.temperature"),
         ("temperature", -1.5, r"\$\.temperature"),
         ("golden", [], r"\$\.golden"),
@@ -110,6 +116,8 @@ def test_a_card_with_a_wrong_value_is_refused_with_the_place_of_it(document, pat
     [
         "name", "version", "title", "dataset", "licence", "labels", "network", "parameters", "fit", "metrics",
         "temperature", "golden", "training", "metrics.accuracy", "metrics.n", "metrics.loss", "metrics.ece",
+        "metrics.set_size", "metrics.set_coverage", "conformal", "conformal.coverage", "conformal.threshold",
+        "reference", "reference.labels", "reference.brightness", "reference.top_probability",
         "training.recipe", "training.date", "training.data_sha256", "training.epoch_accuracy",
     ],
 )  # fmt: skip
@@ -141,3 +149,26 @@ def test_a_golden_sample_gives_back_its_pixels_exactly(channels):
 def test_a_golden_sample_that_is_no_png_is_refused(image):
     with pytest.raises(ContractError, match="a golden sample's image is not a PNG in base64"):
         Golden(image, [0.5, 0.5]).pixels()
+
+
+LEVELS = [Level(0.8, 0.4), Level(0.9, 0.2), Level(0.99, 0.01)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(0.8, 0.8), (0.81, 0.9), (0.9, 0.9), (0.93, 0.95), (0.95, 0.95), (0.96, 0.99), (0.99, 0.99)]
+)
+def test_a_coverage_is_answered_by_the_lowest_level_that_has_it(asked, given):
+    assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(asked).coverage == given
+
+
+def test_a_coverage_beyond_all_levels_has_none():
+    assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(0.995) is None
+    assert Conformal(coverage=0.95, threshold=0.1).level(0.96) is None
+
+
+def test_a_set_has_the_labels_from_the_threshold_on_and_never_none():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]], np.float32)
+
+    sets = Level(0.95, 0.5).sets(probabilities)
+
+    assert sets.tolist() == [[True, False, False], [False, True, False], [False, True, False]]

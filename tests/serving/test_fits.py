@@ -6,17 +6,30 @@ import numpy as np
 import pytest
 from pictures import COLOURS, quarters
 from PIL import Image, ImageOps
+from prometheus_client import CollectorRegistry
 
-from serving.answers import Question, answer
-from serving.fits import FITS, garment, photo
+from serving import fits
+from serving.answers import Desk, Question
+from serving.fits import FITS
+from serving.metrics import Metrics
 from serving.repository import Repository
 
 NAMES = ("ankle-boot", "bag", "pullover", "sandal", "sneaker", "trouser")
 
 
 @pytest.fixture(scope="module")
-def repository(models):
-    return Repository(models)
+def desk(models):
+    return Desk(Repository(models), 10**6, Metrics(CollectorRegistry()))
+
+
+def photo(image, width, height):
+    fitted = fits.photo(image, width, height)
+    return fitted.image, fitted.done
+
+
+def garment(image, width, height):
+    fitted = fits.garment(image, width, height)
+    return fitted.image, fitted.done
 
 
 def grey(pixels):
@@ -141,7 +154,7 @@ def test_a_garment_is_trimmed_scaled_by_its_longest_side_and_centred_on_black(bo
 
     assert result.getbbox() == filled
     assert result.crop(filled).getextrema() == (180, 180)
-    assert done == ("trimmed", "resized") + ("centred",) * (filled != (0, 0, 28, 28))
+    assert done == ("trimmed", "resized", "sharpened") + ("centred",) * (filled != (0, 0, 28, 28))
 
 
 @pytest.mark.parametrize("difference", [13, 14])
@@ -164,9 +177,9 @@ def test_a_blank_image_becomes_black(level, size):
 
 @pytest.mark.parametrize("how", FITS)
 def test_a_checkerboard_survives_every_fit(how):
-    result, _ = FITS[how](grey(np.indices((99, 70)).sum(axis=0) % 2 * 255), 28, 28)
+    fitted = FITS[how](grey(np.indices((99, 70)).sum(axis=0) % 2 * 255), 28, 28)
 
-    assert result.size == (28, 28)
+    assert fitted.image.size == (28, 28)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -181,11 +194,11 @@ def test_a_shop_photo_of_a_garment_comes_back_as_fashion_mnist_has_it(image, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shop_photo_of_a_garment_is_classified_as_the_original(repository, image, name):
+def test_a_shop_photo_of_a_garment_is_classified_as_the_original(desk, image, name):
     file = io.BytesIO()
     shop_photo(Image.open(io.BytesIO(image(name)))).save(file, "PNG")
 
-    original, photographed = answer([image(name), file.getvalue()], Question("fashion-mlp"), repository, 10**6)
+    original, photographed = desk.answer([image(name), file.getvalue()], Question("fashion-mlp")).items
 
     assert original.fit == ()
     assert photographed.label == original.label

@@ -390,9 +390,9 @@ def test_an_image_of_the_inputs_size_and_mode_goes_through_untouched(mode, how, 
         ("RGB", "photo", 3, ("before", "resized", "cropped")),
         ("L", "photo", 3, ("before", "resized", "cropped", "rgb")),
         ("RGB", "photo", 1, ("before", "grey", "resized", "cropped")),
-        ("L", "garment", 1, ("before", "resized", "centred")),
-        ("RGB", "garment", 1, ("before", "grey", "resized", "centred")),
-        ("RGB", "garment", 3, ("before", "grey", "resized", "centred", "rgb")),
+        ("L", "garment", 1, ("before", "resized", "sharpened", "centred")),
+        ("RGB", "garment", 1, ("before", "grey", "resized", "sharpened", "centred")),
+        ("RGB", "garment", 3, ("before", "grey", "resized", "sharpened", "centred", "rgb")),
     ],
 )
 def test_a_fit_lists_what_it_did_after_what_was_done_before(mode, how, channels, done):
@@ -431,7 +431,7 @@ def test_an_extreme_size_becomes_the_input_in_little_memory(size, how, side, cha
 def test_the_data_url_holds_the_pixels_exactly(channels):
     pixels = np.asarray(noise(7, 5)).copy()[..., :channels]
 
-    head, _, payload = Input(pixels, ()).data_url().partition(",")
+    head, _, payload = Input(pixels, (), (1, 1), (0, 0, 1, 1)).data_url().partition(",")
 
     assert head == "data:image/png;base64"
     assert decode(base64.b64decode(payload), PixelBudget(LIMIT)).image.tobytes() == pixels.tobytes()

@@ -11,7 +11,7 @@ METRICS = {"accuracy": 0.5, "n": 100, "loss": 1.0, "ece": 0.1}
 
 
 def accuracy(share):
-    return {**METRICS, "accuracy": share}
+    return {**METRICS, "accuracy": share, "set_size": 1.2, "set_coverage": 0.95}
 
 
 def test_the_committed_models_answer_each_its_colour(models):

@@ -1,13 +1,13 @@
 """What the tests of training share: lookalike data, and a rehearsal of the whole export on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from lookalikes import cifar_10, fashion_mnist, put
 
-from training import datasets, export
+from training import appraisal, datasets, export, foreign
 from training.datasets import CIFAR_10, FASHION_MNIST, DataSet
 from training.recipes import RECIPES
 
@@ -18,6 +18,16 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("THIMBLE_DATA", raising=False)
     monkeypatch.setattr(datasets, "DEBIAN", tmp_path / "debian")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_few_foreign_images_and_photos() -> Iterator[None]:
+    """Measure on fewer than an export does, which takes it half a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (foreign, appraisal):
+            patch.setattr(module, "COUNT", 60)
+        patch.setattr(appraisal, "PHOTOGRAPHED", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.calibrate import confusion, expected_calibration_error, figures, fit_temperature
+from training.calibrate import (
+    conformal_threshold,
+    confusion,
+    coverage_by_label,
+    expected_calibration_error,
+    figures,
+    fit_temperature,
+    uncalibrated,
+)
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0], ids=["timid", "right", "overconfident"])
@@ -66,15 +74,17 @@ def test_sure_and_right_is_perfectly_calibrated():
 def test_figures_are_those_worked_out_by_hand():
     probabilities = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.25, 0.75], [1.0, 0.0]])
 
-    measured = figures(probabilities, torch.tensor([0, 1, 0, 0]))
+    measured = figures(probabilities, torch.tensor([0, 1, 0, 0]), 1.0, probabilities >= 0.5)
 
     assert (measured.accuracy, measured.n) == (0.75, 4)
+    assert (measured.set_size, measured.set_coverage) == (1.25, 0.75)
     assert measured.loss == pytest.approx((math.log(2) - math.log(0.75) + math.log(4) + 0) / 4)
     assert measured.ece == pytest.approx((0.5 + abs(1 - 1.5)) / 4)
+    assert measured.ece_uncalibrated == pytest.approx(measured.ece)
 
 
 def test_a_probability_of_0_for_the_truth_costs_much_but_not_everything():
-    measured = figures(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+    measured = figures(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), 1.0, torch.tensor([[True, False]]))
 
     assert measured.loss == pytest.approx(-math.log(1e-12))
 
@@ -86,3 +96,41 @@ def test_the_confusion_counts_images_by_true_and_by_given_label():
     counts = confusion(probabilities, torch.tensor([0, 0, 1, 2, 2, 1]))
 
     assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+
+
+def test_without_its_temperature_a_network_is_as_sure_as_its_logits():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
+
+    assert torch.allclose(uncalibrated((logits / 2.5).softmax(1), 2.5), logits.double().softmax(1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("coverage", "left_out"), [(0.95, 1), (0.9, 2), (0.8, 4), (0.99, 0)])
+def test_the_threshold_leaves_out_as_many_as_the_coverage_allows(coverage, left_out):
+    truth = torch.linspace(0.05, 0.95, 19)  # 19 images: (19 + 1) x 5 % is one
+    probabilities = torch.stack([truth, 1 - truth], 1)
+
+    threshold = conformal_threshold(probabilities, torch.zeros(19, dtype=torch.int64), coverage)
+
+    assert int((truth < threshold).sum()) == max(0, left_out - 1)
+    assert threshold == (truth[left_out - 1] if left_out else 0)
+
+
+def test_sets_hold_new_truths_as_often_as_they_say():
+    generator = torch.Generator().manual_seed(0)
+    probabilities = (3 * torch.randn(40_000, 5, generator=generator)).softmax(1)
+    labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    fitted, new = probabilities.split(20_000), labels.split(20_000)
+
+    for coverage in (0.8, 0.9, 0.95, 0.99):
+        threshold = conformal_threshold(fitted[0], new[0], coverage)
+        covered = (fitted[1] >= threshold).gather(1, new[1][:, None]).double().mean()
+        assert float(covered) == pytest.approx(coverage, abs=0.01)
+
+
+def test_coverage_is_told_label_by_label_and_is_no_number_without_images():
+    sets = torch.tensor([[True, False, False], [False, True, False], [True, True, False]])
+
+    covered = coverage_by_label(sets, torch.tensor([0, 0, 1]))
+
+    assert covered[:2] == [0.5, 1.0]
+    assert math.isnan(covered[2])

@@ -25,9 +25,13 @@ def rewritten(file, target, **changes):
 def test_the_figures_are_the_cards_own(file, data_dir, capsys):
     status = evaluate.main([str(file), "--data-dir", str(data_dir), "--json"])
 
-    metrics = Classifier.open(file).card.metrics
+    card, told = Classifier.open(file).card, msgspec.json.decode(capsys.readouterr().out)
     assert status == 0
-    assert msgspec.json.decode(capsys.readouterr().out) == pytest.approx(msgspec.structs.asdict(metrics), rel=1e-5)
+    for name, value in msgspec.structs.asdict(card.metrics).items():
+        assert told[name] == pytest.approx(value, rel=1e-5)
+    assert told["novelty"] == {"share": pytest.approx(card.novelty.share), "auroc": pytest.approx(card.novelty.auroc)}
+    assert told["photos"] == pytest.approx(msgspec.structs.asdict(card.photos))
+    assert list(told["set_coverage_by_label"]) == card.labels
 
 
 def test_the_table_names_the_model_and_shows_its_figures(file, data_dir, capsys):

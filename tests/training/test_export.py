@@ -2,11 +2,12 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -20,11 +21,13 @@ from training import export
 from training.calibrate import figures
 from training.datasets import FASHION_MNIST, DataSet
 from training.golden import golden_images
-from training.networks import MLP, Normalise, Served, parameters
+from training.networks import MLP, Observed, parameters
+from training.normalisation import Normalise
 from training.options import export_parser
 from training.recipes import DEFAULT, RECIPES
+from training.served import Served
 from training.train import Fitted
-from training.trained import Trained
+from training.trained import Trained, novelty_of, split
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.png", "1/confusion.png"}
@@ -100,11 +103,32 @@ class TestRehearsal:
         classifier = opened(rehearsal.models, name)
         test = RECIPES[name].source.load(data_dir, limit=200).test
 
-        measured = figures(torch.from_numpy(classifier.classify(test.pixels.numpy())), test.labels)
+        card, probabilities = classifier.card, classifier.classify(test.pixels.numpy())
+        sets = torch.from_numpy(card.conformal.own.sets(probabilities))
+        measured = figures(torch.from_numpy(probabilities), test.labels, card.temperature, sets)
 
-        metrics = classifier.card.metrics
-        assert (metrics.n, metrics.accuracy) == (measured.n, measured.accuracy)
-        assert (metrics.loss, metrics.ece) == pytest.approx((measured.loss, measured.ece), rel=1e-4)
+        assert msgspec.structs.asdict(card.metrics) == pytest.approx(asdict(measured), rel=1e-4)
+
+    def test_a_tenth_of_the_training_images_say_how_to_read_its_answers(self, rehearsal, name, data_dir):
+        classifier = opened(rehearsal.models, name)
+        card, held = classifier.card, split(RECIPES[name], RECIPES[name].source.load(data_dir, limit=200))[1]
+
+        outputs = classifier.run(held.pixels.numpy())
+
+        covered = card.conformal.own.sets(outputs.probabilities)[range(len(held)), held.labels].mean()
+        assert covered >= 0.95
+        assert [level.coverage for level in card.conformal.levels] == [percent / 100 for percent in range(80, 100)]
+        assert (outputs.novelty > card.novelty.threshold).mean() <= 0.05 + 1 / len(held)
+        assert sum(card.reference.labels) == pytest.approx(1)
+        assert card.reference.brightness.mean == pytest.approx(held.pixels.float().mean().item() / 255)
+        assert card.reference.top_probability.mean == pytest.approx(outputs.probabilities.max(1).mean(), rel=1e-5)
+
+    def test_novelty_is_measured_against_foreign_images_set_by_set(self, rehearsal, name):
+        card = opened(rehearsal.models, name).card
+
+        own = {"garment": "inverted garments", "photo": "photo crops"}[card.fit]
+        other = {"garment": "CIFAR-10 in grey", "photo": "Fashion-MNIST in colour"}[card.fit]
+        assert list(card.novelty.auroc) == [other, "noise", "digits", own]
 
     def test_the_golden_samples_are_the_exporters_own_images(self, rehearsal, name):
         classifier = opened(rehearsal.models, name)
@@ -137,9 +161,11 @@ class TestRehearsal:
 
     def test_the_file_is_small_and_says_nothing_of_this_machine(self, rehearsal, name):
         graph = onnx.load(rehearsal.models / name / "1" / "model.onnx")
-        weights = sum(weights.numel() for weights in RECIPES[name].network().parameters())
+        network = RECIPES[name].network()
+        weights = sum(weights.numel() for weights in network.parameters())
+        of_novelty = 2.2 * network[-1].in_features ** 2  # two whitenings of the features, and some of the maps
 
-        assert graph.ByteSize() < 4.05 * weights + 30_000
+        assert graph.ByteSize() < 4.05 * (weights + of_novelty) + 120_000
         for tensor in graph.graph.initializer:
             tensor.ClearField("raw_data")  # in millions of weights there is any three letters
         content = graph.SerializeToString()
@@ -203,7 +229,7 @@ class TestCheckpoint:
         answered = classifier.classify(garments.test.pixels.numpy())
 
         network = Served(Normalise.to_unit(garments.test.pixels), weights[0].eval(), classifier.card.temperature)
-        assert np.abs(answered - network(garments.test.pixels).detach().numpy()).max() <= 1e-5
+        assert np.abs(answered - network(garments.test.pixels)[0].detach().numpy()).max() <= 1e-5
 
     @pytest.mark.parametrize("content", [None, b"<!DOCTYPE html>"], ids=["missing", "foreign"])
     def test_what_is_none_is_refused(self, run_export, tmp_path, capsys, content):
@@ -315,9 +341,10 @@ class Mistranslated(MLP):
 
     error: float
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits = super().forward(images)
-        return logits * (1 + self.error) if torch.compiler.is_exporting() else logits
+    def observe(self, images: torch.Tensor) -> Observed:
+        observed = super().observe(images)
+        error = self.error if torch.compiler.is_exporting() else 0
+        return observed._replace(logits=observed.logits * (1 + error))
 
 
 class Slightly(Mistranslated):
@@ -331,7 +358,8 @@ class Badly(Mistranslated):
 def trained(network: MLP, data: DataSet) -> Trained:
     recipe = RECIPES["lecture-mlp"]
     fitted = Fitted.of(recipe, Normalise.to_unit(data.test.pixels), network, ())
-    return Trained(recipe, data, fitted, 1.0, 0.0, torch.device("cpu"))
+    novelty = novelty_of(fitted, 1.0, *split(recipe, data))
+    return Trained(recipe, data, fitted, 1.0, novelty, 0.0, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -346,7 +374,7 @@ def test_a_file_that_disagrees_with_the_network_is_not_published(rehearsal, garm
     before = tree(tmp_path)
 
     with pytest.raises(error, match=reason):
-        export.export(trained(network(), garments), tmp_path, Console(quiet=True))
+        export.Publisher(trained(network(), garments), tmp_path, None, Console(quiet=True)).export()
 
     assert tree(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["lecture-mlp"]

@@ -109,14 +109,19 @@ def test_labels_are_written_one_a_line_in_index_order():
 
 
 def test_tritons_configuration_states_names_types_and_sizes():
-    config = triton_config("cifar-cnn", (32, 24, 3), 10)
+    config = triton_config("cifar-cnn", (32, 24, 3), 10, novelty=True)
 
     for line in (
         'name: "cifar-cnn"',
         'backend: "onnxruntime"',
         '{ name: "image", data_type: TYPE_UINT8, format: FORMAT_NHWC, dims: [ 32, 24, 3 ] }',
-        '{ name: "probabilities", data_type: TYPE_FP32, dims: [ 10 ], label_filename: "labels.txt" }',
+        '{ name: "probabilities", data_type: TYPE_FP32, dims: [ 10 ], label_filename: "labels.txt" },',
+        '{ name: "novelty", data_type: TYPE_FP32, dims: [ 1 ], reshape: { shape: [ ] } }',
     ):
         assert line in config
     assert config.count("{") == config.count("}")
     assert config.count("[") == config.count("]")
+
+
+def test_tritons_configuration_has_no_output_that_the_graph_has_not():
+    assert "novelty" not in triton_config("cifar-cnn", (32, 24, 3), 10, novelty=False)

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from training.graph import run, to_onnx, with_metadata
-from training.networks import CNN, MLP, Mirrored, Net, Normalise, Served
+from training.graph import Answers, run, to_onnx, with_metadata
+from training.networks import CNN, MLP, Mirrored, Net
+from training.normalisation import Normalise
+from training.novelty import Novelty
+from training.served import Served
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -29,10 +32,11 @@ class Exported:
         """Return noise for its input."""
         return np.random.default_rng(count).integers(0, 256, (count, *self.shape), dtype=np.uint8)
 
-    def expected(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def expected(self, images: NDArray[np.uint8]) -> Answers:
         """Return what PyTorch answers."""
         with torch.inference_mode():
-            return self.served(torch.from_numpy(images)).numpy()
+            probabilities, novelty = self.served(torch.from_numpy(images))
+        return Answers(probabilities.numpy(), novelty.numpy())
 
 
 class SmallNet(Net):
@@ -62,7 +66,12 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     network, shape = request.param
     torch.manual_seed(0)
     channels = torch.arange(shape[2]) / 10
-    served = Served(Normalise(0.4 + channels, 0.2 + channels), network(), 1.7).eval()
+    normalise, network = Normalise(0.4 + channels, 0.2 + channels), network().eval()
+    noise = torch.randint(0, 256, (120, *shape), dtype=torch.uint8)
+    with torch.inference_mode():
+        seen, held, foreign = (network.observe(normalise(part)) for part in noise.split(40))
+    novelty = Novelty(seen, torch.arange(40) % 10, 1.7).fit(held, foreign)
+    served = Served(normalise, network, 1.7, novelty).eval()
     graph = to_onnx(served, *shape)
     return Exported(served, shape, graph, with_metadata(graph, {"key": "value"}))
 
@@ -71,29 +80,32 @@ def exported(request: pytest.FixtureRequest) -> Exported:
 def test_any_batch_is_answered_as_by_the_trained_network(exported, batch):
     images = exported.images(batch)
 
-    (answered,) = onnxruntime.InferenceSession(exported.file).run(["probabilities"], {"image": images})
+    outputs = ["probabilities", "novelty"]
+    answered = Answers(*onnxruntime.InferenceSession(exported.file).run(outputs, {"image": images}))
 
-    assert answered.shape == (batch, 10)
-    assert np.abs(answered - exported.expected(images)).max() <= 1e-5
+    assert answered.probabilities.shape == (batch, 10)
+    assert answered.novelty.shape == (batch,)
+    assert max(answered.differences(exported.expected(images))) <= 1e-5
 
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_the_reference_evaluator_gives_the_same_answers(exported, batch):
     images = exported.images(batch)
 
-    (answered,) = ReferenceEvaluator(onnx.load_from_string(exported.file)).run(None, {"image": images})
+    answered = Answers(*ReferenceEvaluator(onnx.load_from_string(exported.file)).run(None, {"image": images}))
 
-    assert np.abs(answered - exported.expected(images)).max() <= 1e-4
+    assert max(answered.differences(exported.expected(images))) <= 1e-4
 
 
 def test_the_graph_takes_raw_pixels_and_gives_probabilities(exported):
     session = onnxruntime.InferenceSession(exported.file)
 
-    (image,), (probabilities,) = session.get_inputs(), session.get_outputs()
+    (image,), (probabilities, novelty) = session.get_inputs(), session.get_outputs()
     assert (image.name, image.type, image.shape[1:]) == ("image", "tensor(uint8)", list(exported.shape))
     assert (probabilities.name, probabilities.type) == ("probabilities", "tensor(float)")
     assert isinstance(image.shape[0], str)
     assert probabilities.shape == [image.shape[0], 10]
+    assert (novelty.name, novelty.type, novelty.shape) == ("novelty", "tensor(float)", [image.shape[0]])
 
 
 def test_running_in_batches_gives_what_one_batch_gives(exported):
@@ -101,8 +113,8 @@ def test_running_in_batches_gives_what_one_batch_gives(exported):
 
     answered = run(exported.graph, images, batch=3)
 
-    assert answered.shape == (7, 10)
-    assert np.allclose(answered, run(exported.graph, images), atol=1e-6)
+    assert answered.probabilities.shape == (7, 10)
+    assert max(answered.differences(run(exported.graph, images))) <= 1e-6
 
 
 def test_the_file_stands_alone(exported):
@@ -144,7 +156,7 @@ def test_metadata_given_again_replaces_what_was_there(exported):
 def test_the_weights_are_in_the_file_once(exported):
     weights = sum(parameter.numel() for parameter in exported.served.parameters()) * 4
 
-    assert weights < len(exported.file) < 1.05 * weights + 10_000
+    assert weights < len(exported.file) < 1.05 * weights + 20_000
 
 
 def test_a_graph_that_is_not_sound_is_not_written(exported):

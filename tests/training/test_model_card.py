@@ -3,7 +3,17 @@ import re
 import msgspec
 import pytest
 
-from serving.contract import Golden, Metrics, ModelCard, Training
+from serving.contract import (
+    Conformal,
+    Golden,
+    Metrics,
+    ModelCard,
+    Novelty,
+    Photos,
+    Reference,
+    Spread,
+    Training,
+)
 from training.model_card import model_card
 
 CARD = ModelCard(
@@ -17,8 +27,20 @@ CARD = ModelCard(
     network="mlp 784-128-10",
     parameters=101_770,
     fit="garment",
-    metrics=Metrics(accuracy=0.8912, n=10_000, loss=0.30456, ece=0.00789),
+    metrics=Metrics(
+        accuracy=0.8912,
+        n=10_000,
+        loss=0.30456,
+        ece=0.00789,
+        ece_uncalibrated=0.01234,
+        set_size=1.13579,
+        set_coverage=0.9512,
+    ),
     temperature=1.23456,
+    conformal=Conformal(coverage=0.95, threshold=0.2),
+    novelty=Novelty(threshold=0.5, share=0.0456, auroc={"noise": 0.9871}),
+    photos=Photos(accuracy=0.8876, untouched=0.8901, n=2_000),
+    reference=Reference(labels=[0.5, 0.5], brightness=Spread(0.3, 0.1), top_probability=Spread(0.9, 0.1)),
     golden=[Golden(image="", probabilities=[0.5, 0.5])] * 3,
     training=Training(
         recipe="fashion-mlp",
@@ -34,11 +56,11 @@ CARD = ModelCard(
 )
 
 
-CONFUSION = [[80, 20], [0, 100]]
+CONFUSION, COVERED = [[80, 20], [0, 100]], [0.87, 1.0]
 
 
 def written(card: ModelCard, pictures: tuple[str, ...] = ("3/confusion.png", "3/curves.png")) -> str:
-    return model_card(msgspec.to_builtins(card), CONFUSION, pictures)
+    return model_card(msgspec.to_builtins(card), CONFUSION, COVERED, pictures)
 
 
 def test_the_front_matter_is_what_model_hubs_read():
@@ -62,14 +84,22 @@ def test_the_front_matter_is_what_model_hubs_read():
         "| accuracy | 0.8912 |",
         "| loss (negative log-likelihood) | 0.3046 |",
         "| expected calibration error, 15 bins | 0.0079 |",
-        "held-out training images, is 1.235",
+        "| the same before calibration | 0.0123 |",
+        "| labels in a set that is to hold the truth in 95% of cases, mean | 1.136 |",
+        "| sets that do hold it | 0.9512 |",
+        "| images called novel | 4.56% |",
+        "| noise | 0.987 |",
+        "| accuracy on 2,000 of them, as photos | 0.8876 |",
+        "| accuracy on the same, untouched | 0.8901 |",
+        "on a white sheet, off its centre",
+        "The temperature folded into the graph, 1.235,",
         "2 epochs in 61 s on cpu, 2026-01-31",
         "Accuracy on held-out images at the end: 0.8899.",
         "python 3.11.7, torch 2.13.0",
         "![curves](3/curves.png)",
         "![confusion](3/confusion.png)",
-        "| T-shirt/top | 100 | 0.800 | 1.000 | Ankle boot (20) |",
-        "| Ankle boot | 100 | 1.000 | 0.833 | none |",
+        "| T-shirt/top | 100 | 0.800 | 1.000 | 0.870 | Ankle boot (20) |",
+        "| Ankle boot | 100 | 1.000 | 0.833 | 1.000 | none |",
         "`python -m training.export fashion-mlp --epochs 2 --seed 1`",
         "ab" * 32,
         "inverted where the border is bright",
@@ -92,9 +122,16 @@ def test_without_pictures_none_is_promised():
 
 
 def test_a_label_without_test_images_has_no_shares():
-    text = model_card(msgspec.to_builtins(CARD), [[10, 0], [0, 0]], [])
+    text = model_card(msgspec.to_builtins(CARD), [[10, 0], [0, 0]], [1.0, float("nan")], [])
 
-    assert "| Ankle boot | 0 | none | none | none |" in text
+    assert "| Ankle boot | 0 | none | none | none | none |" in text
+
+
+def test_a_graph_without_novelty_is_said_to_have_none():
+    text = written(msgspec.structs.replace(CARD, novelty=msgspec.UNSET))
+
+    assert "| images called novel | the graph has no such output |" in text
+    assert "AUROC" not in text
 
 
 def test_without_a_history_none_is_told():

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from training.datasets import DataSet
-from training.networks import CNN, MLP, BatchNorm, Mirrored, Net, Normalise, Served, initialise, parameters
+from training.networks import CNN, MLP, BatchNorm, Mirrored, Net, initialise, parameters
+from training.normalisation import Normalise
+from training.served import Served
 
 
 def test_a_cnn_has_the_shapes_and_parameters_of_the_lectures_table():
@@ -235,7 +237,7 @@ def test_standard_normalisation_gives_each_channel_mean_0_and_deviation_1():
 def test_served_probabilities_are_positive_and_add_up_to_1():
     pixels = torch.randint(0, 256, (5, 28, 28, 1), dtype=torch.uint8)
 
-    probabilities = Served(Normalise.to_unit(pixels), MLP(), 1.0)(pixels)
+    (probabilities,) = Served(Normalise.to_unit(pixels), MLP(), 1.0)(pixels)
 
     assert probabilities.shape == (5, 10)
     assert (probabilities > 0).all()
@@ -246,7 +248,7 @@ def test_a_higher_temperature_softens_the_answers_and_keeps_their_order():
     pixels = torch.randint(0, 256, (5, 28, 28, 1), dtype=torch.uint8)
     normalise, network = Normalise.to_unit(pixels), MLP()
 
-    cold, warm, hot = (Served(normalise, network, temperature)(pixels) for temperature in (0.5, 1.0, 4.0))
+    cold, warm, hot = (Served(normalise, network, temperature)(pixels)[0] for temperature in (0.5, 1.0, 4.0))
 
     assert (cold.max(1).values > warm.max(1).values).all()
     assert (warm.max(1).values > hot.max(1).values).all()

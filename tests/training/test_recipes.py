@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from training import augment
-from training.networks import CNN, MLP, Mirrored, Net, Normalise, parameters
+from training.networks import CNN, MLP, Mirrored, Net, parameters
+from training.normalisation import Normalise
 from training.recipes import DEFAULT, PATIENCE, RECIPES
 
 

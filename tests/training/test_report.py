@@ -1,3 +1,4 @@
+import math
 import struct
 
 import pytest
@@ -5,8 +6,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from training.appraisal import Appraisal, NoveltyFigures, PhotoFigures
+from training.calibrate import Figures
 from training.networks import CNN, MLP
-from training.report import draw_confusion, draw_curves, epochs_table, figures_table, summary
+from training.report import appraisal_table, draw_confusion, draw_curves, epochs_table, summary
 from training.train import Epoch
 
 EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
@@ -53,11 +56,25 @@ def test_the_epochs_are_listed_one_a_row():
     assert "Held accuracy" in rendered(table)
 
 
-def test_figures_are_listed_by_name_with_counts_in_full():
-    table = figures_table("Test", {"accuracy": 0.88888, "n": 10_000})
+def test_all_that_was_measured_is_listed_by_name_with_counts_in_full():
+    figures = Figures(0.88888, 10_000, 0.3, 0.01, 0.02, 1.2, 0.951)
+    novelty, photos = NoveltyFigures(0.0512, {"noise": 0.99}), PhotoFigures(0.87, 0.89, 2_000)
+    appraisal = Appraisal(figures, [0.9, math.nan, 0.8], novelty, photos, torch.empty(0))
 
-    assert rows(table) == [("accuracy", "0.8889"), ("n", "10,000")]
-    assert "Test" in rendered(table)
+    table = dict(rows(appraisal_table(appraisal, ("Bag", "Coat", "[Shirt]"))))
+
+    assert (table["accuracy"], table["n"], table["set_coverage"]) == ("0.8889", "10,000", "0.9510")
+    assert (table["novel"], table["AUROC against noise"]) == ("0.0512", "0.9900")
+    assert table["set_coverage of [Shirt], the least"] == "0.8000"
+    assert table["accuracy of photos (2,000 images)"] == "0.8700"
+
+
+def test_a_graph_without_novelty_has_no_such_rows():
+    figures, photos = Figures(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoFigures(0.87, 0.89, 10)
+
+    table = dict(rows(appraisal_table(Appraisal(figures, [0.9], None, photos, torch.empty(0)), ("Bag",))))
+
+    assert not any("novel" in name or "AUROC" in name for name in table)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -15,7 +15,8 @@ from torch.nn import functional
 from two_processes import PLAIN, UNEVEN, lookalikes, state
 
 from serving.classifier import Classifier
-from training.networks import CNN, BatchNorm, Normalise
+from training.networks import CNN, BatchNorm
+from training.normalisation import Normalise
 from training.together import ALONE, Group, joined
 from training.train import Circumstances
 

@@ -10,7 +10,8 @@ from torch.nn import functional
 from training import train as training_loop
 from training.checkpoint import CheckpointError, SavedRun
 from training.datasets import DataSet, Images
-from training.networks import CNN, MLP, Mirrored, Net, Normalise
+from training.networks import CNN, MLP, Mirrored, Net
+from training.normalisation import Normalise
 from training.precision import PLAIN
 from training.recipes import RECIPES, Recipe
 from training.train import Circumstances, Epoch, Fitted, distillation, fit, from_checkpoint, infer, score
@@ -70,7 +71,7 @@ def test_what_an_epoch_ended_on_is_what_the_network_says_of_the_held_out_images(
 
     fitted = fit(replace(QUICK, epochs=2), *parts)
 
-    loss, accuracy = score(fitted.logits(held.pixels), held.labels)
+    loss, accuracy = score(fitted.observe(held.pixels).logits, held.labels)
     assert [epoch.number for epoch in fitted.epochs] == [1, 2]
     assert fitted.epochs[-1].held_loss == pytest.approx(loss)
     assert fitted.epochs[-1].held_accuracy == pytest.approx(accuracy)
@@ -126,8 +127,8 @@ def test_what_answers_sees_the_mirror_image_too_where_the_recipe_says_so(parts):
 
     assert_same(plain, mirrored)
     assert isinstance(mirrored.answering, Mirrored)
-    expected = (plain.logits(pixels) + plain.logits(pixels.flip(2))) / 2
-    torch.testing.assert_close(mirrored.logits(pixels), expected)
+    expected = (plain.observe(pixels).logits + plain.observe(pixels.flip(2)).logits) / 2
+    torch.testing.assert_close(mirrored.observe(pixels).logits, expected)
 
 
 def test_the_report_counts_images_up_to_all_of_them(parts):
@@ -287,7 +288,7 @@ def test_a_checkpoint_gives_back_the_answers_of_the_network_that_was_saved(tmp_p
 
     restored = from_checkpoint(recipe, parts[0], file)
 
-    assert torch.equal(restored.logits(parts[1].pixels), fitted.logits(parts[1].pixels))
+    assert torch.equal(restored.observe(parts[1].pixels).logits, fitted.observe(parts[1].pixels).logits)
     assert restored.epochs == ()
     assert not restored.answering.training
 
@@ -316,7 +317,7 @@ class TestTeacher:
         noisy = Images(train.pixels, torch.where(torch.arange(len(train)) % 2 > 0, train.labels, 0))
 
         alone = fit(QUICK, noisy, held)
-        taught = fit(QUICK, noisy, held, soft=wise.logits(train.pixels).softmax(1))
+        taught = fit(QUICK, noisy, held, soft=wise.observe(train.pixels).logits.softmax(1))
 
         assert taught.epochs[-1].held_loss < alone.epochs[-1].held_loss / 2
 

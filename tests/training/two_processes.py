@@ -14,7 +14,8 @@ from torch.nn import functional
 from training.augment import shift
 from training.checkpoint import SavedRun
 from training.datasets import Images
-from training.networks import CNN, BatchNorm, Net, Normalise
+from training.networks import CNN, BatchNorm, Net
+from training.normalisation import Normalise
 from training.recipes import RECIPES, Recipe
 from training.together import Group, joined
 from training.train import Circumstances, Epoch, fit

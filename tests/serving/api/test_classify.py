@@ -49,7 +49,8 @@ def test_a_garment_is_recognised(post, name, label, index):
 def test_a_prediction_says_all_that_is_promised_and_no_more(post):
     prediction = only(post())
 
-    assert list(prediction) == ["model", "version", "label", "index", "probability", "top", "fit"]
+    named = ["model", "version", "label", "index", "probability", "top", "set", "coverage", "novelty", "novel", "fit"]
+    assert list(prediction) == named
     assert prediction["top"][0] == {key: prediction[key] for key in ("label", "index", "probability")}
     assert prediction["fit"] == []
 
@@ -247,3 +248,67 @@ def test_a_setting_chooses_what_answers_colour(models, colourful):
     prediction = response.json["predictions"][0]
     assert prediction["model"] == "fashion-mlp"
     assert prediction["fit"][0] == "grey"
+
+
+def test_the_set_has_the_most_probable_labels_and_its_coverage(post):
+    prediction = only(post("pullover", top_k=10))
+
+    labels = [candidate["label"] for candidate in prediction["top"]]
+    assert prediction["set"] == labels[: len(prediction["set"])]
+    assert prediction["coverage"] == 0.95
+
+
+def test_a_higher_coverage_makes_larger_sets(post, image):
+    sizes = [len(only(post("bag", coverage=coverage, model="cifar-cnn"))["set"]) for coverage in (0.8, 0.9, 0.95, 0.99)]
+
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [("0.8", 0.8), (".9", 0.9), ("0.955", 0.96), ("0.95", 0.95), ("0.99", 0.99)]
+)
+def test_the_coverage_given_is_at_least_the_coverage_asked_for(post, asked, given):
+    assert only(post(coverage=asked))["coverage"] == given
+
+
+@pytest.mark.parametrize("asked", ["0.79", "0.995", "1", "95", "high", "-0.9", "nan", "0.9e0", "0.9" + "0" * 30])
+def test_a_coverage_that_no_model_has_is_refused(post, asked):
+    problem = post(coverage=asked)
+
+    assert problem.status_code == 400
+    assert "is not a number from 0.8 to 0.99" in problem.json["detail"]
+
+
+def test_a_coverage_that_this_card_does_not_know_is_refused(forge, folder, image):
+    forge("plain/1", conformal={"coverage": 0.9, "threshold": 0.2})
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    refused = client.post("/classify?coverage=0.95", data=image("bag"), content_type="image/png")
+    answered = client.post("/classify?coverage=0.85", data=image("bag"), content_type="image/png")
+
+    assert refused.status_code == 400
+    assert "coverage=0.95 is more than the model 'plain' was calibrated for: 0.9." in refused.json["detail"]
+    assert only(answered)["coverage"] == 0.9
+
+
+def test_noise_is_novel_and_a_garment_is_not(post):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)).save(file, "PNG")
+
+    known, foreign = only(post("bag")), only(post(file.getvalue(), model="fashion-mlp"))
+
+    assert (known["novel"], foreign["novel"]) == (False, True)
+    assert 0 <= known["novelty"] < 0.5 < foreign["novelty"] <= 1
+
+
+def test_the_head_of_an_answer_names_the_files_that_gave_it(client, post, image, colourful):
+    digests = {model["name"]: model["digest"] for model in client.get("/models").json["models"]}
+    uploads = [base64.b64encode(upload).decode() for upload in (colourful, image("bag"), colourful)]
+
+    one, two = post("bag"), client.post("/classify", json={"images": uploads})
+
+    assert one.headers["Thimble-Model"] == f"fashion-mlp:1@{digests['fashion-mlp']}"
+    assert two.headers["Thimble-Model"] == ", ".join(
+        f"{name}:1@{digests[name]}" for name in ("cifar-cnn", "fashion-mlp")
+    )

@@ -38,3 +38,28 @@ def test_one_sound_model_is_enough_to_be_ready(serve, forge):
     forge("garments/2")
 
     assert serve().get("/readyz").json["models"] == ["garments:2"]
+
+
+def test_a_model_that_answers_wrongly_by_now_is_not_ready(serve, forge, monkeypatch):
+    forge("garments/1")
+    client = serve()
+    assert client.get("/readyz").status_code == 200
+
+    monkeypatch.setattr("serving.classifier.GOLDEN_TOLERANCE", -1.0)  # as if memory had changed under it
+
+    problem = client.get("/readyz")
+    assert problem.status_code == 503
+    assert "The model 'garments' answers wrongly: golden sample 1 differs" in problem.json["detail"]
+
+
+def test_the_metrics_have_the_answers_and_what_the_cards_say_of_them(serve, forge, image):
+    forge("garments/1")
+    client = serve()
+    client.post("/classify", data=image("bag"), content_type="image/png")
+
+    answer = client.get("/metrics")
+
+    assert answer.content_type.startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    assert 'thimble_predictions_total{label="Bag",model="garments",version="1"} 1.0' in lines
+    assert any(line.startswith('thimble_reference_novel_share{model="garments",version="1"} 0.0') for line in lines)

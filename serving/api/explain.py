@@ -1,0 +1,71 @@
+"""POST /explain: which pixels of an image mattered for its label."""
+
+from flask import Blueprint, Response, jsonify, request
+from msgspec import Struct
+
+from serving.answers import Desk
+from serving.api.classify import read_question, with_models
+from serving.api.uploads import Limits, read_uploads
+from serving.contract import ModelCard
+from serving.errors import BadRequest, Refusal
+from serving.occlusion import explain, overlay
+from serving.png import data_url
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """How much the probability of a label falls when a window of the input is covered.
+
+    window: its height and width in pixels of the input. grid: the fall by the window's place, row by row. overlay: the
+    same as a PNG to lay over the upright upload.
+    """
+
+    model: str
+    version: str
+    label: str
+    index: int
+    probability: float
+    window: tuple[int, int]
+    grid: list[list[float]]
+    overlay: str
+    fit: tuple[str, ...]
+
+
+def blueprint(desk: Desk, limits: Limits) -> Blueprint:
+    """Return the route that explains."""
+    api = Blueprint("explain", __name__)
+
+    @api.post("/explain")
+    def explain_one() -> Response:
+        question = read_question(request.args)
+        uploads = read_uploads(request, limits)
+        if len(uploads) > 1:
+            raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
+        (prepared,) = desk.prepare(uploads, question)
+        if isinstance(prepared, Refusal):
+            raise prepared
+        classifier, seen = prepared.classifier, prepared.input
+        explanation = explain(classifier, seen.pixels, _index(classifier.card, request.args.get("label")))
+        card = classifier.card
+        explained = Explained(
+            model=card.name,
+            version=card.version,
+            label=card.labels[explanation.index],
+            index=explanation.index,
+            probability=round(explanation.probability, 6),
+            window=explanation.window,
+            grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
+            overlay=data_url(overlay(explanation.heat, seen.view, seen.size)),
+            fit=seen.done,
+        )
+        return with_models(jsonify(explained), [classifier])
+
+    return api
+
+
+def _index(card: ModelCard, label: str | None) -> int | None:
+    """Return the place of the label that is asked about; None leaves it to the model. Raises BadRequest."""
+    if label is None:
+        return None
+    if label not in card.labels:
+        raise BadRequest(f"label={label[:120]!r} is none of {card.name}'s; there are: {', '.join(card.labels)}.")
+    return card.labels.index(label)

@@ -1,0 +1,45 @@
+"""The Prometheus instruments: what the answers look like, so that a drift away from the reference is seen."""
+
+import os
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set where several workers share their values
+WHOSE = ("model", "version")
+TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
+PROBABILITIES = (*TENTHS, 0.95, 0.99, 1.0)
+NATS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
+SIZES = (1, 2, 3, 4, 5, 7, 10, 20, 50, 100)
+
+
+class Metrics:
+    """What is counted, model by model and version by version. No image is kept, nor anything one could be made of."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register the instruments."""
+
+        def histogram(name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(f"thimble_{name}", meaning, WHOSE, buckets=buckets, registry=registry)
+
+        self.predictions = Counter(
+            "thimble_predictions", "Images by the label that they were given.", (*WHOSE, "label"), registry=registry
+        )
+        self.novel = Counter(
+            "thimble_novel", "Images that were called unlike the training data.", WHOSE, registry=registry
+        )
+        self.top_probability = histogram("top_probability", "Probability of the label given.", PROBABILITIES)
+        self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS)
+        self.set_size = histogram("set_size", "Labels in the set that holds the truth at the card's coverage.", SIZES)
+        self.brightness = histogram("brightness", "Mean brightness of what the model saw, from 0 to 1.", TENTHS)
+
+
+def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
+    """Return the registry for this process's instruments, and the one to read all workers' values from."""
+    own = CollectorRegistry()
+    if SHARED not in os.environ:
+        return own, own
+    everyone = CollectorRegistry()
+    MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+    return own, everyone

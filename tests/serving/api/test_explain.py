@@ -1,0 +1,104 @@
+"""POST /explain: a grid of values, and a picture to lay over the upload."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+KIND = {"content_type": "image/png"}
+
+
+def picture(explained):
+    head, _, payload = explained["overlay"].partition(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(payload)))
+
+
+@pytest.fixture(scope="module")
+def photo(image):
+    """Return a garment as a shop shows it, held sideways."""
+    original = Image.open(io.BytesIO(image("pullover")))
+    sheet = Image.new("L", (300, 420), 255)
+    sheet.paste(Image.eval(original.resize((280, 280), Image.Resampling.NEAREST), lambda level: 255 - level), (10, 90))
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    sheet.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif, quality=95)
+    return file.getvalue()
+
+
+def test_an_image_is_explained_by_the_model_that_classifies_it(client, image):
+    classified = client.post("/classify", data=image("bag"), **KIND)
+    explained = client.post("/explain", data=image("bag"), **KIND)
+
+    prediction = classified.json["predictions"][0]
+    assert {key: explained.json[key] for key in ("model", "version", "label", "index", "fit")} == {
+        key: prediction[key] for key in ("model", "version", "label", "index", "fit")
+    }
+    assert explained.json["probability"] == pytest.approx(prediction["probability"], abs=1e-5)
+    assert explained.headers["Thimble-Model"] == classified.headers["Thimble-Model"]
+
+
+def test_the_grid_is_square_and_says_where_the_probability_falls(client, image):
+    explained = client.post("/explain", data=image("bag"), **KIND).json
+    grid = np.array(explained["grid"])
+
+    assert grid.shape[0] == grid.shape[1] > 5
+    assert explained["window"] == [9, 9]
+    assert 0.1 < grid.max() <= explained["probability"]
+
+
+def test_the_overlay_is_as_large_as_the_upright_upload_and_hot_where_the_garment_is(client, photo):
+    answer = client.post("/explain?model=fashion-mlp", data=photo, content_type="image/jpeg").json
+    overlay = picture(answer)
+
+    assert (answer["label"], overlay.size) == ("Pullover", (300, 420))
+    alpha = np.asarray(overlay.convert("RGBA"))[..., 3].astype(float)
+    assert alpha[90:370].mean() > 2 * alpha[:80].mean()
+
+
+def test_another_label_may_be_asked_about(client, image):
+    explained = client.post("/explain?label=Shirt", data=image("pullover"), **KIND).json
+
+    assert (explained["label"], explained["index"]) == ("Shirt", 6)
+
+
+def test_a_label_that_the_model_has_not_is_refused_with_those_it_has(client, image):
+    problem = client.post("/explain?label=Hat", data=image("pullover"), **KIND)
+
+    assert problem.status_code == 400
+    assert "'Hat' is none of fashion-mlp's; there are: T-shirt/top, Trouser" in problem.json["detail"]
+
+
+def test_several_images_are_refused(client, image):
+    upload = base64.b64encode(image("bag")).decode()
+
+    problem = client.post("/explain", json={"images": [upload, upload]})
+
+    assert problem.status_code == 400
+    assert "One image is explained at a time; the request has 2." in problem.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("upload", "query", "status", "code"),
+    [
+        (b"hello", "", 422, "unreadable-image"),
+        (None, "?model=none", 404, "unknown-model"),
+        (None, "?coverage=2", 400, "bad-request"),
+    ],
+)
+def test_what_classify_refuses_is_refused_here_too(client, image, upload, query, status, code):
+    problem = client.post(f"/explain{query}", data=upload or image("bag"), **KIND)
+
+    assert (problem.status_code, problem.json["code"]) == (status, code)
+
+
+def test_a_colour_image_is_explained_by_the_colour_model(client):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)).save(file, "PNG")
+
+    explained = client.post("/explain", data=file.getvalue(), **KIND).json
+
+    assert explained["model"] == "cifar-cnn"
+    assert picture(explained).size == (90, 40)

@@ -1,0 +1,133 @@
+"""Outliers of our own making: what a network is shown to learn what its training data is not.
+
+Pure functions from images to images, [n, channels, height, width] between 0 and 1. Some destroy what training images
+show and keep their colours, so that those alone do not give them away; others draw.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+SHAPES = 5  # that are drawn over one another
+COARSE, PIXELATED = 3, 6  # squares a side that are left of an image
+
+
+def outliers(pixels: Tensor, generator: Generator) -> Tensor:
+    """Return as many outliers as there are training pixels uint8 [n, h, w, c], of each kind alike."""
+    images = pixels.permute(0, 3, 1, 2).float() / 255
+    parts = images.tensor_split(len(KINDS))
+    made = [kind(part, generator) for kind, part in zip(KINDS, parts, strict=True) if len(part)]
+    together = torch.cat(made)
+    if together.shape[1] > 1:  # every other one without colour, which alone is no sign of an outlier
+        together[::2] = together[::2].mean(1, keepdim=True)
+    return (255 * together.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def shuffled(images: Tensor, generator: Generator, across: int = 2) -> Tensor:
+    """Cut each image into tiles, so many across and down, and lay them in another order."""
+    n, channels, height, width = images.shape
+    tall, wide = height // across, width // across
+    cut = images[:, :, : tall * across, : wide * across].unfold(2, tall, tall).unfold(3, wide, wide)
+    tiles = cut.flatten(2, 3)  # [n, channels, tiles, tall, wide]
+    order = torch.rand(n, across**2, generator=generator).argsort(1)
+    mixed = tiles.gather(2, order[:, None, :, None, None].expand_as(tiles)).unflatten(2, (across, across))
+    laid = mixed.permute(0, 1, 2, 4, 3, 5).reshape(n, channels, tall * across, wide * across)
+    return functional.pad(laid, (0, width - wide * across, 0, height - tall * across), mode="replicate")
+
+
+def finely_shuffled(images: Tensor, generator: Generator) -> Tensor:
+    """The same with four tiles across and down."""
+    return shuffled(images, generator, across=4)
+
+
+def magnified(images: Tensor, generator: Generator) -> Tensor:
+    """Show a small part of each image, from a seventh to two fifths of its side."""
+    n = len(images)
+    part = 0.15 + 0.25 * torch.rand(n, generator=generator)
+    placed = torch.zeros(n, 2, 3)
+    placed[:, 0, 0] = placed[:, 1, 1] = part
+    placed[:, :, 2] = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - part[:, None])
+    grid = functional.affine_grid(placed, list(images.shape), align_corners=False)
+    parts: Tensor = functional.grid_sample(images, grid, "bicubic", "reflection", align_corners=False)
+    return parts
+
+
+def scrambled(images: Tensor, generator: Generator) -> Tensor:
+    """Keep the strength of each frequency and draw its phase anew: textures of the same colours."""
+    n, _, height, width = images.shape
+    phases = torch.fft.fft2(torch.randn(n, 1, height, width, generator=generator))
+    textures: Tensor = torch.fft.ifft2(torch.fft.fft2(images).abs() * phases / phases.abs()).real
+    return textures
+
+
+def coarse(images: Tensor, generator: Generator) -> Tensor:
+    """Leave three by three colours, smoothly joined."""
+    small = functional.adaptive_avg_pool2d(images, COARSE)
+    return functional.interpolate(small, images.shape[2:], mode="bicubic")
+
+
+def pixelated(images: Tensor, generator: Generator) -> Tensor:
+    """Leave six by six squares of one colour each."""
+    return functional.interpolate(functional.adaptive_avg_pool2d(images, PIXELATED), images.shape[2:])
+
+
+def clouds(images: Tensor, generator: Generator) -> Tensor:
+    """Draw noise whose frequencies f fall as 1/f^0.5 to 1/f^2, from grain to clouds."""
+    n, channels, height, width = images.shape
+    down, across = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None]
+    frequency = (down.square() + across.square()).sqrt()
+    frequency[0, 0] = 1.0
+    steep = 0.5 + 1.5 * torch.rand(n, 1, 1, 1, generator=generator)
+    waves = torch.fft.fft2(torch.randn(n, channels, height, width, generator=generator)) / frequency**steep
+    noise = torch.fft.ifft2(waves).real
+    standard = (noise - noise.mean((1, 2, 3), keepdim=True)) / noise.std((1, 2, 3), keepdim=True)
+    contrast, level = torch.rand(2, n, 1, 1, 1, generator=generator)
+    drawn: Tensor = standard * (0.08 + 0.3 * contrast) + 0.2 + 0.6 * level
+    return drawn
+
+
+def stripes(images: Tensor, generator: Generator) -> Tensor:
+    """Draw stripes or chequers of two colours, hard or soft."""
+    n, channels, height, width = images.shape
+    down, across = _grid(height, width)
+    angle, pitch, phase, crossing, hard = torch.rand(5, n, 1, 1, generator=generator)
+    cos, sin, pitch = (math.pi * angle).cos(), (math.pi * angle).sin(), 0.15 + 1.2 * pitch
+    waves = torch.sin((across * cos + down * sin) * pitch + 2 * math.pi * phase)
+    chequers = waves * torch.sin((down * cos - across * sin) * pitch)
+    waves = torch.where(crossing < 0.5, waves, chequers)
+    waves = torch.where(hard < 0.5, waves, waves.sign())
+    first, second = torch.rand(2, n, channels, 1, 1, generator=generator)
+    drawn: Tensor = first + (second - first) * (waves[:, None] + 1) / 2
+    return drawn
+
+
+def shapes(images: Tensor, generator: Generator) -> Tensor:
+    """Draw ellipses and rectangles, full or hollow, over one another, every other time on black."""
+    n, channels, height, width = images.shape
+    down, across = _grid(height, width)
+    dark = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
+    canvas = (torch.rand(n, channels, 1, 1, generator=generator) * ~dark).expand(n, channels, height, width)
+    for _ in range(SHAPES):
+        left, top, wide, tall, angle, rectangle, hollow = torch.rand(7, n, 1, 1, generator=generator)
+        x, y, cos, sin = across - left * width, down - top * height, (math.pi * angle).cos(), (math.pi * angle).sin()
+        u = (x * cos + y * sin) / (1 + 0.35 * width * wide)
+        v = (y * cos - x * sin) / (1 + 0.35 * height * tall)
+        reach = torch.where(rectangle < 0.5, torch.maximum(u.abs(), v.abs()), torch.hypot(u, v))
+        inside = (reach < 1) & ((hollow < 0.6) | (reach > 0.6))
+        canvas = torch.where(inside[:, None], torch.rand(n, channels, 1, 1, generator=generator), canvas)
+    return canvas
+
+
+def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return the row and the column of each pixel, as [height, 1] and [1, width]."""
+    return torch.arange(height)[:, None].float(), torch.arange(width)[None].float()
+
+
+Kind = Callable[[Tensor, Generator], Tensor]
+
+KINDS: tuple[Kind, ...] = (
+    shuffled, finely_shuffled, magnified, scrambled, coarse, pixelated, clouds, stripes, shapes,
+)  # fmt: skip
