@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 SMALLEST, LARGEST = 0.05, 20.0
-STEPS = 60  # of a golden-section search: the bracket shrinks to 6e-13 of its width
+STEPS = 60  # of a golden-section search: the bracket shrinks to 3e-13 of its width
 SMALLEST_PROBABILITY = 1e-12  # one of 0 would make the loss infinite
 
 

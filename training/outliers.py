@@ -33,6 +33,8 @@ def shuffled(images: Tensor, generator: Generator, across: int = 2) -> Tensor:
     cut = images[:, :, : tall * across, : wide * across].unfold(2, tall, tall).unfold(3, wide, wide)
     tiles = cut.flatten(2, 3)  # [n, channels, tiles, tall, wide]
     order = torch.rand(n, across**2, generator=generator).argsort(1)
+    untouched = (order.diff(dim=1) > 0).all(1)
+    order[untouched] = order[untouched].roll(1, 1)
     mixed = tiles.gather(2, order[:, None, :, None, None].expand_as(tiles)).unflatten(2, (across, across))
     laid = mixed.permute(0, 1, 2, 4, 3, 5).reshape(n, channels, tall * across, wide * across)
     return functional.pad(laid, (0, width - wide * across, 0, height - tall * across), mode="replicate")
@@ -59,6 +61,7 @@ def scrambled(images: Tensor, generator: Generator) -> Tensor:
     """Keep the strength of each frequency and draw its phase anew: textures of the same colours."""
     n, _, height, width = images.shape
     phases = torch.fft.fft2(torch.randn(n, 1, height, width, generator=generator))
+    phases[..., 0, 0] = 1  # the mean stays
     textures: Tensor = torch.fft.ifft2(torch.fft.fft2(images).abs() * phases / phases.abs()).real
     return textures
 
