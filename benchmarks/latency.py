@@ -18,6 +18,7 @@ from rich.table import Table
 
 from serving.answers import Desk, Question
 from serving.classifier import Classifier
+from serving.drift import Drift
 from serving.images import PixelBudget, decode
 from serving.metrics import Metrics
 from serving.png import to_png
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table("Model", "Decode ms", "Graph ms", "Upload to answer ms", "Graph's share", title="One image, one core")
     for column in table.columns[1:]:
         column.justify = "right"
-    desk = Desk(repository, PIXELS, Metrics(CollectorRegistry()))
+    desk = Desk(repository, PIXELS, Drift(Metrics(CollectorRegistry())))
     for classifier in repository.ready():
         decoding, graph, whole = stages(classifier, desk, options.rounds)
         table.add_row(classifier.card.name, f"{decoding:.3f}", f"{graph:.3f}", f"{whole:.3f}", f"{graph / whole:.0%}")

@@ -9,11 +9,13 @@ from flask.json.provider import JSONProvider
 from PIL import Image
 from werkzeug.exceptions import HTTPException
 
+from serving.admission import Admission
 from serving.answers import Desk
 from serving.api import classify, explain, models, operations
-from serving.api.uploads import Limits
+from serving.api.replies import FAILED, Problems, Shortcut
+from serving.api.uploads import Limits, Memory
 from serving.deadline import Deadline
-from serving.drift import References
+from serving.drift import Drift, References
 from serving.errors import (
     BadRequest,
     InternalError,
@@ -24,8 +26,9 @@ from serving.errors import (
 from serving.metrics import Metrics, registries
 from serving.repository import Repository
 from serving.settings import Settings
+from serving.ticks import TICK
 
-RETRY_AFTER = "5"  # seconds; another replica, or this one started again, may have the model
+BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller ones as many more
 
 
 class MsgspecProvider(JSONProvider):
@@ -48,33 +51,33 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json = MsgspecProvider(app)
     own, seen = registries()
     seen.register(References(repository))
-    desk = Desk(repository, settings.max_pixels, Metrics(own))
-    limits = Limits(settings.max_body, settings.max_images, Deadline(settings.body_seconds))
-    app.register_blueprint(classify.blueprint(desk, limits))
-    app.register_blueprint(explain.blueprint(desk, limits))
+    metrics = Metrics(own)
+    problems = Problems(metrics)
+    drift = Drift(metrics)
+    desk = Desk(repository, settings.max_pixels, drift)
+    memory = Memory(BODIES_AT_ONCE * settings.max_body)
+    limits = Limits(settings.max_body, settings.max_images, Deadline(settings.body_seconds), memory)
+    admission = Admission(settings.in_flight, settings.wait_seconds)
+    view = classify.Classify(desk, limits, admission)
+    app.wsgi_app = Shortcut(app.wsgi_app, "POST", classify.PATH, view, problems)  # type: ignore[method-assign]
+    app.register_blueprint(classify.blueprint(view))
+    app.register_blueprint(explain.blueprint(desk, limits, admission))
     app.register_blueprint(models.blueprint(repository))
-    app.register_blueprint(operations.blueprint(repository, seen))
-    app.register_error_handler(Refusal, problem)
-    app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app))
+    app.register_blueprint(operations.blueprint(repository, seen, drift))
+    app.extensions[TICK] = drift.tick
+    app.register_error_handler(Refusal, problems.flask)
+    app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app, problems))
     return app
 
 
-def problem(refusal: Refusal) -> Response:
-    """Return the answer to a request that is refused."""
-    response = Response(msgspec.json.encode(refusal.problem()), refusal.status, mimetype="application/problem+json")
-    if refusal.status == 503:
-        response.headers["Retry-After"] = RETRY_AFTER
-    return response
-
-
-def of_the_framework(error: HTTPException, app: Flask) -> Response:
+def of_the_framework(error: HTTPException, app: Flask, problems: Problems) -> Response:
     """Return a refusal of Flask's own in this service's words, with the headers that Flask gave it."""
     refusals = {
         404: NotFound(f"There is nothing here; there are: {', '.join(_addresses(app))}."),
         405: MethodNotAllowed(f"This address takes {', '.join(getattr(error, 'valid_methods', None) or [])}."),
-        500: InternalError("The service failed to answer; its log says why."),
+        500: InternalError(FAILED),
     }
-    response = problem(refusals.get(error.code or 500) or BadRequest(error.description or error.name))
+    response = problems.flask(refusals.get(error.code or 500) or BadRequest(error.description or error.name))
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]
     return response

@@ -1,4 +1,4 @@
-"""A limit on how long a request may take to arrive, so that a slow client does not hold a thread."""
+"""A limit on how long a request may take to arrive, so that a slow client does not hold its connection for ever."""
 
 import socket
 import threading

@@ -1,6 +1,7 @@
 """What the answers look like, counted beside what they looked like when the model was made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,28 +12,74 @@ from serving.classifier import Classifier, Outputs
 from serving.metrics import WHOSE, Metrics
 from serving.repository import Repository
 
+AT_ONCE = 256  # requests that are counted together
 SMALLEST = 1e-12  # a probability that counts as none, whose logarithm would be infinite
 
 
-def observe(metrics: Metrics, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
-    """Count a batch of inputs [batch, height, width, channels] and the answers to it."""
-    card, probabilities = classifier.card, outputs.probabilities
-    whose = card.name, card.version
-    entropies = -(probabilities * np.log(np.maximum(probabilities, SMALLEST))).sum(1)
-    figures = {
-        metrics.top_probability: probabilities.max(1),
-        metrics.entropy: entropies,
-        metrics.set_size: card.conformal.own.sets(probabilities).sum(1),
-        metrics.brightness: pixels.mean((1, 2, 3)) / 255,
-    }
-    for histogram, values in figures.items():
-        observed = histogram.labels(*whose)
-        for value in values.tolist():
-            observed.observe(value)
-    for index, count in zip(*np.unique(probabilities.argmax(1), return_counts=True), strict=True):
-        metrics.predictions.labels(*whose, card.labels[index]).inc(count)
-    if (novel := classifier.novel(outputs)) is not None:
-        metrics.novel.labels(*whose).inc(int(novel.sum()))
+@dataclass
+class Stages:
+    """How many seconds a request spent on decoding its images, making them inputs, and in the graphs."""
+
+    decode: float = 0.0
+    fit: float = 0.0
+    infer: float = 0.0
+
+    def header(self) -> str:
+        """Return the value of a Server-Timing header, in milliseconds."""
+        return f"decode;dur={self.decode * 1e3:.3f}, fit;dur={self.fit * 1e3:.3f}, infer;dur={self.infer * 1e3:.3f}"
+
+
+class Drift:
+    """Counts answers, many at a time: one by one that would take longer than decoding the images.
+
+    So what /metrics says of another worker may be a second old; call tick() that often.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._answers: dict[Classifier, list[tuple[NDArray[np.uint8], Outputs]]] = {}
+        self._stages: list[Stages] = []
+
+    def observe(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
+        """Note a batch of inputs [batch, height, width, channels] and the answers to it."""
+        self._answers.setdefault(classifier, []).append((pixels, outputs))
+
+    def took(self, stages: Stages) -> None:
+        """Note what a request took."""
+        self._stages.append(stages)
+        if len(self._stages) >= AT_ONCE:
+            self.tick()
+
+    def tick(self) -> None:
+        """Count what was noted."""
+        answers, self._answers = self._answers, {}
+        stages, self._stages = self._stages, []
+        for classifier, batches in answers.items():
+            pixels = np.concatenate([pixels for pixels, _ in batches])
+            self._count(classifier, pixels, _together([outputs for _, outputs in batches]))
+        for name in ("decode", "fit", "infer") if stages else ():
+            self._metrics.stages.labels(name).observe_all(np.array([getattr(stage, name) for stage in stages]))
+
+    def _count(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
+        metrics, card, probabilities = self._metrics, classifier.card, outputs.probabilities
+        whose = card.name, card.version
+        for index, count in enumerate(np.bincount(probabilities.argmax(1)).tolist()):
+            if count:
+                metrics.predictions.labels(*whose, card.labels[index]).inc(count)
+        entropies = -(probabilities * np.log(np.maximum(probabilities, SMALLEST))).sum(1)
+        metrics.top_probability.labels(*whose).observe_all(probabilities.max(1))
+        metrics.entropy.labels(*whose).observe_all(entropies)
+        metrics.set_size.labels(*whose).observe_all(card.conformal.own.sets(probabilities).sum(1))
+        metrics.brightness.labels(*whose).observe_all(pixels.mean((1, 2, 3)) / 255)
+        novel = classifier.novel(outputs)
+        if novel is not None:
+            metrics.novel.labels(*whose).inc(int(novel.sum()))
+
+
+def _together(batches: Sequence[Outputs]) -> Outputs:
+    probabilities = np.concatenate([outputs.probabilities for outputs in batches])
+    novelties = [outputs.novelty for outputs in batches if outputs.novelty is not None]
+    return Outputs(probabilities, np.concatenate(novelties) if novelties else None)
 
 
 class References(Collector):

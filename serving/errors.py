@@ -11,7 +11,8 @@ Refusal
 ├── UnreadableImage     422 unreadable-image
 ├── TooManyPixels       422 too-many-pixels
 ├── InternalError       500 internal-error
-└── NoModel             503 no-model
+├── NoModel             503 no-model
+└── Overloaded          503 overloaded
 """
 
 from typing import ClassVar
@@ -23,6 +24,7 @@ class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
+    retry_after: ClassVar[int | None] = None  # seconds after which the same may be asked again
 
     def problem(self) -> dict[str, str | int]:
         """Return the problem document of RFC 9457."""
@@ -77,3 +79,9 @@ class InternalError(Refusal):
 
 class NoModel(Refusal):
     status, code, title = 503, "no-model", "No model is ready"
+    retry_after = 5  # another replica, or this one started again, may have the model
+
+
+class Overloaded(Refusal):
+    status, code, title = 503, "overloaded", "The service has more to do than it can"
+    retry_after = 1

@@ -46,8 +46,8 @@ def photo(image: Image.Image, width: int, height: int) -> Fitted:
 def garment(image: Image.Image, width: int, height: int) -> Fitted:
     """Do what Fashion-MNIST's makers did to shop photos (Xiao et al. 2017, section 2); takes greyscale.
 
-    A bright border is inverted, the image is trimmed to the garment, its longest side brought to the input's size and
-    sharpened, and the result centred on black.
+    A bright border is inverted, the image is trimmed to the garment, its longest side brought to the input's size,
+    sharpened if that shrank it, and the result centred on black.
     """
     done = []
     background = _border(image)
@@ -61,8 +61,11 @@ def garment(image: Image.Image, width: int, height: int) -> Fitted:
     scale = min(width / image.width, height / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     if size != image.size:
-        image = image.resize(size, RESAMPLING).filter(SHARPEN)
-        done += ["resized", "sharpened"]
+        image = image.resize(size, RESAMPLING)
+        done.append("resized")
+    if scale < 1:
+        image = image.filter(SHARPEN)
+        done.append("sharpened")
     # Of an odd margin the larger half is left or above, as in all but 0.5 % of Fashion-MNIST's own images.
     left, top = (width - size[0] + 1) // 2, (height - size[1] + 1) // 2
     if size != (width, height):

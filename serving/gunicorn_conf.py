@@ -1,5 +1,7 @@
 """gunicorn's settings for this service: gunicorn -c python:serving.gunicorn_conf 'serving.app:create_app()'."""
 
+import gc
+import importlib
 import logging
 import os
 import shutil
@@ -11,6 +13,7 @@ from gunicorn.arbiter import Arbiter
 
 from serving.cores import usable_cores
 from serving.settings import Settings, SettingsError
+from serving.ticks import TICK
 from serving.worker import Worker
 
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
@@ -24,11 +27,11 @@ except SettingsError as error:
 host = f"[{settings.host}]" if ":" in settings.host else settings.host  # an IPv6 address
 bind = f"{host}:{settings.http_port}"
 workers = settings.processes
-worker_class = "serving.worker.Worker"  # threads: connections are kept alive, and a slow client holds one thread only
-threads = settings.threads
+worker_class = "serving.worker.Worker"
 preload_app = False  # an onnxruntime session must not cross a fork: each worker makes its own
+worker_connections = 500  # of each worker; the bodies being read have a limit of their own
 keepalive = 75  # longer than the idle time of common load balancers, which else reuse a closed connection
-timeout = 60  # of a worker's heartbeat, which a busy thread doesn't stop
+timeout = 60  # of a worker's heartbeat: the longest that one request may work
 graceful_timeout = 30  # what accepted requests have to finish in after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only gunicorn's own unlinked heartbeat files go there
 worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
@@ -41,8 +44,12 @@ def on_starting(_: Arbiter) -> None:
     for left in folder.glob(f"{COUNTS}-*-*"):
         if Path("/proc/self").exists() and not Path("/proc", left.name.split("-")[2]).exists():
             shutil.rmtree(left, ignore_errors=True)
-    # Before prometheus_client is imported, which each worker does and which looks here once.
+    # Before prometheus_client is imported, which looks here once.
     os.environ[SHARED_COUNTS] = tempfile.mkdtemp(prefix=f"{COUNTS}-{os.getpid()}-", dir=folder)
+    # The code is loaded once, for all workers to share its memory; what must not cross a fork is made in each of them.
+    importlib.import_module("serving.app")
+    gc.collect()
+    gc.freeze()
 
 
 def on_exit(_: Arbiter) -> None:
@@ -55,12 +62,24 @@ def when_ready(server: Arbiter) -> None:
     cores, session_threads = usable_cores(), settings.session_threads
     for line in (
         f"Thimble on http://{bind}: POST an image to /classify",
-        f"usable cores {cores:g}: workers {workers}, threads {threads} each, onnxruntime threads {session_threads}",
+        f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s, {settings.max_images} images a request, "
-        f"{settings.max_pixels:,} pixels an image",
+        f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
         f"models: {settings.folder.resolve()}",
     ):
         server.log.info("%s", line)
+
+
+def post_worker_init(_: Worker) -> None:
+    """Spare what was loaded to serve from being looked through for garbage: that takes longer than many requests."""
+    gc.collect()
+    gc.freeze()
+
+
+def worker_exit(_: Arbiter, worker: Worker) -> None:
+    """Count what has not been counted yet."""
+    if application := getattr(worker, "wsgi", None):  # there is none where it failed to start
+        application.extensions[TICK]()
 
 
 def post_fork(_: Arbiter, worker: Worker) -> None:

@@ -2,9 +2,7 @@
 
 import io
 import struct
-import threading
 import zlib
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +32,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by the value of EXIF's tag Orientation
 
+EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow looks for the tag
 SAMPLE = (64, 64)
 IMAGES_OF_FULL_SIZE = 4  # that a request may have; of smaller ones as many more
-LARGE = 4_000_000  # pixels; larger images are decoded one at a time, since that takes up to 16 bytes a pixel
-_one_at_a_time = threading.Lock()
 
 EIGHT_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit level; 257 is 65,535 / 255
 
@@ -106,8 +103,7 @@ def decode(upload: bytes, budget: PixelBudget) -> Picture:
     try:
         image = Image.open(io.BytesIO(upload), formats=FORMATS)
         budget.spend(*image.size)
-        with _one_at_a_time if image.width * image.height > LARGE else nullcontext():
-            return _upright(image)
+        return _upright(image)
     except DECODER_ERRORS as error:
         raise UnreadableImage(
             f"The {len(upload):,} bytes are not a whole image in a format that is read here "
@@ -127,7 +123,8 @@ def fit(picture: Picture, how: str, height: int, width: int, channels: int) -> I
         image, done, view = fitted.image, (*done, *fitted.done), fitted.view
         if image.mode != mode:
             image, done = image.convert(mode), (*done, "rgb")
-    return Input(np.asarray(image).reshape(height, width, channels), done, picture.image.size, view)
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, channels)
+    return Input(pixels, done, picture.image.size, view)
 
 
 def _shows_no_colour(pixels: NDArray[np.uint8]) -> bool:
@@ -148,6 +145,8 @@ def _upright(image: Image.Image) -> Picture:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format != "TIFF" and EXIF.isdisjoint(image.info):  # which costs as much as decoding a thumbnail
+        return 1
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except DECODER_ERRORS:  # damaged EXIF data around sound pixels: read as if it weren't there

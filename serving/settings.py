@@ -33,7 +33,6 @@ class Settings:
     # Not PORT: Kubernetes sets THIMBLE_PORT to an address when a service is called thimble.
     http_port: Port = 8000
     workers: AtLeastOne | None = None
-    threads: AtLeastOne = 4
     default_grey: str | None = None
     default_colour: str | None = None
     # A phone's photo is 3 to 12 MB; base64 makes that a third more.
@@ -41,6 +40,9 @@ class Settings:
     # What the largest phone cameras give.
     max_pixels: AtLeastOne = 50_000_000
     max_images: AtLeastOne = 256
+    # Of all workers together, in flight: some requests of many images, and what two cores do in a tenth of a second.
+    max_in_flight: AtLeastOne = 512
+    wait_seconds: Seconds = 5.0
     # The largest body over a 16 Mbit/s line.
     body_seconds: Seconds = 20.0
 
@@ -69,6 +71,11 @@ class Settings:
     def processes(self) -> int:
         """One worker process a usable core: the work is all computing."""
         return self.workers or max(1, math.floor(usable_cores()))
+
+    @property
+    def in_flight(self) -> int:
+        """The images that each worker takes on at once."""
+        return max(1, self.max_in_flight // self.processes)
 
     @property
     def session_threads(self) -> int:

@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, jsonify, request
-from werkzeug.datastructures import MultiDict
+import msgspec
+from flask import Blueprint, Request, Response, request
 
+from serving.admission import Admission
 from serving.answers import Desk, Question
+from serving.api.replies import Reply
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
 from serving.errors import BadRequest, Refusal
 
+PATH = "/classify"
 TOP_K = re.compile(r"0*([1-9][0-9]*)")
 DECIMAL = re.compile(r"0?\.[0-9]{1,20}")
 LEAST_COVERAGE, MOST_COVERAGE = 0.8, 0.99
@@ -18,31 +23,50 @@ MODEL_HEADER = "Thimble-Model"
 TRUTH = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-def blueprint(desk: Desk, limits: Limits) -> Blueprint:
-    """Return the routes that classify."""
-    api = Blueprint("classify", __name__)
+class Classify:
+    """The view: a request with images in, the answer out. Raises Refusal."""
 
-    @api.post("/classify")
-    def classify() -> Response:
-        question = read_question(request.args)
-        answers = desk.answer(read_uploads(request, limits), question)
+    def __init__(self, desk: Desk, limits: Limits, admission: Admission) -> None:
+        self._desk = desk
+        self._limits = limits
+        self._admission = admission
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer each image, or refuse them all."""
+        question = read_question(request.query_string)
+        uploads = read_uploads(request, self._limits)
+        with self._admission.admit(len(uploads)):
+            answers = self._desk.answer(uploads, question)
         refusals = [item for item in answers.items if isinstance(item, Refusal)]
         if len(refusals) == len(answers.items):
             raise refusals[0]
-        items = [{"error": x.problem()} if isinstance(x, Refusal) else x for x in answers.items]
-        return with_models(jsonify({"predictions": items}), answers.classifiers)
+        items = [{"error": item.problem()} if isinstance(item, Refusal) else item for item in answers.items]
+        headers = {MODEL_HEADER: named(answers.classifiers), "Server-Timing": answers.stages.header()}
+        return Reply(msgspec.json.encode({"predictions": items}), headers=headers)
+
+
+def blueprint(view: Classify) -> Blueprint:
+    """Return the route that classifies."""
+    api = Blueprint("classify", __name__)
+
+    @api.post(PATH)
+    def classify() -> Response:
+        return view(request).flask()
 
     return api
 
 
-def with_models(response: Response, classifiers: Iterable[Classifier]) -> Response:
-    """Name the files that gave an answer in its head, so that it can be asked for again."""
-    response.headers[MODEL_HEADER] = ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
-    return response
+def named(classifiers: Iterable[Classifier]) -> str:
+    """Return what names the files that gave an answer, so that it can be asked for again."""
+    return ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
 
 
-def read_question(query: MultiDict[str, str]) -> Question:
+@lru_cache(maxsize=256)  # a client asks the same again and again
+def read_question(query_string: bytes) -> Question:
     """Read the query parameters; raises BadRequest naming the one that is malformed."""
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True):
+        query.setdefault(name, value)
     model, colon, version = query.get("model", "").partition(":")
     if colon and not (model and version):
         raise BadRequest(f"model={query['model'][:120]!r} is neither NAME nor NAME:VERSION.")

@@ -1,15 +1,22 @@
 """POST /explain: which pixels of an image mattered for its label."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
-from serving.answers import Desk
-from serving.api.classify import read_question, with_models
+from serving.admission import Admission
+from serving.answers import Desk, Question, Upload
+from serving.api.classify import MODEL_HEADER, named, read_question
 from serving.api.uploads import Limits, read_uploads
+from serving.classifier import Classifier
 from serving.contract import ModelCard
+from serving.drift import Stages
 from serving.errors import BadRequest, Refusal
 from serving.occlusion import explain, overlay
 from serving.png import data_url
+
+COST = 64  # images in flight that an explanation counts as: about as many windows are covered
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -30,36 +37,45 @@ class Explained(Struct, frozen=True, kw_only=True):
     fit: tuple[str, ...]
 
 
-def blueprint(desk: Desk, limits: Limits) -> Blueprint:
+def blueprint(desk: Desk, limits: Limits, admission: Admission) -> Blueprint:
     """Return the route that explains."""
     api = Blueprint("explain", __name__)
 
     @api.post("/explain")
     def explain_one() -> Response:
-        question = read_question(request.args)
+        question = read_question(request.query_string)
         uploads = read_uploads(request, limits)
         if len(uploads) > 1:
             raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
-        (prepared,) = desk.prepare(uploads, question)
-        if isinstance(prepared, Refusal):
-            raise prepared
-        classifier, seen = prepared.classifier, prepared.input
-        explanation = explain(classifier, seen.pixels, _index(classifier.card, request.args.get("label")))
-        card = classifier.card
-        explained = Explained(
-            model=card.name,
-            version=card.version,
-            label=card.labels[explanation.index],
-            index=explanation.index,
-            probability=round(explanation.probability, 6),
-            window=explanation.window,
-            grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
-            overlay=data_url(overlay(explanation.heat, seen.view, seen.size)),
-            fit=seen.done,
-        )
-        return with_models(jsonify(explained), [classifier])
+        with admission.admit(COST):
+            explained, classifier = _explained(desk, uploads, question, request.args.get("label"))
+        response = jsonify(explained)
+        response.headers[MODEL_HEADER] = named([classifier])
+        return response
 
     return api
+
+
+def _explained(
+    desk: Desk, uploads: Sequence[Upload], question: Question, label: str | None
+) -> tuple[Explained, Classifier]:
+    (prepared,) = desk.prepare(uploads, question, Stages())
+    if isinstance(prepared, Refusal):
+        raise prepared
+    classifier, seen = prepared.classifier, prepared.input
+    card, explanation = classifier.card, explain(classifier, seen.pixels, _index(classifier.card, label))
+    explained = Explained(
+        model=card.name,
+        version=card.version,
+        label=card.labels[explanation.index],
+        index=explanation.index,
+        probability=round(explanation.probability, 6),
+        window=explanation.window,
+        grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
+        overlay=data_url(overlay(explanation.heat, seen.view, seen.size)),
+        fit=seen.done,
+    )
+    return explained, classifier
 
 
 def _index(card: ModelCard, label: str | None) -> int | None:

@@ -4,11 +4,12 @@ from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from serving.contract import ContractError
+from serving.drift import Drift
 from serving.errors import NoModel
 from serving.repository import Repository
 
 
-def blueprint(repository: Repository, registry: CollectorRegistry) -> Blueprint:
+def blueprint(repository: Repository, registry: CollectorRegistry, drift: Drift) -> Blueprint:
     """Return the probes, livez for a process that answers and readyz for one that classifies, and the metrics."""
     api = Blueprint("operations", __name__)
 
@@ -30,6 +31,7 @@ def blueprint(repository: Repository, registry: CollectorRegistry) -> Blueprint:
 
     @api.get("/metrics")
     def metrics() -> Response:
+        drift.tick()
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     return api

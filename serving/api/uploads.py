@@ -3,19 +3,19 @@
 import base64
 import codecs
 import re
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from flask import Request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.sansio import multipart
 
 from serving.answers import Upload
+from serving.api import multipart
 from serving.deadline import Deadline
-from serving.errors import BadRequest, SlowBody, TooLarge, UnsupportedType
+from serving.errors import BadRequest, Overloaded, SlowBody, TooLarge, UnsupportedType
 
 NO_IMAGE = "Send the image as the body: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' URL"
 OTHER_FIELDS = 50  # of a form, beside its images
@@ -37,6 +37,7 @@ class Limits:
     body: int
     images: int
     deadline: Deadline
+    memory: "Memory"
 
     def too_large(self) -> TooLarge:
         """Return the refusal of a body over the limit."""
@@ -45,6 +46,25 @@ class Limits:
     def too_many(self) -> TooLarge:
         """Return the refusal of more images than the limit."""
         return TooLarge(f"The request has more than {self.images} images; send them in several requests.")
+
+
+class Memory:
+    """The bytes of bodies that this process has begun to read: slow clients together must not fill its memory."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._used = 0
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Keep so many bytes for a body while it arrives; raises Overloaded where there are not that many."""
+        if self._used and self._used + size > self._most:
+            raise Overloaded("Too many large bodies are being read at once; ask again a little later.")
+        self._used += size
+        try:
+            yield
+        finally:
+            self._used -= size
 
 
 def read_uploads(request: Request, limits: Limits) -> list[Upload]:
@@ -82,7 +102,8 @@ def _read_body(request: Request, limits: Limits) -> bytes:
         raise limits.too_large()
     connection = request.environ.get("gunicorn.socket")
     stream = request.environ["wsgi.input"]
-    with limits.deadline.watch(connection) if connection else nullcontext() as arrival:
+    arriving = limits.deadline.watch(connection) if connection else nullcontext()
+    with limits.memory.hold(limits.body if announced is None else announced), arriving as arrival:
         try:
             body: bytes = stream.read(limits.body + 1 if announced is None else announced)
             broke_off = announced is not None and len(body) < announced
@@ -99,33 +120,22 @@ def _read_body(request: Request, limits: Limits) -> bytes:
 
 
 def _of_multipart(body: bytes, boundary: str, limits: Limits) -> list[Upload]:
-    """Return the content of each part that has a file name, in memory and in their order."""
-    files: list[bytearray] = []
-    part: bytearray | None = None
-    decoder = multipart.MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=limits.images + OTHER_FIELDS)
+    """Return the content of each part that has a file name, in their order."""
+    uploads: list[Upload] = []
     try:
-        decoder.receive_data(body)
-        decoder.receive_data(None)
-        while not isinstance(event := decoder.next_event(), multipart.Epilogue | multipart.NeedData):
-            match event:
-                case multipart.Field() | multipart.File(filename=""):  # the latter: a form with no file chosen
-                    part = None
-                case multipart.File():
-                    part = bytearray()
-                    files.append(part)
-                    if len(files) > limits.images:
-                        raise limits.too_many()
-                case multipart.Data() if part is not None:
-                    part += event.data
-    except RequestEntityTooLarge as error:
+        for file in multipart.files(body, boundary, limits.images + OTHER_FIELDS):
+            if len(uploads) == limits.images:
+                raise limits.too_many()
+            uploads.append(file)
+    except OverflowError as error:
         raise TooLarge("The multipart body has too many parts; send the images in several requests.") from error
     except UnicodeDecodeError as error:
         raise BadRequest("The head of a part is not UTF-8; name the file in UTF-8 or ASCII.") from error
-    except ValueError as error:
-        raise BadRequest(f"The multipart body is malformed: {error}") from error
-    if not files:
+    except multipart.MultipartError as error:
+        raise BadRequest(f"The multipart body is malformed: {error}.") from error
+    if not uploads:
         raise BadRequest("The multipart body has no file part; with curl: -F image=@photo.jpg")
-    return [bytes(file) for file in files]
+    return uploads
 
 
 def _of_json(body: bytes, limits: Limits) -> list[Upload]:

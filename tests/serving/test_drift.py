@@ -6,7 +6,7 @@ from cards import without_novelty
 from prometheus_client import CollectorRegistry
 
 from serving.classifier import Classifier
-from serving.drift import References, observe
+from serving.drift import Drift, References
 from serving.metrics import Metrics
 from serving.repository import Repository
 
@@ -28,7 +28,9 @@ def counted(classifier, registry):
     """Count 50 images of noise; returns the images and their outputs."""
     pixels = np.random.default_rng(0).integers(0, 256, (50, 28, 28, 1), np.uint8)
     outputs = classifier.run(pixels)
-    observe(Metrics(registry), classifier, pixels, outputs)
+    drift = Drift(Metrics(registry))
+    drift.observe(classifier, pixels, outputs)
+    drift.tick()
     return pixels, outputs
 
 

@@ -58,22 +58,21 @@ def test_a_flag_goes_before_its_variable(run):
 
 def test_gunicorn_stops_with_the_variable_that_is_wrong(run):
     done = run("-m", "gunicorn", "--check-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",
-               THIMBLE_THREADS="many")  # fmt: skip
+               THIMBLE_MAX_IN_FLIGHT="many")  # fmt: skip
 
     assert done.returncode != 0
-    assert "thimble: THIMBLE_THREADS='many': Expected a whole number" in done.stderr
+    assert "thimble: THIMBLE_MAX_IN_FLIGHT='many': Expected a whole number" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_gunicorn_takes_the_settings_of_the_environment(run):
     done = run("-m", "gunicorn", "--print-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",
-               THIMBLE_HTTP_PORT="8123", THIMBLE_HOST="::1", THIMBLE_WORKERS="3", THIMBLE_THREADS="5")  # fmt: skip
+               THIMBLE_HTTP_PORT="8123", THIMBLE_HOST="::1", THIMBLE_WORKERS="3")  # fmt: skip
     chosen = dict(line.split("=", 1) for line in done.stdout.replace(" ", "").splitlines() if "=" in line)
 
     assert done.returncode == 0, done.stderr
     assert chosen["bind"] == "['[::1]:8123']"
     assert chosen["workers"] == "3"
-    assert chosen["threads"] == "5"
     assert chosen["preload_app"] == "False"
 
 

@@ -13,12 +13,13 @@ SAMPLES = {
     "host": ("0.0.0.0", "0.0.0.0"),
     "http_port": ("9000", 9000),
     "workers": ("3", 3),
-    "threads": ("8", 8),
     "default_grey": ("fashion-net", "fashion-net"),
     "default_colour": ("cifar-net", "cifar-net"),
     "max_body": ("1000", 1000),
     "max_pixels": ("2000", 2000),
     "max_images": ("16", 16),
+    "max_in_flight": ("40", 40),
+    "wait_seconds": ("0.5", 0.5),
     "body_seconds": ("2.5", 2.5),
 }
 
@@ -54,8 +55,9 @@ def test_variables_of_others_are_passed_over():
         ("http_port", "-1"),
         ("workers", "0"),
         ("workers", "two"),
-        ("threads", "0"),
-        ("threads", "1.5"),
+        ("max_in_flight", "0"),
+        ("max_in_flight", "1.5"),
+        ("wait_seconds", "0"),
         ("max_body", "32MB"),
         ("max_body", "0"),
         ("max_pixels", "-5"),
@@ -84,3 +86,8 @@ def test_there_is_a_worker_a_usable_core_unless_a_number_is_given():
 def test_workers_share_the_cores_between_their_sessions():
     assert Settings(workers=1).session_threads == max(1, int(usable_cores()))
     assert Settings(workers=10_000).session_threads == 1
+
+
+def test_the_workers_share_the_images_in_flight():
+    assert Settings(workers=4, max_in_flight=100).in_flight == 25
+    assert Settings(workers=4, max_in_flight=3).in_flight == 1

@@ -9,7 +9,9 @@ from urllib.parse import quote_from_bytes
 import pytest
 from PIL import Image
 
+from serving.api.uploads import Memory
 from serving.app import create_app
+from serving.errors import Overloaded
 from serving.settings import Settings
 
 JSON = "application/json"
@@ -106,6 +108,34 @@ def test_a_file_that_holds_the_look_of_a_boundary_is_read_whole(client, boot):
     response = client.post("/classify", data=multipart(part), content_type="multipart/form-data; boundary=b")
 
     assert labels(response) == ["Ankle boot"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda body: b"a preamble\r\n" + body + b"an epilogue", id="preamble and epilogue"),
+        pytest.param(lambda body: body.replace(b"--b\r\n", b"--b \t\r\n"), id="white space behind the boundary"),
+        pytest.param(
+            lambda body: body.replace(b"Content-Disposition", b"X: y\r\ncontent-disposition"), id="more headers"
+        ),
+        pytest.param(lambda body: body.removesuffix(b"\r\n"), id="no line break at the end"),
+    ],
+)
+def test_a_multipart_body_may_be_written_in_other_ways(client, boot, write):
+    body = write(multipart(('name="a"; filename="a.png"', boot)))
+
+    response = client.post("/classify", data=body, content_type="multipart/form-data; boundary=b")
+
+    assert labels(response) == ["Ankle boot"]
+
+
+def test_lines_may_end_in_a_line_feed_alone(client):
+    picture = b"P5 1 1 255 a"  # a file without a line break in it
+    body = b'--b\nContent-Disposition: form-data; name="a"; filename="a.pgm"\n\n' + picture + b"\n--b--\n"
+
+    response = client.post("/classify", data=body, content_type="multipart/form-data; boundary=b")
+
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -376,3 +406,30 @@ def test_a_compressed_body_is_an_unsupported_type(client, boot):
     response = client.post("/classify", data=boot, content_type="image/png", headers={"Content-Encoding": "gzip"})
 
     assert (response.status_code, response.json["code"]) == (415, "unsupported-type")
+
+
+def test_a_boundary_that_is_all_over_a_body_is_refused_soon(client):
+    response = client.post("/classify", data=b"-" * 3_000_000, content_type="multipart/form-data; boundary=-")
+
+    assert response.status_code == 400
+    assert "take a longer one" in response.json["detail"]
+
+
+def test_a_head_with_line_feeds_alone_ends_at_its_own_blank_line(client, boot):
+    body = b'--b\nContent-Disposition: form-data; name="a"; filename="a.png"\n\n' + boot + b"\r\n\r\n\n--b--\n"
+
+    response = client.post("/classify", data=body, content_type="multipart/form-data; boundary=b")
+
+    assert labels(response) == ["Ankle boot"]
+
+
+def test_bodies_that_arrive_have_a_budget_of_memory():
+    memory = Memory(100)
+
+    with memory.hold(60):
+        with pytest.raises(Overloaded, match="Too many large bodies"), memory.hold(60):
+            pass
+        with memory.hold(40):
+            pass
+    with memory.hold(1_000):  # alone, whatever its size
+        pass
