@@ -1,8 +1,8 @@
 """python -m benchmarks.latency: what one image costs on one core, from upload to answer, stage by stage.
 
 An image of the input's own size, PNG-encoded, is answered again and again with no HTTP around it; the figures are
-medians in milliseconds. The last column is the share of the whole that onnxruntime takes: the limit that nothing
-around it can beat.
+medians in milliseconds. The graph's share of the whole is the limit that nothing around it can beat. To explain an image
+takes a batch of some sixty of it.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from serving.classifier import Classifier
 from serving.drift import Drift
 from serving.images import PixelBudget, decode
 from serving.metrics import Metrics
+from serving.occlusion import explain, overlay
 from serving.png import to_png
 from serving.repository import Repository
 
@@ -34,13 +35,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=2_000, help="images answered for each figure (default 2000)")
     options = parser.parse_args(arguments)
     repository = Repository(options.models_dir)
-    table = Table("Model", "Decode ms", "Graph ms", "Upload to answer ms", "Graph's share", title="One image, one core")
+    table = Table(
+        "Model",
+        "Decode ms",
+        "Graph ms",
+        "Upload to answer ms",
+        "Graph's share",
+        "Explain ms",
+        title="One image, one core",
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     desk = Desk(repository, PIXELS, Drift(Metrics(CollectorRegistry())))
     for classifier in repository.ready():
         decoding, graph, whole = stages(classifier, desk, options.rounds)
-        table.add_row(classifier.card.name, f"{decoding:.3f}", f"{graph:.3f}", f"{whole:.3f}", f"{graph / whole:.0%}")
+        explaining = explanation(classifier, max(1, options.rounds // 100))
+        table.add_row(
+            classifier.card.name,
+            f"{decoding:.3f}",
+            f"{graph:.3f}",
+            f"{whole:.3f}",
+            f"{graph / whole:.0%}",
+            f"{explaining:.1f}",
+        )
     Console().print(table)
 
 
@@ -55,6 +72,14 @@ def stages(classifier: Classifier, desk: Desk, rounds: int) -> tuple[float, floa
         median_ms(lambda: classifier.classify(batch), rounds),
         median_ms(lambda: desk.answer([upload], question), rounds),
     )
+
+
+def explanation(classifier: Classifier, rounds: int) -> float:
+    """Return the median, in milliseconds, of explaining an image of the input's size, its overlay included."""
+    shape = (classifier.height, classifier.width, classifier.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    size = shape[1::-1]
+    return median_ms(lambda: overlay(explain(classifier, pixels).heat, (0, 0, *size), size), rounds)
 
 
 def median_ms(action: Callable[[], object], rounds: int) -> float:
