@@ -1,8 +1,8 @@
 """python -m benchmarks.latency: what one image costs on one core, from upload to answer, stage by stage.
 
 An image of the input's own size, PNG-encoded, is answered again and again with no HTTP around it; the figures are
-medians in milliseconds. The graph's share of the whole is the limit that nothing around it can beat. To explain an image
-takes a batch of some sixty of it.
+medians in milliseconds. The graph's share of the whole is the limit that nothing around it can beat. To explain an
+image takes a batch of some sixty of it.
 """
 
 import argparse

@@ -46,8 +46,9 @@ def on_starting(_: Arbiter) -> None:
             shutil.rmtree(left, ignore_errors=True)
     # Before prometheus_client is imported, which looks here once.
     os.environ[SHARED_COUNTS] = tempfile.mkdtemp(prefix=f"{COUNTS}-{os.getpid()}-", dir=folder)
-    # The code is loaded once, for all workers to share its memory; what must not cross a fork is made in each of them.
-    importlib.import_module("serving.app")
+    # What is large is loaded once, for all workers to share its memory: but nothing that must not cross a fork, nor
+    # Flask, whose log handler would end in a traceback under gevent.
+    importlib.import_module("serving.answers")
     gc.collect()
     gc.freeze()
 

@@ -294,6 +294,7 @@ def test_an_idle_connection_does_not_hold_up_the_end(start, image):
 
         assert server.process.wait(20) == 0
     assert time.monotonic() - started < 8
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_a_connection_is_kept_and_answers_come_one_by_one(server, image):
