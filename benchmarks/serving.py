@@ -215,12 +215,14 @@ def ask(name: str, pid: int, url: str, load: Load, script: Path, seconds: int) -
     text = subprocess.run([*wrk, f"-d{seconds}s", url], check=True, capture_output=True, text=True).stdout  # noqa: S603
     used = cpu_seconds(pid) - before
     each = MANY if load.upload == "many" else 1
-    answered = int(re.search(r"(\d+) requests in", text)[1]) * each  # type: ignore[index]
+    requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * each  # type: ignore[index]
     p50, p90, p99 = (milliseconds(text, percent) for percent in (50, 90, 99))
-    errors = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", text)))
-    errors += sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors:.*", text))
-    return Result(name, load.upload, count, rate, p50, p90, p99, 1e6 * used / max(1, answered), pss(pid), errors)
+    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", text)))
+    broken = sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors:.*", text))
+    answered = max(1, requests - refused)
+    cpu, rate = 1e6 * used / (answered * each), rate * answered / max(1, requests)
+    return Result(name, load.upload, count, rate, p50, p90, p99, cpu, pss(pid), refused + broken)
 
 
 def milliseconds(text: str, percent: int) -> float:
