@@ -63,6 +63,10 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         if response.should_close():
             raise StopIteration  # gunicorn's own word for a connection that is done
 
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End on Ctrl-C as on SIGTERM: gunicorn's way out of a greenlet is a traceback."""
+        self.alive = False
+
     def _close_idle_at_the_end(self) -> None:
         while self.alive:
             gevent.sleep(LINGER / 10)

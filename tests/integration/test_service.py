@@ -285,12 +285,14 @@ def test_what_a_killed_service_left_is_taken_away_by_the_next(start):
     assert not folder.exists()
 
 
-def test_an_idle_connection_does_not_hold_up_the_end(start, image):
+@pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_connection_does_not_hold_up_the_end(start, image, way):
     server = start(workers="1")
     with requests.Session() as session:
         session.post(f"{server.url}/classify", image("bag"), headers={"Content-Type": "image/png"}, timeout=20)
         started = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
+        for process in (server.process.pid, *workers_of(server)) if way == signal.SIGINT else (server.process.pid,):
+            os.kill(process, way)  # Ctrl-C goes to all
 
         assert server.process.wait(20) == 0
     assert time.monotonic() - started < 8
