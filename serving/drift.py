@@ -57,7 +57,7 @@ class Drift:
         for classifier, batches in answers.items():
             pixels = np.concatenate([pixels for pixels, _ in batches])
             self._count(classifier, pixels, _together([outputs for _, outputs in batches]))
-        for name in ("decode", "fit", "infer") if stages else ():
+        for name in vars(Stages()) if stages else ():
             self._metrics.stages.labels(name).observe_all(np.array([getattr(stage, name) for stage in stages]))
 
     def _count(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:

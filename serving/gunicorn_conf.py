@@ -33,7 +33,7 @@ worker_connections = 500  # of each worker; the bodies being read have a limit o
 keepalive = 75  # longer than the idle time of common load balancers, which else reuse a closed connection
 timeout = 60  # of a worker's heartbeat: the longest that one request may work
 graceful_timeout = 30  # what accepted requests have to finish in after SIGTERM
-shared_memory = Path("/dev/shm")  # noqa: S108  # only gunicorn's own unlinked heartbeat files go there
+shared_memory = Path("/dev/shm")  # noqa: S108  # only heartbeats and counts of this service's own making go there
 worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
 control_socket_disable = True  # it would write to the home folder, which a container need not have
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.api.replies import Problems, Reply, Shortcut
+from serving.api.replies import Reply, Shortcut
 from serving.app import create_app
 from serving.errors import Overloaded, SlowBody
 from serving.settings import Settings
@@ -111,7 +111,3 @@ def test_a_reply_says_its_length_to_the_server():
 
     assert b"".join(body) == b"{}"
     assert heads == [("200 OK", {"Content-Type": "application/json", "Content-Length": "2", "X-One": "1"})]
-
-
-def test_problems_are_made_of_refusals(app):
-    assert isinstance(app.wsgi_app._problems, Problems)
