@@ -23,6 +23,7 @@ from training.appraisal import Appraisal, Ask, Terms, appraise
 from training.calibrate import confusion
 from training.card import Calibration, card_of, variant_name
 from training.checkpoint import CheckpointError
+from training.ctrl_c import CtrlC
 from training.devices import DeviceError, find_device
 from training.folder import ModelFolder, labels_text, triton_config
 from training.formats import DataError
@@ -61,9 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         device = find_device(options.device)
-        with joined(device.type) as group:
+        with CtrlC() as ctrl_c, joined(device.type) as group:
             console = Console(quiet=not group.leads)
-            around = Circumstances(device, resume=options.resume, compiled=options.compile, group=group)
+            around = Circumstances(
+                device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
+            )
             for recipe in chosen(options):
                 _train_and_export(recipe, around, options, console)
     except KeyboardInterrupt:

@@ -73,12 +73,14 @@ class Circumstances:
     """What a training runs in and whom it tells: none of it decides what comes out.
 
     report: gets images seen, loss and accuracy as it goes. ended: gets each finished epoch.
-    saved: where it is saved after each epoch. resume: go on from what is saved there.
+    saved: where it is saved after each epoch. resume: go on from what is saved there. check: raises KeyboardInterrupt
+    where the training is to end.
     """
 
     device: torch.device = PLAIN.device
     report: Report = lambda *_: None
     ended: Callable[[Epoch], None] = lambda _: None
+    check: Callable[[], None] = lambda: None
     saved: SavedRun | None = None
     resume: bool = False
     compiled: bool = False
@@ -147,6 +149,7 @@ class Course:
         for batch in group.batches(order, self._recipe.batch):
             self.network.zero_grad()
             for part in group.share(batch).split(PART):
+                self._around.check()
                 logits = self._logits(part, number)
                 loss = self._loss(logits, part)
                 (loss / len(batch)).backward()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,6 +112,13 @@ class TestTeacher:
         assert_same(resumed, run(*self.COMMAND))
 
 
+def press_ctrl_c_where_it_is_lost(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Be an augmentation that changes nothing, and drops a KeyboardInterrupt as Python does in finalisers."""
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    return images
+
+
 @dataclass
 class Interruption:
     """An augmentation that changes nothing; at one of its calls Ctrl-C is pressed."""
@@ -204,6 +212,16 @@ class TestCommand:
         assert whole == 0
         assert weights(target, 1) == weights(target, 2)
 
+    @pytest.mark.usefixtures("_interruptible")
+    def test_an_interruption_that_python_dropped_is_heard_at_the_next_step(self, run_export, target, monkeypatch):
+        recipe = RECIPES["fashion-mlp"]
+        monkeypatch.setitem(RECIPES, recipe.name, replace(recipe, augmentations=(press_ctrl_c_where_it_is_lost,)))
+
+        status = run_export(target, *self.COMMAND)
+
+        assert status == 130
+        assert [path.name for path in target.iterdir()] == [".checkpoints"]
+
     def test_a_finished_training_is_exported_again_without_another_epoch(self, run_export, target, monkeypatch):
         recipe = RECIPES["fashion-mlp"]
         run_export(target, *self.COMMAND)
@@ -271,7 +289,10 @@ def test_ctrl_c_in_mid_training_ends_cleanly_and_leaves_the_models_and_what_was_
 
         process.send_signal(signal.SIGINT)
 
-        message = process.stderr.read()
+        try:
+            _, message = process.communicate(timeout=60)
+        finally:
+            process.kill()
 
     assert process.returncode == 130
     assert "Interrupted" in message
