@@ -23,10 +23,10 @@ from serving.errors import (
     NotFound,
     Refusal,
 )
+from serving.hooks import REFUSE, TICK
 from serving.metrics import Metrics, registries
 from serving.repository import Repository
 from serving.settings import Settings
-from serving.ticks import TICK
 
 BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller ones as many more
 
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(explain.blueprint(desk, limits, admission))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(operations.blueprint(repository, seen, drift))
-    app.extensions[TICK] = drift.tick
+    app.extensions |= {TICK: drift.tick, REFUSE: problems.reply}
     app.register_error_handler(Refusal, problems.flask)
     app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app, problems))
     return app

@@ -12,7 +12,7 @@ from serving.classifier import Classifier, Outputs
 from serving.metrics import WHOSE, Metrics
 from serving.repository import Repository
 
-AT_ONCE = 256  # requests that are counted together
+AT_ONCE = 128  # images or requests that are counted together: more pixels would not stay in the processor's cache
 SMALLEST = 1e-12  # a probability that counts as none, whose logarithm would be infinite
 
 
@@ -39,21 +39,24 @@ class Drift:
         self._metrics = metrics
         self._answers: dict[Classifier, list[tuple[NDArray[np.uint8], Outputs]]] = {}
         self._stages: list[Stages] = []
+        self._images = 0
 
     def observe(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
         """Note a batch of inputs [batch, height, width, channels] and the answers to it."""
         self._answers.setdefault(classifier, []).append((pixels, outputs))
+        self._images += len(pixels)
 
     def took(self, stages: Stages) -> None:
         """Note what a request took."""
         self._stages.append(stages)
-        if len(self._stages) >= AT_ONCE:
+        if max(self._images, len(self._stages)) >= AT_ONCE:
             self.tick()
 
     def tick(self) -> None:
         """Count what was noted."""
         answers, self._answers = self._answers, {}
         stages, self._stages = self._stages, []
+        self._images = 0
         for classifier, batches in answers.items():
             pixels = np.concatenate([pixels for pixels, _ in batches])
             self._count(classifier, pixels, _together([outputs for _, outputs in batches]))
@@ -70,7 +73,8 @@ class Drift:
         metrics.top_probability.labels(*whose).observe_all(probabilities.max(1))
         metrics.entropy.labels(*whose).observe_all(entropies)
         metrics.set_size.labels(*whose).observe_all(card.conformal.own.sets(probabilities).sum(1))
-        metrics.brightness.labels(*whose).observe_all(pixels.mean((1, 2, 3)) / 255)
+        brightness = pixels.reshape(len(pixels), -1).sum(1, dtype=np.uint32) / (255 * pixels[0].size)
+        metrics.brightness.labels(*whose).observe_all(brightness)
         novel = classifier.novel(outputs)
         if novel is not None:
             metrics.novel.labels(*whose).inc(int(novel.sum()))

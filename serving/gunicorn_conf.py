@@ -12,8 +12,8 @@ from pathlib import Path
 from gunicorn.arbiter import Arbiter
 
 from serving.cores import usable_cores
+from serving.hooks import TICK
 from serving.settings import Settings, SettingsError
-from serving.ticks import TICK
 from serving.worker import Worker
 
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"

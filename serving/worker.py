@@ -1,27 +1,29 @@
 """gunicorn's gevent worker: requests arrive side by side, and a slow client keeps nobody waiting."""
 
-import errno
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from email.utils import formatdate
 from functools import lru_cache, partial
-from types import TracebackType
-from typing import Any, Self
+from ssl import SSLSocket
+from typing import Any
 
 import gevent
 from gevent.server import StreamServer
-from gunicorn.http import wsgi
+from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
-from serving.ticks import TICK
+from serving.connection import Connection, Incoming, MalformedRequestError
+from serving.errors import BadRequest
+from serving.hooks import REFUSE, TICK
 
 ACCEPTED_AT_ONCE = 4  # connections: with more, one worker would take most of a burst
-SEND_SECONDS = 30.0  # that a client may take to read an answer
-LINGER = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
+CLOSING = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
-    """It writes each answer in one piece, and closes idle connections when it is to stop."""
+    """It reads heads with a parser in C, writes each answer in one piece, and closes idle connections in the end."""
 
     def init_process(self) -> None:
         self.idle: set[gevent.Greenlet] = set()
@@ -42,105 +44,132 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         super().notify()
         self.wsgi.extensions[TICK]()
 
-    def timeout_ctx(self) -> "Idle":
-        return Idle(self.idle, self.cfg.keepalive)
-
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer one request: gunicorn's own way, without the hooks that nothing here uses."""
-        started = datetime.now()
-        response, environ = wsgi.create(req, sock, addr, listener_name, self.cfg, response_class=Whole)
-        if not self.alive:
-            response.force_close()
-        parts = self.wsgi(environ, response.start_response)
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection until it ends."""
+        client.settimeout(self.cfg.keepalive)  # a client that is silent for longer is gone; one that reads nothing too
+        connection = Connection(client)
+        around = self._around(listener, client, addr)
         try:
-            for part in parts:
-                response.write(part)
-            response.close()
+            while self._answer_next(connection, around):
+                gevent.sleep(0)  # the turn of the others: a client as fast as this one's would else keep it for itself
+        except OSError as error:
+            self.log.debug("%s: %s", addr, error)
         finally:
-            if hasattr(parts, "close"):
-                parts.close()
-        self.log.access(response, req, environ, datetime.now() - started)
-        if response.should_close():
-            raise StopIteration  # gunicorn's own word for a connection that is done
+            with suppress(OSError):
+                client.close()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End on Ctrl-C as on SIGTERM: gunicorn's way out of a greenlet is a traceback."""
         self.alive = False
 
+    def _around(self, listener: Any, client: Any, addr: Any) -> Mapping[str, Any]:
+        """Return what the environment of WSGI says of a connection, the same for all its requests."""
+        own, other = listener.getsockname(), addr
+        network = isinstance(own, tuple)  # and not a socket in the file system
+        return {
+            **base_environ(self.cfg),
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": own[0] if network else own,
+            "SERVER_PORT": str(own[1]) if network else "",
+            "REMOTE_ADDR": other[0] if network else "",
+            "REMOTE_PORT": str(other[1]) if network else "",
+            "wsgi.url_scheme": "https" if isinstance(client, SSLSocket) else "http",
+            "gunicorn.socket": client,
+        }
+
+    def _answer_next(self, connection: Connection, around: Mapping[str, Any]) -> bool:
+        """Answer one request; return whether there may be another."""
+        try:
+            request = self._wait_for(connection)
+        except MalformedRequestError as error:
+            self._refuse(connection, error)
+            return False
+        return request is not None and self._answer(connection, request, around)
+
+    def _wait_for(self, connection: Connection) -> Incoming | None:
+        me = gevent.getcurrent()
+        self.idle.add(me)
+        try:
+            return connection.next(self.cfg.keepalive)
+        finally:
+            self.idle.discard(me)
+
+    def _answer(self, connection: Connection, request: Incoming, around: Mapping[str, Any]) -> bool:
+        started = datetime.now()
+        environ, answer = request.environ(around), Answer()
+        parts = self.wsgi(environ, answer.start)
+        try:
+            answer.body = b"".join(parts)
+        finally:
+            getattr(parts, "close", int)()
+        keep = request.keeps and request.whole and self.alive
+        connection.send(answer.message(keep, request.method))
+        self.log.access(answer, request, environ, datetime.now() - started)
+        if not request.whole:
+            connection.linger()
+        return keep
+
+    def _refuse(self, connection: Connection, error: MalformedRequestError) -> None:
+        answer = Answer()
+        reply = self.wsgi.extensions[REFUSE](BadRequest(f"This is no request of HTTP/1.1: {error}."))
+        answer.body = b"".join(reply.wsgi(answer.start))
+        connection.send(answer.message(False))
+        connection.linger()
+
     def _close_idle_at_the_end(self) -> None:
         while self.alive:
-            gevent.sleep(LINGER / 10)
-        gevent.sleep(LINGER)
+            gevent.sleep(CLOSING / 10)
+        gevent.sleep(CLOSING)
         while True:
             for waiting in list(self.idle):
                 gevent.get_hub().loop.run_callback(self._close, waiting)
-            gevent.sleep(LINGER / 10)
+            gevent.sleep(CLOSING / 10)
 
     def _close(self, waiting: gevent.Greenlet) -> None:
         if waiting in self.idle:  # still: since then its request may have come
-            waiting.throw(StopIteration)
+            waiting.throw(ConnectionAbortedError("idle at the end"))
 
 
-class Idle:
-    """While a connection waits for the next request, and until the head of that has arrived."""
+class Answer:
+    """What a WSGI application answers, on its way to a connection."""
 
-    def __init__(self, idle: set[gevent.Greenlet], seconds: float) -> None:
-        self._idle = idle
-        self._timeout = gevent.Timeout(seconds, False)  # False: it ends the block and raises nothing
+    status = ""
+    headers: list[tuple[str, str]]
+    body = b""
 
-    def __enter__(self) -> Self:
-        self._me = gevent.getcurrent()
-        self._idle.add(self._me)
-        gevent.sleep(0)  # the turn of the others: a client as fast as this one's would else keep it for itself
-        self._timeout.start()
-        return self
+    @property
+    def sent(self) -> int:
+        """The length of its body, as access logs call it."""
+        return len(self.body)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
-        self._timeout.cancel()
-        self._idle.discard(self._me)
-        return error is self._timeout
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        """Take the head, as start_response of WSGI does."""
+        self.status, self.headers = status, headers
+        return self._write
 
-
-class Whole(wsgi.Response):  # type: ignore[misc]
-    """An answer whose head leaves together with its body."""
-
-    headers_sent: bool
-    _head = b""
-
-    def send_headers(self) -> None:
-        if not self.headers_sent:
-            lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
-            self._head = "".join(lines).encode("latin-1")
-            self.headers_sent = True
-
-    def default_headers(self) -> list[str]:
-        """Return the lines of the head that are the server's; the application sets none of them."""
-        major, minor = self.req.version
-        return [
-            f"HTTP/{major}.{minor} {self.status}\r\n",
-            f"Server: {self.version}\r\n",
-            f"Date: {_date(int(time.time()))}\r\n",
-            f"Connection: {'close' if self.should_close() else 'keep-alive'}\r\n",
-            *(["Transfer-Encoding: chunked\r\n"] if self.chunked else []),
+    def message(self, keep: bool, method: str = "GET") -> bytes:
+        """Return the bytes to send, in one piece; keep: the connection stays open for another request."""
+        lines = [
+            f"HTTP/1.1 {self.status}",
+            "Server: thimble",
+            f"Date: {_date(int(time.time()))}",
+            f"Connection: {'keep-alive' if keep else 'close'}",
+            *(f"{name}: {value}" for name, value in self.headers),
+            *self._length(),
+            "\r\n",
         ]
+        head = "\r\n".join(lines)
+        if not head.count("\r") == head.count("\n") == len(lines):  # else a value could pass for a header
+            raise ValueError(f"a line break in a header: {self.headers}")
+        return head.encode("latin-1") + (b"" if method == "HEAD" else self.body)
 
-    def close(self) -> None:
-        self.send_headers()
-        self._flush()
-        super().close()
+    def _length(self) -> list[str]:
+        """Return the header that says where the answer ends, unless the application has said it."""
+        said = self.status[:3] in ("204", "304") or any(name == "Content-Length" for name, _ in self.headers)
+        return [] if said else [f"Content-Length: {len(self.body)}"]
 
-    def _emit_body(self, data: bytes) -> None:
-        if self.chunked:
-            self._flush()
-            super()._emit_body(data)
-        else:
-            self._flush(data)
-
-    def _flush(self, data: bytes = b"") -> None:
-        head, self._head = self._head, b""
-        if head or data:
-            with gevent.Timeout(SEND_SECONDS, TimeoutError(errno.ECONNRESET, "the client does not read its answer")):
-                self.sock.sendall(head + data)
+    def _write(self, data: bytes) -> None:
+        self.body += data
 
 
 @lru_cache(maxsize=1)

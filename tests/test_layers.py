@@ -11,16 +11,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "png", "contract", "errors", "cores", "settings", "deadline", "ticks", "worker", "fits", "images", "classifier",
-    "occlusion", "repository", "metrics", "drift", "answers", "admission", "api.replies", "api.multipart",
+    "png", "contract", "errors", "cores", "settings", "deadline", "hooks", "connection", "worker", "fits", "images",
+    "classifier", "occlusion", "repository", "metrics", "drift", "answers", "admission", "api.replies", "api.multipart",
     "api.uploads", "api.classify", "api.explain", "api.models", "api.operations", "api", "app", "gunicorn_conf",
     "__main__",
 ]  # fmt: skip
 TRAINING = [
-    "allocator", "devices", "formats", "progress", "datasets", "pictures", "photos", "foreign", "augment", "outliers",
-    "networks", "normalisation", "novelty", "served", "recipes", "muon", "precision", "together", "checkpoint",
-    "optimise", "tally", "train", "logs", "options", "calibrate", "golden", "graph", "appraisal", "quantise", "folder",
-    "report", "teacher", "trained", "card", "model_card", "export", "evaluate",
+    "allocator", "ctrl_c", "devices", "formats", "progress", "datasets", "pictures", "photos", "foreign", "augment",
+    "outliers", "networks", "normalisation", "novelty", "served", "recipes", "muon", "precision", "together",
+    "checkpoint", "optimise", "tally", "train", "logs", "options", "calibrate", "golden", "graph", "appraisal",
+    "quantise", "folder", "report", "teacher", "trained", "card", "model_card", "export", "evaluate",
 ]  # fmt: skip
 COMMANDS = {"training.export", "training.evaluate"}  # of training, these alone may read serving's side
 SHARED = {"serving.contract", "serving.classifier"}

@@ -10,7 +10,6 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from flask import Request
-from gunicorn.http.errors import ParseException
 
 from serving.answers import Upload
 from serving.api import multipart
@@ -107,10 +106,9 @@ def _read_body(request: Request, limits: Limits) -> bytes:
         try:
             body: bytes = stream.read(limits.body + 1 if announced is None else announced)
             broke_off = announced is not None and len(body) < announced
-        except (OSError, ParseException):  # gunicorn's words for a chunked body that breaks off or is malformed
+        except OSError:  # a chunked body that breaks off or is malformed
             broke_off = True
     if broke_off:
-        stream.failed = True  # so that gunicorn closes the connection: where a next request starts is unknown
         if arrival and arrival.late:
             raise SlowBody(f"The body did not arrive within {limits.deadline.seconds:g} s.")
         raise BadRequest("The body broke off before it was whole; send it again.")

@@ -193,6 +193,25 @@ def test_a_body_that_breaks_off_is_a_bad_request(strict):
     assert (status, problem["code"]) == (400, "bad-request")
 
 
+def test_what_is_no_request_is_a_bad_request(strict):
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as connection:
+        connection.sendall(b"POST /classify HTTP/1.1\r\nContent-Length: three\r\n\r\n")
+        status, problem = read_answer(connection)
+        after = connection.recv(1)
+
+    assert (status, problem["code"], after) == (400, "bad-request", b"")
+    assert "no request of HTTP/1.1" in problem["detail"]
+    assert 'thimble_refusals_total{code="bad-request"}' in requests.get(f"{strict.url}/metrics", timeout=20).text
+
+
+def test_head_says_what_get_would(server):
+    answers = [requests.request(method, f"{server.url}/livez", timeout=20) for method in ("GET", "HEAD")]
+
+    got, head = answers
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(got.content))
+
+
 def test_a_malformed_chunk_is_a_bad_request(strict):
     with open_request(strict, [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]) as connection:
         connection.sendall(b"zz\r\nhello\r\n0\r\n\r\n")

@@ -1,0 +1,4 @@
+"""What the server asks of the application: extensions of the Flask application, to be called."""
+
+TICK = "thimble-tick"  # about once a second, and once before it ends
+REFUSE = "thimble-refuse"  # for the answer to what never became a request
