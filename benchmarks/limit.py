@@ -13,7 +13,7 @@ from serving.classifier import Classifier
 from serving.png import to_png
 
 PROCESSES = 2
-SECONDS = 4
+SECONDS = 2
 
 
 def images_per_second(models: Path, name: str, batch: int) -> float:

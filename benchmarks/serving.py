@@ -1,10 +1,11 @@
 """python -m benchmarks.serving: this service beside what else one would take, and beside the limit of the machine.
 
-Each server has two worker processes and classifies PNGs of the input's size with the same graph, cifar-cnn. One load
-generator, wrk, asks them one after the other, round by round; a figure is the median of its rounds. The limit is the
-same decoding, onnxruntime and JSON in a loop of two processes, with no HTTP. Ratios count: absolute figures are of one
-machine on one day. The peers, written as their documentation teaches, run in environments of their own, which
---install makes in build/peers.
+Each server has two worker processes and classifies PNGs of the input's size with the same graph, cifar-cnn; this
+service is asked for the other committed models as well. One load generator, wrk, asks them one after the other, round
+by round; a figure is the median of its rounds. The limit is the same decoding, onnxruntime and JSON in a loop of two
+processes, with no HTTP, and measured in each round as well. Ratios count: absolute figures are of one machine on one
+day. The peers, written as their documentation teaches, run in environments of their own, which --install makes in
+build/peers.
 
 wrk is Debian's package of that name. p50, p90, p99: milliseconds. CPU: microseconds of the server's an image. PSS: the
 memory of all its processes, in megabytes.
@@ -13,34 +14,37 @@ memory of all its processes, in megabytes.
 import argparse
 import json
 import os
-import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.limit import images_per_second
-from serving.png import to_png
+from benchmarks.wrk import MANY, Load, Result, ask, middle, write_scripts
+from serving.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = ROOT / "build" / "peers"
-SIDE = 32
-MANY = 64  # images of a large request
-BOUNDARY = "thimble-benchmark"
+COMPARED = "cifar-cnn"
 CONCURRENCY = (1, 8, 32, 64)
+LOADS = (
+    *(Load(upload, count) for upload in ("raw", "multipart") for count in CONCURRENCY),
+    Load("many", 1),
+    Load("many", 8),
+)
+FEW = (Load("raw", 32), Load("many", 8))  # for the models that are not compared
 READY_SECONDS = 60
 
 NEEDS = {
@@ -49,6 +53,8 @@ NEEDS = {
     "litserve": ["litserve", "python-multipart", "onnxruntime", "pillow", "numpy"],
     "bentoml": ["bentoml", "onnxruntime", "pillow", "numpy"],
 }
+
+Limits = Mapping[tuple[str, int], float]  # images in a second, by model and batch
 
 
 @dataclass(frozen=True)
@@ -61,64 +67,36 @@ class Server:
     environment: str | None = None
 
 
-@dataclass(frozen=True)
-class Load:
-    """What wrk asks: the kind of upload, and how many connections ask at once."""
-
-    upload: str
-    connections: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a server gave: images in a second, milliseconds a request, CPU microseconds an image, and errors."""
-
-    server: str
-    upload: str
-    connections: int
-    images: float
-    p50: float
-    p90: float
-    p99: float
-    cpu: float
-    pss: float
-    errors: int
-
-
-def servers(model: str) -> list[Server]:
-    """Return this service and its peers."""
-    own = f"/classify?model={model}"
-    return [
-        Server("thimble", (sys.executable, "-m", "serving", "--port", "PORT", "--workers", "2"),
-               {"raw": own, "multipart": own, "many": own}),
-        Server("flask", ("gunicorn", "-w", "2", "-b", "127.0.0.1:PORT", "flask_tutorial:app"),
-               {"multipart": "/predict", "many": "/predict"}, "flask"),
-        Server("fastapi", ("uvicorn", "fastapi_server:app", "--workers", "2", "--port", "PORT", "--no-access-log"),
-               {"raw": "/raw", "multipart": "/predict", "many": "/predict"}, "fastapi"),
-        Server("litserve", ("python", "litserve_server.py", "PORT"), {"multipart": "/predict"}, "litserve"),
-        Server("bentoml", ("bentoml", "serve", "bentoml_server:Classifier", "--port", "PORT"),
-               {"multipart": "/predict"}, "bentoml"),
-    ]  # fmt: skip
+OWN = "thimble"
+SERVERS = (
+    Server(OWN, (sys.executable, "-m", "serving", "--port", "PORT", "--workers", "2"),
+           dict.fromkeys(("raw", "multipart", "many"), "/classify")),
+    Server("flask", ("gunicorn", "-w", "2", "-b", "127.0.0.1:PORT", "flask_tutorial:app"),
+           dict.fromkeys(("multipart", "many"), "/predict"), "flask"),
+    Server("fastapi", ("uvicorn", "fastapi_server:app", "--workers", "2", "--port", "PORT", "--no-access-log"),
+           {"raw": "/raw", "multipart": "/predict", "many": "/predict"}, "fastapi"),
+    Server("litserve", ("python", "litserve_server.py", "PORT"), {"multipart": "/predict"}, "litserve"),
+    Server("bentoml", ("bentoml", "serve", "bentoml_server:Classifier", "--port", "PORT"),
+           {"multipart": "/predict"}, "bentoml"),
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the table, the JSON and the plot."""
+    models = sorted(path.parent.parent.name for path in (ROOT / "models").glob("*/1/model.onnx"))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="Compare servers under load.")
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
-    parser.add_argument("--only", nargs="*", default=["thimble", *NEEDS], metavar="SERVER", help="default: all")
-    parser.add_argument("--model", default="cifar-cnn", help="of this service; the peers always serve cifar-cnn")
-    parser.add_argument("--seconds", type=int, default=4, help="of each round (default 4)")
+    parser.add_argument("--only", nargs="*", default=[OWN, *NEEDS], metavar="SERVER", help="default: all")
+    parser.add_argument("--models", nargs="*", default=models, help=f"besides {COMPARED}; default: all that are there")
+    parser.add_argument("--seconds", type=int, default=3, help="of each load (default 3)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "serving", help="default build/serving")
     options = parser.parse_args(arguments)
     if options.install:
         install([name for name in options.only if name in NEEDS])
-    chosen = [server for server in servers(options.model) if server.name in options.only]
-    with tempfile.TemporaryDirectory() as folder:
-        scripts = write_scripts(Path(folder))
-        results = measure(chosen, scripts, options.seconds, options.rounds)
-    limits = {size: images_per_second(ROOT / "models", options.model, size) for size in (1, MANY)}
-    report(results, limits, options.out)
+    chosen = [server for server in SERVERS if server.name in options.only]
+    models = [COMPARED, *(name for name in options.models if name != COMPARED)]
+    report(*measure(chosen, models, options.seconds, options.rounds), options.out)
 
 
 def install(names: Sequence[str]) -> None:
@@ -129,46 +107,35 @@ def install(names: Sequence[str]) -> None:
         subprocess.run([folder / "bin/pip", "install", "--quiet", *NEEDS[name]], check=True)  # noqa: S603  # the same
 
 
-def write_scripts(folder: Path) -> dict[str, Path]:
-    """Write what wrk is to send for each kind of upload."""
-    small = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    png = to_png(np.asarray(Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
-    part = (
-        (
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
-            "Content-Type: image/png\r\n\r\n"
-        ).encode()
-        + png
-        + b"\r\n"
-    )
-    end = f"--{BOUNDARY}--\r\n".encode()
-    form = f"multipart/form-data; boundary={BOUNDARY}"
-    bodies = {"raw": (png, "image/png"), "multipart": (part + end, form), "many": (part * MANY + end, form)}
-    scripts = {}
-    for upload, (body, kind) in bodies.items():
-        (folder / upload).write_bytes(body)
-        scripts[upload] = folder / f"{upload}.lua"
-        scripts[upload].write_text(
-            f'wrk.method = "POST"\nlocal file = io.open("{folder / upload}", "rb")\nwrk.body = file:read("*a")\n'
-            f'wrk.headers["Content-Type"] = "{kind}"\n'
-        )
-    return scripts
+def measure(
+    chosen: Sequence[Server], models: Sequence[str], seconds: int, rounds: int
+) -> tuple[Sequence[Result], Limits]:
+    """Ask each server in turn, and the limit, round by round; return the median of each figure."""
+    found: dict[tuple[str, str, Load], list[Result]] = defaultdict(list)
+    limits: dict[tuple[str, int], list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        scripts = {name: write_scripts(Path(folder, name), shape(name)) for name in models}
+        for number in range(rounds):
+            for server in chosen:
+                with running(server) as (process, port):
+                    for name in models if server.name == OWN else models[:1]:
+                        for load in LOADS if name == COMPARED else FEW:
+                            if load.upload in server.paths:
+                                print(f"round {number + 1}: {server.name}, {name}, {load}", file=sys.stderr)
+                                url = f"http://127.0.0.1:{port}{server.paths[load.upload]}?model={name}"
+                                result = ask(server.name, name, process.pid, url, load, scripts[name], seconds)
+                                found[server.name, name, load].append(result)
+            for name in models:
+                for batch in (1, MANY):
+                    limits[name, batch].append(images_per_second(ROOT / "models", name, batch))
+    medians = {key: statistics.median(rates) for key, rates in limits.items()}
+    return [middle(results) for results in found.values()], medians
 
 
-def measure(chosen: Sequence[Server], scripts: Mapping[str, Path], seconds: int, rounds: int) -> list[Result]:
-    """Ask each server in turn, round by round, and return the median of each figure."""
-    loads = [Load("raw", count) for count in CONCURRENCY] + [Load("multipart", 32), Load("many", 8)]
-    found: dict[tuple[str, Load], list[Result]] = {}
-    for number in range(rounds):
-        for server in chosen:
-            with running(server) as (process, port):
-                for load in loads:
-                    if path := server.paths.get(load.upload):
-                        print(f"round {number + 1}: {server.name} {load.upload} x {load.connections}", file=sys.stderr)
-                        url = f"http://127.0.0.1:{port}{path}"
-                        result = ask(server.name, process.pid, url, load, scripts[load.upload], seconds)
-                        found.setdefault((server.name, load), []).append(result)
-    return [middle(results) for results in found.values()]
+def shape(model: str) -> tuple[int, int, int]:
+    """Return height, width and channels of a committed model's input."""
+    classifier = Classifier.open(ROOT / "models" / model / "1" / "model.onnx")
+    return classifier.height, classifier.width, classifier.channels
 
 
 @contextmanager
@@ -182,7 +149,7 @@ def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         command[0] = str(ENVIRONMENTS / server.environment / "bin" / command[0])
     environment = os.environ | {
         "THIMBLE_MODELS": str(ROOT / "models"),
-        "THIMBLE_PEER_MODEL": str(ROOT / "models/cifar-cnn/1/model.onnx"),
+        "THIMBLE_PEER_MODEL": str(ROOT / "models" / COMPARED / "1/model.onnx"),
     }
     folder = PEERS if server.environment else ROOT
     quiet = subprocess.DEVNULL
@@ -206,107 +173,52 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def ask(name: str, pid: int, url: str, load: Load, script: Path, seconds: int) -> Result:
-    """Run wrk once, after a second to warm up."""
-    count = load.connections
-    wrk = ["wrk", "-t1", f"-c{count}", "--latency", "--timeout", "10s", "-s", str(script)]
-    subprocess.run([*wrk, "-d1s", url], check=True, capture_output=True)  # noqa: S603  # our own command
-    before = cpu_seconds(pid)
-    text = subprocess.run([*wrk, f"-d{seconds}s", url], check=True, capture_output=True, text=True).stdout  # noqa: S603
-    used = cpu_seconds(pid) - before
-    each = MANY if load.upload == "many" else 1
-    requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * each  # type: ignore[index]
-    p50, p90, p99 = (milliseconds(text, percent) for percent in (50, 90, 99))
-    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", text)))
-    broken = sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors:.*", text))
-    answered = max(1, requests - refused)
-    cpu, rate = 1e6 * used / (answered * each), rate * answered / max(1, requests)
-    return Result(name, load.upload, count, rate, p50, p90, p99, cpu, pss(pid), refused + broken)
-
-
-def milliseconds(text: str, percent: int) -> float:
-    """Return a percentile of wrk's report."""
-    value, unit = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
-    return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
-
-
-def family(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            yield from family(int(child))
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process and all below it have used."""
-    ticks = 0
-    for one in family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def pss(pid: int) -> float:
-    """Return the proportional set size of a process and all below it, in megabytes."""
-    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in family(pid)]
-    return sum(int(size) for text in rollups for size in re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)) / 1024
-
-
-def middle(results: Sequence[Result]) -> Result:
-    """Return the median of each figure, and all errors."""
-    figures = ("images", "p50", "p90", "p99", "cpu", "pss")
-    values = {name: statistics.median(getattr(result, name) for result in results) for name in figures}
-    errors = sum(result.errors for result in results)
-    return Result(results[0].server, results[0].upload, results[0].connections, errors=errors, **values)
-
-
-def report(results: Sequence[Result], limits: Mapping[int, float], folder: Path) -> None:
+def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
     """Print the table; write it as JSON, and a plot of it."""
-    base = next((one.images for one in results if (one.server, one.upload) == ("flask", "multipart")), None)
-    heads = (
-        "Server",
-        "Upload",
-        "At once",
-        "Images/s",
-        "x Flask",
-        "Of limit",
-        "p50",
-        "p90",
-        "p99",
-        "CPU",
-        "PSS",
-        "Errors",
-    )
-    table = Table(*heads, title="Two workers, cifar-cnn")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table(title="Two workers", box=None)
+    for head in ("Server", "Model", "Upload"):
+        table.add_column(head)
+    for head in ("At once", "Images/s", "x Flask", "Of limit", "p50", "p90", "p99", "CPU", "PSS", "Errors"):
+        table.add_column(head, justify="right")
+    base = {one.connections: one.images for one in results if (one.server, one.upload) == ("flask", "multipart")}
     for one in results:
-        ratio = "" if base is None or one.upload == "many" else f"{one.images / base:.2f}"
-        share = f"{one.images / limits[MANY if one.upload == 'many' else 1]:.0%}"
-        waits = (f"{value:.1f}" for value in (one.p50, one.p90, one.p99))
+        single = one.upload != "many" and one.model == COMPARED
+        ratio = f"{one.images / base[one.connections]:.2f}" if single and one.connections in base else ""
+        share = f"{one.images / limits[one.model, one.each]:.0%}"
+        figures = (f"{value:.1f}" for value in (one.p50, one.p90, one.p99))
         counts = f"{one.cpu:.0f}", f"{one.pss:.0f}", str(one.errors)
-        table.add_row(one.server, one.upload, str(one.connections), f"{one.images:.0f}", ratio, share, *waits, *counts)
-    for size, rate in limits.items():
-        table.add_row("limit", f"{size} an array", "2", f"{rate:.0f}", *[""] * 8)
+        what = one.server, one.model, one.upload, str(one.connections), f"{one.images:.0f}"
+        table.add_row(*what, ratio, share, *figures, *counts)
+    for (model, batch), rate in limits.items():
+        table.add_row("limit", model, f"batch of {batch}", "", f"{rate:.0f}")
     Console(width=130).print(table)
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"results": [asdict(one) for one in results], "limits": limits}
+    rates = [{"model": model, "batch": batch, "images": rate} for (model, batch), rate in limits.items()]
+    document = {"results": [asdict(one) for one in results], "limits": rates}
     (folder / "serving.json").write_text(json.dumps(document, indent=1))
-    draw(results, limits, folder / "serving.png")
+    draw(results, limits[COMPARED, 1], folder / "serving.png")
 
 
-def draw(results: Sequence[Result], limits: Mapping[int, float], path: Path) -> None:
-    """Plot images in a second of each server, by the kind of upload."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    single = [one for one in results if one.upload != "many" and one.connections == 32]
-    axes.barh([f"{one.server}, {one.upload}" for one in single], [one.images for one in single])
-    axes.axvline(limits[1], color="black", linestyle="--", label="the limit, without HTTP")
-    axes.invert_yaxis()
-    axes.set(xlabel="images in a second, 32 connections")
-    axes.legend()
+def draw(results: Sequence[Result], limit: float, path: Path) -> None:
+    """Plot images in a second, and the slowest hundredth, of each server by how many clients ask at once."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    rates, waits = figure.subplots(1, 2)
+    lines: dict[str, list[Result]] = defaultdict(list)
+    for one in results:
+        if one.model == COMPARED and one.upload != "many":
+            lines[f"{one.server}, {one.upload}"].append(one)
+    for label, points in lines.items():
+        at_once = [one.connections for one in points]
+        dashes = "-" if label.endswith("raw") else "--"
+        rates.plot(at_once, [one.images for one in points], dashes, marker="o", label=label)
+        waits.plot(at_once, [one.p99 for one in points], dashes, marker="o")
+    rates.axhline(limit, color="black", linewidth=1, label="the limit, without HTTP")
+    rates.set(xlabel="connections", ylabel="images in a second", ylim=(0, None))
+    waits.set(xlabel="connections", ylabel="p99 in milliseconds", yscale="log")
+    for axes in (rates, waits):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(CONCURRENCY, [str(count) for count in CONCURRENCY])
+    figure.legend(loc="outside right center", frameon=False)
     figure.savefig(path, dpi=110)
 
 
