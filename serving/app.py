@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def of_the_framework(error: HTTPException, app: Flask, refused: Callable[[Refusal], Response]) -> Response:
     """Return a refusal of Flask's own in this service's words, with the headers that Flask gave it."""
     refusals = {
-        404: NotFound(f"There is nothing here; there are: {', '.join(_addresses(app))}."),
+        404: NotFound(f"There is nothing here; there are: {', '.join(_addresses(app, v2.is_v2(request.path)))}."),
         405: MethodNotAllowed(f"This address takes {', '.join(getattr(error, 'valid_methods', None) or [])}."),
         500: InternalError(FAILED),
     }
@@ -100,5 +100,5 @@ def of_the_framework(error: HTTPException, app: Flask, refused: Callable[[Refusa
     return response
 
 
-def _addresses(app: Flask) -> list[str]:
-    return sorted({rule.rule for rule in app.url_map.iter_rules()})
+def _addresses(app: Flask, of_v2: bool) -> list[str]:
+    return sorted({rule.rule for rule in app.url_map.iter_rules() if v2.is_v2(rule.rule) == of_v2})
