@@ -40,7 +40,7 @@ def compressed(reply: Reply, request: Request) -> Reply:
         return reply
     packer = zlib.compressobj(FAST, wbits=WINDOWS[coding])
     body = packer.compress(reply.body) + packer.flush()
-    return replace(reply, body=body, headers={**reply.headers, "Content-Encoding": coding, "Vary": "Accept-Encoding"})
+    return replace(reply, body=body, headers={**reply.headers, "Content-Encoding": coding})
 
 
 def _inflated(body: bytes, coding: str, limits: Limits) -> bytes:

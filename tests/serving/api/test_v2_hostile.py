@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from pictures import noise, saved
-from triton import files_input, infer, pixels_input
+from v2_client import files_input, infer, pixels_input
 
 from serving.app import create_app
 from serving.settings import Settings

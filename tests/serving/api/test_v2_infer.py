@@ -5,7 +5,7 @@ from base64 import b64encode
 import numpy as np
 import pytest
 from cards import without_novelty
-from triton import files_input, infer, output, pixels_input, result
+from v2_client import files_input, infer, output, pixels_input, result
 
 from serving.app import create_app
 from serving.classifier import Classifier

@@ -1,7 +1,10 @@
 """The live service as NVIDIA's own client meets it, unmodified."""
 
 import asyncio
+import http.client
+import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -136,12 +139,28 @@ def test_statistics_are_those_of_all_workers(start, image):
     assert 'nv_inference_count{model="fashion-mlp",version="1"} 50.0' in lines
 
 
-def test_a_small_body_that_becomes_too_large_is_refused_by_the_service(start):
-    server = start(max_body="100000", workers="1")
+@pytest.fixture(scope="module")
+def strict(start):
+    """A server with limits that a test can reach."""
+    return start(max_body="100000", body_seconds="1", workers="1")
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused_in_the_protocols_form(strict):
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as connection:
+        connection.sendall(b"POST /v2/models/cifar-cnn/infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5000\r\n\r\n{")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        error = json.loads(answer.read())
+
+    assert answer.status == 408
+    assert error == {"error": "The body did not arrive within 1 s."}
+
+
+def test_a_small_body_that_becomes_too_large_is_refused_by_the_service(strict):
     pixels = np.zeros((60, 32, 32, 3), np.uint8)
     tensor = InferInput("image", list(pixels.shape), "UINT8").set_data_from_numpy(pixels)
 
-    with closing(InferenceServerClient(f"127.0.0.1:{server.port}")) as client:
+    with closing(InferenceServerClient(f"127.0.0.1:{strict.port}")) as client:
         with pytest.raises(InferenceServerException, match="larger than 100,000 bytes") as refused:
             client.infer("cifar-cnn", [tensor], request_compression_algorithm="gzip")
 
