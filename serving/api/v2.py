@@ -34,7 +34,7 @@ def blueprint(repository: Repository, infer: Infer, settings: Settings, *more: B
 
     @api.get("")
     def server() -> Response:
-        return jsonify({"name": NAME, "version": metadata.version(NAME), "extensions": EXTENSIONS})
+        return jsonify({"name": NAME, "version": _version(), "extensions": EXTENSIONS})
 
     @api.get("/health/live")
     def live() -> Response:
@@ -66,6 +66,13 @@ def blueprint(repository: Repository, infer: Infer, settings: Settings, *more: B
         return infer(request, name, version).flask()
 
     return api
+
+
+def _version() -> str:
+    try:
+        return metadata.version(NAME)
+    except metadata.PackageNotFoundError:  # it runs from its folder and was never installed
+        return "unknown"
 
 
 def is_v2(path: str) -> bool:

@@ -27,6 +27,12 @@ def test_the_server_names_what_it_can_do(client):
     }
 
 
+def test_a_server_that_was_never_installed_has_no_version(client, monkeypatch):
+    monkeypatch.setattr("serving.api.v2.NAME", "thimble-elsewhere")
+
+    assert client.get("/v2").json["version"] == "unknown"
+
+
 def test_a_service_with_models_is_live_and_ready(client):
     assert client.get("/v2/health/live").json == {"live": True}
     assert client.get("/v2/health/ready").json == {"live": True, "ready": True}
