@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, time
 
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
+from numpy.typing import NDArray
 
 from serving.classifier import Classifier, Outputs
 from serving.contract import Level
-from serving.drift import Drift, Stages
+from serving.drift import Batch, Drift, Stages
 from serving.errors import BadRequest, Refusal
 from serving.images import Input, PixelBudget, decode, fit
 from serving.repository import Repository
@@ -81,9 +82,12 @@ class Desk:
         self._max_pixels = max_pixels
         self._drift = drift
 
-    def answer(self, uploads: Sequence[Upload], question: Question) -> Answers:
-        """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place."""
-        stages = Stages()
+    def answer(self, uploads: Sequence[Upload], question: Question, wait: float = 0.0) -> Answers:
+        """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place.
+
+        wait: how many seconds the request has waited for its turn.
+        """
+        stages = Stages(wait=wait)
         answers: dict[int, Prediction | Refusal] = {}
         batches: dict[Classifier, list[tuple[int, Input]]] = {}
         for place, item in enumerate(self.prepare(uploads, question, stages)):
@@ -94,14 +98,43 @@ class Desk:
         for classifier, batch in batches.items():
             places, inputs = zip(*batch, strict=True)
             answers.update(zip(places, self._predict(classifier, inputs, question, stages), strict=True))
-        self._drift.took(stages)
+        self.done(stages)
         return Answers([answers[place] for place in range(len(uploads))], tuple(batches), stages)
 
     def prepare(self, uploads: Sequence[Upload], question: Question, stages: Stages) -> list[Prepared | Refusal]:
         """Make each upload the input of the model that is asked for, or that its colour decides on."""
         named = self._repository.named(question.model, question.version) if question.model else None
+        return self.prepare_for(named, uploads, stages)
+
+    def prepare_for(
+        self, named: Classifier | None, uploads: Sequence[Upload], stages: Stages
+    ) -> list[Prepared | Refusal]:
+        """Make each upload the input of this model, or of the one that its colour decides on."""
         budget = PixelBudget(self._max_pixels)
         return [self._prepare(upload, named, budget, stages) for upload in uploads]
+
+    def run(self, classifier: Classifier, pixels: NDArray[np.uint8], stages: Stages) -> Outputs:
+        """Return what a graph makes of pixels [batch, height, width, channels], measured and noted for drift."""
+        start = perf_counter()
+        outputs = classifier.run(pixels)
+        seconds = perf_counter() - start
+        stages.infer += seconds
+        stages.batches.append(Batch(classifier, len(pixels), seconds, time()))
+        self._drift.observe(classifier, pixels, outputs)
+        return outputs
+
+    def done(self, stages: Stages) -> None:
+        """Note what an answered request took."""
+        self._drift.took(stages)
+
+    def refused(self, question: Question, refusal: Refusal, seconds: float) -> None:
+        """Count a request that named a model there is, and was refused after so many seconds."""
+        model = self._repository.models.get(question.model or "")
+        if model is None:
+            return
+        version = question.version or (model.classifier.card.version if model.classifier else "")
+        if version in model.versions:
+            self._drift.refused(model.name, version, refusal, seconds)
 
     def _prepare(
         self, upload: Upload, named: Classifier | None, budget: PixelBudget, stages: Stages
@@ -126,11 +159,11 @@ class Desk:
     ) -> list[Prediction]:
         level = _level(classifier, question.coverage)
         pixels = np.stack([item.pixels for item in inputs]) if len(inputs) > 1 else inputs[0].pixels[None]
+        outputs = self.run(classifier, pixels, stages)
         start = perf_counter()
-        outputs = classifier.run(pixels)
-        stages.infer += perf_counter() - start
-        self._drift.observe(classifier, pixels, outputs)
-        return _predictions(classifier, inputs, outputs, level, question)
+        predictions = _predictions(classifier, inputs, outputs, level, question)
+        stages.answer += perf_counter() - start
+        return predictions
 
 
 def _level(classifier: Classifier, coverage: float | None) -> Level:

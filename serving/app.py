@@ -1,19 +1,22 @@
 """The application: everything wired together, and every refusal answered as a problem document (RFC 9457)."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from PIL import Image
+from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException
 
 from serving.admission import Admission
 from serving.answers import Desk
-from serving.api import classify, explain, models, operations
+from serving.api import classify, explain, models, operations, v2, v2_repository, v2_statistics
 from serving.api.replies import FAILED, Problems, Shortcut
 from serving.api.uploads import Limits, Memory
+from serving.api.v2_infer import Infer
 from serving.deadline import Deadline
 from serving.drift import Drift, References
 from serving.errors import (
@@ -27,6 +30,7 @@ from serving.hooks import REFUSE, TICK
 from serving.metrics import Metrics, registries
 from serving.repository import Repository
 from serving.settings import Settings
+from serving.statistics import Statistics
 
 BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller ones as many more
 
@@ -49,7 +53,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     repository = Repository(settings.folder, settings.session_threads, settings.default_grey, settings.default_colour)
     app = Flask("serving", static_folder=None)
     app.json = MsgspecProvider(app)
-    own, seen = registries()
+    own, counted = registries()
+    statistics, seen = Statistics(counted), CollectorRegistry()
+    seen.register(statistics)
     seen.register(References(repository))
     metrics = Metrics(own)
     problems = Problems(metrics)
@@ -64,24 +70,35 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(explain.blueprint(desk, limits, admission))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(operations.blueprint(repository, seen, drift))
+    v2_parts = (
+        v2_repository.blueprint(repository, repository if settings.allow_loading else None, limits),
+        v2_statistics.blueprint(repository, statistics, drift),
+    )
+    infer = Infer(repository, desk, limits, admission)
+    app.register_blueprint(v2.blueprint(repository, infer, settings, *v2_parts))
+
+    def refused(refusal: Refusal) -> Response:
+        reply = problems.reply(refusal)
+        return (v2.in_its_words(reply, refusal) if v2.is_v2(request.path) else reply).flask()
+
     app.extensions |= {TICK: drift.tick, REFUSE: problems.reply}
-    app.register_error_handler(Refusal, problems.flask)
-    app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app, problems))
+    app.register_error_handler(Refusal, refused)
+    app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app, refused))
     return app
 
 
-def of_the_framework(error: HTTPException, app: Flask, problems: Problems) -> Response:
+def of_the_framework(error: HTTPException, app: Flask, refused: Callable[[Refusal], Response]) -> Response:
     """Return a refusal of Flask's own in this service's words, with the headers that Flask gave it."""
     refusals = {
-        404: NotFound(f"There is nothing here; there are: {', '.join(_addresses(app))}."),
+        404: NotFound(f"There is nothing here; there are: {', '.join(_addresses(app, v2.is_v2(request.path)))}."),
         405: MethodNotAllowed(f"This address takes {', '.join(getattr(error, 'valid_methods', None) or [])}."),
         500: InternalError(FAILED),
     }
-    response = problems.flask(refusals.get(error.code or 500) or BadRequest(error.description or error.name))
+    response = refused(refusals.get(error.code or 500) or BadRequest(error.description or error.name))
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]
     return response
 
 
-def _addresses(app: Flask) -> list[str]:
-    return sorted({rule.rule for rule in app.url_map.iter_rules()})
+def _addresses(app: Flask, of_v2: bool) -> list[str]:
+    return sorted({rule.rule for rule in app.url_map.iter_rules() if v2.is_v2(rule.rule) == of_v2})

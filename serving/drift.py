@@ -1,7 +1,9 @@
 """What the answers look like, counted beside what they looked like when the model was made."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,20 +11,38 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from serving.classifier import Classifier, Outputs
+from serving.errors import Overloaded, Refusal
 from serving.metrics import WHOSE, Metrics
 from serving.repository import Repository
 
 AT_ONCE = 128  # images or requests that are counted together: more pixels would not stay in the processor's cache
+SHOWN = ("decode", "fit", "infer")  # the stages that everybody is told of
+REJECTED, OTHER = "REJECTED", "OTHER"  # why a request failed, in Triton's words: too much to do, or anything else
 SMALLEST = 1e-12  # a probability that counts as none, whose logarithm would be infinite
+
+
+class Batch(NamedTuple):
+    """A run of a graph: whose, over how many images, how many seconds it took, and when it ended in Unix time."""
+
+    classifier: Classifier
+    images: int
+    seconds: float
+    ended: float
 
 
 @dataclass
 class Stages:
-    """How many seconds a request spent on decoding its images, making them inputs, and in the graphs."""
+    """How many seconds a request spent on decoding its images, making them inputs, and in the graphs.
+
+    wait: until its turn came. answer: on putting the answer into words. batches: its runs of graphs.
+    """
 
     decode: float = 0.0
     fit: float = 0.0
     infer: float = 0.0
+    wait: float = 0.0
+    answer: float = 0.0
+    batches: list[Batch] = field(default_factory=list)
 
     def header(self) -> str:
         """Return the value of a Server-Timing header, in milliseconds."""
@@ -60,12 +80,41 @@ class Drift:
         for classifier, batches in answers.items():
             pixels = np.concatenate([pixels for pixels, _ in batches])
             self._count(classifier, pixels, _together([outputs for _, outputs in batches]))
-        for name in vars(Stages()) if stages else ():
+        for name in SHOWN if stages else ():
             self._metrics.stages.labels(name).observe_all(np.array([getattr(stage, name) for stage in stages]))
+        self._count_batches(stages)
+
+    def refused(self, name: str, version: str, refusal: Refusal, seconds: float) -> None:
+        """Count a request that named a model and was refused after so many seconds."""
+        reason = REJECTED if isinstance(refusal, Overloaded) else OTHER
+        self._metrics.failures.labels(name, version, reason).inc()
+        self._metrics.failure_seconds.labels(name, version).inc(seconds)
+
+    def _count_batches(self, requests: Sequence[Stages]) -> None:
+        """Count runs of graphs by model and images; a request that asked several models shares its time by images."""
+        counts: Counter[tuple[Classifier, int]] = Counter()
+        sums: dict[tuple[Classifier, int, str], float] = defaultdict(float)
+        last: dict[Classifier, float] = {}
+        for request in requests:
+            images = sum(batch.images for batch in request.batches)
+            for batch in request.batches:
+                of, share = (batch.classifier, batch.images), batch.images / images
+                counts[of] += 1
+                sums[*of, "queue"] += request.wait * share
+                sums[*of, "input"] += (request.decode + request.fit) * share
+                sums[*of, "infer"] += batch.seconds
+                sums[*of, "output"] += request.answer * share
+                last[batch.classifier] = batch.ended
+        for (classifier, size), count in counts.items():
+            self._metrics.batches.labels(*_whose(classifier), size).inc(count)
+        for (classifier, size, stage), seconds in sums.items():
+            self._metrics.batch_seconds.labels(*_whose(classifier), size, stage).inc(seconds)
+        for classifier, ended in last.items():
+            self._metrics.last.labels(*_whose(classifier)).set(ended)
 
     def _count(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
         metrics, card, probabilities = self._metrics, classifier.card, outputs.probabilities
-        whose = card.name, card.version
+        whose = _whose(classifier)
         for index, count in enumerate(np.bincount(probabilities.argmax(1)).tolist()):
             if count:
                 metrics.predictions.labels(*whose, card.labels[index]).inc(count)
@@ -78,6 +127,10 @@ class Drift:
         novel = classifier.novel(outputs)
         if novel is not None:
             metrics.novel.labels(*whose).inc(int(novel.sum()))
+
+
+def _whose(classifier: Classifier) -> tuple[str, str]:
+    return classifier.card.name, classifier.card.version
 
 
 def _together(batches: Sequence[Outputs]) -> Outputs:

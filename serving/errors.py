@@ -2,6 +2,7 @@
 
 Refusal
 ├── BadRequest          400 bad-request
+├── NotAllowed          403 not-allowed
 ├── NotFound            404 not-found
 │   └── UnknownModel    404 unknown-model
 ├── MethodNotAllowed    405 method-not-allowed
@@ -39,6 +40,10 @@ class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
 
 class BadRequest(Refusal):
     status, code, title = 400, "bad-request", "The request cannot be understood"
+
+
+class NotAllowed(Refusal):
+    status, code, title = 403, "not-allowed", "This service is not set up to do that"
 
 
 class NotFound(Refusal):

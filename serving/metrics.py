@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set where several workers share their values
 WHOSE = ("model", "version")
+LEDGER = "thimble_ledger_"  # begins the names of what serving.statistics reads
 TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
 PROBABILITIES = (*TENTHS, 0.95, 0.99, 1.0)
 NATS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -38,6 +39,9 @@ class Metrics:
         def histogram(name: str, meaning: str, buckets: Sequence[float]) -> Distribution:
             return Distribution(f"thimble_{name}", meaning, WHOSE, buckets=buckets, registry=registry)
 
+        def counter(name: str, meaning: str, labels: Sequence[str]) -> Counter:
+            return Counter(f"{LEDGER}{name}", meaning, labels, registry=registry)
+
         self.predictions = Counter(
             "thimble_predictions", "Images by the label that they were given.", (*WHOSE, "label"), registry=registry
         )
@@ -51,6 +55,13 @@ class Metrics:
             ("stage",),
             buckets=SECONDS,
             registry=registry,
+        )
+        self.batches = counter("batches", "Runs of a graph, by images.", (*WHOSE, "size"))
+        self.batch_seconds = counter("batch_seconds", "What those took, by stage.", (*WHOSE, "size", "stage"))
+        self.failures = counter("failures", "Refused requests that named a model.", (*WHOSE, "reason"))
+        self.failure_seconds = counter("failure_seconds", "What those took.", WHOSE)
+        self.last = Gauge(
+            f"{LEDGER}last", "When a graph last ran, as Unix time.", WHOSE, registry=registry, multiprocess_mode="max"
         )
         self.top_probability = histogram("top_probability", "Probability of the label given.", PROBABILITIES)
         self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from serving.classifier import Classifier
 from serving.contract import ContractError
-from serving.errors import NoModel, UnknownModel
+from serving.errors import NoModel, NotAllowed, UnknownModel
 
 VERSION = re.compile(r"[1-9][0-9]{0,8}")  # Triton passes over other folders too
 
@@ -87,6 +87,16 @@ class Repository:
     def is_default(self, model: Model) -> bool:
         """Whether this model answers greyscale or colour images when none is named."""
         return model.classifier is not None and model.classifier in (self._default(True), self._default(False))
+
+    def load(self, name: str) -> None:
+        """Load what is in a model's folder now. Raises Refusal."""
+        self.find(name)
+        raise NotAllowed("The folder of models is read when the service starts; start it again.")
+
+    def unload(self, name: str) -> None:
+        """Let a model answer no more. Raises Refusal."""
+        self.find(name)
+        raise NotAllowed("Models are given up when the service ends; take the folder away and start it again.")
 
     def _default(self, grey: bool) -> Classifier | None:
         if chosen := self._defaults[grey]:

@@ -13,7 +13,12 @@ from msgspec import Meta
 from serving.cores import usable_cores
 
 PREFIX = "THIMBLE_"
-WORDS = {"`int | null`": "a whole number", "`int`": "a whole number", "`float`": "a number"}  # for Python's own
+WORDS = {
+    "`int | null`": "a whole number",
+    "`int`": "a whole number",
+    "`float`": "a number",
+    "`bool`": "true or false",
+}  # for Python's own
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -45,6 +50,8 @@ class Settings:
     wait_seconds: Seconds = 5.0
     # The largest body over a 16 Mbit/s line.
     body_seconds: Seconds = 20.0
+    # Whoever may ask would choose what answers everybody.
+    allow_loading: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

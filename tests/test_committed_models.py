@@ -4,10 +4,8 @@ import math
 import re
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx.reference import ReferenceEvaluator
 
 from serving.classifier import Classifier
 from serving.repository import Repository
@@ -108,24 +106,3 @@ def test_photos_cost_it_little_accuracy(file):
 
 def test_its_golden_samples_record_novelty_too(file):
     assert all(isinstance(golden.novelty, float) for golden in Classifier.open(file).card.golden)
-
-
-def test_the_reference_evaluator_gives_the_same_answers(file):
-    classifier = Classifier.open(file)
-    shape = (4, classifier.height, classifier.width, classifier.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-    expected = ReferenceEvaluator(onnx.load(file)).run(["probabilities", "novelty"], {"image": pixels})
-
-    for answered, wanted in zip(classifier.run(pixels), expected, strict=True):
-        assert np.abs(answered - wanted).max() <= 1e-4
-
-
-def test_labels_and_triton_configuration_agree_with_the_card(all_models, file, name):
-    classifier = Classifier.open(file)
-    config = (all_models / name / "config.pbtxt").read_text()
-
-    assert (all_models / name / "labels.txt").read_text().splitlines() == classifier.card.labels
-    assert f'name: "{name}"' in config
-    assert f"dims: [ {classifier.height}, {classifier.width}, {classifier.channels} ]" in config
-    assert f"dims: [ {len(classifier.card.labels)} ]" in config

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from time import perf_counter
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -33,10 +34,18 @@ class Classify:
 
     def __call__(self, request: Request) -> Reply:
         """Answer each image, or refuse them all."""
-        question = read_question(request.query_string)
+        start, question = perf_counter(), read_question(request.query_string)
+        try:
+            return self._answer(request, question)
+        except Refusal as refusal:
+            self._desk.refused(question, refusal, perf_counter() - start)
+            raise
+
+    def _answer(self, request: Request, question: Question) -> Reply:
         uploads = read_uploads(request, self._limits)
+        arrived = perf_counter()
         with self._admission.admit(len(uploads)):
-            answers = self._desk.answer(uploads, question)
+            answers = self._desk.answer(uploads, question, perf_counter() - arrived)
         refusals = [item for item in answers.items if isinstance(item, Refusal)]
         if len(refusals) == len(answers.items):
             raise refusals[0]

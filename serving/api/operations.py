@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from serving.classifier import Classifier
 from serving.contract import ContractError
 from serving.drift import Drift
 from serving.errors import NoModel
@@ -19,14 +20,7 @@ def blueprint(repository: Repository, registry: CollectorRegistry, drift: Drift)
 
     @api.get("/readyz")
     def readyz() -> Response:
-        ready = repository.ready()
-        if not ready:
-            raise NoModel("No model is loaded; the service's log and GET /models say why.")
-        for classifier in ready:
-            try:
-                classifier.check_golden()
-            except ContractError as error:
-                raise NoModel(f"The model {classifier.card.name!r} answers wrongly: {error}.") from error
+        ready = check_ready(repository)
         return jsonify({"ready": True, "models": [f"{c.card.name}:{c.card.version}" for c in ready]})
 
     @api.get("/metrics")
@@ -35,3 +29,16 @@ def blueprint(repository: Repository, registry: CollectorRegistry, drift: Drift)
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     return api
+
+
+def check_ready(repository: Repository) -> list[Classifier]:
+    """Return the answering models once they have given the right answers; raises NoModel."""
+    ready = repository.ready()
+    if not ready:
+        raise NoModel("No model is loaded; the service's log and GET /models say why.")
+    for classifier in ready:
+        try:
+            classifier.check_golden()
+        except ContractError as error:
+            raise NoModel(f"The model {classifier.card.name!r} answers wrongly: {error}.") from error
+    return ready

@@ -71,7 +71,7 @@ def read_uploads(request: Request, limits: Limits) -> list[Upload]:
     kind = request.mimetype
     if encoding := request.headers.get("Content-Encoding"):
         raise UnsupportedType(f"Content-Encoding {encoding[:20]!r} is not taken; send the body as it is.")
-    body = _read_body(request, limits)
+    body = read_body(request, limits)
     if not body:
         raise BadRequest(f"The request has no body. {NO_IMAGE}")
     if kind == "multipart/form-data":
@@ -94,7 +94,7 @@ def _is_image(kind: str, body: bytes) -> bool:
     return kind in ("", "application/octet-stream") or kind.startswith("image/")
 
 
-def _read_body(request: Request, limits: Limits) -> bytes:
+def read_body(request: Request, limits: Limits) -> bytes:
     """Return the whole body, straight from the server; raises TooLarge, SlowBody and BadRequest."""
     announced = request.content_length
     if announced is not None and announced > limits.body:
@@ -145,10 +145,10 @@ def _of_json(body: bytes, limits: Limits) -> list[Upload]:
         raise BadRequest('The JSON must have either "image" or "images", not both, with at least one image in it.')
     if len(document.images or []) > limits.images:
         raise limits.too_many()
-    return [_of_text(text) for text in document.images or [document.image or ""]]
+    return [of_text(text) for text in document.images or [document.image or ""]]
 
 
-def _of_text(text: str) -> Upload:
+def of_text(text: str) -> Upload:
     """Return the bytes of base64 or of a data: URL."""
     if text.startswith(("http://", "https://")):
         return BadRequest("Images are not fetched from addresses; send the image itself, as base64.")

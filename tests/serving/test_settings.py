@@ -21,6 +21,7 @@ SAMPLES = {
     "max_in_flight": ("40", 40),
     "wait_seconds": ("0.5", 0.5),
     "body_seconds": ("2.5", 2.5),
+    "allow_loading": ("true", True),
 }
 
 

@@ -1,0 +1,339 @@
+"""Inference requests that are wrong, by mistake or on purpose: each is refused with what was wrong."""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+from pictures import noise, saved
+from v2_client import files_input, infer, pixels_input
+
+from serving.app import create_app
+from serving.settings import Settings
+
+GOOD = {"name": "image", "shape": [1, 28, 28, 1], "datatype": "UINT8", "data": [0] * 784}
+INFER = "/v2/models/fashion-mlp/infer"
+
+
+@pytest.fixture(scope="module")
+def strict(models):
+    """Return a client of a service with small limits."""
+    settings = Settings(models=str(models), max_body=20_000, max_images=3, max_pixels=5_000)
+    return create_app(settings).test_client()
+
+
+def refused(client, request, status=400):
+    """Return the text of the refusal of a request in JSON."""
+    response = client.post(INFER, data=request if isinstance(request, bytes) else json.dumps(request))
+    assert response.status_code == status
+    assert list(response.json) == ["error"]
+    return response.json["error"]
+
+
+def with_tensor(**changes):
+    """Return a request whose one input differs from a good one; None leaves a field out."""
+    tensor = {key: value for key, value in (GOOD | changes).items() if value is not None}
+    return {"inputs": [tensor]}
+
+
+def deep(levels):
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"hello",
+        b'{"inputs": 5}',
+        b'{"inputs": [{}]}',
+        b'{"inputs": [null]}',
+        b'\xff{"inputs": []}',
+        b'{"inputs": [], "id": "\xff"}',
+        b'{"inputs": []} more',
+        b'{"inputs": [], "parameters": ' + deep(100_000) + b"}",
+        b'{"inputs": [], "unknown": ' + deep(100_000) + b"}",
+        b'{"inputs": [], "id": 5}',
+        b'{"inputs": [], "parameters": {"binary_data_output": 1}}',
+        b'{"inputs": [], "outputs": [{"name": "novelty", "parameters": {"binary_data": "yes"}}]}',
+        b'{"inputs": [], "outputs": [{"name": "novelty", "parameters": {"classification": -1}}]}',
+        b'{"inputs": [], "outputs": [{"name": "novelty", "parameters": {"classification": true}}]}',
+        b'{"inputs": [], "outputs": [{"name": "novelty", "parameters": {"classification": 1.5}}]}',
+        b'{"inputs": [], "outputs": [{"name": "novelty", "parameters": {"classification": %s}}]}' % (b"9" * 6_000),
+    ],
+)
+def test_json_of_another_form_is_refused(client, body):
+    assert refused(client, body).startswith("The JSON of the request cannot be taken: ")
+
+
+@pytest.mark.parametrize("inputs", [[], [GOOD, GOOD]])
+def test_a_model_has_one_input(client, inputs):
+    assert refused(client, {"inputs": inputs}) == f"The request has {len(inputs)} inputs; the model has one: image."
+
+
+@pytest.mark.parametrize("name", ["Image", "", "image ", "x" * 1_000, "\u2603"])
+def test_an_unknown_input_is_refused_with_the_one_there_is(client, name):
+    error = refused(client, with_tensor(name=name))
+
+    assert error.endswith("; there is: image.")
+    assert len(error) < 200
+
+
+@pytest.mark.parametrize("name", ["logits", "", "Probabilities"])
+def test_an_unknown_output_is_refused_with_those_there_are(client, name):
+    error = refused(client, {"inputs": [GOOD], "outputs": [{"name": name}]})
+
+    assert error.endswith("; there are: probabilities, novelty.")
+
+
+def test_an_output_is_answered_once(client):
+    outputs = [{"name": "novelty"}] * 1_000
+
+    assert refused(client, {"inputs": [GOOD], "outputs": outputs}) == "An output is asked for more than once."
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "uint8", "INT64", "BOOL", "STRING", "", "x" * 1_000])
+def test_another_datatype_is_refused_with_those_that_are_taken(client, datatype):
+    error = refused(client, with_tensor(datatype=datatype))
+
+    assert "is UINT8, raw pixels, or BYTES, image files; not" in error
+    assert len(error) < 200
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [[], [0], [1], [0, 28, 28, 1], [28, 28, 1], [1, 28, 28], [1, 28, 28, 3], [1, 784], [1, 1, 28, 28], [1] * 999],
+)
+def test_another_shape_is_refused_with_the_one_that_is_taken(client, shape):
+    assert refused(client, with_tensor(shape=shape)).endswith(" as UINT8: [n, 28, 28, 1], with n from 1 on.")
+
+
+@pytest.mark.parametrize("shape", [[], [0], [1, 28, 28, 1], [1, 2], [1, 1, 1]])
+def test_files_have_a_shape_of_their_own(client, shape):
+    error = refused(client, with_tensor(datatype="BYTES", shape=shape, data=["aGVsbG8="]))
+
+    assert error.endswith(" as BYTES: [n], with n from 1 on.")
+
+
+@pytest.mark.parametrize("size", ["-1", "true", "1.0", '"1"', "null", "9" * 30, "9" * 5_000, "1e400", "NaN", "[1]"])
+def test_a_size_that_is_no_whole_number_is_refused(client, size):
+    body = json.dumps(with_tensor(shape=["?", 28, 28, 1])).replace('"?"', size).encode()
+
+    assert "cannot be taken" in refused(client, body)
+
+
+@pytest.mark.parametrize("value", [-1, 256, 1.0, True, None, "0", "[", {"a": 1}, 10**30])
+def test_a_pixel_that_is_no_whole_number_up_to_255_is_refused(client, value):
+    assert "cannot be taken" in refused(client, with_tensor(data=[value] + [0] * 783))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "0x10", "01"])
+def test_what_is_no_number_in_json_is_refused(client, value):
+    body = json.dumps(with_tensor(data=["?"] + [0] * 783)).replace('"?"', value).encode()
+
+    assert "cannot be taken" in refused(client, body)
+
+
+@pytest.mark.parametrize("data", [[0] * 783, [0] * 785, [], [[0]] * 783, [[0, 0]] * 784, "0", 0, None, {}])
+def test_too_few_or_too_many_numbers_are_refused(client, data):
+    body = json.dumps({"inputs": [GOOD | {"data": data}]}).encode()
+
+    assert "the shape [1, 28, 28, 1] has 784" in refused(client, body)
+
+
+def test_holes_in_lists_are_refused(client):
+    assert "cannot be taken" in refused(client, with_tensor(data=[[], *[0] * 783]))
+
+
+def test_lists_in_lists_without_end_are_refused(client):
+    body = json.dumps(with_tensor(data=["?"])).encode().replace(b'["?"]', deep(100_000))
+
+    assert "cannot be taken" in refused(client, body)
+
+
+def test_an_input_without_data_is_refused(client):
+    parameters = {"shared_memory_region": "x", "shared_memory_byte_size": 784}
+
+    assert "neither 'data' nor" in refused(client, with_tensor(data=None, parameters=parameters))
+
+
+@pytest.mark.parametrize("size", [0, 783, 785, 2**40])
+def test_binary_data_of_another_size_than_it_says_is_refused(client, size):
+    document = json.dumps(with_tensor(data=None, parameters={"binary_data_size": size})).encode()
+
+    response = client.post(
+        INFER, data=document + bytes(784), headers={"Inference-Header-Content-Length": str(len(document))}
+    )
+
+    assert response.status_code == 400
+    assert (
+        f"784 bytes follow the JSON, but the input's parameter 'binary_data_size' is {size}." in response.json["error"]
+    )
+
+
+@pytest.mark.parametrize("length", [783, 785, 0, 784 * 2])
+def test_binary_data_that_does_not_fill_the_shape_is_refused(client, length):
+    document = json.dumps(with_tensor(data=None, parameters={"binary_data_size": length})).encode()
+
+    response = client.post(
+        INFER, data=document + bytes(length), headers={"Inference-Header-Content-Length": str(len(document))}
+    )
+
+    assert response.status_code == 400
+    assert f"{length} bytes are no tensor of shape [1, 28, 28, 1], which has 784." in response.json["error"]
+
+
+def test_binary_data_that_belongs_to_no_input_is_refused(client):
+    document = json.dumps({"inputs": [GOOD]}).encode()
+
+    response = client.post(INFER, data=document + b"x", headers={"Inference-Header-Content-Length": str(len(document))})
+
+    assert response.status_code == 400
+    assert "'binary_data_size' is not set" in response.json["error"]
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1.5", "99999", "9" * 5_000, "\u0663", " ", "0x10"])
+def test_a_length_of_json_that_cannot_be_is_refused(client, length):
+    header = {"Inference-Header-Content-Length": length.encode().decode("latin-1")}
+
+    response = client.post(INFER, data=json.dumps({"inputs": [GOOD]}), headers=header)
+
+    assert response.status_code == 400
+    assert "is no number up to" in response.json["error"]
+
+
+@pytest.mark.parametrize("length", [0, 783, 785])
+def test_a_body_without_json_has_the_size_of_one_image(client, length):
+    response = client.post(INFER, data=bytes(length), headers={"Inference-Header-Content-Length": "0"})
+
+    assert response.status_code == 400
+    assert f"{length} bytes are no tensor" in response.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("binary", "words"),
+    [
+        (b"", "Element 1 of 2 goes beyond the 0 bytes"),
+        (b"\x01\x00", "Element 1 of 2 goes beyond the 2 bytes"),
+        (b"\x01\x00\x00\x00a", "Element 2 of 2 goes beyond the 5 bytes"),
+        (b"\xff\xff\xff\xffa", "Element 1 of 2 goes beyond the 5 bytes"),
+        (b"\x01\x00\x00\x00a\x05\x00\x00\x00a", "Element 2 of 2 goes beyond the 10 bytes"),
+        (b"\x01\x00\x00\x00a\x01\x00\x00\x00ab", "its 2 elements end after 10"),
+    ],
+)
+def test_files_whose_lengths_cannot_be_are_refused(client, binary, words):
+    tensor = with_tensor(datatype="BYTES", shape=[2], data=None, parameters={"binary_data_size": len(binary)})
+    document = json.dumps(tensor).encode()
+
+    response = client.post(
+        INFER, data=document + binary, headers={"Inference-Header-Content-Length": str(len(document))}
+    )
+
+    assert response.status_code == 400
+    assert words in response.json["error"]
+
+
+def test_an_empty_file_is_refused_as_classify_refuses_it(client):
+    response = infer(client, files_input(b""))
+
+    assert response.status_code == 400
+    assert "no byte of it arrived" in response.json["error"]
+
+
+@pytest.mark.parametrize("data", [["aGVsbG8="], ["a"] * 3, []])
+def test_files_in_json_are_as_many_as_the_shape_says(client, data):
+    tensor = with_tensor(datatype="BYTES", shape=[2], data=data)
+
+    assert refused(client, tensor) == f"'data' has {len(data)} texts; the shape has 2."
+
+
+@pytest.mark.parametrize("data", [[5], "aGVsbG8=", [["aGVsbG8="]], [None]])
+def test_files_in_json_are_texts(client, data):
+    assert "cannot be taken" in refused(client, with_tensor(datatype="BYTES", shape=[1], data=data))
+
+
+def test_addresses_are_not_fetched(client):
+    tensor = with_tensor(datatype="BYTES", shape=[1], data=["http://127.0.0.1/x.png"])
+
+    assert "not fetched" in refused(client, tensor)
+
+
+def test_more_images_than_the_limit_are_too_large(strict):
+    pixels = np.zeros((4, 28, 28, 1), np.uint8)
+
+    for tensor in (pixels_input(pixels), files_input(*[b"x"] * 4)):
+        response = infer(strict, tensor)
+
+        assert response.status_code == 413
+        assert "more than 3 images" in response.json["error"]
+
+
+def test_a_file_of_too_many_pixels_is_refused(strict):
+    response = infer(strict, files_input(saved(noise(80, 80), "PNG", compress_level=9)[:19_000]))
+
+    assert response.status_code == 422
+    assert "80 x 80 pixels" in response.json["error"]
+
+
+def test_a_body_over_the_limit_is_too_large(strict):
+    assert "larger than 20,000 bytes" in refused(strict, b" " * 20_001, 413)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_the_limit_holds_for_what_a_compressed_body_becomes(strict, coding):
+    bomb = np.zeros((26, 28, 28, 1), np.uint8)  # 20,384 bytes, which become a few dozen
+
+    response = infer(strict, pixels_input(bomb), packed=coding)
+
+    assert response.status_code == 413
+    assert "larger than 20,000 bytes" in response.json["error"]
+
+
+def packed(content):
+    return zlib.compress(content)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"hello", "is not deflate, as its Content-Encoding says"),
+        (b"", "breaks off"),
+        (packed(b"hello")[:-1], "breaks off"),
+        (packed(b"hello") + b"x", "goes on behind its end"),
+        (packed(b"hello") * 2, "goes on behind its end"),
+    ],
+)
+def test_a_damaged_compressed_body_is_refused(client, body, words):
+    response = client.post(INFER, data=body, headers={"Content-Encoding": "deflate"})
+
+    assert response.status_code == 400
+    assert words in response.json["error"]
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "x" * 1_000])
+def test_another_coding_is_refused_with_those_that_are_taken(client, coding):
+    response = client.post(INFER, data=b"x", headers={"Content-Encoding": coding})
+
+    assert response.status_code == 415
+    assert response.json["error"].endswith("is not taken; send gzip, deflate, or the body as it is.")
+
+
+def test_inflated_bodies_together_stay_within_the_memory_for_bodies(models, monkeypatch):
+    client = create_app(Settings(models=str(models), max_body=20_000)).test_client()
+    pixels = np.zeros((20, 28, 28, 1), np.uint8)  # 15,680 bytes inflated
+    came, statuses = [], []
+
+    def another(_):  # while one waits for its turn, the next comes in
+        if len(came) < 20:
+            came.append(1)
+            statuses.append(infer(client, pixels_input(pixels), packed="gzip").status_code)
+
+    monkeypatch.setattr("serving.admission.time.sleep", another)
+    first = infer(client, pixels_input(pixels), packed="gzip")
+
+    assert first.status_code == 200
+    assert sorted(set(statuses)) == [200, 503]
+    assert infer(client, pixels_input(pixels), packed="gzip").status_code == 200
