@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from serving.admission import Admission
 from serving.answers import Desk
-from serving.api import classify, explain, models, operations
+from serving.api import classify, explain, models, operations, pages
 from serving.api.replies import FAILED, Problems, Shortcut
 from serving.api.uploads import Limits, Memory
 from serving.deadline import Deadline
@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(explain.blueprint(desk, limits, admission))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(operations.blueprint(repository, seen, drift))
+    app.register_blueprint(pages.blueprint(repository, settings))
     app.extensions[TICK] = drift.tick
     app.register_error_handler(Refusal, problems.flask)
     app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app, problems))
