@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "png", "contract", "errors", "cores", "settings", "deadline", "ticks", "worker", "fits", "images", "classifier",
-    "occlusion", "repository", "metrics", "drift", "answers", "admission", "api.replies", "api.multipart",
-    "api.uploads", "api.classify", "api.explain", "api.models", "api.operations", "api", "app", "gunicorn_conf",
-    "__main__",
+    "png", "contract", "errors", "prediction", "client.connection", "client", "client.__main__", "cores", "settings",
+    "deadline", "ticks", "worker", "fits", "images", "classifier", "occlusion", "repository", "metrics", "drift",
+    "answers", "admission", "api.replies", "api.multipart", "api.uploads", "api.classify", "api.explain",
+    "api.models", "api.operations", "api.openapi", "api.pages", "api", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
     "allocator", "devices", "formats", "progress", "datasets", "pictures", "photos", "foreign", "augment", "outliers",

@@ -87,8 +87,11 @@ def _kinds(kind: type[Refusal]) -> list[type[Refusal]]:
 
 def _refusals(codes: Iterable[str]) -> dict[str, Any]:
     """Return the responses of a call, by status, that may be refused with these codes; any call may fail."""
-    kinds = [kind for kind in _kinds(Refusal) if kind.code in {*codes, InternalError.code}]
-    return {str(status): _response([k for k in kinds if k.status == status]) for status in {k.status: 0 for k in kinds}}
+    kinds = {kind.code: kind for kind in _kinds(Refusal)}
+    by_status: dict[str, list[type[Refusal]]] = {}
+    for code in (*codes, InternalError.code):
+        by_status.setdefault(str(kinds[code].status), []).append(kinds[code])
+    return {status: _response(by_status[status]) for status in sorted(by_status)}
 
 
 def _response(kinds: list[type[Refusal]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The pages, for people, and the document that they and programs read: all from this service, nothing from elsewhere."""
+"""The pages, for people, and the document that programs read: nothing in them comes from elsewhere."""
 
 from functools import reduce
 from http import HTTPStatus
