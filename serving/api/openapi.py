@@ -25,6 +25,7 @@ FILES = Path(__file__).parent.parent / "openapi"
 STRUCTS = (Prediction, Explained, Listing, ImageBody, Problem)  # and what they are made of
 REFUSALS = "refusals"  # in the files: the codes with which a call may be refused
 LIMITS = ("max_body", "max_images", "max_pixels", "body_seconds")
+PAIR = {"minItems": 2, "maxItems": 2}
 
 Document = dict[str, Any]
 
@@ -58,6 +59,8 @@ def _of_the_code(settings: Settings) -> Document:
     kinds = _kinds(Refusal)
     schemas = _schemas()
     schemas["ImageBody"]["properties"]["images"] |= {"minItems": 1, "maxItems": settings.max_images}
+    # Said without prefixItems, which few tools know.
+    schemas["Explained"]["properties"]["window"] = {"type": "array", "items": {"type": "integer"}, **PAIR}
     schemas["Problem"]["properties"]["code"]["enum"] = [kind.code for kind in kinds]
     return {
         "info": {"version": version("thimble"), "x-limits": {name: getattr(settings, name) for name in LIMITS}},

@@ -77,7 +77,7 @@ export class Result {
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     button.style.setProperty("--share", `${100 * probability}%`);
-    button.append(span("name", label), span("percent", percent(probability)));
+    button.append(span("what", label), span("percent", percent(probability)));
     button.addEventListener("click", () => this.explain(label, button));
     item.append(button);
     return item;
