@@ -33,21 +33,21 @@ Document = dict[str, Any]
 def document(settings: Settings) -> Document:
     """Return the OpenAPI document of a service with these settings."""
     files = [msgspec.json.decode(file.read_bytes()) for file in sorted(FILES.glob("*.json"))]
-    whole: Document = reduce(_merged, [*files, _of_the_code(settings)])
+    whole: Document = reduce(merged, [*files, _of_the_code(settings)])
     for path in whole["paths"].values():
         for operation in path.values():
             operation["responses"] |= _refusals(operation.pop(REFUSALS, []))
     return whole
 
 
-def _merged(one: Any, other: Any) -> Any:
-    """Return both: objects key by key, lists one after the other; of anything else the other."""
+def merged(one: Any, other: Any) -> Any:
+    """Return both: objects key by key, lists one after the other; raises ValueError for a fact that is said twice."""
     if isinstance(one, dict) and isinstance(other, dict):
-        both = {key: _merged(one[key], other[key]) for key in one.keys() & other.keys()}
+        both = {key: merged(one[key], other[key]) for key in one.keys() & other.keys()}
         return one | other | both
     if isinstance(one, list) and isinstance(other, list):
         return one + other
-    return other
+    raise ValueError(f"{one!r} and {other!r} are said of the same; say it once")
 
 
 def _of_the_code(settings: Settings) -> Document:
@@ -56,7 +56,7 @@ def _of_the_code(settings: Settings) -> Document:
         "top_k": {"schema": {"default": Question.top_k}},
         "coverage": {"schema": {"minimum": LEAST_COVERAGE, "maximum": MOST_COVERAGE}},
     }
-    kinds = _kinds(Refusal)
+    kinds = kinds_of(Refusal)
     schemas = _schemas()
     schemas["ImageBody"]["properties"]["images"] |= {"minItems": 1, "maxItems": settings.max_images}
     # Said without prefixItems, which few tools know.
@@ -82,15 +82,15 @@ def _schemas() -> dict[str, Any]:
     return named
 
 
-def _kinds(kind: type[Refusal]) -> list[type[Refusal]]:
+def kinds_of(kind: type[Refusal]) -> list[type[Refusal]]:
     """Return all kinds of a refusal, by status."""
-    heirs = [heir for child in kind.__subclasses__() for heir in (child, *_kinds(child))]
+    heirs = [heir for child in kind.__subclasses__() for heir in (child, *kinds_of(child))]
     return sorted(heirs, key=lambda heir: (heir.status, heir.code))
 
 
 def _refusals(codes: Iterable[str]) -> dict[str, Any]:
     """Return the responses of a call, by status, that may be refused with these codes; any call may fail."""
-    kinds = {kind.code: kind for kind in _kinds(Refusal)}
+    kinds = {kind.code: kind for kind in kinds_of(Refusal)}
     by_status: dict[str, list[type[Refusal]]] = {}
     for code in (*codes, InternalError.code):
         by_status.setdefault(str(kinds[code].status), []).append(kinds[code])

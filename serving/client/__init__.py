@@ -85,7 +85,7 @@ class Client:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._connection.__exit__(kind, error, None)
+        self._connection.close()
 
 
 def _content(image: Image) -> bytes:

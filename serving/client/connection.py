@@ -3,9 +3,8 @@
 import http.client
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 LARGEST = (
@@ -78,12 +77,11 @@ class Connection:
         return self._exchange(path, body)  # since a server may close a connection that it has kept
 
     def _exchange(self, path: str, body: bytes) -> Answer:
-        try:
+        if self._http.sock is None:
+            self._http.connect()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            # The server may refuse a body before it is whole; what it says then is the answer.
             self._http.request("POST", path, body, HEADERS)
-        except (BrokenPipeError, ConnectionResetError):
-            if self._http.sock is None:
-                raise
-            # The server may have refused the body before it was whole, and said so.
         response = self._http.getresponse()
         return Answer(response.status, self._read(response), _wait(response.getheader("Retry-After")))
 
@@ -99,10 +97,8 @@ class Connection:
                 raise TimeoutError(f"the answer took more than {self._seconds:g} s")
         return body + response.read()  # nothing any more, which ends the exchange
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Let the connection go; the next body opens another."""
         self._http.close()
 
 

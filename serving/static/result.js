@@ -4,7 +4,7 @@ import { ask, kind } from "./ask.js";
 import { copies } from "./copy.js";
 
 const SMALL = 100; // pixels; images up to that are shown larger, as squares
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`; // for a shell
 
 export class Result {
@@ -131,7 +131,7 @@ function span(name, text) {
 }
 
 function inWords({ set, coverage }) {
-  return `On images like its training data the true label is among these in ${(100 * coverage).toFixed(0)} % of cases: ${set.join(", ")}.`;
+  return `On images like its training data the true label is among these in ${percent(coverage, 0)} of cases: ${set.join(", ")}.`;
 }
 
 /** Return the stages of a Server-Timing header in words. */

@@ -58,7 +58,7 @@ def test_each_refusal_is_in_the_document(interface):
         for code, response in interface["components"]["responses"].items()
     }
 
-    assert documented == {(kind.status, kind.code) for kind in openapi._kinds(errors.Refusal)}
+    assert documented == {(kind.status, kind.code) for kind in openapi.kinds_of(errors.Refusal)}
     codes = interface["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     assert sorted(codes) == sorted(code for _, code in documented)
 
@@ -66,7 +66,7 @@ def test_each_refusal_is_in_the_document(interface):
 def test_a_refusal_that_may_be_tried_again_has_the_header_that_says_when(interface):
     later = {code for code, response in interface["components"]["responses"].items() if "headers" in response}
 
-    assert later == {kind.code for kind in openapi._kinds(errors.Refusal) if kind.retry_after}
+    assert later == {kind.code for kind in openapi.kinds_of(errors.Refusal) if kind.retry_after}
 
 
 @pytest.mark.parametrize("struct", openapi.STRUCTS, ids=lambda struct: struct.__name__)
@@ -99,6 +99,11 @@ def test_the_limits_are_those_of_the_service(models):
         "max_images": 7, "max_body": 5_000, "max_pixels": 900, "body_seconds": 3,
     }  # fmt: skip
     assert interface["components"]["schemas"]["ImageBody"]["properties"]["images"]["maxItems"] == 7
+
+
+def test_a_fact_that_two_files_state_is_refused():
+    with pytest.raises(ValueError, match="'one' and 'two' are said of the same"):
+        openapi.merged({"info": {"title": "one"}, "tags": []}, {"info": {"title": "two"}})
 
 
 def test_patterns_are_those_of_json_schema_and_not_pythons(interface):
