@@ -5,11 +5,9 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-LARGEST = (
-    16 * 1024 * 1024
-)  # bytes of an answer: one image's has a few thousand, with a large one's overlay some millions
+LARGEST = 16 * 1024 * 1024  # bytes of an answer; that to one image has a few thousand
 PIECE = 65_536
 LONGEST_WAIT = 30.0  # seconds, whatever Retry-After says
 SHORTEST_WAIT = 0.1
@@ -45,14 +43,12 @@ class Connection:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ValueError(f"{url!r} is no address of a service, such as http://127.0.0.1:8000")
-        self._http = (
-            http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
-            if parts.scheme == "http"
-            else http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=seconds, context=ssl.create_default_context()
-            )
-        )
-        self._path = parts.path.rstrip("/")
+        parts.hostname.encode("idna")  # raises UnicodeError, which is a ValueError, as connecting would
+        self._http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            self._http = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=seconds, context=context)
+        self._path = quote(parts.path.rstrip("/"), safe="/%")
         self._url, self._seconds = url, seconds
 
     def post(self, path: str, body: bytes) -> Answer:
