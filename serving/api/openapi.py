@@ -36,7 +36,8 @@ def document(settings: Settings) -> Document:
     whole: Document = reduce(merged, [*files, _of_the_code(settings)])
     for path in whole["paths"].values():
         for operation in path.values():
-            operation["responses"] |= _refusals(operation.pop(REFUSALS, []))
+            own = operation["responses"]
+            operation["responses"] = own | _refusals(operation.pop(REFUSALS, [])) | own
     return whole
 
 
