@@ -32,6 +32,7 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     """Return the routes of the pages, of what they are made of, and of the document."""
     pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
     interface = document(settings)
+    calls = _calls(interface)
 
     @pages.get("/")
     def page() -> str:
@@ -40,7 +41,6 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
 
     @pages.get("/docs")
     def docs() -> str:
-        calls = _calls(interface)
         return render_template(
             "docs.html", document=interface, calls=calls, codes=_codes, pretty=_pretty, problem=PROBLEM
         )

@@ -54,11 +54,11 @@ def test_an_image_that_is_chosen_gets_its_label_with_all_that_is_known(page):
     choose(page, "bag")
 
     result = page.get_by_role("article")
-    expect(result.get_by_role("heading")).to_have_text(re.compile(r"^Bag, \d+\.\d %$"))
+    expect(result.get_by_role("heading")).to_have_text(re.compile(r"^Bag, \d+\.\d\s%$"))
     expect(result.locator(".who")).to_have_text(re.compile(r"^fashion-mlp, version 1, in \d+ ms$"))
     expect(result.locator(".set")).to_contain_text("the true label is among these in 95 % of cases: Bag")
     expect(result.locator(".bars li")).to_have_count(5)
-    expect(result.locator(".bars li").first).to_have_text(re.compile(r"^Bag\d+\.\d %$"))
+    expect(result.locator(".bars li").first).to_have_text(re.compile(r"^Bag\d+\.\d\s%$"))
     expect(result.locator(".novel")).to_be_hidden()
     expect(result.locator(".fit")).to_have_text("untouched")
     assert result.locator(".pixels").evaluate("image => image.decode().then(() => image.naturalWidth)") == 28
@@ -100,7 +100,7 @@ def test_a_label_shows_which_pixels_spoke_for_it_and_hides_them_again(page):
 
     label = page.locator(".bars button").first
     expect(label).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".legend")).to_have_text(re.compile(r"takes Bag from \d+\.\d % down by \d+ points"))
+    expect(page.locator(".legend")).to_have_text(re.compile(r"takes Bag from \d+\.\d\s% down by \d+ points"))
     upload, overlay = page.locator(".upload").bounding_box(), page.locator(".overlay").bounding_box()
     assert overlay == upload
 
@@ -172,6 +172,20 @@ def test_an_image_may_be_dropped_anywhere_or_pasted(page, way):
 
     expect(page.get_by_role("article").get_by_role("heading")).to_have_text(re.compile("^Sneaker, "))
     assert prevented is (way == "drop")  # else the browser would leave the page for the image
+
+
+def test_without_its_script_the_page_sends_the_form_and_offers_nothing_that_would_not_work(browser, server):
+    context = browser.new_context(base_url=server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+    expect(page.locator("#model")).to_be_hidden()
+    expect(page.locator("#samples")).to_be_hidden()
+
+    choose(page, "bag")
+    page.get_by_role("button", name="Classify").click()
+
+    expect(page.locator("body")).to_contain_text('"label":"Bag"')
+    context.close()
 
 
 def test_the_keyboard_reaches_everything(page):
