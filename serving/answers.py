@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from time import perf_counter, time
 
 import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.classifier import Classifier, Outputs
@@ -13,6 +13,7 @@ from serving.contract import Level
 from serving.drift import Batch, Drift, Stages
 from serving.errors import BadRequest, Refusal
 from serving.images import Input, PixelBudget, decode, fit
+from serving.prediction import Candidate, Prediction
 from serving.repository import Repository
 
 Upload = bytes | Refusal
@@ -27,34 +28,6 @@ class Question:
     top_k: int = 5
     coverage: float | None = None
     seen: bool = False
-
-
-class Candidate(Struct, frozen=True):
-    """One label and how probable it is."""
-
-    label: str
-    index: int
-    probability: float
-
-
-class Prediction(Struct, frozen=True, kw_only=True):
-    """What a model says of one image, and what was done to the image to ask it.
-
-    set: the labels among which the truth is, with this coverage, on data like the training data.
-    """
-
-    model: str
-    version: str
-    label: str
-    index: int
-    probability: float
-    top: list[Candidate]
-    set: list[str]
-    coverage: float
-    novelty: float | UnsetType = UNSET
-    novel: bool | UnsetType = UNSET
-    fit: tuple[str, ...]
-    seen: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True)

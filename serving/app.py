@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from serving.admission import Admission
 from serving.answers import Desk
-from serving.api import classify, explain, models, operations, v2, v2_repository, v2_statistics
+from serving.api import classify, explain, models, operations, pages, v2, v2_repository, v2_statistics
 from serving.api.replies import FAILED, Problems, Shortcut
 from serving.api.uploads import Limits, Memory
 from serving.api.v2_infer import Infer
@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(explain.blueprint(desk, limits, admission))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(operations.blueprint(repository, seen, drift))
+    app.register_blueprint(pages.blueprint(repository, settings))
     v2_parts = (
         v2_repository.blueprint(repository, repository if settings.allow_loading else None, limits),
         v2_statistics.blueprint(repository, statistics, drift),

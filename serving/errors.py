@@ -18,6 +18,18 @@ Refusal
 
 from typing import ClassVar
 
+from msgspec import Struct
+
+
+class Problem(Struct, frozen=True):
+    """The problem document of RFC 9457: why a request, or one image of it, is not answered."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
 
 class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
     """A request that is not answered; the message says what was wrong and what to do."""
@@ -27,15 +39,9 @@ class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
     title: ClassVar[str]
     retry_after: ClassVar[int | None] = None  # seconds after which the same may be asked again
 
-    def problem(self) -> dict[str, str | int]:
-        """Return the problem document of RFC 9457."""
-        return {
-            "type": f"urn:thimble:problem:{self.code}",
-            "title": self.title,
-            "status": self.status,
-            "detail": str(self),
-            "code": self.code,
-        }
+    def problem(self) -> Problem:
+        """Return what the client is told."""
+        return Problem(f"urn:thimble:problem:{self.code}", self.title, self.status, str(self), self.code)
 
 
 class BadRequest(Refusal):

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from serving import errors
@@ -33,7 +34,7 @@ def test_the_tree_in_the_docstring_is_that_of_the_classes():
 
 @pytest.mark.parametrize("kind", descendants(errors.Refusal), ids=lambda kind: kind.code)
 def test_a_problem_says_type_title_status_detail_and_code(kind):
-    problem = kind("This is wrong.").problem()
+    problem = msgspec.to_builtins(kind("This is wrong.").problem())
 
     assert problem == {
         "type": f"urn:thimble:problem:{kind.code}",

@@ -1,0 +1,110 @@
+"""The interface for programs: an OpenAPI document, put together from serving/openapi/*.json and from the code.
+
+The files say what calls there are and what things mean; types, limits and codes come from the code that has them.
+"""
+
+from collections.abc import Iterable
+from functools import reduce
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serving.answers import Question
+from serving.api.classify import LEAST_COVERAGE, MOST_COVERAGE
+from serving.api.explain import Explained
+from serving.api.models import Listing
+from serving.api.replies import PROBLEM
+from serving.api.uploads import ImageBody
+from serving.errors import InternalError, Problem, Refusal
+from serving.prediction import Prediction
+from serving.settings import Settings
+
+FILES = Path(__file__).parent.parent / "openapi"
+STRUCTS = (Prediction, Explained, Listing, ImageBody, Problem)  # and what they are made of
+REFUSALS = "refusals"  # in the files: the codes with which a call may be refused
+LIMITS = ("max_body", "max_images", "max_pixels", "body_seconds")
+PAIR = {"minItems": 2, "maxItems": 2}
+
+Document = dict[str, Any]
+
+
+def document(settings: Settings) -> Document:
+    """Return the OpenAPI document of a service with these settings."""
+    files = [msgspec.json.decode(file.read_bytes()) for file in sorted(FILES.glob("*.json"))]
+    whole: Document = reduce(merged, [*files, _of_the_code(settings)])
+    for path in whole["paths"].values():
+        for operation in path.values():
+            own = operation["responses"]
+            operation["responses"] = own | _refusals(operation.pop(REFUSALS, [])) | own
+    return whole
+
+
+def merged(one: Any, other: Any) -> Any:
+    """Return both: objects key by key, lists one after the other; raises ValueError for a fact that is said twice."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        both = {key: merged(one[key], other[key]) for key in one.keys() & other.keys()}
+        return one | other | both
+    if isinstance(one, list) and isinstance(other, list):
+        return one + other
+    raise ValueError(f"{one!r} and {other!r} are said of the same; say it once")
+
+
+def _of_the_code(settings: Settings) -> Document:
+    """Return what the code says: the version, limits, types and problems."""
+    parameters = {
+        "top_k": {"schema": {"default": Question.top_k}},
+        "coverage": {"schema": {"minimum": LEAST_COVERAGE, "maximum": MOST_COVERAGE}},
+    }
+    kinds = kinds_of(Refusal)
+    schemas = _schemas()
+    schemas["ImageBody"]["properties"]["images"] |= {"minItems": 1, "maxItems": settings.max_images}
+    # Said without prefixItems, which few tools know.
+    schemas["Explained"]["properties"]["window"] = {"type": "array", "items": {"type": "integer"}, **PAIR}
+    schemas["Problem"]["properties"]["code"]["enum"] = [kind.code for kind in kinds]
+    return {
+        "info": {"version": version("thimble"), "x-limits": {name: getattr(settings, name) for name in LIMITS}},
+        "components": {
+            "parameters": parameters,
+            "schemas": schemas,
+            "responses": {kind.code: _response([kind]) for kind in kinds},
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    """Return the schemas of all structs by name; of their docstrings the first paragraph."""
+    _, schemas = msgspec.json.schema_components(STRUCTS, ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        schema["description"] = " ".join(schema["description"].partition("\n\n")[0].split())
+    ecma = msgspec.json.encode(schemas).replace(rb"\\Z", b"$")  # the end of a text, which Python spells otherwise
+    named: dict[str, Any] = msgspec.json.decode(ecma)
+    return named
+
+
+def kinds_of(kind: type[Refusal]) -> list[type[Refusal]]:
+    """Return all kinds of a refusal, by status."""
+    heirs = [heir for child in kind.__subclasses__() for heir in (child, *kinds_of(child))]
+    return sorted(heirs, key=lambda heir: (heir.status, heir.code))
+
+
+def _refusals(codes: Iterable[str]) -> dict[str, Any]:
+    """Return the responses of a call, by status, that may be refused with these codes; any call may fail."""
+    kinds = {kind.code: kind for kind in kinds_of(Refusal)}
+    by_status: dict[str, list[type[Refusal]]] = {}
+    for code in (*codes, InternalError.code):
+        by_status.setdefault(str(kinds[code].status), []).append(kinds[code])
+    return {status: _response(by_status[status]) for status in sorted(by_status)}
+
+
+def _response(kinds: list[type[Refusal]]) -> dict[str, Any]:
+    """Return the response that is a problem of one of these kinds."""
+    special = {"code": {"enum": [kind.code for kind in kinds]}, "status": {"const": kinds[0].status}}
+    response: dict[str, Any] = {
+        "description": " ".join(f"{kind.title}." for kind in kinds),
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem", "properties": special}}},
+    }
+    if any(kind.retry_after for kind in kinds):
+        response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    return response

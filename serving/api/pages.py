@@ -1,0 +1,92 @@
+"""The pages, for people, and the document that programs read: nothing in them comes from elsewhere."""
+
+from functools import reduce
+from http import HTTPStatus
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, jsonify, render_template, request
+
+from serving.api.openapi import Document, document
+from serving.api.replies import PROBLEM
+from serving.repository import Repository
+from serving.settings import Settings
+
+STATIC = Path(__file__).parent.parent / "static"
+SAMPLES = ("trouser", "handbag", "ship", "spiral")  # drawings, to try without an image at hand
+COVERAGES = (0.8, 0.9, 0.95, 0.99)  # that the page offers
+HEADERS = {
+    # blob: is the image that a person picked, data: what the service answered with.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # asked about each time, and answered 304 while it is the same
+}
+
+
+def blueprint(repository: Repository, settings: Settings) -> Blueprint:
+    """Return the routes of the pages, of what they are made of, and of the document."""
+    pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
+    interface = document(settings)
+    calls = _calls(interface)
+
+    @pages.get("/")
+    def page() -> str:
+        cards = [classifier.card for classifier in repository.ready()]
+        return render_template("page.html", cards=cards, coverages=COVERAGES, samples=SAMPLES)
+
+    @pages.get("/docs")
+    def docs() -> str:
+        return render_template(
+            "docs.html", document=interface, calls=calls, codes=_codes, pretty=_pretty, problem=PROBLEM
+        )
+
+    @pages.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(interface)
+
+    pages.after_request(_finished)
+    return pages
+
+
+def _finished(response: Response) -> Response:
+    """Say what a page may load, and answer 304 to a browser that has this content."""
+    response.headers.update(HEADERS)
+    if response.status_code == HTTPStatus.OK and "ETag" not in response.headers:  # files have theirs
+        response.add_etag()
+        response.make_conditional(request)
+    return response
+
+
+def _calls(interface: Document) -> list[dict[str, Any]]:
+    """Return the calls of an OpenAPI document in its order, each with its parameters and body in it."""
+    calls = [
+        {**operation, "method": method.upper(), "path": path}
+        for path, operations in interface["paths"].items()
+        for method, operation in operations.items()
+    ]
+    for call in calls:
+        call["parameters"] = [_resolved(interface, parameter) for parameter in call.get("parameters", [])]
+        call["requestBody"] = _resolved(interface, call.get("requestBody", {}))
+    return calls
+
+
+def _resolved(interface: Document, node: dict[str, Any]) -> dict[str, Any]:
+    """Return what a node refers to, or the node itself."""
+    keys = node.get("$ref", "").split("/")[1:]
+    return reduce(getitem, keys, interface) if keys else node
+
+
+def _codes(response: dict[str, Any]) -> list[str]:
+    """Return the codes of a response that is a problem document; none of another."""
+    problem = response.get("content", {}).get(PROBLEM)
+    codes: list[str] = problem["schema"]["properties"]["code"]["enum"] if problem else []
+    return codes
+
+
+def _pretty(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value)).decode()

@@ -1,0 +1,92 @@
+"""Asks a running service: from serving.client import Client, or python -m serving.client IMAGE ...
+
+    with Client("http://127.0.0.1:8000") as client:
+        cat, dog = client.classify(["cat.jpg", "dog.png"], model="cifar-net")
+
+It needs nothing that the service needs to answer, neither Flask nor onnxruntime.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Meta, Struct
+
+from serving.client.connection import Answer, BadAnswerError, ClientError, Connection, NoAnswerError
+from serving.errors import Problem
+from serving.prediction import Candidate, Prediction
+
+__all__ = ["BadAnswerError", "Candidate", "Client", "ClientError", "NoAnswerError", "Prediction", "Problem"]
+
+URL = "http://127.0.0.1:8000"
+TRIES = 5  # for an image, while the service says that it is busy
+BUSY = (429, 503)
+
+Image = str | os.PathLike[str] | bytes
+
+
+class _Predictions(Struct):
+    """What the service answers to one image."""
+
+    predictions: Annotated[list[Prediction], Meta(min_length=1, max_length=1)]
+
+
+class Client:
+    """A service at an address, asked for one image at a time: so each has its own answer or its own problem."""
+
+    def __init__(self, url: str = URL, seconds: float = 60.0) -> None:
+        """seconds: how long to wait for an answer; raises ValueError when the URL is none."""
+        self._url = url
+        self._connection = Connection(url, seconds)
+
+    def classify(
+        self,
+        images: Image | Iterable[Image],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+        coverage: float | None = None,
+    ) -> list[Prediction | Problem]:
+        """Return a prediction for each image, a path or a file's bytes, or the problem with it.
+
+        Raises ClientError when the service doesn't answer, and OSError when a file cannot be read.
+        """
+        given = {"model": model, "top_k": top_k, "coverage": coverage}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        several = [images] if isinstance(images, (str, os.PathLike, bytes)) else images
+        return [self._ask(_content(image), f"/classify?{query}") for image in several]
+
+    def _ask(self, content: bytes, path: str) -> Prediction | Problem:
+        answer = self._connection.post(path, content)
+        for _ in range(TRIES - 1):
+            if answer.status not in BUSY:
+                break
+            time.sleep(answer.wait)
+            answer = self._connection.post(path, content)
+        return self._understood(answer)
+
+    def _understood(self, answer: Answer) -> Prediction | Problem:
+        try:
+            if answer.status == 200:
+                return msgspec.json.decode(answer.body, type=_Predictions).predictions[0]
+            return msgspec.json.decode(answer.body, type=Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadAnswerError(
+                f"{self._url} answers with status {answer.status} and {answer.body[:60]!r}; that is not this service: "
+                f"{error}."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._connection.close()
+
+
+def _content(image: Image) -> bytes:
+    return image if isinstance(image, bytes) else Path(image).read_bytes()

@@ -1,0 +1,195 @@
+"""The client, as a command and as a library, against a real service."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.client import Client, Prediction, Problem
+
+IMAGES = Path(__file__).parent.parent / "images"
+COMMAND = (sys.executable, "-m", "serving.client")
+
+
+@pytest.fixture
+def run(server):
+    """Return a runner of the command against the service."""
+
+    def start(*arguments, **given):
+        options = {"env": os.environ | {"THIMBLE_URL": server.url}, "capture_output": True, "timeout": 60} | given
+        return subprocess.run([*COMMAND, *map(str, arguments)], check=False, text=True, **options)
+
+    return start
+
+
+def answers(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_each_file_gets_a_line(run):
+    done = run(IMAGES / "bag.png", IMAGES / "trouser.png")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    bag, trouser = done.stdout.splitlines()
+    assert bag.startswith(f"{IMAGES / 'bag.png'}: Bag 100.0 % (Bag) fashion-mlp")
+    assert trouser.startswith(f"{IMAGES / 'trouser.png'}: Trouser ")
+
+
+def test_json_has_the_whole_answer_of_each_file(run):
+    done = run(IMAGES / "pullover.png", "--json", "--model", "fashion-mlp:1", "--top-k", "3", "--coverage", "0.99")
+
+    (answer,) = answers(done)
+    assert done.returncode == 0
+    assert answer["file"] == str(IMAGES / "pullover.png")
+    assert answer["prediction"]["label"] == "Pullover"
+    assert answer["prediction"]["coverage"] == 0.99
+    assert len(answer["prediction"]["top"]) == 3
+
+
+def test_what_is_refused_or_cannot_be_read_is_said_and_the_rest_is_answered(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty.png").touch()
+
+    done = run(tmp_path / "notes.txt", tmp_path / "empty.png", tmp_path / "none.png", IMAGES / "bag.png")
+
+    assert done.returncode == 1
+    refused, empty, missing = done.stderr.splitlines()
+    assert "notes.txt: The image cannot be read: The 5 bytes are not a whole image" in refused
+    assert "empty.png: The file cannot be read: there is nothing in it" in empty
+    assert "none.png: The file cannot be read: No such file or directory" in missing
+    assert "bag.png: Bag" in done.stdout
+
+
+def test_errors_are_json_too(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+
+    done = run("--json", tmp_path / "notes.txt", tmp_path / "none.png")
+
+    assert [answer["error"]["code"] for answer in answers(done)] == ["unreadable-image", "unreadable-file"]
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_folder_stands_for_the_images_in_it(run, tmp_path):
+    (tmp_path / "deep").mkdir()
+    shutil.copy(IMAGES / "bag.png", tmp_path / "b.PNG")
+    shutil.copy(IMAGES / "sandal.png", tmp_path / "deep" / "a.png")
+    (tmp_path / "notes.txt").write_text("hello")
+
+    done = run("--json", tmp_path)
+
+    assert [(answer["file"], answer["prediction"]["label"]) for answer in answers(done)] == [
+        (str(tmp_path / "b.PNG"), "Bag"),
+        (str(tmp_path / "deep" / "a.png"), "Sandal"),
+    ]
+
+
+def test_a_folder_without_images_is_said_to_have_none(run, tmp_path):
+    done = run(tmp_path)
+
+    assert done.returncode == 1
+    assert "there is no image in this folder" in done.stderr
+
+
+def test_a_dash_is_standard_input(run):
+    with (IMAGES / "bag.png").open("rb") as image:
+        done = run("-", stdin=image)
+
+    assert done.stdout.startswith("-: Bag ")
+
+
+def test_an_image_unlike_the_training_data_is_called_so(run):
+    drawing = Path(__file__).parent.parent.parent / "serving" / "static" / "spiral.png"
+
+    assert run(drawing).stdout.endswith("; unlike anything it was trained on\n")
+
+
+def test_an_unknown_model_is_said_once(run):
+    done = run(IMAGES, "--model", "nothing")
+
+    assert done.returncode == 2
+    assert done.stderr == "There is no model 'nothing'; there are: cifar-cnn, fashion-mlp.\n"
+
+
+def test_a_body_over_the_limit_is_refused_and_the_rest_is_answered(start, run, tmp_path):
+    small = start(max_body="100000")
+    (tmp_path / "large.png").write_bytes(os.urandom(20_000_000))
+
+    done = run("--url", small.url, tmp_path / "large.png", IMAGES / "bag.png")
+
+    assert done.returncode == 1
+    assert "large.png: The request is too large: The body is larger than 100,000 bytes" in done.stderr
+    assert "bag.png: Bag" in done.stdout
+
+
+def test_ctrl_c_ends_without_a_traceback(server):
+    environment = os.environ | {"THIMBLE_URL": server.url}
+    running = subprocess.Popen([*COMMAND, IMAGES / "bag.png", "-"], env=environment, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    first = running.stdout.readline()  # now it waits for its standard input
+
+    running.send_signal(signal.SIGINT)
+
+    _, complaints = running.communicate(timeout=30)
+    assert "bag.png: Bag" in first
+    assert (running.returncode, complaints) == (130, "")
+
+
+def test_a_reader_that_has_had_enough_ends_it_without_a_traceback(server):
+    command = f"{sys.executable} -m serving.client {' '.join([str(IMAGES)] * 30)} | head -n 1"
+    environment = os.environ | {"THIMBLE_URL": server.url}
+
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_progress_is_shown_on_a_terminal_and_only_while_the_answers_go_elsewhere(run):
+    terminal, end = pty.openpty()
+
+    done = run(IMAGES, capture_output=False, stdout=subprocess.PIPE, stderr=end)
+
+    os.close(end)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert len(done.stdout.splitlines()) == 6
+    assert "[###############               ] 3 of 6" in shown
+    assert shown.endswith("[##############################] 6 of 6\r\n")
+    assert "of 6" not in run(IMAGES).stderr
+
+
+def test_the_library_gives_a_typed_answer_to_each_path_and_to_bytes(server, image):
+    with Client(server.url) as client:
+        bag, text = client.classify([IMAGES / "bag.png", b"hello"], top_k=1)
+        (again,) = client.classify(image("bag"), top_k=1)
+        (by_name,) = client.classify(str(IMAGES / "bag.png"), top_k=1)
+
+    assert isinstance(bag, Prediction)
+    assert (bag.label, bag.top[0].label, bag.novel) == ("Bag", "Bag", False)
+    assert isinstance(text, Problem)
+    assert (text.status, text.code) == (422, "unreadable-image")
+    assert bag == again == by_name
+
+
+def test_a_file_that_is_not_there_is_an_error_of_the_library(server):
+    with Client(server.url) as client, pytest.raises(FileNotFoundError):
+        client.classify("none.png")
+
+
+def test_the_client_needs_nothing_that_the_service_needs_to_answer():
+    program = "import sys, serving.client.__main__; print(*{name.split('.')[0] for name in sys.modules})"
+
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it loads gevent
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    service = {"flask", "werkzeug", "gevent", "gunicorn", "onnxruntime", "numpy", "PIL", "prometheus_client"}
+    assert service.isdisjoint(loaded.stdout.split())
+    assert "msgspec" in loaded.stdout.split()

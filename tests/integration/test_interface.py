@@ -1,0 +1,105 @@
+"""The interface as its document says it is: asked whatever that allows and forbids, and with the commands in it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from serving.api.openapi import document
+from serving.settings import Settings
+
+IMAGES = Path(__file__).parent.parent / "images"
+INTERFACE = document(Settings())
+CALLS = [operation for path in INTERFACE["paths"].values() for operation in path.values()]
+SAMPLES = [
+    (sample["source"], call["responses"]["200"]["content"])
+    for call in CALLS
+    for sample in call.get("x-codeSamples", [])
+]
+
+
+def test_the_service_answers_as_its_document_says(server, tmp_path):
+    """Asked whatever the document allows and much that it forbids, it never fails, and answers as is written there."""
+    command = [
+        *(Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json", "--no-color"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "30", "--request-timeout", "20"),
+        *("--seed", "1", "--generation-deterministic"),
+        # A text that is no image is refused, which no schema can say.
+        *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
+    ]
+    hooks = os.environ | {"SCHEMATHESIS_HOOKS": "uploads", "PYTHONPATH": str(Path(__file__).parent)}
+
+    done = subprocess.run(command, cwd=tmp_path, env=hooks, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested = len(CALLS) - 1  # where the document itself comes from is not among them
+    assert f"Tested: {tested}\n" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def strong_server(start, all_models):
+    return start(models=str(all_models))
+
+
+def run(source, server):
+    """Run a command of the document against a server, in the folder of the test images."""
+    command = source.replace("http://127.0.0.1:8000", server.url).replace("curl ", "curl --silent --fail-with-body ")
+    done = subprocess.run(["bash", "-c", command], cwd=IMAGES, capture_output=True, timeout=60, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.parametrize(("source", "content"), SAMPLES, ids=[source for source, _ in SAMPLES])
+def test_each_command_of_the_document_is_answered(strong_server, source, content):
+    returned, answer = run(source, strong_server)
+
+    assert returned == 0, answer
+    assert answer
+    if "application/json" in content:
+        json.loads(answer)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_first_command_gets_the_answer_that_the_document_shows(strong_server):
+    source, content = SAMPLES[0]
+    shown = json.dumps(content["application/json"]["example"])
+
+    _, answer = run(source, strong_server)
+
+    # To four digits: another processor adds up in another order.
+    assert rounded(answer) == rounded(shown)
+
+
+def rounded(text):
+    return json.loads(text, parse_float=lambda digits: round(float(digits), 4))
+
+
+def test_the_pages_load_only_what_this_service_has(server):
+    """Each address in them and in what they load is this service's, and is answered with the policy."""
+    seen: dict[str, requests.Response] = {}
+    wanted = {"/", "/docs"}
+    while wanted:
+        address = wanted.pop()
+        assert address.startswith("/")
+        seen[address] = requests.get(f"{server.url}{address}", timeout=20)
+        if address.endswith((".js", ".css")) or seen[address].headers["Content-Type"].startswith("text/html"):
+            wanted |= loads(seen[address].text) - seen.keys()
+
+    assert {answer.status_code for answer in seen.values()} == {200}
+    assert {"/static/copy.js", "/static/thimble.css", "/static/ship.png"} <= seen.keys()
+    policies = {answer.headers.get("Content-Security-Policy") for answer in seen.values()}
+    assert len(policies) == 1
+    assert "default-src 'none'; script-src 'self'; style-src 'self';" in policies.pop()
+
+
+def loads(text):
+    """Return the addresses that a page, a script or a style sheet names."""
+    found = set(re.findall(r'(?:href|src|data-sample)="([^"#][^"]*)"|@import "([^"]+)"|\burl\(([^)]+)\)', text))
+    imported = {f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', text)}
+    return imported | {part for parts in found for part in parts if part} - {"/models", "/openapi.json"}

@@ -1,0 +1,12 @@
+"""Read by schemathesis, as SCHEMATHESIS_HOOKS: what stands for an image among its requests."""
+
+from pathlib import Path
+
+import schemathesis
+from hypothesis import strategies as st
+
+IMAGES = Path(__file__).parent.parent / "images"
+
+uploads = st.sampled_from([path.read_bytes() for path in sorted(IMAGES.glob("*.png"))]) | st.binary()
+for kind in ("image/*", "application/octet-stream"):
+    schemathesis.openapi.media_type(kind, uploads)

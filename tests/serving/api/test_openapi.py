@@ -1,0 +1,259 @@
+"""The document of the interface says what the service does: each is held against the other."""
+
+import base64
+import copy
+import io
+import json
+import re
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from PIL import Image
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from serving import errors
+from serving.api import openapi
+from serving.app import create_app
+from serving.settings import Settings
+
+KIND = {"content_type": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def interface(client):
+    return client.get("/openapi.json").json
+
+
+def operations(interface):
+    """Yield each call's method and address, and what the document says of it."""
+    for path, calls in interface["paths"].items():
+        for method, operation in calls.items():
+            yield method.upper(), path, operation
+
+
+def test_the_document_is_valid_openapi(interface):
+    validate(interface)
+
+    assert interface["openapi"].startswith("3.1.")
+
+
+def test_each_route_is_in_the_document_and_each_call_of_the_document_is_a_route(interface, models):
+    app = create_app(Settings(models=str(models)))
+
+    routes = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert {(method, path) for method, path, _ in operations(interface)} == routes
+
+
+def test_each_refusal_is_in_the_document(interface):
+    documented = {
+        (response["content"]["application/problem+json"]["schema"]["properties"]["status"]["const"], code)
+        for code, response in interface["components"]["responses"].items()
+    }
+
+    assert documented == {(kind.status, kind.code) for kind in openapi.kinds_of(errors.Refusal)}
+    codes = interface["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert sorted(codes) == sorted(code for _, code in documented)
+
+
+def test_a_refusal_that_may_be_tried_again_has_the_header_that_says_when(interface):
+    later = {code for code, response in interface["components"]["responses"].items() if "headers" in response}
+
+    assert later == {kind.code for kind in openapi.kinds_of(errors.Refusal) if kind.retry_after}
+
+
+@pytest.mark.parametrize("struct", openapi.STRUCTS, ids=lambda struct: struct.__name__)
+def test_the_files_describe_no_field_that_is_not_there(interface, struct):
+    documented = interface["components"]["schemas"][struct.__name__]["properties"]
+
+    assert documented.keys() == {field.encode_name for field in msgspec.structs.fields(struct)}
+
+
+def test_each_field_and_each_parameter_says_what_it_means(interface):
+    silent = [
+        f"{name}.{field}"
+        for name, schema in interface["components"]["schemas"].items()
+        for field, told in schema.get("properties", {}).items()
+        if not told.get("description")
+    ]
+    inline = [parameter for _, _, call in operations(interface) for parameter in call.get("parameters", [])]
+    parameters = [*interface["components"]["parameters"].values(), *(p for p in inline if "$ref" not in p)]
+
+    assert silent == []
+    assert all(parameter["description"] for parameter in parameters)
+
+
+def test_the_limits_are_those_of_the_service(models):
+    settings = Settings(models=str(models), max_images=7, max_body=5_000, max_pixels=900, body_seconds=3)
+
+    interface = create_app(settings).test_client().get("/openapi.json").json
+
+    assert interface["info"]["x-limits"] == {
+        "max_images": 7, "max_body": 5_000, "max_pixels": 900, "body_seconds": 3,
+    }  # fmt: skip
+    assert interface["components"]["schemas"]["ImageBody"]["properties"]["images"]["maxItems"] == 7
+
+
+def test_a_fact_that_two_files_state_is_refused():
+    with pytest.raises(ValueError, match="'one' and 'two' are said of the same"):
+        openapi.merged({"info": {"title": "one"}, "tags": []}, {"info": {"title": "two"}})
+
+
+def test_patterns_are_those_of_json_schema_and_not_pythons(interface):
+    patterns = re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(interface))
+
+    assert patterns
+    assert all(json.loads(pattern).endswith("$") for pattern in patterns)
+
+
+def strict(node):
+    """Return a document whose objects may have no other field than those it names."""
+    if isinstance(node, list):
+        return [strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {"additionalProperties": False} if node.get("type") == "object" and "properties" in node else {}
+    return {key: strict(value) for key, value in node.items()} | closed
+
+
+@pytest.fixture(scope="module")
+def check(interface):
+    """Return what asserts that a response is one that the document has for this call."""
+    resource = DRAFT202012.create_resource(strict(copy.deepcopy(interface)))
+    registry = Registry().with_resource("urn:interface", resource)
+
+    def assert_documented(response, method, path):
+        documented = interface["paths"][path][method.lower()]["responses"][str(response.status_code)]
+        assert response.mimetype in documented["content"]
+        for name in documented.get("headers", {}):
+            assert name in response.headers
+        if response.is_json:
+            keys = ["paths", path, method.lower(), "responses", str(response.status_code), "content", response.mimetype]
+            pointer = "/".join(key.replace("~", "~0").replace("/", "~1") for key in keys)
+            schema = {"$ref": f"urn:interface#/{pointer}/schema"}
+            Draft202012Validator(schema, registry=registry).validate(response.json)
+
+    return assert_documented
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", path) for path in ("/models", "/livez", "/readyz", "/metrics", "/", "/docs")]
+)
+def test_an_answer_is_as_documented(client, check, method, path):
+    response = client.open(path, method=method)
+
+    assert response.status_code == 200
+    check(response, method, path)
+
+
+@pytest.mark.parametrize(("name", "status"), [("fashion-mlp", 200), ("nothing", 404)])
+def test_the_answer_about_a_model_is_as_documented(client, check, name, status):
+    response = client.get(f"/models/{name}")
+
+    assert response.status_code == status
+    check(response, "GET", "/models/{name}")
+
+
+@pytest.mark.parametrize("name", ["thimble.css", "page.js", "icon.svg", "ship.png", "nothing.js"])
+def test_a_file_is_as_documented(client, check, name):
+    with client.get(f"/static/{name}") as response:
+        check(response, "GET", "/static/{filename}")
+
+
+@pytest.mark.parametrize("query", ["", "?seen=true&top_k=3", "?model=cifar-cnn:1&coverage=0.8"])
+def test_predictions_are_as_documented(client, check, image, query):
+    response = client.post(f"/classify{query}", data=image("bag"), **KIND)
+
+    assert response.status_code == 200
+    check(response, "POST", "/classify")
+
+
+def test_predictions_beside_errors_are_as_documented(client, check, image):
+    images = [base64.b64encode(content).decode() for content in (image("bag"), b"hello", enormous())]
+
+    response = client.post("/classify", json={"images": images})
+
+    assert [next(iter(item)) for item in response.json["predictions"]] == ["model", "error", "error"]
+    check(response, "POST", "/classify")
+
+
+def test_an_explanation_is_as_documented(client, check, image):
+    response = client.post("/explain?label=Bag", data=image("pullover"), **KIND)
+
+    assert response.status_code == 200
+    check(response, "POST", "/explain")
+
+
+@pytest.mark.parametrize("path", ["/classify", "/explain"])
+@pytest.mark.parametrize(
+    ("query", "kind", "status"),
+    [
+        ("?top_k=0", "image/png", 400),
+        ("?model=nothing", "image/png", 404),
+        ("", "text/plain", 415),
+        ("", "image/png", 422),
+    ],
+)
+def test_a_refusal_is_as_documented(client, check, path, query, kind, status):
+    response = client.post(f"{path}{query}", data=b"hello", content_type=kind)
+
+    assert response.status_code == status
+    check(response, "POST", path)
+
+
+@pytest.mark.parametrize("path", ["/classify", "/explain"])
+def test_an_image_with_too_many_pixels_is_refused_as_documented(client, check, path):
+    response = client.post(path, data=enormous(), **KIND)
+
+    assert response.json["code"] == "too-many-pixels"
+    check(response, "POST", path)
+
+
+def test_a_body_that_is_too_large_is_refused_as_documented(models, check):
+    small = create_app(Settings(models=str(models), max_body=4)).test_client()
+
+    response = small.post("/classify", data=b"hello", **KIND)
+
+    assert response.status_code == 413
+    check(response, "POST", "/classify")
+
+
+def test_a_service_without_models_refuses_as_documented(folder, check, image):
+    empty = create_app(Settings(models=str(folder))).test_client()
+
+    check(empty.get("/readyz"), "GET", "/readyz")
+    check(empty.post("/classify", data=image("bag"), **KIND), "POST", "/classify")
+    check(empty.get("/models"), "GET", "/models")
+
+
+def test_a_model_that_cannot_be_served_is_listed_as_documented(folder, check):
+    (folder / "empty").mkdir()
+    broken = create_app(Settings(models=str(folder))).test_client()
+
+    response = broken.get("/models/empty")
+
+    assert response.json["state"] == "unavailable"
+    check(response, "GET", "/models/{name}")
+
+
+def test_the_example_of_an_answer_is_one(interface):
+    content = interface["paths"]["/classify"]["post"]["responses"]["200"]["content"]["application/json"]
+    registry = Registry().with_resource("urn:interface", DRAFT202012.create_resource(strict(interface)))
+
+    Draft202012Validator({"$ref": "urn:interface#/components/schemas/Predictions"}, registry=registry).validate(
+        content["example"]
+    )
+
+
+def enormous():
+    """Return a small file of an image that has more pixels than are taken."""
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,161 @@
+"""The pages: all from this service, under a policy that lets a browser load nothing else."""
+
+import html
+import io
+import re
+
+import pytest
+from markupsafe import escape
+
+from serving.api import openapi, pages
+from serving.app import create_app
+from serving.settings import Settings
+
+FILES = sorted(path.name for path in pages.STATIC.iterdir())
+PAGES = ("/", "/docs")
+LARGEST = 30_000  # bytes of the first page with all that it can load
+
+
+def text(page):
+    """Return what a person reads of a page."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)))
+
+
+@pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in FILES), "/static/nothing"])
+def test_the_policy_forbids_all_that_is_not_this_services(client, address):
+    with client.get(address) as response:
+        policy = dict(rule.split(" ", 1) for rule in response.headers["Content-Security-Policy"].split("; "))
+        kinds = response.headers["X-Content-Type-Options"]
+
+    assert policy["default-src"] == "'none'"
+    assert [policy[kind] for kind in ("script-src", "style-src", "connect-src")] == ["'self'"] * 3
+    assert policy["img-src"].split() == ["'self'", "blob:", "data:"]
+    assert kinds == "nosniff"
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_nothing_in_a_page_needs_a_laxer_policy(client, address):
+    page = client.get(address).text
+
+    assert re.findall(r"<script(?![^>]* src=)", page) == []
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", page) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_writes_markup_or_names_another_host(name):
+    content = (pages.STATIC / name).read_bytes()
+
+    assert re.findall(rb"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", content) == []
+    hosts = set(re.findall(rb"https?://[\w.:]+", content))
+    assert hosts <= {b"http://www.w3.org", b"http://127.0.0.1:8000"}
+
+
+@pytest.mark.parametrize("address", [*PAGES, "/openapi.json", "/static/page.js"])
+def test_what_a_browser_has_already_is_not_sent_again(client, address):
+    with client.get(address) as first:
+        tag = first.headers["ETag"]
+        assert first.headers["Cache-Control"] == "no-cache"
+    with client.get(address, headers={"If-None-Match": tag}) as again:
+        assert (again.status_code, again.data) == (304, b"")
+    with client.get(address, headers={"If-None-Match": '"another"'}) as other:
+        assert other.status_code == 200
+
+
+def test_the_first_page_is_small_with_all_that_it_loads(client):
+    assert len(client.get("/").data) + sum((pages.STATIC / name).stat().st_size for name in FILES) < LARGEST
+
+
+def test_every_file_is_loaded_by_something(client):
+    loaded = "".join(client.get(address).text for address in PAGES)
+    loaded += "".join((pages.STATIC / name).read_text() for name in FILES if name.endswith(".js"))
+
+    assert [name for name in FILES if name not in loaded] == []
+
+
+def test_the_page_offers_the_models_that_are_ready_and_says_what_they_know(client):
+    page = client.get("/").text
+
+    assert '<option value="fashion-mlp">fashion-mlp: Fashion-MNIST, 90.2 %</option>' in page
+    assert "airplane, automobile, bird" in text(page)
+    assert "No model is ready" not in page
+
+
+def test_the_page_of_a_service_without_models_says_so(folder):
+    page = create_app(Settings(models=str(folder))).test_client().get("/").text
+
+    assert "No model is ready" in page
+
+
+def test_the_page_stays_short_whatever_labels_a_model_has(folder, forge):
+    forge("fashion-mlp/1", labels=[f"{number} {'x' * 190}" for number in range(10)])
+
+    page = create_app(Settings(models=str(folder))).test_client().get("/").text
+
+    assert "0 xxx" in page
+    assert page.count("x" * 190) == 2
+
+
+def test_what_a_card_says_is_text_and_never_markup(folder, forge):
+    forge("fashion-mlp/1", dataset="<script>alert(1)</script>", labels=[f"<b>{n}</b>" for n in range(10)])
+
+    page = create_app(Settings(models=str(folder))).test_client().get("/").text
+
+    assert "<script>alert" not in page
+    assert "<b>0" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_the_form_works_without_its_script(client):
+    page = client.get("/").text
+    action, method, kind = re.search(
+        r'<form id="form" action="([^"]+)" method="(\w+)" enctype="([^"]+)"', page
+    ).groups()
+    file = re.search(r'<input id="files" type="file" name="(\w+)"', page)[1]
+    options = dict.fromkeys(re.findall(r'<select id="\w+" name="(\w+)"', page), "")
+
+    ship = (io.BytesIO((pages.STATIC / "ship.png").read_bytes()), "ship.png")
+    response = client.open(action, method=method.upper(), data={file: ship, **options}, content_type=kind)
+
+    assert response.json["predictions"][0]["label"] == "ship"
+
+
+@pytest.mark.parametrize(("name", "label", "novel"), [
+    ("trouser", "Trouser", False), ("handbag", "Bag", False), ("ship", "ship", False), ("spiral", None, True),
+])  # fmt: skip
+def test_the_drawings_of_the_page_are_what_they_are_called(client, name, label, novel):
+    drawing = (pages.STATIC / f"{name}.png").read_bytes()
+
+    prediction = client.post("/classify", data=drawing, content_type="image/png").json["predictions"][0]
+
+    assert name in pages.SAMPLES
+    assert prediction["novel"] is novel
+    assert label in (None, prediction["label"])
+
+
+def test_the_page_about_the_interface_has_all_that_the_document_has(client, models):
+    interface = openapi.document(Settings(models=str(models)))
+    page = client.get("/docs").text
+    read = text(page)
+
+    for path, calls in interface["paths"].items():
+        for method, call in calls.items():
+            assert f"{method.upper()} {path}" in read
+            assert call["summary"] in read
+            assert all(escape(sample["source"]) in page for sample in call.get("x-codeSamples", []))
+            assert all(parameter.get("name", "") in read for parameter in call.get("parameters", []))
+    for name, schema in interface["components"]["schemas"].items():
+        assert f'id="{name}"' in page
+        assert all(field in read for field in schema.get("properties", {}))
+    assert all(code in read for code in interface["components"]["responses"])
+    assert "33,554,432 bytes" in read
+
+
+def test_no_link_within_the_page_about_the_interface_leads_nowhere(client):
+    page = client.get("/docs").text
+
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_a_path_out_of_the_folder_of_files_leads_nowhere(client):
+    for name in ("../app.py", "%2e%2e/app.py", "..%2fapp.py"):
+        assert client.get(f"/static/{name}").status_code == 404

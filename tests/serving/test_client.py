@@ -1,0 +1,294 @@
+"""The client and what answers it, which may be busy, broken or hostile."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import BinaryIO
+
+import pytest
+
+from serving.client import BadAnswerError, Client, NoAnswerError, Problem, connection
+from serving.client.__main__ import main
+
+PREDICTION = {
+    "model": "cifar-net", "version": "1", "label": "cat", "index": 3, "probability": 0.913,
+    "top": [{"label": "cat", "index": 3, "probability": 0.913}], "set": ["cat", "dog"], "coverage": 0.95, "fit": [],
+}  # fmt: skip
+BUSY = {
+    "type": "urn:thimble:problem:overloaded", "title": "Too much", "status": 503, "detail": "Later.",
+    "code": "overloaded",
+}  # fmt: skip
+
+
+def http(body: object, status: str = "200 OK", *headers: str) -> bytes:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers, "", ""]
+    return "\r\n".join(head).encode() + content
+
+
+GOOD = http({"predictions": [PREDICTION]})
+
+
+class Peer:
+    """What answers each request with the next of these pieces; None closes the connection in place of an answer."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._answers = iter(answers)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:  # it is closed
+                return
+            self.connections += 1
+            peer.settimeout(10)
+            with peer, suppress(ConnectionError), peer.makefile("rb") as sent:
+                while (answer := self._answer(sent)) is not None:
+                    peer.sendall(answer)
+                    if b"Connection: close" in answer:
+                        break
+
+    def _answer(self, sent: BinaryIO) -> bytes | None:
+        """Read a request and return the answer to it; None where there is no more of either."""
+        line = head = sent.readline()
+        while line not in (b"\r\n", b"") and head.startswith(b"POST "):
+            line = sent.readline()
+            head += line
+        if not head:
+            return None
+        length = re.search(rb"Content-Length: (\d+)", head)
+        self.requests.append(head + sent.read(int(length[1]) if length else 0))
+        return next(self._answers, None)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[..., Peer]]:
+    """Return a maker of peers; all are stopped at the end."""
+    peers = []
+
+    def make(*answers: bytes | None) -> Peer:
+        peers.append(Peer(*answers))
+        return peers[-1]
+
+    yield make
+    for one in peers:
+        one.stop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Wait no longer than it takes to see that it waited."""
+    monkeypatch.setattr(connection, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "SHORTEST_WAIT", 0.0)
+
+
+def test_one_connection_serves_all_images(peer):
+    service = peer(GOOD, GOOD, GOOD)
+
+    with Client(service.url) as client:
+        answers = client.classify([b"one", b"two", b"three"], model="cifar-net:1", top_k=3, coverage=0.9)
+
+    assert [answer.label for answer in answers] == ["cat"] * 3
+    assert service.connections == 1
+    assert service.requests[0].startswith(b"POST /classify?model=cifar-net%3A1&top_k=3&coverage=0.9 HTTP/1.1\r\n")
+    assert service.requests[2].endswith(b"\r\n\r\nthree")
+
+
+def test_a_service_may_live_below_a_path(peer):
+    service = peer(GOOD)
+
+    with Client(f"{service.url}/our vision/") as client:
+        client.classify(b"one")
+
+    assert service.requests[0].startswith(b"POST /our%20vision/classify? HTTP/1.1\r\n")
+
+
+def test_a_kept_connection_that_was_closed_is_opened_anew(peer):
+    service = peer(GOOD, None, GOOD)
+
+    with Client(service.url) as client:
+        answers = client.classify([b"one", b"two"])
+
+    assert len(answers) == 2
+    assert service.connections == 2
+
+
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests"])
+@pytest.mark.parametrize("later", ["Retry-After: 1", "Retry-After: 99999999999999999999", "Retry-After: soon", "X: y"])
+def test_a_busy_service_is_asked_again(peer, status, later):
+    service = peer(http(BUSY, status, later), http(BUSY, status, later), GOOD)
+
+    with Client(service.url) as client:
+        (answer,) = client.classify(b"one")
+
+    assert answer.label == "cat"
+    assert len(service.requests) == 3
+
+
+def test_a_service_that_stays_busy_is_asked_five_times(peer):
+    service = peer(*[http(BUSY, "503 Service Unavailable", "Retry-After: 1")] * 9)
+
+    with Client(service.url) as client:
+        (answer,) = client.classify(b"one")
+
+    assert isinstance(answer, Problem)
+    assert answer.code == "overloaded"
+    assert len(service.requests) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b"<html>It works!</html>"),
+        http(b""),
+        http(b"\xff\xfe"),
+        http(b"[" * 100_000),
+        http([]),
+        http({"predictions": []}),
+        http({"predictions": [PREDICTION, PREDICTION]}),
+        http({"predictions": [PREDICTION | {"probability": "high"}]}),
+        http({"detail": "Not Found"}, "404 Not Found"),
+        http(b"Bad gateway", "502 Bad Gateway"),
+        http(b"", "204 No Content"),
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\nConnection: close",
+        http(GOOD, "200 OK", "Connection: close").replace(b"Content-Length: ", b"Content-Length: 9"),
+    ],
+)
+def test_what_is_no_answer_of_the_service_is_said_to_be_none(peer, answer):
+    with Client(peer(answer).url) as client, pytest.raises(BadAnswerError, match="this service"):
+        client.classify(b"one")
+
+
+def test_an_endless_answer_is_cut_off(peer, monkeypatch):
+    monkeypatch.setattr(connection, "LARGEST", 100_000)
+    endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 200_000
+
+    with Client(peer(endless).url) as client, pytest.raises(BadAnswerError, match="more than 100,000 bytes"):
+        client.classify(b"one")
+
+
+def test_an_answer_that_drips_is_not_waited_for_for_ever(peer):
+    with Client(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{").url, seconds=0.3) as client:  # noqa: SIM117
+        with pytest.raises(NoAnswerError, match="timed out"):
+            client.classify(b"one")
+
+
+def test_an_answer_in_many_small_pieces_has_no_more_time_than_any(peer, monkeypatch):
+    monkeypatch.setattr(connection, "PIECE", 1)  # as if each came by itself
+
+    with Client(peer(http(b"x" * 1_000_000)).url, seconds=0.2) as client, pytest.raises(NoAnswerError, match=r"0\.2 s"):
+        client.classify(b"one")
+
+
+def test_where_nothing_listens_the_message_says_so():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    with Client(url) as client, pytest.raises(NoAnswerError, match="Is the service running there"):
+        client.classify(b"one")
+
+
+def test_a_connection_that_is_closed_before_any_answer_is_no_answer(peer):
+    with Client(peer(None, None).url) as client, pytest.raises(NoAnswerError):
+        client.classify(b"one")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8000",
+        "ftp://thimble",
+        "http://",
+        "http://a:b@thimble",
+        "http://thimble:99999",
+        "http://[x",
+        "http://a..b",
+    ],
+)
+def test_what_is_no_address_is_refused_before_anything_is_sent(url, capsys):
+    with pytest.raises(ValueError, match=r".+"):
+        Client(url)
+    with pytest.raises(SystemExit) as ended:
+        main(["--url", url, "cat.jpg"])
+
+    assert ended.value.code == 2
+    assert "--url or $THIMBLE_URL: " in capsys.readouterr().err
+
+
+def test_https_is_spoken_where_the_address_says_so(peer):
+    service = peer(b"no TLS")
+
+    with Client(service.url.replace("http:", "https:")) as client, pytest.raises(NoAnswerError):
+        client.classify(b"one")
+
+    assert service.requests[0][:1] == b"\x16"  # the first byte of TLS
+
+
+def test_the_command_ends_with_3_when_nothing_answers_as_the_service_does(peer, tmp_path, capsys):
+    image = tmp_path / "cat.jpg"
+    image.write_bytes(b"one")
+
+    assert main(["--url", peer(http(b"\x1b[31mhello")).url, str(image)]) == 3
+
+    complaint = capsys.readouterr().err
+    assert "that is not this service" in complaint
+    assert "\x1b" not in complaint
+
+
+def test_what_a_server_or_a_file_name_says_cannot_steer_the_terminal(peer, tmp_path, capsys):
+    image = tmp_path / "\x1b]0;cat\n\udcff.jpg"
+    image.write_bytes(b"one")
+    hostile = PREDICTION | {"set": ["cat\x1b[2J", "dog"], "novel": True}
+
+    assert main(["--url", peer(http({"predictions": [hostile]})).url, str(image)]) == 0
+
+    printed = capsys.readouterr().out
+    assert printed.endswith(
+        r"\x1b]0;cat\n\udcff.jpg: cat 91.3 % (cat\x1b[2J, dog) cifar-net; unlike anything it was trained on" + "\n"
+    )
+
+
+def test_a_file_without_an_end_is_not_read_to_it(monkeypatch, capsys):
+    monkeypatch.setattr("serving.client.__main__.LARGEST", 1000)
+
+    assert main(["/dev/zero"]) == 1
+
+    assert "/dev/zero: The file cannot be read: it has more than 1,000 bytes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "4000"])
+def test_a_patience_that_cannot_be_is_refused(seconds, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--seconds", seconds, "cat.jpg"])
+
+    assert ended.value.code == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+def test_help_says_what_each_exit_status_means():
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.client", "--help"], capture_output=True, text=True, timeout=60
+    )
+
+    assert all(flag in done.stdout for flag in ("--url", "--model", "--top-k", "--coverage", "--json", "THIMBLE_URL"))
+    assert "exit status: 0 all images are answered" in done.stdout
