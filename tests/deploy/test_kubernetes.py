@@ -188,3 +188,10 @@ def test_kubectl_puts_the_manifests_together(folder, kinds):
     assert built.stderr.decode() == ""
     assert len(manifests) == kinds
     assert kubernetes_validate.validate(manifests["Deployment"], NEWEST, strict=True) == NEWEST
+
+
+def test_the_page_on_scaling_names_files_that_are_there():
+    named = set(re.findall(r"deploy/[\w./-]*\w", (ROOT / "docs/scaling.md").read_text()))
+
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
