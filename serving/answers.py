@@ -13,6 +13,7 @@ from serving.drift import Drift, Stages
 from serving.errors import BadRequest, Refusal
 from serving.images import Input, PixelBudget, decode, fit
 from serving.repository import Repository
+from serving.shadow import Shadow
 
 Upload = bytes | Refusal
 
@@ -74,12 +75,13 @@ class Answers:
 
 
 class Desk:
-    """Where images are answered: the models there are, the limit on an image, and what counts the answers."""
+    """Where images are answered: the models there are, the limit on an image, and what counts and compares answers."""
 
-    def __init__(self, repository: Repository, max_pixels: int, drift: Drift) -> None:
+    def __init__(self, repository: Repository, max_pixels: int, drift: Drift, shadow: Shadow | None = None) -> None:
         self._repository = repository
         self._max_pixels = max_pixels
         self._drift = drift
+        self._shadow = shadow
 
     def answer(self, uploads: Sequence[Upload], question: Question) -> Answers:
         """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place."""
@@ -128,8 +130,11 @@ class Desk:
         pixels = np.stack([item.pixels for item in inputs]) if len(inputs) > 1 else inputs[0].pixels[None]
         start = perf_counter()
         outputs = classifier.run(pixels)
-        stages.infer += perf_counter() - start
+        seconds = perf_counter() - start
+        stages.infer += seconds
         self._drift.observe(classifier, pixels, outputs)
+        if self._shadow:
+            self._shadow.observe(classifier, pixels, outputs, seconds)
         return _predictions(classifier, inputs, outputs, level, question)
 
 

@@ -1,6 +1,9 @@
 """The application: everything wired together, and every refusal answered as a problem document (RFC 9457)."""
 
+import os
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,10 +26,15 @@ from serving.errors import (
     NotFound,
     Refusal,
 )
-from serving.metrics import Metrics, registries
+from serving.inventory import Inventory
+from serving.loader import Loading
+from serving.metrics import SHARED, Metrics, registries
+from serving.orders import Orders
 from serving.repository import Repository
 from serving.settings import Settings
+from serving.shadow import Shadow
 from serving.ticks import TICK
+from serving.watch import Watch
 
 BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller ones as many more
 
@@ -46,15 +54,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     Image.MAX_IMAGE_PIXELS = None  # serving.images judges the size itself, to refuse it in its own words
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
-    repository = Repository(settings.folder, settings.session_threads, settings.default_grey, settings.default_colour)
     app = Flask("serving", static_folder=None)
     app.json = MsgspecProvider(app)
     own, seen = registries()
-    seen.register(References(repository))
     metrics = Metrics(own)
+    repository = repository_of(settings, metrics)
+    seen.register(References(repository))
+    seen.register(Inventory(repository))
     problems = Problems(metrics)
-    drift = Drift(metrics)
-    desk = Desk(repository, settings.max_pixels, drift)
+    drift, shadow, watch = Drift(metrics), Shadow(repository, metrics), Watch(repository, settings.poll_seconds)
+    desk = Desk(repository, settings.max_pixels, drift, shadow)
     memory = Memory(BODIES_AT_ONCE * settings.max_body)
     limits = Limits(settings.max_body, settings.max_images, Deadline(settings.body_seconds), memory)
     admission = Admission(settings.in_flight, settings.wait_seconds)
@@ -64,10 +73,34 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(explain.blueprint(desk, limits, admission))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(operations.blueprint(repository, seen, drift))
-    app.extensions[TICK] = drift.tick
+    app.extensions[TICK] = partial(tick, drift, shadow, watch)
     app.register_error_handler(Refusal, problems.flask)
     app.register_error_handler(HTTPException, lambda error: of_the_framework(error, app, problems))
     return app
+
+
+def tick(drift: Drift, shadow: Shadow, watch: Watch) -> None:
+    """Do what is to be done once a second; none of it takes long."""
+    drift.tick()
+    shadow.tick()
+    watch.tick()
+
+
+def repository_of(settings: Settings, metrics: Metrics) -> Repository:
+    """Return the models of the settings' folder, which count what they load and obey the orders to all workers."""
+
+    def count(loading: Loading) -> None:
+        metrics.loads.labels(loading.name, "loaded" if loading.digest else "refused").inc()
+
+    return Repository(
+        settings.folder,
+        settings.session_threads,
+        settings.default_grey,
+        settings.default_colour,
+        settings.shadow,
+        Orders(Path(os.environ[SHARED], "orders") if SHARED in os.environ else None),
+        count,
+    )
 
 
 def of_the_framework(error: HTTPException, app: Flask, problems: Problems) -> Response:

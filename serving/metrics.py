@@ -10,8 +10,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set where several workers share their values
 WHOSE = ("model", "version")
+PAIR = ("model", "version", "shadow")
 TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
 PROBABILITIES = (*TENTHS, 0.95, 0.99, 1.0)
+DIFFERENCES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NATS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
 SIZES = (1, 2, 3, 4, 5, 7, 10, 20, 50, 100)
 SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -49,6 +51,36 @@ class Metrics:
             "thimble_stage_seconds",
             "A request's time by stage.",
             ("stage",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.loads = Counter(
+            "thimble_model_loads",
+            "Files opened: loaded or refused.",
+            ("model", "result"),
+            registry=registry,
+        )
+        self.shadow_images = Counter("thimble_shadow_images", "Images compared.", PAIR, registry=registry)
+        self.shadow_agreements = Counter(
+            "thimble_shadow_agreements", "Images that both gave the same label.", PAIR, registry=registry
+        )
+        self.shadow_dropped = Counter(
+            "thimble_shadow_dropped",
+            "Images not compared: full, since too many waited, or failed.",
+            ("model", "shadow", "reason"),
+            registry=registry,
+        )
+        self.shadow_difference = Distribution(
+            "thimble_shadow_difference",
+            "An image's largest difference between both's probabilities of a label.",
+            PAIR,
+            buckets=DIFFERENCES,
+            registry=registry,
+        )
+        self.shadow_seconds = Distribution(
+            "thimble_shadow_seconds",
+            "What one batch took, by the model and by its shadow.",
+            (*PAIR, "by"),
             buckets=SECONDS,
             registry=registry,
         )

@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "png", "contract", "errors", "cores", "settings", "deadline", "ticks", "worker", "fits", "images", "classifier",
-    "occlusion", "repository", "metrics", "drift", "answers", "admission", "api.replies", "api.multipart",
+    "png", "contract", "errors", "cores", "shades", "settings", "deadline", "ticks", "worker", "fits", "images",
+    "classifier", "occlusion", "aside", "orders", "shelf", "catalogue", "loader", "follower", "repository", "watch",
+    "metrics", "inventory", "drift", "shadow", "answers", "admission", "api.replies", "api.multipart",
     "api.uploads", "api.classify", "api.explain", "api.models", "api.operations", "api", "app", "gunicorn_conf",
     "__main__",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from serving.cores import usable_cores
 from serving.settings import Settings, SettingsError, variable
+from serving.shades import Shade
 
 SAMPLES = {
     "models": ("elsewhere", "elsewhere"),
@@ -15,6 +16,8 @@ SAMPLES = {
     "workers": ("3", 3),
     "default_grey": ("fashion-net", "fashion-net"),
     "default_colour": ("cifar-net", "cifar-net"),
+    "poll_seconds": ("0.5", 0.5),
+    "shadow": ("cifar-net=cifar-net:2@0.1", (Shade("cifar-net", "cifar-net", "2", 0.1),)),
     "max_body": ("1000", 1000),
     "max_pixels": ("2000", 2000),
     "max_images": ("16", 16),

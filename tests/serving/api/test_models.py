@@ -9,7 +9,7 @@ import pytest
 from serving.app import create_app
 from serving.settings import Settings
 
-KEYS = {"name", "version", "versions", "state", "default", "digest", "card"}
+KEYS = {"name", "version", "versions", "states", "state", "default", "digest", "card"}
 
 
 @pytest.fixture
