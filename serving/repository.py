@@ -10,12 +10,14 @@ from pathlib import Path
 from serving.aside import aside
 from serving.catalogue import Catalogue, Choice, Model, Pair, Version
 from serving.classifier import Classifier
-from serving.errors import NoModel, UnknownModel
+from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.follower import Follower
 from serving.loader import Loader, Loading
 from serving.orders import LOAD, PATIENCE, UNLOAD, Order, Orders
 from serving.shades import Shade
 from serving.shelf import Shelf
+
+LOADING_SECONDS = 5.0  # that a request waits for its model's turn to be loaded
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +118,10 @@ class Repository:
                 self._orders.done(self._obeyed)
 
     def load(self, name: str) -> Model:
-        """Have all workers load what is in a model's folder now, and return it; raises UnknownModel."""
-        return self._order(name, LOAD)
+        """Have all workers load what is in a model's folder now; raises UnknownModel, or NoModel if none answers."""
+        model = self._order(name, LOAD)
+        self.named(name)
+        return model
 
     def unload(self, name: str) -> Model:
         """Have all workers give up a model, which then answers as if it were unknown; raises UnknownModel."""
@@ -133,11 +137,15 @@ class Repository:
         return self.find(name)
 
     def _asked(self, name: str, number: str) -> Version:
-        """Return a version that a client was the first to name, loaded."""
-        with self._changing:
+        """Return a version that a client was the first to name, loaded; raises Overloaded while others are."""
+        if not self._changing.acquire(timeout=LOADING_SECONDS):
+            raise Overloaded(f"The model {name!r} waits for others to be loaded; ask again a little later.")
+        try:
             version = replace(_version(self.find(name), number), asked=True)
             version = aside(partial(self._loader.loaded, name, version))
             self._publish({**self.models, name: self.find(name).changed(version)})
+        finally:
+            self._changing.release()
         return version
 
     def _new_orders(self) -> set[str]:
@@ -151,7 +159,7 @@ class Repository:
         before, self._catalogue = self._catalogue, Catalogue.of(models, self._choice)
         for loading in self._loader.taken():
             self._heard(loading)
-            if loading.digest:
+            if loading.digest and before.models:
                 log.info("loaded %s:%s, %s", loading.name, loading.version, loading.digest)
         faults = self._faults()
         for fault in faults:
