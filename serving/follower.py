@@ -50,18 +50,23 @@ class Follower:
     def _followed(self, models: Models, names: Collection[str], again: bool = False) -> Models:
         followed = {}
         for name in sorted({*models, *self._seen.names}):
-            model = self._model(models.get(name, Model(name)), again) if name in names else models.get(name)
+            model = models.get(name)
+            if name in names:
+                model = self._model(name, model, again)
             if model:
                 followed[name] = model
         return followed
 
-    def _model(self, known: Model, again: bool) -> Model | None:
-        if known.name in self._seen.faults:
-            return replace(known, fault=self._seen.faults[known.name])
-        stamps = self._seen.models.get(known.name)
+    def _model(self, name: str, known: Model | None, again: bool) -> Model | None:
+        """Return what has become of a model; None if it is there no more."""
+        if fault := self._seen.faults.get(name):
+            return replace(known or Model(name), fault=fault)
+        stamps = self._seen.models.get(name)
         if stamps is None:
             return None
-        if known.name in self.unloaded:
+        if known and known.stamps == stamps and not (known.fault or again):
+            return known
+        if name in self.unloaded:
             files = {number: Version(number, reason=UNLOADED) for number in stamps}
-            return Model(known.name, stamps, files, unloaded=True)
-        return self._loader.model(known, stamps, again)
+            return Model(name, stamps, files, unloaded=True)
+        return self._loader.model(known or Model(name), stamps, again)

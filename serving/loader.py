@@ -41,18 +41,12 @@ class Loader:
         """
         name = known.name
         files = {number: self._followed(known, number, stamps, again) for number in stamps}
-        answering = None
-        for number in reversed(files):
-            silent = (name, number) in self._silent
-            if (name, number) in self._shadows or not (answering or silent):
-                files[number] = self.loaded(name, files[number])
-            if not (answering or silent):
-                answering = files[number].classifier
-        needed = {number for number, version in files.items() if version.asked or (name, number) in self._shadows}
         for number, version in files.items():
-            if version.classifier is not answering and number not in needed:
-                files[number] = replace(version, classifier=None)  # so that its memory is given back
-        return Model(name, stamps, files, answering, self._fault(name, files, answering))
+            if (name, number) in self._shadows:
+                files[number] = self.loaded(name, version)
+        answering = self._answering(name, files)
+        needed = {number: self._needed(name, version, answering) for number, version in files.items()}
+        return Model(name, stamps, needed, answering, self._fault(name, files, answering))
 
     def taken(self) -> list[Loading]:
         """Return what was opened since this was last asked."""
@@ -62,6 +56,20 @@ class Loader:
     def loaded(self, name: str, version: Version) -> Version:
         """Return a version with its classifier, or with the reason why there is none."""
         return self._opened(name, version) if version.state == "idle" else version
+
+    def _answering(self, name: str, files: dict[str, Version]) -> Classifier | None:
+        """Load from the highest version down until one is sound; what is only its model's shadow is passed over."""
+        for number in reversed(files):
+            if (name, number) not in self._silent:
+                files[number] = self.loaded(name, files[number])
+                if classifier := files[number].classifier:
+                    return classifier
+        return None
+
+    def _needed(self, name: str, version: Version, answering: Classifier | None) -> Version:
+        """Return a version without its classifier if nobody needs that, so that its memory is given back."""
+        needed = version.classifier is answering or version.asked or (name, version.number) in self._shadows
+        return version if needed else replace(version, classifier=None)
 
     def _followed(self, known: Model, number: str, stamps: Stamps, again: bool) -> Version:
         """Return a version as it was or, where its file is another one, anew."""

@@ -51,7 +51,7 @@ class Repository:
         self._said: set[str] = set()
         self._obeyed: Mapping[str, Order] = {}
         self._changing = threading.Lock()  # the catalogue; and onnxruntime makes one session at a time
-        self._catalogue = Catalogue()
+        self._catalogue = Catalogue.of({}, self._choice)
         self._new_orders()
         self._publish(self._follower.all())
         self._orders.done(self._obeyed)
@@ -128,8 +128,8 @@ class Repository:
         return self._order(name, UNLOAD)
 
     def _order(self, name: str, what: str) -> Model:
-        if name not in aside(partial(Shelf.look, self._folder)).names:
-            self.find(name)  # which refuses it, unless it was here a moment ago
+        if name not in self.models and name not in aside(self._names):
+            self.find(name)  # raises UnknownModel
         self._orders.give(name, what)
         self.obey()
         if not self._orders.wait(name):
@@ -155,19 +155,26 @@ class Repository:
         return {name for name, order in self._obeyed.items() if order != before.get(name)}
 
     def _publish(self, models: Mapping[str, Model]) -> None:
-        """Answer from these models, and tell what was loaded and, once until it is over, what is wrong."""
-        before, self._catalogue = self._catalogue, Catalogue.of(models, self._choice)
+        """Answer from these models; tell what was loaded, who answers now and, once until it is over, what is wrong."""
+        before = self.ready()
+        if models != self.models:
+            self._catalogue = Catalogue.of(models, self._choice)
         for loading in self._loader.taken():
             self._heard(loading)
-            if loading.digest and before.models:
-                log.info("loaded %s:%s, %s", loading.name, loading.version, loading.digest)
         faults = self._faults()
         for fault in faults:
             if fault not in self._said:
                 log.error("%s", fault)
         self._said = set(faults)
-        if self.ready() != before.ready() or not before.models:
+        if self.ready() != before:
             log.info("models ready: %s", ", ".join(f"{c.card.name}:{c.card.version}" for c in self.ready()) or "none")
+
+    def _names(self) -> set[str]:
+        """Return the models whose folders are there now."""
+        try:
+            return Shelf.look(self._folder).names
+        except OSError:
+            return set()
 
     def _faults(self) -> list[str]:
         faults = [*self._follower.faults(), *(f"{self._folder}: {fault}" for fault in self._catalogue.faults)]

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from serving.contract import NAME, VERSION
+
 EXPECTED = "Expected MODEL=SHADOW@SHARE, such as cifar-net=cifar-net:2@0.1, and commas between several"
 RULE = re.compile(
-    r"(?P<model>[\w.-]+)=(?P<shadow>[\w.-]+)(?::(?P<version>[1-9][0-9]{0,8}))?@(?P<share>[01]|[01]?\.[0-9]{1,9})",
-    re.ASCII,
+    rf"(?P<model>{NAME})=(?P<shadow>{NAME})(?::(?P<version>{VERSION}))?@(?P<share>[01]|[01]?\.[0-9]{{1,9}})"
 )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as in a card: no other folder can hold a model
-VERSION = re.compile(r"[1-9][0-9]{0,8}")  # Triton passes over other folders too
+from serving.contract import NAME, VERSION
+
 FILE = "model.onnx"
 
 Stamp = tuple[int, ...]  # of a file; another one once it is replaced, written to or made readable
@@ -33,7 +33,7 @@ class Shelf:
         models, faults, strangers = {}, {}, []
         for name in sorted(_folders(folder)):
             path = folder / name
-            if not NAME.fullmatch(name):
+            if not re.fullmatch(NAME, name):
                 strangers.append(f"{str(path)!r}: no model's name, which is of letters, digits, '.', '_' and '-'")
                 continue
             try:
@@ -60,7 +60,7 @@ def _folders(folder: Path) -> Iterator[str]:
 
 def _stamps(folder: Path) -> Stamps:
     with os.scandir(folder) as entries:
-        versions = [entry.name for entry in entries if VERSION.fullmatch(entry.name) and _is_folder(entry)]
+        versions = [entry.name for entry in entries if re.fullmatch(VERSION, entry.name) and _is_folder(entry)]
     return {version: _stamp(folder / version / FILE) for version in sorted(versions, key=int)}
 
 

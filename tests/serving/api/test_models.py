@@ -76,6 +76,20 @@ def test_a_model_whose_highest_version_is_bad_is_ready_and_says_so(serve, forge)
     assert "garments/2/model.onnx" in listed["reason"]
 
 
+def test_every_version_is_listed_with_its_state(serve, forge):
+    for version in ("1", "2"):
+        forge(f"garments/{version}")
+    forge("garments/3").write_bytes(b"")
+
+    listed = serve().get("/models/garments").json
+
+    oldest, answering, bad = listed["states"]
+    assert oldest == {"version": "1", "state": "idle"}
+    assert answering == {"version": "2", "state": "ready", "digest": listed["digest"]}
+    assert (bad["version"], bad["state"]) == ("3", "unavailable")
+    assert bad["reason"] == listed["reason"]
+
+
 def test_the_default_of_each_colour_is_marked(serve, forge):
     metrics = {"accuracy": 0.1, "n": 100, "loss": 1.0, "ece": 0.1}
     forge("best/1")
