@@ -109,14 +109,13 @@ class Catalogue:
         faults = [f"no model {name!r} here, which is set as a default" for name in missing]
         pairs = {}
         for shade in choice.shades:
-            model, shadow = _answering(models, shade.model), _answering(models, shade.shadow, shade.version)
-            if fault := _mismatch(shade, model, shadow):
-                faults.append(f"no shadow {shade} of {shade.model}: {fault}")
-            elif model and shadow:
-                pairs[model] = Pair(shade, model, shadow)
-        return cls(
-            models, _default(models, choice.grey, True), _default(models, choice.colour, False), pairs, tuple(faults)
-        )
+            found = _pair(models, shade)
+            if isinstance(found, Pair):
+                pairs[found.model] = found
+            else:
+                faults.append(f"no shadow {shade} of {shade.model}: {found}")
+        grey, colour = _default(models, choice.grey, True), _default(models, choice.colour, False)
+        return cls(models, grey, colour, pairs, tuple(faults))
 
     def ready(self) -> list[Classifier]:
         """Return the answering classifier of each model that has one."""
@@ -143,15 +142,16 @@ def _answering(models: Mapping[str, Model], name: str, version: str = "") -> Cla
     return models[name].classifier
 
 
-def _mismatch(shade: Shade, model: Classifier | None, shadow: Classifier | None) -> str | None:
-    """Return why two classifiers cannot be compared."""
+def _pair(models: Mapping[str, Model], shade: Shade) -> Pair | str:
+    """Return a shadow and what it runs beside, or why the two cannot be compared."""
+    model, shadow = _answering(models, shade.model), _answering(models, shade.shadow, shade.version)
     if model is None:
         return f"no version of {shade.model} answers"
     if shadow is None:
         return f"{shade} is not loaded"
     if _input(model) != _input(shadow):
         return f"its input is {_input(shadow)}, not {_input(model)}"
-    return None if model.card.labels == shadow.card.labels else "its labels are others"
+    return Pair(shade, model, shadow) if model.card.labels == shadow.card.labels else "its labels are others"
 
 
 def _input(classifier: Classifier) -> str:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 
+from serving.aside import finish
 from serving.cores import usable_cores
 from serving.settings import Settings, SettingsError
 from serving.ticks import TICK
 from serving.worker import Worker
 
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+FINISH_SECONDS = 5.0  # for what is under way beside the requests, once those are answered
 COUNTS = "thimble-counts"  # begins the name of their folder; the master's process id follows
 
 try:
@@ -61,12 +63,14 @@ def on_exit(_: Arbiter) -> None:
 def when_ready(server: Arbiter) -> None:
     """Say what was found and what was chosen."""
     cores, session_threads = usable_cores(), settings.session_threads
+    looked_at = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is ordered"
     for line in (
         f"Thimble on http://{bind}: POST an image to /classify",
         f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s, {settings.max_images} images a request, "
         f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
-        f"models: {settings.folder.resolve()}",
+        f"models: {settings.folder.resolve()}, looked at {looked_at}",
+        *(f"shadow of {shade.model}: {shade}, on {shade.share:g} of its requests" for shade in settings.shadow),
     ):
         server.log.info("%s", line)
 
@@ -78,9 +82,10 @@ def post_worker_init(_: Worker) -> None:
 
 
 def worker_exit(_: Arbiter, worker: Worker) -> None:
-    """Count what has not been counted yet."""
+    """Count what has not been counted yet, and let the loading of a model come to its end."""
     if application := getattr(worker, "wsgi", None):  # there is none where it failed to start
         application.extensions[TICK]()
+    finish(FINISH_SECONDS)
 
 
 def post_fork(_: Arbiter, worker: Worker) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import onnx
@@ -101,8 +102,8 @@ def all_workers(server, change, counter=LOADED):
     return time.monotonic()
 
 
-def ask(server, body):
-    return requests.post(f"{server.url}/classify?model={NAME}", body, timeout=PATIENCE)
+def ask(server, body, model=NAME):
+    return requests.post(f"{server.url}/classify?model={model}", body, timeout=PATIENCE)
 
 
 def test_no_request_is_lost_while_versions_come_and_go(server, put, tmp_path, image):
@@ -135,6 +136,18 @@ def test_a_bad_version_is_reported_once_by_each_worker_while_the_old_one_answers
     assert [state["state"] for state in states] == ["ready", "unavailable"]
 
 
+def test_a_version_that_many_name_at_once_is_loaded_once_by_a_worker(server, put, image):
+    all_workers(server, lambda: put("2"))
+    before = metric(server, LOADED)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ask(server, image("bag"), f"{NAME}:1"), range(100)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["predictions"][0]["version"] for answer in answers} == {"1"}
+    assert 1 <= metric(server, LOADED) - before <= WORKERS
+
+
 def test_an_order_reaches_every_worker_and_the_ones_that_start_later(server, orders, image):
     orders.give(NAME, UNLOAD)
     assert orders.wait(NAME)
@@ -162,3 +175,12 @@ def test_a_shadow_answers_nobody_and_is_compared_with_what_clients_got(server, p
     compared = metric(server, "thimble_shadow_images_total")
     assert metric(server, "thimble_shadow_agreements_total") == compared
     assert metric(server, "thimble_shadow_difference_sum") == 0
+
+
+def test_the_end_does_not_cut_off_a_comparison(server, put, image):
+    all_workers(server, lambda: put("9"))
+    for _ in range(20):
+        ask(server, image("bag"))
+
+    assert server.stop() == 0
+    assert "SIGABRT" not in server.log.read_text()
