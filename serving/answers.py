@@ -15,6 +15,7 @@ from serving.errors import BadRequest, Refusal
 from serving.images import Input, PixelBudget, decode, fit
 from serving.prediction import Candidate, Prediction
 from serving.repository import Repository
+from serving.shadow import Shadow
 
 Upload = bytes | Refusal
 
@@ -48,12 +49,13 @@ class Answers:
 
 
 class Desk:
-    """Where images are answered: the models there are, the limit on an image, and what counts the answers."""
+    """Where images are answered: the models there are, the limit on an image, and what counts and compares answers."""
 
-    def __init__(self, repository: Repository, max_pixels: int, drift: Drift) -> None:
+    def __init__(self, repository: Repository, max_pixels: int, drift: Drift, shadow: Shadow | None = None) -> None:
         self._repository = repository
         self._max_pixels = max_pixels
         self._drift = drift
+        self._shadow = shadow
 
     def answer(self, uploads: Sequence[Upload], question: Question, wait: float = 0.0) -> Answers:
         """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place.
@@ -94,6 +96,8 @@ class Desk:
         stages.infer += seconds
         stages.batches.append(Batch(classifier, len(pixels), seconds, time()))
         self._drift.observe(classifier, pixels, outputs)
+        if self._shadow:
+            self._shadow.observe(classifier, pixels, outputs, seconds)
         return outputs
 
     def done(self, stages: Stages) -> None:

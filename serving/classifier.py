@@ -1,6 +1,8 @@
 """One loaded model: an onnxruntime session, the card it carries and the digest of its file."""
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -13,9 +15,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 from serving.contract import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, ModelCard
 
 # onnxruntime's exceptions have no common ancestor but Exception.
-RUNTIME_ERRORS = tuple(
-    kind for kind in vars(onnxruntime_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    MemoryError,
+    *(kind for kind in vars(onnxruntime_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
+LARGEST_FILE = 2**31 - 1  # bytes: what protobuf, which the format is made of, can hold
 
 
 class Outputs(NamedTuple):
@@ -38,18 +42,21 @@ class Classifier:
         self.check_golden()
 
     @classmethod
-    def open(cls, path: Path, threads: int = 1) -> Self:
-        """Load a file with this many onnxruntime threads; raises ContractError naming the file."""
-        try:
-            graph = path.read_bytes()
-        except OSError as error:
-            raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
+    def open(cls, path: Path, threads: int = 1, known: Self | None = None) -> Self:
+        """Load a file with this many onnxruntime threads; raises ContractError naming the file.
+
+        known: what is returned, nothing being loaded, if the file has the same bytes.
+        """
+        graph = _read(path)
+        digest = f"sha256:{hashlib.sha256(graph).hexdigest()}"
+        if known and known.digest == digest:
+            return known
         try:
             # From memory, so that the digest is that of the bytes in use and no second file is ever read.
             session = onnxruntime.InferenceSession(
                 graph, _options(threads), ["CPUExecutionProvider"], enable_fallback=0
             )
-            return cls(session, f"sha256:{hashlib.sha256(graph).hexdigest()}")
+            return cls(session, digest)
         except RUNTIME_ERRORS as error:
             raise ContractError(f"{path}: onnxruntime cannot load it: {error}") from error
         except ValueError as error:  # a ContractError, or metadata that is not UTF-8
@@ -85,6 +92,23 @@ class Classifier:
                     f"golden sample {number} differs by {largest:.2g} from the trained network's answer "
                     f"(at most {GOLDEN_TOLERANCE:g} is allowed); the file is damaged: export it again"
                 )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_at_once) as file:  # Path.open takes no opener
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ContractError(f"{path}: not a regular file")
+            if status.st_size > LARGEST_FILE:
+                raise ContractError(f"{path}: {status.st_size:,} bytes; an ONNX file has at most {LARGEST_FILE:,}")
+            return bytes(file.read(LARGEST_FILE))
+    except OSError as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # which else waits for the writer of a pipe
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

@@ -19,9 +19,12 @@ NOVELTY = "novelty"
 GOLDEN_TOLERANCE = 1e-3
 GOLDEN_LEAST = 3
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+VERSION = r"[1-9][0-9]{0,8}"
+
 Text = Annotated[str, Meta(min_length=1, max_length=1000)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
-Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}\Z")]
+Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
 Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # colons part the fields of V2's classification answers
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -18,6 +18,7 @@ from serving.repository import Repository
 AT_ONCE = 128  # images or requests that are counted together: more pixels would not stay in the processor's cache
 SHOWN = ("decode", "fit", "infer")  # the stages that everybody is told of
 REJECTED, OTHER = "REJECTED", "OTHER"  # why a request failed, in Triton's words: too much to do, or anything else
+STAGES = "thimble.stages"  # where a request's environment has them, once it is answered
 SMALLEST = 1e-12  # a probability that counts as none, whose logarithm would be infinite
 
 

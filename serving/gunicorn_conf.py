@@ -11,17 +11,23 @@ from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 
+from serving.aside import finish
 from serving.cores import usable_cores
-from serving.hooks import TICK
+from serving.hooks import END
+from serving.logs import Log, readable
 from serving.settings import Settings, SettingsError
+from serving.tracing import TracingError, check_installed, wanted
 from serving.worker import Worker
 
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+FINISH_SECONDS = 5.0  # for what is under way beside the requests, once those are answered
 COUNTS = "thimble-counts"  # begins the name of their folder; the master's process id follows
 
 try:
     settings = Settings.from_environment().check()
-except SettingsError as error:
+    if wanted():
+        check_installed()
+except (SettingsError, TracingError) as error:
     sys.exit(f"thimble: {error}")
 
 host = f"[{settings.host}]" if ":" in settings.host else settings.host  # an IPv6 address
@@ -35,6 +41,8 @@ timeout = 60  # of a worker's heartbeat: the longest that one request may work
 graceful_timeout = 30  # what accepted requests have to finish in after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only heartbeats and counts of this service's own making go there
 worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
+Log.text = readable(settings.log_format)
+logger_class = Log
 control_socket_disable = True  # it would write to the home folder, which a container need not have
 
 
@@ -61,12 +69,14 @@ def on_exit(_: Arbiter) -> None:
 def when_ready(server: Arbiter) -> None:
     """Say what was found and what was chosen."""
     cores, session_threads = usable_cores(), settings.session_threads
+    looked_at = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is ordered"
     for line in (
         f"Thimble on http://{bind}: POST an image to /classify",
         f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s, {settings.max_images} images a request, "
         f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
-        f"models: {settings.folder.resolve()}",
+        f"models: {settings.folder.resolve()}, looked at {looked_at}",
+        *(f"shadow of {shade.model}: {shade}, on {shade.share:g} of its requests" for shade in settings.shadow),
     ):
         server.log.info("%s", line)
 
@@ -78,9 +88,10 @@ def post_worker_init(_: Worker) -> None:
 
 
 def worker_exit(_: Arbiter, worker: Worker) -> None:
-    """Count what has not been counted yet."""
+    """Count and log what has not been yet, and let the loading of a model come to its end."""
     if application := getattr(worker, "wsgi", None):  # there is none where it failed to start
-        application.extensions[TICK]()
+        application.extensions[END]()
+    finish(FINISH_SECONDS)
 
 
 def post_fork(_: Arbiter, worker: Worker) -> None:

@@ -11,8 +11,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set where several workers share their values
 WHOSE = ("model", "version")
 LEDGER = "thimble_ledger_"  # begins the names of what serving.statistics reads
+PAIR = ("model", "version", "shadow")
 TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
 PROBABILITIES = (*TENTHS, 0.95, 0.99, 1.0)
+DIFFERENCES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NATS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
 SIZES = (1, 2, 3, 4, 5, 7, 10, 20, 50, 100)
 SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -48,6 +50,12 @@ class Metrics:
         self.novel = Counter(
             "thimble_novel", "Images that were called unlike the training data.", WHOSE, registry=registry
         )
+        self.requests = Counter(
+            "thimble_requests",
+            "Requests by the model that answered, if one did, and the status.",
+            (*WHOSE, "status"),
+            registry=registry,
+        )
         self.refusals = Counter("thimble_refusals", "Refused requests, by code.", ("code",), registry=registry)
         self.stages = Distribution(
             "thimble_stage_seconds",
@@ -62,6 +70,36 @@ class Metrics:
         self.failure_seconds = counter("failure_seconds", "What those took.", WHOSE)
         self.last = Gauge(
             f"{LEDGER}last", "When a graph last ran, as Unix time.", WHOSE, registry=registry, multiprocess_mode="max"
+        )
+        self.loads = Counter(
+            "thimble_model_loads",
+            "Files opened: loaded or refused.",
+            ("model", "result"),
+            registry=registry,
+        )
+        self.shadow_images = Counter("thimble_shadow_images", "Images compared.", PAIR, registry=registry)
+        self.shadow_agreements = Counter(
+            "thimble_shadow_agreements", "Images that both gave the same label.", PAIR, registry=registry
+        )
+        self.shadow_dropped = Counter(
+            "thimble_shadow_dropped",
+            "Images not compared: full, since too many waited, or failed.",
+            ("model", "shadow", "reason"),
+            registry=registry,
+        )
+        self.shadow_difference = Distribution(
+            "thimble_shadow_difference",
+            "An image's largest difference between both's probabilities of a label.",
+            PAIR,
+            buckets=DIFFERENCES,
+            registry=registry,
+        )
+        self.shadow_seconds = Distribution(
+            "thimble_shadow_seconds",
+            "What one batch took, by the model and by its shadow.",
+            (*PAIR, "by"),
+            buckets=SECONDS,
+            registry=registry,
         )
         self.top_probability = histogram("top_probability", "Probability of the label given.", PROBABILITIES)
         self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS)

@@ -5,12 +5,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from serving.cores import usable_cores
+from serving.shades import Shade, shades
 
 PREFIX = "THIMBLE_"
 WORDS = {
@@ -23,6 +24,7 @@ WORDS = {
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=3_600)]
+OrNever = Annotated[float, Meta(ge=0, le=3_600)]  # seconds; 0 is never
 
 
 class SettingsError(ValueError):
@@ -40,6 +42,8 @@ class Settings:
     workers: AtLeastOne | None = None
     default_grey: str | None = None
     default_colour: str | None = None
+    poll_seconds: OrNever = 1.0
+    shadow: tuple[Shade, ...] = ()
     # A phone's photo is 3 to 12 MB; base64 makes that a third more.
     max_body: AtLeastOne = 32 * 1024 * 1024
     # What the largest phone cameras give.
@@ -50,6 +54,9 @@ class Settings:
     wait_seconds: Seconds = 5.0
     # The largest body over a 16 Mbit/s line.
     body_seconds: Seconds = 20.0
+    # None: for a person where one is watching, else for machines.
+    log_format: Literal["json", "text"] | None = None
+    log_requests: bool = True
     # Whoever may ask would choose what answers everybody.
     allow_loading: bool = False
 
@@ -68,6 +75,9 @@ class Settings:
             name = getattr(self, field)
             if name and not (self.folder / name).is_dir():
                 raise SettingsError(f"{variable(field)}={name!r}: there is no such model in {self.models}")
+        for name in (name for shade in self.shadow for name in (shade.model, shade.shadow)):
+            if not (self.folder / name).is_dir():
+                raise SettingsError(f"{variable('shadow')}: there is no model {name!r} in {self.models}")
         return self
 
     @property
@@ -97,8 +107,10 @@ def variable(name: str) -> str:
 
 def _parsed(name: str, text: str, kind: object) -> Any:
     try:
+        if name == "shadow":
+            return shades(text)
         return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # msgspec's are such, too
         expected = str(error).partition(", got")[0]
         for python, words in WORDS.items():
             expected = expected.replace(python, words)

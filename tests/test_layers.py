@@ -12,12 +12,14 @@ ROOT = Path(__file__).parent.parent
 
 SERVING = [
     "png", "contract", "errors", "prediction", "client.connection", "client", "client.__main__",
-    "cores", "settings", "deadline", "hooks", "connection", "worker",
-    "fits", "images", "classifier", "occlusion", "repository", "metrics", "statistics", "drift", "answers", "admission",
-    "api.replies", "api.multipart", "api.uploads", "api.encodings",
+    "cores", "shades", "settings", "deadline", "hooks", "connection", "worker",
+    "fits", "images", "classifier", "occlusion",
+    "aside", "orders", "shelf", "catalogue", "loader", "follower", "repository", "watch",
+    "metrics", "statistics", "inventory", "drift", "shadow", "answers", "admission", "logs", "tracing",
+    "api.replies", "api.journal", "api.multipart", "api.uploads", "api.encodings",
     "api.classify", "api.explain", "api.models", "api.operations", "api.openapi", "api.pages",
     "api.v2_signature", "api.v2_tensors", "api.v2_requests", "api.v2_replies", "api.v2_infer", "api.v2_statistics",
-    "api.v2_repository", "api.v2",
+    "api.v2_repository", "api.v2", "api.framework",
     "api", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [

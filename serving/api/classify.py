@@ -14,6 +14,7 @@ from serving.answers import Desk, Question
 from serving.api.replies import Reply
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
+from serving.drift import STAGES
 from serving.errors import BadRequest, Refusal
 
 PATH = "/classify"
@@ -46,6 +47,7 @@ class Classify:
         arrived = perf_counter()
         with self._admission.admit(len(uploads)):
             answers = self._desk.answer(uploads, question, perf_counter() - arrived)
+        request.environ[STAGES] = answers.stages
         refusals = [item for item in answers.items if isinstance(item, Refusal)]
         if len(refusals) == len(answers.items):
             raise refusals[0]

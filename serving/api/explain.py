@@ -1,6 +1,7 @@
 """POST /explain: which pixels of an image mattered for its label."""
 
 from collections.abc import Sequence
+from time import perf_counter, time
 
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
@@ -11,7 +12,7 @@ from serving.api.classify import MODEL_HEADER, named, read_question
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
 from serving.contract import ModelCard
-from serving.drift import Stages
+from serving.drift import STAGES, Batch, Stages
 from serving.errors import BadRequest, Refusal
 from serving.occlusion import explain, overlay
 from serving.png import data_url
@@ -48,22 +49,26 @@ def blueprint(desk: Desk, limits: Limits, admission: Admission) -> Blueprint:
         if len(uploads) > 1:
             raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
         with admission.admit(COST):
-            explained, classifier = _explained(desk, uploads, question, request.args.get("label"))
+            stages = request.environ[STAGES] = Stages()
+            explained, classifier = _explained(desk, uploads, question, request.args.get("label"), stages)
         response = jsonify(explained)
-        response.headers[MODEL_HEADER] = named([classifier])
+        response.headers.extend({MODEL_HEADER: named([classifier]), "Server-Timing": stages.header()})
         return response
 
     return api
 
 
 def _explained(
-    desk: Desk, uploads: Sequence[Upload], question: Question, label: str | None
+    desk: Desk, uploads: Sequence[Upload], question: Question, label: str | None, stages: Stages
 ) -> tuple[Explained, Classifier]:
-    (prepared,) = desk.prepare(uploads, question, Stages())
+    (prepared,) = desk.prepare(uploads, question, stages)
     if isinstance(prepared, Refusal):
         raise prepared
     classifier, seen = prepared.classifier, prepared.input
-    card, explanation = classifier.card, explain(classifier, seen.pixels, _index(classifier.card, label))
+    start, card = perf_counter(), classifier.card
+    explanation = explain(classifier, seen.pixels, _index(card, label))
+    stages.infer = perf_counter() - start
+    stages.batches.append(Batch(classifier, len(uploads), stages.infer, time()))
     explained = Explained(
         model=card.name,
         version=card.version,

@@ -3,16 +3,27 @@
 from flask import Blueprint, Response, jsonify
 from msgspec import UNSET, Struct, UnsetType
 
+from serving.catalogue import Model, Version
 from serving.contract import ModelCard
-from serving.repository import Model, Repository
+from serving.repository import Repository
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """One version: ready, idle (loaded when first named) or unavailable, and what is wrong with its file."""
+
+    version: str
+    state: str
+    digest: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
 
 
 class Listing(Struct, frozen=True, kw_only=True):
-    """A model as clients see it; where no version answers, or not the highest, the reason says why."""
+    """A model as clients see it; the reason says what is wrong, such as why no version answers or not the highest."""
 
     name: str
     version: str | None = None
     versions: tuple[str, ...]
+    states: list[State]
     state: str
     default: bool
     digest: str | None = None
@@ -36,16 +47,20 @@ def blueprint(repository: Repository) -> Blueprint:
 
 
 def _listing(model: Model, repository: Repository) -> Listing:
-    reason = model.reason or UNSET
-    if model.classifier is None:
-        return Listing(name=model.name, versions=model.versions, state="unavailable", default=False, reason=reason)
+    card, digest = (model.classifier.card, model.classifier.digest) if model.classifier else (None, None)
     return Listing(
         name=model.name,
-        version=model.classifier.card.version,
+        version=card.version if card else None,
         versions=model.versions,
-        state="ready",
+        states=[_state(version) for version in model.files.values()],
+        state="ready" if card else "unavailable",
         default=repository.is_default(model),
-        digest=model.classifier.digest,
-        card=model.classifier.card,
-        reason=reason,
+        digest=digest,
+        card=card,
+        reason=model.reason or UNSET,
     )
+
+
+def _state(version: Version) -> State:
+    digest = version.classifier.digest if version.classifier else UNSET
+    return State(version=version.number, state=version.state, digest=digest, reason=version.reason or UNSET)

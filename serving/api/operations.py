@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from serving.aside import aside
 from serving.classifier import Classifier
 from serving.contract import ContractError
 from serving.drift import Drift
@@ -38,7 +39,7 @@ def check_ready(repository: Repository) -> list[Classifier]:
         raise NoModel("No model is loaded; the service's log and GET /models say why.")
     for classifier in ready:
         try:
-            classifier.check_golden()
+            aside(classifier.check_golden)
         except ContractError as error:
             raise NoModel(f"The model {classifier.card.name!r} answers wrongly: {error}.") from error
     return ready

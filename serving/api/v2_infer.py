@@ -17,7 +17,7 @@ from serving.api.uploads import Limits
 from serving.api.v2_replies import write_inference
 from serving.api.v2_requests import JSON_LENGTH, Inference, read_inference
 from serving.classifier import Classifier
-from serving.drift import Stages
+from serving.drift import STAGES, Stages
 from serving.errors import Refusal
 from serving.repository import Repository
 
@@ -47,6 +47,7 @@ class Infer:
             arrived = perf_counter()
             with self._admission.admit(len(inference.images)):
                 stages = Stages(decode=arrived - start, wait=perf_counter() - arrived)
+                request.environ[STAGES] = stages
                 return self._ask(classifier, inference, stages)
 
     def _ask(self, classifier: Classifier, inference: Inference, stages: Stages) -> Reply:

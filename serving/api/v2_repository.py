@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from serving.api.uploads import Limits, read_body
 from serving.api.v2_tensors import decoded
+from serving.catalogue import UNLOADED, Model, Version
 from serving.errors import BadRequest, NotAllowed
-from serving.repository import Model, Repository
+from serving.repository import Repository
 from serving.settings import variable
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
@@ -69,12 +70,17 @@ def blueprint(repository: Repository, loader: Loader | None, limits: Limits) -> 
 
 
 def entries_of(model: Model) -> Iterator[Entry]:
-    """Yield the versions of a model: those up to the answering one answer when they are named."""
-    reason = model.reason or ""
-    answering = int(model.classifier.card.version) if model.classifier else 0
-    for version in model.versions or ("",):
-        ready = bool(version) and int(version) <= answering
-        yield Entry(model.name, version, READY if ready else UNAVAILABLE, "" if ready else reason)
+    """Yield the versions of a model; an idle one is ready too, since it answers when it is named."""
+    if not model.files:
+        yield Entry(model.name, "", UNAVAILABLE, model.reason or "")
+    for version in model.files.values():
+        ready = version.state != "unavailable" and not model.unloaded
+        yield Entry(model.name, version.number, READY if ready else UNAVAILABLE, _why(model, version))
+
+
+def _why(model: Model, version: Version) -> str:
+    """Return what is wrong with a version, even with the file that is to replace an answering one's."""
+    return (UNLOADED if model.unloaded else version.reason) or ""
 
 
 def _changed(change: Callable[[str], object] | None, name: str, limits: Limits) -> Response:

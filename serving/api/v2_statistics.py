@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from serving.catalogue import Model
 from serving.drift import Drift
-from serving.repository import Model, Repository
+from serving.repository import Repository
 from serving.statistics import Ledger, Ledgers, Runs, Statistics
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from serving.errors import NoModel, UnknownModel
+from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.repository import Repository
 
 METRICS = {"accuracy": 0.5, "n": 100, "loss": 1.0, "ece": 0.1}
@@ -69,6 +69,18 @@ def test_an_older_version_that_cannot_be_loaded_is_not_tried_again(folder, forge
 
     with pytest.raises(NoModel, match="cannot be read"):
         repository.named("garments", "1")
+
+
+def test_a_version_that_is_named_while_others_are_loaded_for_long_is_refused_for_now(folder, forge, monkeypatch):
+    monkeypatch.setattr("serving.repository.LOADING_SECONDS", 0.01)
+    forge("garments/1")
+    forge("garments/2")
+    repository = Repository(folder)
+
+    with repository._changing, pytest.raises(Overloaded, match="'garments' waits for others to be loaded"):
+        repository.named("garments", "1")
+
+    assert repository.named("garments", "1").card.version == "1"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -7,6 +7,7 @@ import pytest
 
 from serving.cores import usable_cores
 from serving.settings import Settings, SettingsError, variable
+from serving.shades import Shade
 
 SAMPLES = {
     "models": ("elsewhere", "elsewhere"),
@@ -15,12 +16,16 @@ SAMPLES = {
     "workers": ("3", 3),
     "default_grey": ("fashion-net", "fashion-net"),
     "default_colour": ("cifar-net", "cifar-net"),
+    "poll_seconds": ("0.5", 0.5),
+    "shadow": ("cifar-net=cifar-net:2@0.1", (Shade("cifar-net", "cifar-net", "2", 0.1),)),
     "max_body": ("1000", 1000),
     "max_pixels": ("2000", 2000),
     "max_images": ("16", 16),
     "max_in_flight": ("40", 40),
     "wait_seconds": ("0.5", 0.5),
     "body_seconds": ("2.5", 2.5),
+    "log_format": ("text", "text"),
+    "log_requests": ("false", False),
     "allow_loading": ("true", True),
 }
 
@@ -59,6 +64,9 @@ def test_variables_of_others_are_passed_over():
         ("max_in_flight", "0"),
         ("max_in_flight", "1.5"),
         ("wait_seconds", "0"),
+        ("poll_seconds", "-1"),
+        ("poll_seconds", "nan"),
+        ("shadow", "cifar-net"),
         ("max_body", "32MB"),
         ("max_body", "0"),
         ("max_pixels", "-5"),
@@ -92,3 +100,19 @@ def test_workers_share_the_cores_between_their_sessions():
 def test_the_workers_share_the_images_in_flight():
     assert Settings(workers=4, max_in_flight=100).in_flight == 25
     assert Settings(workers=4, max_in_flight=3).in_flight == 1
+
+
+@pytest.mark.parametrize("rule", ["things=fashion-mlp@0.5", "fashion-mlp=things:2@0.5"])
+def test_a_shadow_of_or_by_a_model_that_is_not_there_is_refused_at_the_start(models, rule):
+    settings = Settings.from_environment({"THIMBLE_MODELS": str(models), "THIMBLE_SHADOW": rule})
+
+    with pytest.raises(SettingsError, match=r"^THIMBLE_SHADOW: there is no model 'things' in "):
+        settings.check()
+
+
+def test_a_shadows_version_may_come_later(models):
+    settings = Settings.from_environment(
+        {"THIMBLE_MODELS": str(models), "THIMBLE_SHADOW": "fashion-mlp=fashion-mlp:9@1"}
+    )
+
+    assert settings.check() is settings

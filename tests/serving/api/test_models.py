@@ -9,7 +9,7 @@ import pytest
 from serving.app import create_app
 from serving.settings import Settings
 
-KEYS = {"name", "version", "versions", "state", "default", "digest", "card"}
+KEYS = {"name", "version", "versions", "states", "state", "default", "digest", "card"}
 
 
 @pytest.fixture
@@ -74,6 +74,20 @@ def test_a_model_whose_highest_version_is_bad_is_ready_and_says_so(serve, forge)
 
     assert (listed["state"], listed["version"]) == ("ready", "1")
     assert "garments/2/model.onnx" in listed["reason"]
+
+
+def test_every_version_is_listed_with_its_state(serve, forge):
+    for version in ("1", "2"):
+        forge(f"garments/{version}")
+    forge("garments/3").write_bytes(b"")
+
+    listed = serve().get("/models/garments").json
+
+    oldest, answering, bad = listed["states"]
+    assert oldest == {"version": "1", "state": "idle"}
+    assert answering == {"version": "2", "state": "ready", "digest": listed["digest"]}
+    assert (bad["version"], bad["state"]) == ("3", "unavailable")
+    assert bad["reason"] == listed["reason"]
 
 
 def test_the_default_of_each_colour_is_marked(serve, forge):

@@ -54,6 +54,7 @@ def test_a_model_that_answers_wrongly_by_now_is_not_ready(serve, forge, monkeypa
 
 def test_the_metrics_have_the_answers_and_what_the_cards_say_of_them(serve, forge, image):
     forge("garments/1")
+    forge("broken/1").write_bytes(b"")
     client = serve()
     client.post("/classify", data=image("bag"), content_type="image/png")
 
@@ -63,3 +64,6 @@ def test_the_metrics_have_the_answers_and_what_the_cards_say_of_them(serve, forg
     lines = answer.text.splitlines()
     assert 'thimble_predictions_total{label="Bag",model="garments",version="1"} 1.0' in lines
     assert any(line.startswith('thimble_reference_novel_share{model="garments",version="1"} 0.0') for line in lines)
+    assert 'thimble_model_loads_total{model="garments",result="loaded"} 1.0' in lines
+    assert 'thimble_model_loads_total{model="broken",result="refused"} 1.0' in lines
+    assert 'thimble_model_refused{model="broken",version="1"} 1.0' in lines

@@ -1,0 +1,186 @@
+"""Models come and go while clients ask: a real server of two workers, and no answer is lost."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import onnx
+import pytest
+import requests
+
+from serving.contract import CARD_KEY
+from serving.orders import LOAD, UNLOAD, Orders
+
+NAME = "fashion-mlp"
+CLIENTS = 6
+WORKERS = 2
+PATIENCE = 20  # seconds for all workers to take up a change
+LOADED, REFUSED = (f'thimble_model_loads_total{{model="{NAME}",result="{result}"}}' for result in ("loaded", "refused"))
+
+
+class Clients:
+    """Threads that ask without a pause; of each answer the moment of the question, the status and the version."""
+
+    def __init__(self, server, body):
+        self._server, self._body = server, body
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CLIENTS)]
+        self.answers = []
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def _run(self):
+        with requests.Session() as session:
+            while not self._ended.is_set():
+                asked = time.monotonic()
+                answer = session.post(f"{self._server.url}/classify?model={NAME}", self._body, timeout=PATIENCE)
+                version = answer.json()["predictions"][0]["version"] if answer.ok else None
+                self.answers.append((asked, answer.status_code, version))
+
+
+@pytest.fixture
+def server(start, models, tmp_path):
+    """A server over a folder of its own, whose version 9 will be a shadow."""
+    shutil.copytree(models / NAME, tmp_path / NAME)
+    server = start(models=str(tmp_path), workers=str(WORKERS), shadow=f"{NAME}={NAME}:9@1")
+    wait_until(lambda: metric(server, LOADED) == WORKERS)
+    return server
+
+
+@pytest.fixture
+def put(server, tmp_path):
+    """Write a version aside and rename it into place: the first but for the card, or so many bytes of it."""
+
+    def put(version, length=None):
+        model = onnx.load(tmp_path / NAME / "1" / "model.onnx")
+        (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+        entry.value = entry.value.replace('"version":"1"', f'"version":"{version}"', 1)
+        aside = tmp_path / f".{version}"
+        aside.mkdir()
+        (aside / "model.onnx").write_bytes(model.SerializeToString()[:length])
+        aside.rename(tmp_path / NAME / version)
+
+    return put
+
+
+@pytest.fixture
+def orders(server):
+    (folder,) = Path("/dev/shm").glob(f"thimble-counts-{server.process.pid}-*")
+    return Orders(folder / "orders")
+
+
+def metric(server, start):
+    """Return the sum of the samples that start like this, of all workers."""
+    lines = requests.get(f"{server.url}/metrics", timeout=PATIENCE).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def all_workers(server, change, counter=LOADED):
+    """Make a change, and return the moment at which every worker had opened the file that it is about."""
+    before = metric(server, counter)
+    change()
+    wait_until(lambda: metric(server, counter) == before + WORKERS)
+    return time.monotonic()
+
+
+def ask(server, body, model=NAME):
+    return requests.post(f"{server.url}/classify?model={model}", body, timeout=PATIENCE)
+
+
+def test_no_request_is_lost_while_versions_come_and_go(server, put, tmp_path, image):
+    changes = [
+        ("2", lambda: put("2")),
+        ("3", lambda: put("3")),
+        ("2", lambda: shutil.rmtree(tmp_path / NAME / "3")),
+    ]
+    with Clients(server, image("bag")) as clients:
+        for expected, change in changes:
+            since = all_workers(server, change)
+            time.sleep(0.3)
+            until = time.monotonic()
+            answers = list(clients.answers)
+
+            assert {status for _, status, _ in answers} == {200}
+            assert {version for asked, _, version in answers if since < asked < until} == {expected}
+
+    assert {status for _, status, _ in clients.answers} == {200}
+
+
+def test_a_bad_version_is_reported_once_by_each_worker_while_the_old_one_answers(server, put, image):
+    with Clients(server, image("bag")) as clients:
+        all_workers(server, lambda: put("2", length=1000), REFUSED)
+        time.sleep(2.5)
+
+    assert {(status, version) for _, status, version in clients.answers} == {(200, "1")}
+    assert server.log.read_text().count(f"{NAME}/2/model.onnx: onnxruntime cannot load it") == WORKERS
+    states = requests.get(f"{server.url}/models/{NAME}", timeout=PATIENCE).json()["states"]
+    assert [state["state"] for state in states] == ["ready", "unavailable"]
+
+
+def test_a_version_that_many_name_at_once_is_loaded_once_by_a_worker(server, put, image):
+    all_workers(server, lambda: put("2"))
+    before = metric(server, LOADED)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ask(server, image("bag"), f"{NAME}:1"), range(100)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["predictions"][0]["version"] for answer in answers} == {"1"}
+    assert 1 <= metric(server, LOADED) - before <= WORKERS
+
+
+def test_an_order_reaches_every_worker_and_the_ones_that_start_later(server, orders, image):
+    orders.give(NAME, UNLOAD)
+    assert orders.wait(NAME)
+    assert {ask(server, image("bag")).status_code for _ in range(20)} == {404}
+
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    for worker in children:
+        os.kill(int(worker), signal.SIGKILL)
+    while not server.answers():
+        time.sleep(0.05)
+    assert ask(server, image("bag")).status_code == 404
+
+    orders.give(NAME, LOAD)
+    assert orders.wait(NAME)
+    assert {ask(server, image("bag")).status_code for _ in range(20)} == {200}
+
+
+def test_a_shadow_answers_nobody_and_is_compared_with_what_clients_got(server, put, image):
+    with Clients(server, image("bag")) as clients:
+        all_workers(server, lambda: put("9"))
+        wait_until(lambda: metric(server, "thimble_shadow_images_total") > 0)
+
+    assert {(status, version) for _, status, version in clients.answers} == {(200, "1")}
+    time.sleep(2.5)  # what was asked last is compared, too
+    compared = metric(server, "thimble_shadow_images_total")
+    assert metric(server, "thimble_shadow_agreements_total") == compared
+    assert metric(server, "thimble_shadow_difference_sum") == 0
+
+
+def test_the_end_does_not_cut_off_a_comparison(server, put, image):
+    all_workers(server, lambda: put("9"))
+    for _ in range(20):
+        ask(server, image("bag"))
+
+    assert server.stop() == 0
+    assert "SIGABRT" not in server.log.read_text()
