@@ -3,11 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from serving.contract import NAME, VERSION
-
 EXPECTED = "Expected MODEL=SHADOW@SHARE, such as cifar-net=cifar-net:2@0.1, and commas between several"
 RULE = re.compile(
-    rf"(?P<model>{NAME})=(?P<shadow>{NAME})(?::(?P<version>{VERSION}))?@(?P<share>[01]|[01]?\.[0-9]{{1,9}})"
+    r"(?P<model>[\w.-]+)=(?P<shadow>[\w.-]+)(?::(?P<version>[1-9][0-9]*))?@(?P<share>[01]|[01]?\.[0-9]{1,9})", re.ASCII
 )
 
 

@@ -110,4 +110,5 @@ def _compared(answered: Answered) -> Compared | str:
     seconds = perf_counter() - start
     model = answered.outputs.probabilities
     agreements = int((shadow.argmax(1) == model.argmax(1)).sum())
-    return Compared(agreements, np.abs(shadow - model).max(1), seconds)
+    differences = np.nan_to_num(np.abs(shadow - model), nan=1.0)  # one of them would make the metric's sum none
+    return Compared(agreements, differences.max(1), seconds)

@@ -19,7 +19,7 @@ def test_a_shadow_is_read(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "a=b", "a=b:2", "a:1=b@0.1", "a=b:0@0.1", "a=b:x@0.1", "a=../b@0.1", "a=b@-1", "a=b@1e-3", "a=b@0.1,"],
+    ["", "a", "a=b", "a=b:2", "a:1=b@0.1", "a=b:0@0.1", "a=b:x@0.1", "a=b/c@0.1", "a=b@-1", "a=b@1e-3", "a=b@0.1,"],
 )
 def test_what_is_no_shadow_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match=r"^Expected MODEL=SHADOW@SHARE, such as cifar-net=cifar-net:2@0\.1,.*found"):

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.answers import Desk, Question
+from serving.classifier import Outputs
 from serving.drift import Drift
 from serving.errors import NoModel
 from serving.metrics import Metrics
@@ -159,6 +160,19 @@ def test_what_differs_is_counted_as_it_is(shadowed, observe, sample):
     agreements = (others.argmax(1) == outputs.probabilities.argmax(1)).sum()
     assert sample("agreements_total") == agreements < sample("images_total") == 30
     assert sample("difference_sum") == pytest.approx(np.abs(others - outputs.probabilities).max(1).sum(), rel=1e-5)
+
+
+def test_an_answer_that_is_no_number_differs_by_all_there_is(shadowed, forge, observe, sample):
+    forge("garments/1")
+    forge("garments/2")
+    shadow, repository = shadowed()
+    answering = repository.named("garments")
+    pixels = np.zeros((1, 28, 28, 1), np.uint8)
+
+    shadow.observe(answering, pixels, Outputs(np.full((1, 10), np.nan, np.float32), None), 0.1)
+    shadow.round()
+
+    assert sample("difference_sum") == 1
 
 
 def test_another_model_may_be_the_shadow_and_answers_its_own_clients(shadowed, forge, observe, registry):
