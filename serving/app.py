@@ -50,25 +50,27 @@ def create_app(settings: Settings | None = None) -> Flask:
     admission = Admission(settings.in_flight, settings.wait_seconds)
     view, infer = classify.Classify(desk, limits, admission), Infer(repository, desk, limits, admission)
     app = framework.flask(problems := Problems(metrics))
+    shortcut = Shortcut(app.wsgi_app, "POST", classify.PATH, view, problems)
+    app.wsgi_app = journal = journal_of(settings, metrics, shortcut)  # type: ignore[method-assign]
+    count = partial(each, (drift.tick, journal.tick))
     extensions = (
         v2_repository.blueprint(repository, repository if settings.allow_loading else None, limits),
-        v2_statistics.blueprint(repository, statistics, drift),
+        v2_statistics.blueprint(repository, statistics, count),
     )
     for blueprint in (
         classify.blueprint(view),
         explain.blueprint(desk, limits, admission),
         models.blueprint(repository),
-        operations.blueprint(repository, seen, drift),
+        operations.blueprint(repository, seen, count),
         pages.blueprint(repository, settings),
         v2.blueprint(repository, infer, settings, *extensions),
     ):
         app.register_blueprint(blueprint)
-    shortcut = Shortcut(app.wsgi_app, "POST", classify.PATH, view, problems)
-    journal = journal_of(settings, metrics, shortcut)
-    app.wsgi_app = journal  # type: ignore[method-assign]
-    tick = partial(each, (drift.tick, journal.tick, shadow.tick, watch.tick))
-    end = partial(each, (drift.tick, journal.end))
-    app.extensions |= {TICK: tick, END: end, REFUSE: journal.refusing(problems.reply)}
+    app.extensions |= {
+        TICK: partial(each, (count, shadow.tick, watch.tick)),
+        END: partial(each, (count, journal.end)),
+        REFUSE: journal.refusing(problems.reply),
+    }
     return app
 
 

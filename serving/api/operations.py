@@ -1,18 +1,22 @@
 """The routes that an operator's machinery asks."""
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from serving.aside import aside
 from serving.classifier import Classifier
 from serving.contract import ContractError
-from serving.drift import Drift
 from serving.errors import NoModel
 from serving.repository import Repository
 
 
-def blueprint(repository: Repository, registry: CollectorRegistry, drift: Drift) -> Blueprint:
-    """Return the probes, livez for a process that answers and readyz for one that classifies, and the metrics."""
+def blueprint(repository: Repository, registry: CollectorRegistry, count: Callable[[], None]) -> Blueprint:
+    """Return the probes, livez for a process that answers and readyz for one that classifies, and the metrics.
+
+    count: counts what was noted and not counted yet.
+    """
     api = Blueprint("operations", __name__)
 
     @api.get("/livez")
@@ -26,7 +30,7 @@ def blueprint(repository: Repository, registry: CollectorRegistry, drift: Drift)
 
     @api.get("/metrics")
     def metrics() -> Response:
-        drift.tick()
+        count()
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     return api

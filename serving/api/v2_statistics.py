@@ -1,21 +1,21 @@
 """/stats: Triton's statistics extension."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from serving.catalogue import Model
-from serving.drift import Drift
 from serving.repository import Repository
 from serving.statistics import Ledger, Ledgers, Runs, Statistics
 
 
-def blueprint(repository: Repository, statistics: Statistics, drift: Drift) -> Blueprint:
+def blueprint(repository: Repository, statistics: Statistics, count: Callable[[], None]) -> Blueprint:
     """Return the routes of the statistics of all models, of one, and of one version."""
     api = Blueprint("v2-statistics", __name__, url_prefix="/models")
 
     def answer(models: list[Model], version: str = "") -> Response:
-        drift.tick()  # this process's own counts are new, those of others as old as their last tick
+        count()  # this process's own counts are new, those of others as old as their last tick
         ledgers = statistics.ledgers()
         asked = [(model.name, v) for model in models for v in ([version] if version else _versions(model, ledgers))]
         return jsonify({"model_stats": [_statistics(*whose, ledgers.get(whose, Ledger())) for whose in asked]})
