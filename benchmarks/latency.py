@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serving.answers import Desk, Question
+from serving.aside import OneByOne
 from serving.classifier import Classifier
 from serving.drift import Drift
 from serving.images import PixelBudget, decode
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    desk = Desk(repository, PIXELS, Drift(Metrics(CollectorRegistry())))
+    desk = Desk(repository, PIXELS, Drift(Metrics(CollectorRegistry())), OneByOne(1.0))
     for classifier in repository.ready():
         decoding, graph, whole = stages(classifier, desk, options.rounds)
         explaining = explanation(classifier, max(1, options.rounds // 100))

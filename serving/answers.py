@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter, time
 
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from serving.aside import OneByOne
 from serving.classifier import Classifier, Outputs
 from serving.contract import Level
 from serving.drift import Batch, Drift, Stages
 from serving.errors import BadRequest, Refusal
-from serving.images import Input, PixelBudget, decode, fit
+from serving.images import Input, Opened, PixelBudget, fit, opened
 from serving.prediction import Candidate, Prediction
 from serving.repository import Repository
 from serving.shadow import Shadow
@@ -51,10 +53,19 @@ class Answers:
 class Desk:
     """Where images are answered: the models there are, the limit on an image, and what counts and compares answers."""
 
-    def __init__(self, repository: Repository, max_pixels: int, drift: Drift, shadow: Shadow | None = None) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        max_pixels: int,
+        drift: Drift,
+        one_by_one: OneByOne,
+        shadow: Shadow | None = None,
+    ) -> None:
+        """one_by_one: does what takes long."""
         self._repository = repository
         self._max_pixels = max_pixels
         self._drift = drift
+        self.one_by_one = one_by_one
         self._shadow = shadow
 
     def answer(self, uploads: Sequence[Upload], question: Question, wait: float = 0.0) -> Answers:
@@ -118,12 +129,19 @@ class Desk:
     ) -> Prepared | Refusal:
         if isinstance(upload, Refusal):
             return upload
-        start = perf_counter()
         try:
-            picture = decode(upload, budget)
-            classifier = named or self._repository.default(picture.grey)
+            start = perf_counter()
+            image = opened(upload, budget)
+            stages.decode += perf_counter() - start
+            work = partial(self._prepare_opened, image, named, stages)
+            return self.one_by_one(work) if image.large else work()
         except Refusal as refusal:
             return refusal
+
+    def _prepare_opened(self, image: Opened, named: Classifier | None, stages: Stages) -> Prepared:
+        start = perf_counter()
+        picture = image.picture()
+        classifier = named or self._repository.default(picture.grey)
         decoded = perf_counter()
         how = classifier.card.fit
         fitted = fit(picture, how, classifier.height, classifier.width, classifier.channels)

@@ -17,6 +17,7 @@ from serving.api.journal import Journal, to_standard_error
 from serving.api.replies import Problems, Shortcut
 from serving.api.uploads import Limits, Memory
 from serving.api.v2_infer import Infer
+from serving.aside import OneByOne
 from serving.deadline import Deadline
 from serving.drift import Drift, References
 from serving.hooks import END, REFUSE, TICK
@@ -46,7 +47,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     for collector in (statistics, References(repository), Inventory(repository)):
         seen.register(collector)
     drift, shadow, watch = Drift(metrics), Shadow(repository, metrics), Watch(repository, settings.poll_seconds)
-    desk, limits = Desk(repository, settings.max_pixels, drift, shadow), limits_of(settings)
+    desk = Desk(repository, settings.max_pixels, drift, OneByOne(settings.wait_seconds), shadow)
+    limits = limits_of(settings)
     admission = Admission(settings.in_flight, settings.wait_seconds)
     view, infer = classify.Classify(desk, limits, admission), Infer(repository, desk, limits, admission)
     app = framework.flask(problems := Problems(metrics))

@@ -50,7 +50,8 @@ def on_starting(_: Arbiter) -> None:
     """Make the folder in which the workers count, for any of them to add up; take away those of the killed."""
     folder = Path(worker_tmp_dir or tempfile.gettempdir())
     for left in folder.glob(f"{COUNTS}-*-*"):
-        if Path("/proc/self").exists() and not Path("/proc", left.name.split("-")[2]).exists():
+        process = left.name.split("-")[2]  # this one's own number was another's: in a container it is always 1
+        if process == str(os.getpid()) or (Path("/proc/self").exists() and not Path("/proc", process).exists()):
             shutil.rmtree(left, ignore_errors=True)
     # Before prometheus_client is imported, which looks here once.
     os.environ[SHARED_COUNTS] = tempfile.mkdtemp(prefix=f"{COUNTS}-{os.getpid()}-", dir=folder)

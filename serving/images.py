@@ -34,6 +34,7 @@ TURNS = {
 
 EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow looks for the tag
 SAMPLE = (64, 64)
+LARGE = 1_000_000  # pixels: more take ten milliseconds and longer
 IMAGES_OF_FULL_SIZE = 4  # that a request may have; of smaller ones as many more
 
 EIGHT_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit level; 257 is 65,535 / 255
@@ -96,19 +97,41 @@ class PixelBudget:
         self._left -= width * height
 
 
-def decode(upload: bytes, budget: PixelBudget) -> Picture:
-    """Read an image; raises BadRequest when it is empty, TooManyPixels by its header alone, and UnreadableImage."""
+@dataclass(frozen=True)
+class Opened:
+    """An image of which only the header has been read. length: that of the upload in bytes."""
+
+    image: Image.Image
+    length: int
+
+    @property
+    def large(self) -> bool:
+        """Whether decoding it takes so long that others should not wait for it."""
+        return self.image.width * self.image.height > LARGE
+
+    def picture(self) -> Picture:
+        """Decode it; raises UnreadableImage."""
+        try:
+            return _upright(self.image)
+        except DECODER_ERRORS as error:
+            raise _unreadable(self.length) from error
+
+
+def opened(upload: bytes, budget: PixelBudget) -> Opened:
+    """Read an image's header; raises BadRequest when it is empty, TooManyPixels and UnreadableImage."""
     if not upload:
         raise BadRequest("The image is empty: no byte of it arrived. Send the file's content.")
     try:
         image = Image.open(io.BytesIO(upload), formats=FORMATS)
         budget.spend(*image.size)
-        return _upright(image)
     except DECODER_ERRORS as error:
-        raise UnreadableImage(
-            f"The {len(upload):,} bytes are not a whole image in a format that is read here "
-            f"({', '.join(FORMATS)}). Send the file's bytes as they are, or convert it to JPEG or PNG."
-        ) from error
+        raise _unreadable(len(upload)) from error
+    return Opened(image, len(upload))
+
+
+def decode(upload: bytes, budget: PixelBudget) -> Picture:
+    """Read an image; raises what opened() and picture() do."""
+    return opened(upload, budget).picture()
 
 
 def fit(picture: Picture, how: str, height: int, width: int, channels: int) -> Input:
@@ -125,6 +148,13 @@ def fit(picture: Picture, how: str, height: int, width: int, channels: int) -> I
             image, done = image.convert(mode), (*done, "rgb")
     pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, channels)
     return Input(pixels, done, picture.image.size, view)
+
+
+def _unreadable(length: int) -> UnreadableImage:
+    return UnreadableImage(
+        f"The {length:,} bytes are not a whole image in a format that is read here ({', '.join(FORMATS)}). Send the "
+        "file's bytes as they are, or convert it to JPEG or PNG."
+    )
 
 
 def _shows_no_colour(pixels: NDArray[np.uint8]) -> bool:

@@ -1,6 +1,7 @@
 """POST /explain: which pixels of an image mattered for its label."""
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter, time
 
 from flask import Blueprint, Response, jsonify, request
@@ -66,7 +67,7 @@ def _explained(
         raise prepared
     classifier, seen = prepared.classifier, prepared.input
     start, card = perf_counter(), classifier.card
-    explanation = explain(classifier, seen.pixels, _index(card, label))
+    explanation = desk.one_by_one(partial(explain, classifier, seen.pixels, _index(card, label)))
     stages.infer = perf_counter() - start
     stages.batches.append(Batch(classifier, len(uploads), stages.infer, time()))
     explained = Explained(

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import io
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from PIL import Image
 
 LABELS = {
     "ankle-boot": "Ankle boot",
@@ -182,6 +184,19 @@ def test_slow_clients_do_not_keep_others_waiting_for_long(strict, image):
         connection.close()
     assert answer.status_code == 200
     assert answer.elapsed.total_seconds() < 10
+
+
+def test_nobody_waits_for_the_decoding_of_a_large_image(start):
+    server, photo = start(workers="1"), io.BytesIO()
+    Image.new("RGB", (7_000, 7_000), "teal").save(photo, "PNG", compress_level=1)
+
+    with ThreadPoolExecutor(1) as client:
+        upload = client.submit(classify, server, data=photo.getvalue())
+        alive = [requests.get(f"{server.url}/livez", timeout=20).ok for _ in iter(upload.done, True)]
+
+    assert upload.result().status_code == 200
+    assert len(alive) > 5
+    assert all(alive)
 
 
 def test_a_body_that_breaks_off_is_a_bad_request(strict):

@@ -5,7 +5,8 @@ import time
 import gevent
 import pytest
 
-from serving.aside import aside, finish
+from serving.aside import OneByOne, aside, finish
+from serving.errors import Overloaded
 
 
 def test_the_loop_goes_on_while_work_is_done_aside():
@@ -41,3 +42,29 @@ def test_whoever_ends_does_not_wait_for_ever():
 
     assert not working.ready()
     working.join()
+
+
+def test_long_work_is_done_one_after_another():
+    one_by_one, running, most = OneByOne(20), [], []
+
+    def work():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    gevent.joinall([gevent.spawn(one_by_one, work) for _ in range(4)])
+
+    assert most == [1, 1, 1, 1]
+
+
+def test_who_waits_too_long_for_long_work_is_refused_and_the_next_is_not():
+    one_by_one = OneByOne(0.05)
+    working = gevent.spawn(one_by_one, lambda: time.sleep(0.5))
+    gevent.sleep(0.1)
+
+    with pytest.raises(Overloaded, match=r"0\.05 s"):
+        one_by_one(time.time)
+
+    working.join()
+    assert one_by_one(lambda: "done") == "done"

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from serving import fits
 from serving.answers import Desk, Question
+from serving.aside import OneByOne
 from serving.drift import Drift
 from serving.fits import FITS
 from serving.metrics import Metrics
@@ -20,7 +21,7 @@ NAMES = ("ankle-boot", "bag", "pullover", "sandal", "sneaker", "trouser")
 
 @pytest.fixture(scope="module")
 def desk(models):
-    return Desk(Repository(models), 10**6, Drift(Metrics(CollectorRegistry())))
+    return Desk(Repository(models), 10**6, Drift(Metrics(CollectorRegistry())), OneByOne(5.0))
 
 
 def photo(image, width, height):

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.answers import Desk, Question
+from serving.aside import OneByOne
 from serving.classifier import Outputs
 from serving.drift import Drift
 from serving.errors import NoModel
@@ -251,7 +252,7 @@ def test_the_desk_answers_first_and_has_it_compared_later(shadowed, forge, image
     forge("garments/1")
     forge("garments/2")
     shadow, repository = shadowed()
-    desk = Desk(repository, 10**6, Drift(Metrics(CollectorRegistry())), shadow)
+    desk = Desk(repository, 10**6, Drift(Metrics(CollectorRegistry())), OneByOne(5.0), shadow)
 
     (answer,) = desk.answer([image("bag")], Question()).items
 
