@@ -107,7 +107,7 @@ def _circumstances(lesson: Lesson, seconds: float) -> str:
         "as long as the lecture trains them" if lesson.full else "with faster recipes (--full: as the lecture does)"
     )
     return (
-        f"Made in {seconds:.0f} s with PyTorch {torch.__version__} and {torch.get_num_threads()} threads. "
+        f"Made in {seconds:.0f} s with PyTorch {torch.__version__}, threads: {torch.get_num_threads()}. "
         f"The two demos are trained {length}."
     )
 

@@ -1,6 +1,5 @@
 """Universal approximation: a function on a line, nearer and nearer as the hidden layer grows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +58,7 @@ def placed(x: Tensor, units: int) -> nn.Module:
     return _with_best_output(hidden, x)
 
 
-def learned(x: Tensor, units: int, steps: int = STEPS) -> nn.Module:
+def learned(x: Tensor, units: int, steps: int) -> nn.Module:
     """Return a network of sigmoids of which every weight is learned by descent (Adam) from a random start."""
     torch.manual_seed(0)
     hidden, output = nn.Linear(1, units, dtype=x.dtype), nn.Linear(units, 1, dtype=x.dtype)
@@ -74,12 +73,12 @@ def learned(x: Tensor, units: int, steps: int = STEPS) -> nn.Module:
     return network
 
 
-def section(_: Lesson, units: Sequence[int] = UNITS, steps: int = STEPS) -> Section:
+def section(_: Lesson) -> Section:
     """Return the section."""
     x = line()
-    built = {count: Fit.of(placed(x, count), x) for count in units}
-    found = {count: Fit.of(learned(x, count, steps), x) for count in units}
-    most = max(units)
+    built = {count: Fit.of(placed(x, count), x) for count in UNITS}
+    found = {count: Fit.of(learned(x, count, STEPS), x) for count in UNITS}
+    most = max(UNITS)
     return Section(
         title="Universal approximation",
         blocks=(
@@ -88,7 +87,7 @@ def section(_: Lesson, units: Sequence[int] = UNITS, steps: int = STEPS) -> Sect
             "the height of each step, and narrower steps follow the function better; so do their slopes its slope.",
             _curves(x, built),
             "That such weights exist does not say that descent finds them. Below, all weights are learned as well, in "
-            f"{steps:,} steps from a random start. With few units this does as well as placing them; with many it is "
+            f"{STEPS:,} steps from a random start. With few units this does as well as placing them; with many it is "
             "far behind what the same network can represent.",
             _errors(built, found),
         ),

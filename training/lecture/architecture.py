@@ -23,9 +23,7 @@ FOLDS = 4  # layers of the sawtooth
 Errors = dict[tuple[int, int], float]  # by depth and width
 
 
-def validation_errors(
-    lesson: Lesson, depths: Sequence[int] = DEPTHS, widths: Sequence[int] = WIDTHS, recipe: Recipe = SHORT
-) -> Errors:
+def validation_errors(lesson: Lesson, depths: Sequence[int], widths: Sequence[int], recipe: Recipe) -> Errors:
     """Return the share of held-out images that each architecture gets wrong."""
     seen, held = split(recipe, lesson.garments)
     sizes = {(depth, width): (width,) * depth for depth in depths for width in widths}
@@ -51,9 +49,9 @@ def pieces(y: Tensor) -> int:
     return int(bends.sum()) + 1
 
 
-def section(lesson: Lesson, recipe: Recipe = SHORT) -> Section:
+def section(lesson: Lesson) -> Section:
     """Return the section."""
-    errors = validation_errors(lesson, recipe=recipe)
+    errors = validation_errors(lesson, DEPTHS, WIDTHS, SHORT)
     x = torch.linspace(0, 1, 2**10 + 1, dtype=torch.float64)
     folded = sawtooth(x)
     units, needed = 2 * FOLDS, pieces(folded) - 1
@@ -63,14 +61,14 @@ def section(lesson: Lesson, recipe: Recipe = SHORT) -> Section:
             "How many layers, and how wide? No formula tells; one tries, and watches the error on validation images, "
             "which are not trained on. The test images are no use for this: who chooses by them has nothing left to "
             "say how well the choice will do.",
-            _errors_plot(errors, recipe),
+            _errors_plot(errors),
             "Width pays at first and then less and less. Depth for its own sake does little on images this simple. But "
             "depth can save units: each layer below folds the line in two, so two units a layer make "
             f"{pieces(folded)} straight pieces with {units} units. A single hidden layer bends once a unit at "
-            f"most, so it needs {needed}; with each layer more its need doubles.",
+            f"most, so it needs {needed}; each further layer doubles that.",
             _sawtooth_plot(x),
         ),
-        rows=(_by_experiment(errors, len(split(recipe, lesson.garments)[1])), _saved(units, needed)),
+        rows=(_by_experiment(errors, len(split(SHORT, lesson.garments)[1])), _saved(units, needed)),
         names=("architecture.validation_errors", "architecture.sawtooth", "architecture.pieces"),
     )
 
@@ -98,7 +96,7 @@ def _saved(units: int, needed: int) -> Row:
     )
 
 
-def _errors_plot(errors: Errors, recipe: Recipe) -> Plot:
+def _errors_plot(errors: Errors) -> Plot:
     depths = dict.fromkeys(depth for depth, _ in errors)
 
     def paint(axes: list[Axes]) -> None:
@@ -112,7 +110,7 @@ def _errors_plot(errors: Errors, recipe: Recipe) -> Plot:
         axes[0].minorticks_off()
         axes[0].legend()
 
-    caption = f"MLPs on Fashion-MNIST, {recipe.epochs} epochs of up to {recipe.images:,} images each."
+    caption = f"MLPs on Fashion-MNIST, {SHORT.epochs} epochs of up to {SHORT.images:,} images each."
     return draw(paint, "Validation error by width and depth", caption)
 
 

@@ -89,7 +89,7 @@ class Descent:
         return int(((solutions - solutions.round()).abs() < 0.01).all(1).sum())
 
 
-def descend(networks: Networks, rate: float = RATE, steps: int = STEPS) -> Descent:
+def descend(networks: Networks, rate: float, steps: int) -> Descent:
     """Go down the gradient of each network's mean squared error, over all four cases at each step."""
     losses = []
     for _ in range(steps):
@@ -98,16 +98,16 @@ def descend(networks: Networks, rate: float = RATE, steps: int = STEPS) -> Desce
     return Descent(networks, torch.stack(losses))
 
 
-def section(_: Lesson, starts: int = STARTS, fewer: int = FEWER) -> Section:
+def section(_: Lesson) -> Section:
     """Return the section."""
-    descent = descend(Networks.drawn(starts, units=2))
-    shares = [(units, RATE, descend(Networks.drawn(fewer, units)).share) for units in WIDTHS]
-    shares += [(2, rate, descend(Networks.drawn(fewer, 2), rate).share) for rate in RATES]
+    descent = descend(Networks.drawn(STARTS, units=2), RATE, STEPS)
+    tried = [(units, RATE) for units in WIDTHS] + [(2, rate) for rate in RATES]
+    shares = [(units, rate, descend(Networks.drawn(FEWER, units), rate, STEPS).share) for units, rate in tried]
     return Section(
         title="XOR by gradient descent",
         blocks=(
             "Nobody guesses the weights of a real network: one starts anywhere and walks downhill. Here "
-            f"{starts} networks of two hidden units, the same as above but with weights drawn at random, take "
+            f"{STARTS} networks of two hidden units, the same as above but with weights drawn at random, take "
             f"{STEPS:,} steps of size {RATE} down the gradient of the squared error over all four cases.",
             _plot(descent),
             f"{descent.share:.0%} of them find XOR. The others do not wander: they stand still on one of three "
@@ -120,7 +120,7 @@ def section(_: Lesson, starts: int = STARTS, fewer: int = FEWER) -> Section:
             Grid(
                 ("Hidden units", "Step size", "Share that finds XOR"),
                 [(str(units), f"{rate:g}", f"{share:.1%}") for units, rate, share in shares],
-                f"Of {fewer} starts each, after {STEPS:,} steps.",
+                f"Of {FEWER} starts each, after {STEPS:,} steps.",
             ),
         ),
         rows=_rows(descent, [share for _, _, share in shares]),

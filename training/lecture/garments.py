@@ -6,7 +6,7 @@ from training.lecture.agreement import Row, exactly
 from training.lecture.demo import Demo, Printed, samples
 from training.lecture.section import Lesson, Section
 from training.networks import MLP, parameters
-from training.recipes import LECTURE_MLP, LECTURE_MLP_FAST
+from training.recipes import LECTURE_MLP, LECTURE_MLP_FAST, Recipe
 from training.train import Epoch
 
 CLASSES = (
@@ -26,9 +26,14 @@ TEST = Printed(loss=0.3377942, accuracy=0.8792)
 FAST = replace(LECTURE_MLP_FAST, epochs=len(LOSSES))  # fewer are enough for the accuracy, but make a short log
 
 
+def recipe_of(lesson: Lesson) -> Recipe:
+    """Return the lecture's own recipe if the lesson is to be full, else the faster one."""
+    return LECTURE_MLP if lesson.full else FAST
+
+
 def section(lesson: Lesson) -> Section:
     """Return the section."""
-    demo = Demo(LECTURE_MLP if lesson.full else FAST, lesson.garments)
+    demo = Demo(recipe_of(lesson), lesson.garments)
     labels = demo.recipe.source.labels
     return Section(
         title="Demo 1: garments",

@@ -109,9 +109,9 @@ def _plot(found: Gradients) -> Plot:
                 place.plot(range(1, len(norms) + 1), norms, ".-", color=colour, label=name)
             place.set(title=kind, xlabel="layer", yscale="log", ylim=(1e-36, 1e22))
         axes[0].set_ylabel("norm of the gradient")
-        axes[0].legend(loc="lower right", fontsize=8)
+        axes[1].legend(loc="lower right", fontsize=8)
 
     alt = "The norm of the gradient by layer, for three activations and four initialisations"
     return draw(
-        paint, alt, "The gradient of each layer's weights, from the first layer to the last.", columns=len(KINDS)
+        paint, alt, "The gradient in what each layer is given, from the first layer to the last.", columns=len(KINDS)
     )

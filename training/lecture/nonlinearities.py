@@ -39,7 +39,7 @@ def slope(kind: str, x: Tensor) -> Tensor:
     return derivative
 
 
-def trained(lesson: Lesson, recipe: Recipe = SHORT) -> dict[str, tuple[int, Epoch]]:
+def trained(lesson: Lesson, recipe: Recipe) -> dict[str, tuple[int, Epoch]]:
     """Return, for each kind of hidden units, the parameters of the lecture's MLP and the last epoch of its training."""
     seen, held = split(recipe, lesson.garments)
     networks = {kind: partial(MLP, activation=kind) for kind in UNITS}
@@ -51,7 +51,7 @@ def trained(lesson: Lesson, recipe: Recipe = SHORT) -> dict[str, tuple[int, Epoc
 
 def section(lesson: Lesson) -> Section:
     """Return the section."""
-    found = trained(lesson)
+    found = trained(lesson, SHORT)
     return Section(
         title="Activation functions",
         blocks=(
@@ -64,9 +64,9 @@ def section(lesson: Lesson) -> Section:
             "comes back again and again. A radial basis unit has no weighted sum: it answers `exp(-|x - c|²/σ²)`, "
             "nearly nothing unless the input is near its centre.",
             _table(found),
-            "Those with a weighted sum end close together, which is why ReLU, the cheapest, is the usual choice. "
-            "Radial basis units are slow to train: in 784 dimensions hardly any point is near any other. (That cos "
-            "has an error of less than 1% on MNIST is not checked here: that is another data set.)",
+            "Those with a weighted sum end within a few points of one another, which is why ReLU, the cheapest, is the "
+            "usual choice. Radial basis units are slow to train: in 784 dimensions hardly any point is near any "
+            "other. (That cos has an error of less than 1% on MNIST is not checked here: that is another data set.)",
         ),
         rows=(*_shapes(), *_trainings(found)),
         names=("nonlinearities.slope", "nonlinearities.trained", "training.activations.ACTIVATIONS"),
@@ -138,7 +138,7 @@ def _plot() -> Plot:
         for place, kind in zip(axes, UNITS, strict=False):
             place.plot(x.tolist(), function(kind)(x).tolist(), color=COLOURS[0], label="function")
             place.plot(x.tolist(), slope(kind, x).tolist(), "--", color=COLOURS[1], label="derivative")
-            place.set(title=kind, ylim=(-1.3, 2.3), xlabel="x")
+            place.set(title=kind, ylim=(-1.3, 2.3), xlabel="x", xticks=(-4, -2, 0, 2, 4))
         axes[-1].set_axis_off()
         axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="center")
 

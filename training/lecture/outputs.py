@@ -164,7 +164,8 @@ def accuracy(example: Example, layer: nn.Linear) -> float:
 
 
 def _linear(layer: nn.Linear) -> str:
-    return f"z = {float(layer.weight):.3f} x {float(layer.bias):+.3f}"
+    weight, bias = float(layer.weight), float(layer.bias)
+    return f"z = {weight:.3f} x {'-' if bias < 0 else '+'} {abs(bias):.3f}"
 
 
 def _plot() -> Plot:

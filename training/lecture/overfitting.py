@@ -7,22 +7,22 @@ from matplotlib.axes import Axes
 from training.lecture.agreement import Row
 from training.lecture.plots import COLOURS, draw
 from training.lecture.section import Lesson, Plot, Section
-from training.recipes import LECTURE_MLP, Recipe
+from training.recipes import LECTURE_MLP
 from training.train import Epoch, fit
 from training.trained import split
 
 LONG = replace(LECTURE_MLP, name="long", held=5_000, images=1_000, epochs=60)
 
 
-def section(lesson: Lesson, recipe: Recipe = LONG) -> Section:
+def section(lesson: Lesson) -> Section:
     """Return the section."""
-    seen, held = split(recipe, lesson.garments)
-    epochs = fit(recipe, seen, held).epochs
+    seen, held = split(LONG, lesson.garments)
+    epochs = fit(LONG, seen, held).epochs
     best, last = min(epochs, key=lambda epoch: epoch.held_loss), epochs[-1]
     return Section(
         title="Overfitting",
         blocks=(
-            f"The lecture's MLP, but with {len(seen.take(slice(recipe.images))):,} training images and {recipe.epochs} "
+            f"The lecture's MLP, but with {len(seen.take(slice(LONG.images))):,} training images and {LONG.epochs} "
             "epochs. The training loss falls on and on: in the end the network knows these images by heart. "
             "The loss on images that it does not learn from falls at first too, while what is learned holds for "
             "garments in general, and rises again as the network grows sure of what holds for these alone.",

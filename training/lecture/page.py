@@ -12,7 +12,7 @@ from training.lecture.agreement import Row, shown
 from training.lecture.section import Section
 
 CODE = re.compile("`(.+?)`")
-NUMBER = re.compile(r"[-+]?[\d,.]+(e[-+]?\d+)?( ?%| s)?")
+NUMBER = re.compile(r"[-+]?[\d,./]+(e[-+]?\d+)?( ?%| s)?")
 
 
 @dataclass(frozen=True)

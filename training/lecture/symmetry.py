@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from training.lecture.agreement import Row
-from training.lecture.descent import Descent, Networks, descend
+from training.lecture.descent import RATE, STEPS, Descent, Networks, descend
 from training.lecture.section import Grid, Lesson, Section
 
 STARTS, UNITS = 100, 8
@@ -25,10 +25,11 @@ def difference(networks: Networks) -> float:
     return max(furthest(weights) for weights in (networks.w, networks.c, networks.v))
 
 
-def section(_: Lesson, starts: int = STARTS) -> Section:
+def section(_: Lesson) -> Section:
     """Return the section."""
-    drawn = Networks.drawn(starts, UNITS)
-    ends = {"each at random": descend(drawn), "all units alike": descend(alike(drawn))}
+    drawn = Networks.drawn(STARTS, UNITS)
+    starts = {"each at random": drawn, "all units alike": alike(drawn)}
+    ends = {name: descend(start, RATE, STEPS) for name, start in starts.items()}
     same = ends["all units alike"]
     moved = float((same.ended.w - alike(drawn).w).abs().max())
     return Section(
@@ -40,7 +41,7 @@ def section(_: Lesson, starts: int = STARTS) -> Section:
             Grid(
                 ("Beginning", "Largest difference of units at the end", "Share that finds XOR", "Least loss"),
                 [_row(name, end) for name, end in ends.items()],
-                f"XOR with {UNITS} hidden units, {starts} starts each.",
+                f"XOR with {UNITS} hidden units, {STARTS} starts each.",
             ),
         ),
         rows=(

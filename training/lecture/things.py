@@ -8,7 +8,7 @@ from training.lecture.agreement import Row, exactly
 from training.lecture.demo import Demo, Printed, samples
 from training.lecture.section import Grid, Lesson, Section
 from training.networks import CNN
-from training.recipes import LECTURE_CNN, LECTURE_CNN_FAST
+from training.recipes import LECTURE_CNN, LECTURE_CNN_FAST, Recipe
 
 TEST = Printed(loss=1.016327, accuracy=0.6686)
 FAST = replace(LECTURE_CNN_FAST, epochs=4, images=None)  # one is enough for the accuracy, but makes no curve
@@ -24,9 +24,14 @@ def summary() -> list[Layer]:
     return [Layer(NAMES[kind], shape[1:] + shape[:1], size) for kind, shape, size in found if kind in NAMES]
 
 
+def recipe_of(lesson: Lesson) -> Recipe:
+    """Return the lecture's own recipe if the lesson is to be full, else the faster one."""
+    return LECTURE_CNN if lesson.full else FAST
+
+
 def section(lesson: Lesson) -> Section:
     """Return the section."""
-    demo = Demo(LECTURE_CNN if lesson.full else FAST, lesson.things)
+    demo = Demo(recipe_of(lesson), lesson.things)
     listed = summary()
     return Section(
         title="Demo 2: things and animals",

@@ -95,12 +95,11 @@ def _plot(hidden: Tensor) -> Plot:
                 chosen = points[Y.flatten() == truth].T
                 place.plot(*chosen.tolist(), marker, color=COLOURS[truth], markersize=11, label=name)
             place.legend(loc="upper left")
-            place.set_aspect("equal")
-        axes[0].set(xlabel="p", ylabel="q", title="inputs: no line parts them", xlim=(-0.5, 2.5), ylim=(-0.5, 1.7))
+            place.set(aspect="equal", xlim=(-0.5, 2.5), ylim=(-0.5, 1.7), xticks=(0, 1, 2), yticks=(0, 1))
+        axes[0].set(xlabel="p", ylabel="q", title="inputs: no line parts them")
         axes[1].plot([-0.5, 2.5], [-0.5, 1.0], "--", color=COLOURS[5], label="h₁ - 2h₂ = ½")
         axes[1].legend(loc="upper left")
-        title = "hidden units: a line does"
-        axes[1].set(xlabel="h₁", ylabel="h₂", title=title, xlim=(-0.5, 2.5), ylim=(-0.5, 1.7))
+        axes[1].set(xlabel="h₁", ylabel="h₂", title="hidden units: a line does")
 
     alt = "The four cases of XOR before and after the hidden layer"
     return draw(paint, alt, "The four cases as the input layer sees them, and as the output layer does.", columns=2)
