@@ -24,9 +24,14 @@ SERVING = [
 ]  # fmt: skip
 TRAINING = [
     "allocator", "ctrl_c", "devices", "formats", "progress", "datasets", "pictures", "photos", "foreign", "augment",
-    "outliers", "networks", "normalisation", "novelty", "served", "recipes", "muon", "precision", "together",
-    "checkpoint", "optimise", "tally", "train", "logs", "options", "calibrate", "golden", "graph", "appraisal",
-    "quantise", "folder", "report", "teacher", "trained", "card", "model_card", "export", "evaluate",
+    "outliers", "activations", "networks", "layers", "normalisation", "novelty", "served", "recipes", "muon",
+    "precision", "together", "checkpoint", "optimise", "tally", "train", "logs", "options", "calibrate", "golden",
+    "graph", "appraisal", "quantise", "folder", "report", "teacher", "trained", "card", "model_card", "export",
+    "evaluate",
+    "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
+    "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
+    "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.garments", "lecture.things", "lecture.page",
+    "lecture", "lecture.__main__",
 ]  # fmt: skip
 COMMANDS = {"training.export", "training.evaluate"}  # of training, these alone may read serving's side
 SHARED = {"serving.contract", "serving.classifier"}

@@ -15,6 +15,7 @@ from serving.app import create_app
 from serving.classifier import Classifier
 from serving.settings import Settings, variable
 from training import evaluate, export
+from training.lecture import __main__ as lecture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -114,9 +115,9 @@ def test_each_make_target_exists(command):
 def test_each_training_command_has_the_options_that_it_is_given(command, capsys):
     module, *arguments = shlex.split(command)[2:]
 
-    main = {"training.export": export.main, "training.evaluate": evaluate.main}[module]
+    modules = {"training.export": export, "training.evaluate": evaluate, "training.lecture": lecture}
     with pytest.raises(SystemExit) as ended:
-        main([*arguments, "--help"])
+        modules[module].main([*arguments, "--help"])
 
     assert ended.value.code == 0
     assert "usage: python -m " + module in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from training.served import Served
 
@@ -32,16 +33,24 @@ class Answers(NamedTuple):
 
 def to_onnx(served: Served, height: int, width: int, channels: int) -> onnx.ModelProto:
     """Export a graph that takes uint8 [batch, height, width, channels], with a dynamic batch."""
+    outputs = [PROBABILITIES, NOVELTY] if served.novelty else [PROBABILITIES]
+    return export(served, (height, width, channels), torch.uint8, INPUT, outputs)
+
+
+def export(
+    module: nn.Module, shape: Sequence[int], dtype: torch.dtype, name: str, outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """Export a module as a graph whose input has this name and takes [batch, *shape], with a dynamic batch."""
     # A batch of two, since the exporter takes a size of one for a constant.
-    example = torch.zeros(2, height, width, channels, dtype=torch.uint8)
+    example = torch.zeros(2, *shape, dtype=dtype)
     with _quiet():
         program = torch.onnx.export(
-            served.eval(),
+            module.eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[PROBABILITIES, NOVELTY] if served.novelty else [PROBABILITIES],
+            input_names=[name],
+            output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )

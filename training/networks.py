@@ -1,10 +1,14 @@
 """The networks: from normalised images to logits."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.activations import hidden
 
 NORM_MOMENTUM = 0.12  # of batch norm: its running means look back over about two batches of 2,000, in parts of 500
 WHITENING_FLOOR = 5e-4  # added to variances, so that directions in which nothing varies are not blown up (Jordan 2024)
@@ -41,19 +45,20 @@ class Network(nn.Sequential):
 
 
 class MLP(Network):
-    """The lecture's multilayer perceptron: 101,770 parameters for 28x28 greyscale images and 10 classes."""
+    """A multilayer perceptron for 28x28 greyscale images; as it stands, the lecture's: 101,770 parameters."""
 
-    title = "mlp 784-128-10"
-
-    def __init__(self, classes: int = 10, dropout: float = 0.0) -> None:
-        """Dropout is on the input pixels, while training."""
+    def __init__(
+        self, classes: int = 10, dropout: float = 0.0, widths: Sequence[int] = (128,), activation: str = "relu"
+    ) -> None:
+        """Dropout is on the input pixels, while training; activation: a name in training.activations."""
+        sizes = (784, *widths)
         super().__init__(
             nn.Flatten(),  # [n, 1, 28, 28] -> [n, 784]
             *_dropout(dropout),
-            nn.Linear(784, 128),
-            nn.ReLU(),
-            nn.Linear(128, classes),
+            *(module for inputs, units in pairwise(sizes) for module in hidden(activation, inputs, units)),
+            nn.Linear(sizes[-1], classes),
         )
+        self.title = f"mlp {'-'.join(map(str, sizes))}-{classes}" + ("" if activation == "relu" else f" {activation}")
         initialise(self)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.markup import escape
@@ -12,6 +11,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from training.appraisal import Appraisal
+from training.layers import layers
 from training.networks import parameters
 from training.recipes import Recipe
 from training.train import Epoch
@@ -37,16 +37,8 @@ def summary(network: nn.Module, title: str, shape: tuple[int, int, int]) -> Tabl
     """Return type, output shape and parameters of each layer, for an input [channels, height, width]."""
     table = Table("Layer", "Output shape", "Parameters", title=title, caption=f"{parameters(network):,} parameters")
     table.columns[2].justify = "right"
-
-    def row(layer: nn.Module, _: object, output: Tensor) -> None:
-        table.add_row(type(layer).__name__, str(tuple(output.shape[1:])), f"{parameters(layer):,}")
-
-    leaves = [module for module in network.modules() if not list(module.children())]
-    hooks = [leaf.register_forward_hook(row) for leaf in leaves]
-    with torch.inference_mode():
-        network.eval()(torch.zeros(1, *shape))
-    for hook in hooks:
-        hook.remove()
+    for layer in layers(network, shape):
+        table.add_row(layer.kind, str(layer.shape), f"{layer.parameters:,}")
     return table
 
 

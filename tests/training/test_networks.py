@@ -36,6 +36,15 @@ def test_an_mlp_has_the_shapes_and_parameters_of_the_lectures_table():
     assert parameters(MLP()) == 101_770
 
 
+def test_an_mlp_can_have_other_depths_widths_and_activations_and_says_so_in_its_title():
+    network = MLP(widths=(64, 32), activation="tanh")
+
+    assert network.title == "mlp 784-64-32-10 tanh"
+    assert parameters(network) == 785 * 64 + 65 * 32 + 33 * 10
+    assert [type(layer) for layer in network] == [nn.Flatten, nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+    assert MLP().title == "mlp 784-128-10"
+
+
 @pytest.mark.parametrize("kind", [MLP, CNN])
 def test_dropout_adds_no_parameters_and_keeps_quiet_outside_training(kind):
     network = kind(dropout=0.5)

@@ -1,0 +1,114 @@
+import importlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from training.lecture import collapse, xor
+from training.lecture.agreement import Row
+from training.lecture.page import Report, align, prose
+from training.lecture.section import Grid, Matrices, Section
+
+VOID = {"meta", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Reads a page and notes what it refers to; every element that is opened must be closed in turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.alts: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.references += [value for name, value in attributes if name in ("src", "href")]
+        self.alts += [found["alt"]] if tag == "img" else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report(lesson) -> Report:
+    hostile = Section(
+        "<Sections> & signs",
+        ("`a < b` & so on", Grid(("<th>",), [("<td>",)], "<caption>"), Matrices([("<m>", torch.eye(2))], "<figure>")),
+        (Row("<item>", "<lecture>", 1, False, "<criterion>"),),
+        ("page.prose",),
+    )
+    return Report([xor.section(lesson), collapse.section(lesson), hostile], "Made in no time.")
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else(report):
+    page = Page(report.to_html())
+
+    outside = [reference for reference in page.references if not reference.startswith(("data:", "#"))]
+    assert outside == []
+    assert "<script" not in report.to_html()
+    assert "@import" not in report.to_html()
+    assert all(page.alts)
+
+
+def test_every_link_leads_to_a_section_that_is_there_once(report):
+    page = Page(report.to_html())
+
+    assert len(set(page.ids)) == len(page.ids)
+    assert {reference[1:] for reference in page.references if reference.startswith("#")} <= set(page.ids)
+
+
+def test_what_would_be_markup_is_escaped(report):
+    text = report.to_html()
+
+    for written in ("<Sections>", '<th>"', "<item>", "<lecture>", "<criterion>", "<m>", "<figure>)", "a < b"):
+        assert written not in text
+    assert "<code>a &lt; b</code> &amp; so on" in text
+
+
+def test_every_row_of_the_table_is_on_the_page_with_its_criterion(report):
+    text = report.to_html()
+
+    assert "XOR, linear model: β" in text
+    assert "within 1e-12" in text
+    assert text.count('class="yes"') + text.count('class="no"') == len(report.rows)
+    assert text.count('class="no"') == 1
+
+
+def test_the_summary_names_what_disagrees(report):
+    assert report.summary == f"{len(report.rows) - 1} of {len(report.rows)} agree; not: <item>."
+    assert replace(report, sections=report.sections[:2]).summary == "9 of 9 agree."
+
+
+def test_backticks_mark_code():
+    assert prose("`y = x` is <simple>") == "<code>y = x</code> is &lt;simple&gt;"
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind"),
+    [
+        *((cell, "number") for cell in ("0.5", "101,770", "1.3e-30", "27%", "0.9 s", "1/8")),
+        *((cell, "text") for cell in ("relu", "(30, 30, 32)", "")),
+    ],
+)
+def test_numbers_are_set_to_the_right(cell, kind):
+    assert align(cell) == kind
+
+
+def test_the_code_that_the_sections_name_exists(finished):
+    places = re.findall(r'<p class="names">Code: (.+)</p>', finished.html)
+
+    names = re.findall("<code>(.+?)</code>", " ".join(places))
+
+    assert len(places) == 12
+    for name in names:
+        module, attribute = (name if name.startswith("training.") else f"training.lecture.{name}").rsplit(".", 1)
+        assert hasattr(importlib.import_module(module), attribute), name

@@ -1,0 +1,32 @@
+"""The layers of a network, as a summary of it lists them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from training.networks import parameters
+
+
+class Layer(NamedTuple):
+    """shape: of what it makes of one image."""
+
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
+    """Return the layers in their order, for an input [channels, height, width]."""
+    found: list[Layer] = []
+
+    def note(layer: nn.Module, _: object, output: Tensor) -> None:
+        found.append(Layer(type(layer).__name__, tuple(output.shape[1:]), parameters(layer)))
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    with torch.inference_mode():
+        network.eval()(torch.zeros(1, *shape))
+    for hook in hooks:
+        hook.remove()
+    return found
