@@ -15,9 +15,9 @@ SERVING = [
     "cores", "settings", "deadline", "hooks", "connection", "worker",
     "fits", "images", "classifier", "occlusion", "repository", "metrics", "statistics", "drift", "answers", "admission",
     "api.replies", "api.multipart", "api.uploads", "api.encodings",
-    "api.classify", "api.explain", "api.models", "api.operations", "api.openapi", "api.pages",
+    "api.classify", "api.explain", "api.models", "api.operations",
     "api.v2_signature", "api.v2_tensors", "api.v2_requests", "api.v2_replies", "api.v2_infer", "api.v2_statistics",
-    "api.v2_repository", "api.v2",
+    "api.v2_repository", "api.v2", "api.openapi", "api.pages",
     "api", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
