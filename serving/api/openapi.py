@@ -18,9 +18,10 @@ from serving.api.models import Listing
 from serving.api.replies import JSON, PROBLEM
 from serving.api.uploads import ImageBody
 from serving.api.v2_replies import InferenceReply
-from serving.api.v2_repository import Entry, IndexRequest, LoadRequest
+from serving.api.v2_repository import READY, UNAVAILABLE, Entry, IndexRequest, LoadRequest
 from serving.api.v2_requests import InferenceRequest
-from serving.api.v2_signature import Signature
+from serving.api.v2_signature import FLOATS, PIXELS, TEXTS, Signature
+from serving.contract import INPUT, NOVELTY, PROBABILITIES
 from serving.errors import InternalError, NoModel, Problem, Refusal
 from serving.prediction import Prediction
 from serving.settings import Settings
@@ -90,19 +91,28 @@ def _of_the_code(settings: Settings) -> Document:
         "coverage": {"schema": {"minimum": LEAST_COVERAGE, "maximum": MOST_COVERAGE}},
     }
     kinds = kinds_of(Refusal)
-    schemas = _schemas()
-    schemas["ImageBody"]["properties"]["images"] |= {"minItems": 1, "maxItems": settings.max_images}
-    # Said without prefixItems, which few tools know.
-    schemas["Explained"]["properties"]["window"] = {"type": "array", "items": {"type": "integer"}, **PAIR}
-    schemas["Problem"]["properties"]["code"]["enum"] = [kind.code for kind in kinds]
     return {
         "info": {"version": v2.version_of_this(), "x-limits": {name: getattr(settings, name) for name in LIMITS}},
         "components": {
             "parameters": parameters,
-            "schemas": schemas,
+            "schemas": merged(_schemas(), _beyond_types(settings, kinds)),
             "responses": {kind.code: _response([kind]) for kind in kinds},
         },
     }
+
+
+def _beyond_types(settings: Settings, kinds: list[type[Refusal]]) -> Document:
+    """Return what fields may hold beyond what the types say of them."""
+    fields = {
+        "ImageBody": {"images": {"minItems": 1, "maxItems": settings.max_images}},
+        "Problem": {"code": {"enum": [kind.code for kind in kinds]}},
+        "InferenceRequest": {"inputs": {"minItems": 1, "maxItems": 1}},
+        "InputTensor": {"name": {"const": INPUT}, "datatype": {"enum": [PIXELS, TEXTS]}, "shape": {"minItems": 1}},
+        "RequestedOutput": {"name": {"enum": [PROBABILITIES, NOVELTY]}},
+        "OutputTensor": {"name": {"enum": [PROBABILITIES, NOVELTY]}, "datatype": {"enum": [FLOATS, TEXTS]}},
+        "Entry": {"state": {"enum": [READY, UNAVAILABLE]}},
+    }
+    return {name: {"properties": properties} for name, properties in fields.items()}
 
 
 def _schemas() -> dict[str, Any]:
@@ -110,6 +120,8 @@ def _schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
         schema["description"] = " ".join(schema["description"].partition("\n\n")[0].split())
+    # Said without prefixItems, which few tools know.
+    schemas["Explained"]["properties"]["window"] = {"type": "array", "items": {"type": "integer"}, **PAIR}
     ecma = msgspec.json.encode(schemas).replace(rb"\\Z", b"$")  # the end of a text, which Python spells otherwise
     named: dict[str, Any] = msgspec.json.decode(ecma)
     return named
