@@ -17,9 +17,9 @@ SERVING = [
     "aside", "orders", "shelf", "catalogue", "loader", "follower", "repository", "watch",
     "metrics", "statistics", "inventory", "drift", "shadow", "answers", "admission", "logs", "tracing",
     "api.replies", "api.journal", "api.multipart", "api.uploads", "api.encodings",
-    "api.classify", "api.explain", "api.models", "api.operations", "api.openapi", "api.pages",
+    "api.classify", "api.explain", "api.models", "api.operations",
     "api.v2_signature", "api.v2_tensors", "api.v2_requests", "api.v2_replies", "api.v2_infer", "api.v2_statistics",
-    "api.v2_repository", "api.v2", "api.framework",
+    "api.v2_repository", "api.v2", "api.openapi", "api.pages", "api.framework",
     "api", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [

@@ -26,6 +26,12 @@ EXTENSIONS = (
 )
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Why a request of the protocol is not answered."""
+
+    error: str
+
+
 def blueprint(repository: Repository, infer: Infer, settings: Settings, *more: Blueprint) -> Blueprint:
     """Return the routes of the protocol itself, with more of them below the same path."""
     api = Blueprint("v2", __name__, url_prefix=PATH)
@@ -34,7 +40,7 @@ def blueprint(repository: Repository, infer: Infer, settings: Settings, *more: B
 
     @api.get("")
     def server() -> Response:
-        return jsonify({"name": NAME, "version": _version(), "extensions": EXTENSIONS})
+        return jsonify({"name": NAME, "version": version_of_this(), "extensions": EXTENSIONS})
 
     @api.get("/health/live")
     def live() -> Response:
@@ -68,7 +74,8 @@ def blueprint(repository: Repository, infer: Infer, settings: Settings, *more: B
     return api
 
 
-def _version() -> str:
+def version_of_this() -> str:
+    """Return the version of this service."""
     try:
         return metadata.version(NAME)
     except metadata.PackageNotFoundError:  # it runs from its folder and was never installed
@@ -82,4 +89,4 @@ def is_v2(path: str) -> bool:
 
 def in_its_words(reply: Reply, refusal: Refusal) -> Reply:
     """Return the reply to a refused request as the protocol's clients read it."""
-    return replace(reply, body=msgspec.json.encode({"error": str(refusal)}), kind=JSON)
+    return replace(reply, body=msgspec.json.encode(Refused(str(refusal))), kind=JSON)

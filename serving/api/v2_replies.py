@@ -1,6 +1,6 @@
 """The answer to an inference request: tensors as JSON or as bytes, numbers or labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -20,17 +20,17 @@ Values = NDArray[np.float32]
 
 
 class OutputTensor(Struct, frozen=True):
-    """An output as it is sent; without data it follows the JSON, so many bytes of it."""
+    """An output as it is sent: in the JSON, or as binary data that follows it."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     parameters: dict[str, int] | UnsetType = UNSET
-    data: list[float] | list[str] | UnsetType = UNSET
+    data: Sequence[float | str] | UnsetType = UNSET
 
 
 class InferenceReply(Struct, frozen=True):
-    """The JSON of an answer."""
+    """The JSON of an answer to an inference request."""
 
     model_name: str
     model_version: str

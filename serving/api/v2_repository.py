@@ -28,9 +28,9 @@ class Loader(Protocol):
 
 
 class IndexRequest(Struct, frozen=True):
-    """ready: whether to leave out what is not."""
+    """The JSON of a request for the index."""
 
-    ready: bool = False
+    ready: bool = False  # whether to leave out what is not
 
 
 class LoadRequest(Struct, frozen=True):

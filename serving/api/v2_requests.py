@@ -16,10 +16,10 @@ JSON_LENGTH = "Inference-Header-Content-Length"  # how much of a body is JSON; b
 
 
 class OutputParameters(Struct, frozen=True):
-    """How an output is wanted; classification: as that many labels, the most probable first, where it isn't 0."""
+    """How an output is wanted."""
 
     binary_data: bool | UnsetType = UNSET
-    classification: Size = 0
+    classification: Size = 0  # as that many labels, the most probable first, where it isn't 0
 
 
 class RequestedOutput(Struct, frozen=True):
@@ -30,13 +30,13 @@ class RequestedOutput(Struct, frozen=True):
 
 
 class RequestParameters(Struct, frozen=True):
-    """binary_data_output: whether outputs that don't say otherwise are sent as bytes."""
+    """How outputs are wanted that don't say otherwise."""
 
     binary_data_output: bool = False
 
 
 class InferenceRequest(Struct, frozen=True):
-    """The JSON of a request; parameters that mean nothing here are passed over, as Triton does."""
+    """The JSON of an inference request; parameters that mean nothing here are passed over, as Triton does."""
 
     inputs: list[InputTensor]
     id: str | UnsetType = UNSET

@@ -24,19 +24,19 @@ Images = NDArray[np.uint8] | list[Upload]
 
 
 class InputParameters(Struct, frozen=True):
-    """binary_data_size: how many bytes of what follows the JSON are this tensor's."""
+    """How an input is sent."""
 
-    binary_data_size: Size | UnsetType = UNSET
+    binary_data_size: Size | UnsetType = UNSET  # how many bytes of what follows the JSON are this tensor's
 
 
 class InputTensor(Struct, frozen=True):
-    """An input as it is sent; data stays JSON until its length is known to be right."""
+    """An input as it is sent: in the JSON, or as binary data that follows it."""
 
     name: str
     shape: list[Size]
     datatype: str
     parameters: InputParameters = InputParameters()
-    data: Raw | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET  # JSON until its length is known to be right
 
 
 def decoded(document: bytes | Raw, kind: Any) -> Any:

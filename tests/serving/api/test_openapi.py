@@ -7,12 +7,14 @@ import json
 import re
 
 import msgspec
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from PIL import Image
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
+from v2_client import files_input, infer, output, pixels_input
 
 from serving import errors
 from serving.api import openapi
@@ -20,6 +22,15 @@ from serving.app import create_app
 from serving.settings import Settings
 
 KIND = {"content_type": "image/png"}
+INFER = "/v2/models/{name}/infer"
+PIXELS = np.zeros((2, 28, 28, 1), np.uint8)
+
+
+def enormous():
+    """Return a small file of an image that has more pixels than are taken."""
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +78,23 @@ def test_a_refusal_that_may_be_tried_again_has_the_header_that_says_when(interfa
     later = {code for code, response in interface["components"]["responses"].items() if "headers" in response}
 
     assert later == {kind.code for kind in openapi.kinds_of(errors.Refusal) if kind.retry_after}
+
+
+def test_each_call_says_how_it_is_refused_in_the_form_of_its_clients(interface):
+    for _, path, call in operations(interface):
+        refusals = {status: told for status, told in call["responses"].items() if status >= "400"}
+        (kind,) = {kind for told in refusals.values() for kind in told["content"]}
+
+        assert "500" in refusals
+        assert kind == ("application/json" if path.startswith("/v2") else "application/problem+json")
+
+
+def test_a_service_that_was_never_installed_has_the_document_too(models, monkeypatch):
+    monkeypatch.setattr("serving.api.v2.NAME", "thimble-elsewhere")
+
+    interface = create_app(Settings(models=str(models))).test_client().get("/openapi.json").json
+
+    assert interface["info"]["version"] == "unknown"
 
 
 @pytest.mark.parametrize("struct", openapi.STRUCTS, ids=lambda struct: struct.__name__)
@@ -133,7 +161,7 @@ def check(interface):
         documented = interface["paths"][path][method.lower()]["responses"][str(response.status_code)]
         assert response.mimetype in documented["content"]
         for name in documented.get("headers", {}):
-            assert name in response.headers
+            assert name in response.headers or not interface["components"]["headers"][name].get("required")
         if response.is_json:
             keys = ["paths", path, method.lower(), "responses", str(response.status_code), "content", response.mimetype]
             pointer = "/".join(key.replace("~", "~0").replace("/", "~1") for key in keys)
@@ -243,17 +271,99 @@ def test_a_model_that_cannot_be_served_is_listed_as_documented(folder, check):
     check(response, "GET", "/models/{name}")
 
 
-def test_the_example_of_an_answer_is_one(interface):
-    content = interface["paths"]["/classify"]["post"]["responses"]["200"]["content"]["application/json"]
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/health/live", "/health/ready", "/models/stats"),
+        *(f"/models/{{name}}{call}" for call in ("", "/ready", "/config", "/stats")),
+        *(f"/models/{{name}}/versions/{{version}}{call}" for call in ("", "/ready", "/config", "/stats")),
+    ],
+)
+def test_an_answer_of_the_protocol_is_as_documented(client, check, image, path):
+    infer(client, files_input(image("bag")))  # so that there are statistics
+    addressed = f"/v2{path}".replace("{version}", "1")
+
+    found, missing = (client.get(addressed.replace("{name}", name)) for name in ("fashion-mlp", "nothing"))
+
+    assert (found.status_code, missing.status_code) == (200, 404 if "{name}" in path else 200)
+    check(found, "GET", f"/v2{path}")
+    check(missing, "GET", f"/v2{path}")
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_outputs_are_as_documented(client, check, binary, classes):
+    outputs = [output(name, binary_data=binary, class_count=classes) for name in ("probabilities", "novelty")]
+
+    response = infer(client, pixels_input(PIXELS, binary), outputs, request_id="five")
+
+    assert response.status_code == 200
+    assert ("Inference-Header-Content-Length" in response.headers) is binary
+    check(response, "POST", INFER)
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "headers", "status"),
+    [
+        ("fashion-mlp", b"hello", {}, 422),
+        ("fashion-mlp", enormous(), {}, 422),
+        ("fashion-mlp", b"hello", {"Inference-Header-Content-Length": "no"}, 400),
+        ("fashion-mlp", b"hello", {"Content-Encoding": "br"}, 415),
+        ("nothing", b"hello", {}, 404),
+        ("fashion-mlp/versions/7", b"hello", {}, 404),
+    ],
+)
+def test_an_inference_is_refused_as_documented(client, check, model, content, headers, status):
+    response = infer(client, files_input(content), model=model, headers=headers)
+
+    assert response.status_code == status
+    check(response, "POST", "/v2/models/{name}/versions/{version}/infer" if "/" in model else INFER)
+
+
+def test_an_inference_that_is_too_large_is_refused_as_documented(models, check):
+    small = create_app(Settings(models=str(models), max_images=1)).test_client()
+
+    response = infer(small, pixels_input(PIXELS))
+
+    assert response.status_code == 413
+    check(response, "POST", INFER)
+
+
+def test_a_service_with_no_sound_model_refuses_as_documented_in_the_protocols_form(folder, check):
+    (folder / "empty").mkdir()
+    broken = create_app(Settings(models=str(folder))).test_client()
+
+    unready = [broken.get(path) for path in ("/v2/health/ready", "/v2/models/empty/ready")]
+
+    assert [response.status_code for response in unready] == [503, 503]
+    check(unready[0], "GET", "/v2/health/ready")
+    check(unready[1], "GET", "/v2/models/{name}/ready")
+    check(broken.post("/v2/repository/index"), "POST", "/v2/repository/index")
+    check(infer(broken, pixels_input(PIXELS), model="empty"), "POST", INFER)
+
+
+@pytest.mark.parametrize("change", ["load", "unload"])
+@pytest.mark.parametrize(("body", "status"), [({}, 403), ([], 400)])
+def test_a_change_of_models_is_refused_as_documented(client, check, change, body, status):
+    response = client.post(f"/v2/repository/models/fashion-mlp/{change}", json=body)
+
+    assert response.status_code == status
+    check(response, "POST", f"/v2/repository/models/{{name}}/{change}")
+
+
+def test_the_examples_in_the_document_are_what_it_says_they_are(interface):
     registry = Registry().with_resource("urn:interface", DRAFT202012.create_resource(strict(interface)))
+    bodies = [call.get("requestBody", {}) for _, _, call in operations(interface)]
+    answers = [call["responses"]["200"] for _, _, call in operations(interface)]
+    examples = [media for part in bodies + answers for media in part.get("content", {}).values() if "example" in media]
 
-    Draft202012Validator({"$ref": "urn:interface#/components/schemas/Predictions"}, registry=registry).validate(
-        content["example"]
-    )
+    assert len(examples) > 2
+    for media in examples:
+        schema = {"$ref": f"urn:interface{media['schema']['$ref']}"}
+        Draft202012Validator(schema, registry=registry).validate(media["example"])
 
 
-def enormous():
-    """Return a small file of an image that has more pixels than are taken."""
-    file = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(file, "PNG")
-    return file.getvalue()
+def test_the_example_of_an_inference_is_answered(client, interface):
+    body = interface["paths"][INFER]["post"]["requestBody"]["content"]["application/json"]["example"]
+
+    assert client.post("/v2/models/fashion-mlp/infer", json=body).status_code == 200
