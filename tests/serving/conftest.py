@@ -1,7 +1,9 @@
 """Model files that keep the contract and model files that don't, made from the committed ones."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -37,3 +39,14 @@ def forge(models: Path, folder: Path) -> Forge:
         return path
 
     return make
+
+
+@pytest.fixture
+def while_waiting(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Have something done whenever a request waits for its turn; the clock of other threads is left alone."""
+
+    def arrange(act: Callable[[], object]) -> None:
+        clock = SimpleNamespace(sleep=lambda _: act(), monotonic=time.monotonic)
+        monkeypatch.setattr("serving.admission.time", clock)
+
+    return arrange

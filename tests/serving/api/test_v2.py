@@ -135,7 +135,7 @@ def test_an_address_that_there_is_not_is_told_which_there_are(client):
     assert "/classify" in rest
 
 
-def test_a_failure_is_an_error_without_its_words(models, monkeypatch):
+def test_a_failure_is_an_error_without_its_words(models):
     app = create_app(Settings(models=str(models)))
 
     @app.get("/v2/fault")

@@ -321,17 +321,17 @@ def test_another_coding_is_refused_with_those_that_are_taken(client, coding):
     assert response.json["error"].endswith("is not taken; send gzip, deflate, or the body as it is.")
 
 
-def test_inflated_bodies_together_stay_within_the_memory_for_bodies(models, monkeypatch):
+def test_inflated_bodies_together_stay_within_the_memory_for_bodies(models, while_waiting):
     client = create_app(Settings(models=str(models), max_body=20_000)).test_client()
     pixels = np.zeros((20, 28, 28, 1), np.uint8)  # 15,680 bytes inflated
     came, statuses = [], []
 
-    def another(_):  # while one waits for its turn, the next comes in
+    def another():  # while one waits for its turn, the next comes in
         if len(came) < 20:
             came.append(1)
             statuses.append(infer(client, pixels_input(pixels), packed="gzip").status_code)
 
-    monkeypatch.setattr("serving.admission.time.sleep", another)
+    while_waiting(another)
     first = infer(client, pixels_input(pixels), packed="gzip")
 
     assert first.status_code == 200

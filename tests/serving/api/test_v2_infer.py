@@ -189,18 +189,15 @@ def test_a_model_without_novelty_has_one_output(forge, folder):
     assert len(client.get("/v2/models/plain/config").json["output"]) == 1
 
 
-def test_more_images_than_may_be_in_flight_are_refused_with_a_time_to_come_back(models, monkeypatch):
+def test_more_images_than_may_be_in_flight_are_refused_with_a_time_to_come_back(models, while_waiting):
     client = create_app(Settings(models=str(models), workers=1, max_in_flight=2)).test_client()
-    second = {}
+    meanwhile = []
 
-    def others(_):  # what comes in while the first waits for its turn
-        monkeypatch.setattr("serving.admission.time.sleep", lambda _: None)
-        second["response"] = infer(client, pixels_input(PIXELS))
-
-    monkeypatch.setattr("serving.admission.time.sleep", others)
+    while_waiting(lambda: meanwhile.append(infer(client, pixels_input(PIXELS))))
     first = infer(client, pixels_input(PIXELS))
 
+    (second,) = meanwhile
     assert first.status_code == 200
-    assert second["response"].status_code == 503
-    assert second["response"].headers["Retry-After"] == "1"
-    assert "images are being answered" in second["response"].json["error"]
+    assert second.status_code == 503
+    assert second.headers["Retry-After"] == "1"
+    assert "images are being answered" in second.json["error"]

@@ -128,14 +128,10 @@ def test_answers_of_the_protocol_count_for_drift(client):
     assert 'thimble_brightness_count{model="fashion-mlp",version="1"} 5.0' in lines
 
 
-def test_overload_is_a_rejection(models, image, monkeypatch):
+def test_overload_is_a_rejection(models, image, while_waiting):
     client = create_app(Settings(models=str(models), workers=1, max_in_flight=1)).test_client()
 
-    def others(_):
-        monkeypatch.setattr("serving.admission.time.sleep", lambda _: None)
-        classify(client, image("bag"), "?model=fashion-mlp")
-
-    monkeypatch.setattr("serving.admission.time.sleep", others)
+    while_waiting(lambda: classify(client, image("bag"), "?model=fashion-mlp"))
     classify(client, image("bag"))
 
     line = 'nv_inference_request_failure{model="fashion-mlp",reason="REJECTED",version="1"} 1.0'
