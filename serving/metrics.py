@@ -10,8 +10,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set where several workers share their values
 WHOSE = ("model", "version")
-LEDGER = "thimble_ledger_"  # begins the names of what serving.statistics reads
+LEDGER = "ledger_"  # begins the names of what serving.statistics reads, behind the service's own
 PAIR = ("model", "version", "shadow")
+DROPPED = ("model", "shadow", "reason")
 TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
 PROBABILITIES = (*TENTHS, 0.95, 0.99, 1.0)
 DIFFERENCES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -38,73 +39,39 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register the instruments."""
 
-        def histogram(name: str, meaning: str, buckets: Sequence[float]) -> Distribution:
-            return Distribution(f"thimble_{name}", meaning, WHOSE, buckets=buckets, registry=registry)
-
         def counter(name: str, meaning: str, labels: Sequence[str]) -> Counter:
-            return Counter(f"{LEDGER}{name}", meaning, labels, registry=registry)
+            return Counter(f"thimble_{name}", meaning, labels, registry=registry)
 
-        self.predictions = Counter(
-            "thimble_predictions", "Images by the label that they were given.", (*WHOSE, "label"), registry=registry
-        )
-        self.novel = Counter(
-            "thimble_novel", "Images that were called unlike the training data.", WHOSE, registry=registry
-        )
-        self.requests = Counter(
-            "thimble_requests",
-            "Requests by the model that answered, if one did, and the status.",
-            (*WHOSE, "status"),
-            registry=registry,
-        )
-        self.refusals = Counter("thimble_refusals", "Refused requests, by code.", ("code",), registry=registry)
-        self.stages = Distribution(
-            "thimble_stage_seconds",
-            "A request's time by stage.",
-            ("stage",),
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.batches = counter("batches", "Runs of a graph, by images.", (*WHOSE, "size"))
-        self.batch_seconds = counter("batch_seconds", "What those took, by stage.", (*WHOSE, "size", "stage"))
-        self.failures = counter("failures", "Refused requests that named a model.", (*WHOSE, "reason"))
-        self.failure_seconds = counter("failure_seconds", "What those took.", WHOSE)
+        def histogram(name: str, meaning: str, buckets: Sequence[float], labels: Sequence[str]) -> Distribution:
+            return Distribution(f"thimble_{name}", meaning, labels, buckets=buckets, registry=registry)
+
+        self.requests = counter("requests", "Requests by the model that answered and the status.", (*WHOSE, "status"))
+        self.refusals = counter("refusals", "Refused requests, by code.", ("code",))
+        self.stages = histogram("stage_seconds", "A request's time by stage.", SECONDS, ("stage",))
+        # What the answers look like.
+        self.predictions = counter("predictions", "Images by the label that they were given.", (*WHOSE, "label"))
+        self.novel = counter("novel", "Images that were called unlike the training data.", WHOSE)
+        self.top_probability = histogram("top_probability", "Probability of the label given.", PROBABILITIES, WHOSE)
+        self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS, WHOSE)
+        self.set_size = histogram("set_size", "Labels in the set that has the card's coverage.", SIZES, WHOSE)
+        self.brightness = histogram("brightness", "Mean brightness of the model's input, 0 to 1.", TENTHS, WHOSE)
+        # What serving.statistics reads.
+        self.batches = counter(f"{LEDGER}batches", "Runs of a graph, by images.", (*WHOSE, "size"))
+        self.batch_seconds = counter(f"{LEDGER}batch_seconds", "Their time by stage.", (*WHOSE, "size", "stage"))
+        self.failures = counter(f"{LEDGER}failures", "Refused requests that named a model.", (*WHOSE, "reason"))
+        self.failure_seconds = counter(f"{LEDGER}failure_seconds", "What those took.", WHOSE)
         self.last = Gauge(
-            f"{LEDGER}last", "When a graph last ran, as Unix time.", WHOSE, registry=registry, multiprocess_mode="max"
+            f"thimble_{LEDGER}last", "When a graph ran.", WHOSE, registry=registry, multiprocess_mode="max"
         )
-        self.loads = Counter(
-            "thimble_model_loads",
-            "Files opened: loaded or refused.",
-            ("model", "result"),
-            registry=registry,
+        # Models that come and go, and shadows.
+        self.loads = counter("model_loads", "Files opened: loaded or refused.", ("model", "result"))
+        self.shadow_images = counter("shadow_images", "Images compared.", PAIR)
+        self.shadow_agreements = counter("shadow_agreements", "Images that both gave the same label.", PAIR)
+        self.shadow_dropped = counter("shadow_dropped", "Images not compared: full, or failed.", DROPPED)
+        self.shadow_difference = histogram(
+            "shadow_difference", "An image's largest difference in probability.", DIFFERENCES, PAIR
         )
-        self.shadow_images = Counter("thimble_shadow_images", "Images compared.", PAIR, registry=registry)
-        self.shadow_agreements = Counter(
-            "thimble_shadow_agreements", "Images that both gave the same label.", PAIR, registry=registry
-        )
-        self.shadow_dropped = Counter(
-            "thimble_shadow_dropped",
-            "Images not compared: full, since too many waited, or failed.",
-            ("model", "shadow", "reason"),
-            registry=registry,
-        )
-        self.shadow_difference = Distribution(
-            "thimble_shadow_difference",
-            "An image's largest difference between both's probabilities of a label.",
-            PAIR,
-            buckets=DIFFERENCES,
-            registry=registry,
-        )
-        self.shadow_seconds = Distribution(
-            "thimble_shadow_seconds",
-            "What one batch took, by the model and by its shadow.",
-            (*PAIR, "by"),
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.top_probability = histogram("top_probability", "Probability of the label given.", PROBABILITIES)
-        self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS)
-        self.set_size = histogram("set_size", "Labels in the set that holds the truth at the card's coverage.", SIZES)
-        self.brightness = histogram("brightness", "Mean brightness of what the model saw, from 0 to 1.", TENTHS)
+        self.shadow_seconds = histogram("shadow_seconds", "A batch's time, by both.", SECONDS, (*PAIR, "by"))
 
 
 def registries() -> tuple[CollectorRegistry, CollectorRegistry]:

@@ -21,6 +21,7 @@ FIGURES = {
     "nv_inference_compute_infer_duration_us": "Microseconds in its graph.",
     "nv_inference_compute_output_duration_us": "Microseconds in which the answers were put into words.",
 }
+PREFIX = f"thimble_{LEDGER}"
 FAILURES = "nv_inference_request_failure", "Requests that named a model and were refused."
 
 
@@ -59,7 +60,7 @@ class Ledger:
     def enter(self, sample: Sample) -> None:
         """Take over one count of serving.metrics."""
         value, labels = sample.value, sample.labels
-        match sample.name.removeprefix(LEDGER):
+        match sample.name.removeprefix(PREFIX):
             case "batches_total":
                 runs = self.sizes[int(labels["size"])]
                 runs.count, runs.images = int(value), int(labels["size"]) * int(value)
@@ -90,7 +91,7 @@ class Statistics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all that is counted, the ledgers in Triton's words."""
         families = list(self._counted.collect())
-        yield from (family for family in families if not family.name.startswith(LEDGER))
+        yield from (family for family in families if not family.name.startswith(PREFIX))
         ledgers = _ledgers(families)
         named = [UntypedMetricFamily(name, meaning, labels=WHOSE) for name, meaning in FIGURES.items()]
         failures = UntypedMetricFamily(*FAILURES, labels=(*WHOSE, "reason"))
@@ -105,7 +106,7 @@ class Statistics(Collector):
 def _ledgers(families: Iterable[Metric]) -> Ledgers:
     ledgers: Ledgers = defaultdict(Ledger)
     for family in families:
-        for sample in family.samples if family.name.startswith(LEDGER) else ():
+        for sample in family.samples if family.name.startswith(PREFIX) else ():
             ledgers[tuple(sample.labels[label] for label in WHOSE)].enter(sample)
     return dict(ledgers)
 

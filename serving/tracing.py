@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from serving.logs import Entry
+from serving.version import NAME, version_of_this
 
 ENDPOINTS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 EXPORTER, DISABLED = "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"
-SERVICE = "thimble"  # unless OTEL_SERVICE_NAME says otherwise
 
 
 class TracingError(ValueError):
@@ -46,10 +46,12 @@ class Tracing:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace import SpanKind, StatusCode
 
-        resource = Resource({"service.name": SERVICE}).merge(OTELResourceDetector().detect())
+        resource = Resource({"service.name": NAME, "service.version": version_of_this()}).merge(
+            OTELResourceDetector().detect()
+        )
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = self._provider.get_tracer(SERVICE)
+        self._tracer = self._provider.get_tracer(NAME)
         self._extract, self._kind, self._failed = extract, SpanKind.SERVER, StatusCode.ERROR
 
     @classmethod

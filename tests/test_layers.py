@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "png", "contract", "errors", "prediction", "client.connection", "client", "client.__main__",
+    "png", "contract", "errors", "prediction", "version", "client.connection", "client", "client.__main__",
     "cores", "shades", "settings", "deadline", "hooks", "connection", "worker",
     "fits", "images", "classifier", "occlusion",
     "aside", "orders", "shelf", "catalogue", "loader", "follower", "repository", "watch",

@@ -26,6 +26,7 @@ from serving.contract import INPUT, NOVELTY, PROBABILITIES
 from serving.errors import InternalError, NoModel, Overloaded, Problem, Refusal
 from serving.prediction import Prediction
 from serving.settings import Settings
+from serving.version import version_of_this
 
 FILES = Path(__file__).parent.parent / "openapi"
 V2_STRUCTS = (v2.Refused, Signature, InferenceRequest, InferenceReply, IndexRequest, Entry, LoadRequest)
@@ -96,7 +97,7 @@ def _of_the_code(settings: Settings) -> Document:
     }
     kinds = kinds_of(Refusal)
     return {
-        "info": {"version": v2.version_of_this(), "x-limits": {name: getattr(settings, name) for name in LIMITS}},
+        "info": {"version": version_of_this(), "x-limits": {name: getattr(settings, name) for name in LIMITS}},
         "components": {
             "parameters": parameters,
             "schemas": merged(_schemas(), _beyond_types(settings, kinds)),

@@ -1,7 +1,6 @@
 """/v2: the Open Inference Protocol with Triton's extensions, for the clients that speak it."""
 
 from dataclasses import replace
-from importlib import metadata
 
 import msgspec
 from flask import Blueprint, Response, jsonify, request
@@ -13,9 +12,9 @@ from serving.api.v2_signature import configuration, signature
 from serving.errors import Refusal
 from serving.repository import Repository
 from serving.settings import Settings
+from serving.version import NAME, version_of_this
 
 PATH = "/v2"
-NAME = "thimble"
 EXTENSIONS = (
     "classification",
     "binary_tensor_data",
@@ -72,14 +71,6 @@ def blueprint(repository: Repository, infer: Infer, settings: Settings, *more: B
         return infer(request, name, version).flask()
 
     return api
-
-
-def version_of_this() -> str:
-    """Return the version of this service."""
-    try:
-        return metadata.version(NAME)
-    except metadata.PackageNotFoundError:  # it runs from its folder and was never installed
-        return "unknown"
 
 
 def is_v2(path: str) -> bool:

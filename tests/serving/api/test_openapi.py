@@ -90,7 +90,7 @@ def test_each_call_says_how_it_is_refused_in_the_form_of_its_clients(interface):
 
 
 def test_a_service_that_was_never_installed_has_the_document_too(models, monkeypatch):
-    monkeypatch.setattr("serving.api.v2.NAME", "thimble-elsewhere")
+    monkeypatch.setattr("serving.version.NAME", "thimble-elsewhere")
 
     interface = create_app(Settings(models=str(models))).test_client().get("/openapi.json").json
 

@@ -28,7 +28,7 @@ def test_the_server_names_what_it_can_do(client):
 
 
 def test_a_server_that_was_never_installed_has_no_version(client, monkeypatch):
-    monkeypatch.setattr("serving.api.v2.NAME", "thimble-elsewhere")
+    monkeypatch.setattr("serving.version.NAME", "thimble-elsewhere")
 
     assert client.get("/v2").json["version"] == "unknown"
 
