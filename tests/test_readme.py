@@ -62,7 +62,7 @@ def test_the_settings_table_has_every_setting_and_its_default():
 
     defaults = {
         variable(field.name): ""
-        if field.default is None
+        if field.default in (None, ())
         else f"{field.default:g}"
         if isinstance(field.default, float)
         else str(field.default)
