@@ -139,6 +139,27 @@ def test_statistics_are_those_of_all_workers(start, image):
     assert 'nv_inference_count{model="fashion-mlp",version="1"} 50.0' in lines
 
 
+def test_an_operator_may_unload_a_model_in_all_workers_and_load_it_again(start):
+    server = start(workers="2", allow_loading="true")
+
+    def ready():
+        """Return the answers of clients on connections of their own, so that both workers are asked."""
+        found = set()
+        for _ in range(20):
+            with closing(InferenceServerClient(f"127.0.0.1:{server.port}")) as client:
+                found.add(client.is_model_ready("fashion-mlp"))
+        return found
+
+    with closing(InferenceServerClient(f"127.0.0.1:{server.port}")) as client:
+        client.unload_model("fashion-mlp")
+        unloaded, index = ready(), client.get_model_repository_index()
+        client.load_model("fashion-mlp")
+
+    assert unloaded == {False}
+    assert index[1] == {"name": "fashion-mlp", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}
+    assert ready() == {True}
+
+
 @pytest.fixture(scope="module")
 def strict(start):
     """A server with limits that a test can reach."""
