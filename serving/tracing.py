@@ -83,7 +83,7 @@ def _attributes(entry: Entry) -> dict[str, str | int | float | tuple[str, ...]]:
         "http.request.method": entry.method,
         "url.path": entry.path,
         "http.response.status_code": entry.status,
-        "http.response.body.size": entry.bytes,
+        "http.response.body.size": entry.sent,
         "thimble.request_id": entry.request,
         "thimble.models": entry.models,
         "thimble.images": entry.images,

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from time import perf_counter
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Response, request
 
 from serving.admission import Admission
 from serving.answers import Desk, Question
@@ -33,21 +34,21 @@ class Classify:
         self._limits = limits
         self._admission = admission
 
-    def __call__(self, request: Request) -> Reply:
-        """Answer each image, or refuse them all."""
-        start, question = perf_counter(), read_question(request.query_string)
+    def __call__(self, environ: dict[str, Any]) -> Reply:
+        """Answer each image of a request, given by its environment of WSGI, or refuse them all."""
+        start, question = perf_counter(), read_question(environ["QUERY_STRING"])
         try:
-            return self._answer(request, question)
+            return self._answer(environ, question)
         except Refusal as refusal:
             self._desk.refused(question, refusal, perf_counter() - start)
             raise
 
-    def _answer(self, request: Request, question: Question) -> Reply:
-        uploads = read_uploads(request, self._limits)
+    def _answer(self, environ: dict[str, Any], question: Question) -> Reply:
+        uploads = read_uploads(environ, self._limits)
         arrived = perf_counter()
         with self._admission.admit(len(uploads)):
             answers = self._desk.answer(uploads, question, perf_counter() - arrived)
-        request.environ[STAGES] = answers.stages
+        environ[STAGES] = answers.stages
         refusals = [item for item in answers.items if isinstance(item, Refusal)]
         if len(refusals) == len(answers.items):
             raise refusals[0]
@@ -62,7 +63,7 @@ def blueprint(view: Classify) -> Blueprint:
 
     @api.post(PATH)
     def classify() -> Response:
-        return view(request).flask()
+        return view(request.environ).flask()
 
     return api
 
@@ -73,10 +74,10 @@ def named(classifiers: Iterable[Classifier]) -> str:
 
 
 @lru_cache(maxsize=256)  # a client asks the same again and again
-def read_question(query_string: bytes) -> Question:
+def read_question(query_string: str) -> Question:
     """Read the query parameters; raises BadRequest naming the one that is malformed."""
     query: dict[str, str] = {}
-    for name, value in parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True):
+    for name, value in parse_qsl(query_string.encode("latin-1").decode("utf-8", "replace"), keep_blank_values=True):
         query.setdefault(name, value)
     model, colon, version = query.get("model", "").partition(":")
     if colon and not (model and version):

@@ -22,9 +22,9 @@ def read_content(request: Request, limits: Limits) -> Iterator[bytes]:
     """Yield what the body says once its compression is undone; the memory for that is held until the block ends."""
     coding = request.headers.get("Content-Encoding", "").strip().lower()
     if coding in PLAIN:
-        yield read_body(request, limits)
+        yield read_body(request.environ, limits)
     elif coding in WINDOWS:
-        content = _inflated(read_body(request, limits), coding, limits)
+        content = _inflated(read_body(request.environ, limits), coding, limits)
         with limits.memory.hold(len(content)):
             yield content
     else:

@@ -45,8 +45,8 @@ def blueprint(desk: Desk, limits: Limits, admission: Admission) -> Blueprint:
 
     @api.post("/explain")
     def explain_one() -> Response:
-        question = read_question(request.query_string)
-        uploads = read_uploads(request, limits)
+        question = read_question(request.environ["QUERY_STRING"])
+        uploads = read_uploads(request.environ, limits)
         if len(uploads) > 1:
             raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
         with admission.admit(COST):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from secrets import token_hex
+from random import getrandbits
 from typing import Any
 
 from serving.api.replies import Reply
@@ -33,7 +33,7 @@ class Journal:
         self,
         application: Any,
         metrics: Metrics,
-        write: Callable[[str], object] | None,
+        write: Callable[[bytes], object] | None,
         readable: bool,
         tracing: Tracing | None,
     ) -> None:
@@ -43,19 +43,19 @@ class Journal:
         self._readable = readable
         self._tracing = tracing
         self._counts: Counter[tuple[str, str, int]] = Counter()
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._length = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         """Answer as the application does, with the request's id."""
         began, start = time.time(), time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        name = given if ID.fullmatch(given) else token_hex(8)
+        name = given if given and ID.fullmatch(given) else _new_id()
         status, size = 500, 0
 
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status, size
-            status, size = int(line[:3]), next((int(value) for key, value in headers if key == "Content-Length"), 0)
+            status, size = int(line[:3]), int(dict(headers).get("Content-Length", 0))
             return start_response(line, [*headers, (ID_HEADER, name)], *more)
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)
@@ -66,7 +66,7 @@ class Journal:
         """Return what answers to something that never became a request, with an id as well."""
 
         def refuse(refusal: Refusal) -> Reply:
-            reply, name = answer(refusal), token_hex(8)
+            reply, name = answer(refusal), _new_id()
             self._enter({}, name, refusal.status, len(reply.body), time.time(), 0.0)
             return replace(reply, headers={**reply.headers, ID_HEADER: name})
 
@@ -96,7 +96,7 @@ class Journal:
             if status >= 500:
                 self._flush()
 
-    def _note(self, line: str) -> None:
+    def _note(self, line: bytes) -> None:
         if self._length + len(line) > LINES_BYTES:
             self._flush()
         self._lines.append(line)
@@ -106,12 +106,16 @@ class Journal:
         lines, self._lines, self._length = self._lines, [], 0
         if lines and self._write:
             with suppress(OSError):  # nobody reads the log any more: that is no reason to refuse requests
-                self._write("\n".join(lines) + "\n")
+                self._write(b"\n".join(lines) + b"\n")
 
 
-def to_standard_error(text: str) -> None:
+def _new_id() -> str:
+    return f"{getrandbits(64):016x}"  # a name, not a secret
+
+
+def to_standard_error(lines: bytes) -> None:
     """Write lines at once."""
-    sys.stderr.write(text)
+    sys.stderr.buffer.write(lines)
     sys.stderr.flush()
 
 
@@ -125,7 +129,7 @@ def _entry(environ: dict[str, Any], name: str, status: int, size: int, began: fl
         method=environ.get("REQUEST_METHOD", ""),
         path=environ.get("PATH_INFO", "")[:PATH_LENGTH],
         status=status,
-        bytes=size,
+        sent=size,
         ms=round(seconds * 1e3, 3),
         models=tuple(f"{batch.classifier.card.name}:{batch.classifier.card.version}" for batch in batches),
         images=sum(batch.images for batch in batches),

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Request, Response
+from flask import Response
 
 from serving.errors import InternalError, Refusal
 from serving.metrics import Metrics
@@ -60,7 +60,7 @@ class Shortcut:
     """Takes one call past Flask's dispatch, which would cost as much as decoding the image does."""
 
     def __init__(
-        self, application: Any, method: str, path: str, view: Callable[[Request], Reply], problems: Problems
+        self, application: Any, method: str, path: str, view: Callable[[dict[str, Any]], Reply], problems: Problems
     ) -> None:
         self._application = application
         self._method, self._path = method, path
@@ -73,7 +73,7 @@ class Shortcut:
             answered: Iterable[bytes] = self._application(environ, start_response)
             return answered
         try:
-            reply = self._view(Request(environ))
+            reply = self._view(environ)
         except Refusal as refusal:
             reply = self._problems.reply(refusal)
         except Exception:  # what Flask does for all other calls

@@ -3,13 +3,17 @@
 import base64
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
+from socket import socket
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from flask import Request
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.utils import get_content_length
 
 from serving.answers import Upload
 from serving.api import multipart
@@ -20,6 +24,9 @@ NO_IMAGE = "Send the image as the body: curl --data-binary @photo.jpg -H 'Conten
 OTHER_FIELDS = 50  # of a form, beside its images
 PERCENT_ENCODED = 250_000  # characters: it is three times the size of what it says, and slow to read
 DATA_URL = re.compile(r"data:[^,]{0,200}?(;base64)?,", re.IGNORECASE)
+
+
+Environ = Mapping[str, Any]  # of WSGI
 
 
 class ImageBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,16 +73,16 @@ class Memory:
             self._used -= size
 
 
-def read_uploads(request: Request, limits: Limits) -> list[Upload]:
+def read_uploads(environ: Environ, limits: Limits) -> list[Upload]:
     """Return the images of a request in their order; one that is bad in itself is the refusal of it."""
-    kind = request.mimetype
-    if encoding := request.headers.get("Content-Encoding"):
+    kind, parameters = _content_type(environ.get("CONTENT_TYPE") or "")
+    if encoding := environ.get("HTTP_CONTENT_ENCODING"):
         raise UnsupportedType(f"Content-Encoding {encoding[:20]!r} is not taken; send the body as it is.")
-    body = read_body(request, limits)
+    body = read_body(environ, limits)
     if not body:
         raise BadRequest(f"The request has no body. {NO_IMAGE}")
     if kind == "multipart/form-data":
-        uploads = _of_multipart(body, request.mimetype_params.get("boundary", ""), limits)
+        uploads = _of_multipart(body, parameters.get("boundary", ""), limits)
     elif kind == "application/json":
         uploads = _of_json(body, limits)
     elif _is_image(kind, body):
@@ -88,19 +95,35 @@ def read_uploads(request: Request, limits: Limits) -> list[Upload]:
     return uploads
 
 
+@lru_cache(maxsize=256)  # clients say the same few
+def _content_type(header: str) -> tuple[str, Mapping[str, str]]:
+    kind, parameters = parse_options_header(header)
+    return kind.lower(), parameters
+
+
 def _is_image(kind: str, body: bytes) -> bool:
     if kind == "application/x-www-form-urlencoded":
         return not body.isascii()  # a form is ASCII; this is what curl --data-binary says of any file
     return kind in ("", "application/octet-stream") or kind.startswith("image/")
 
 
-def read_body(request: Request, limits: Limits) -> bytes:
-    """Return the whole body, straight from the server; raises TooLarge, SlowBody and BadRequest."""
-    announced = request.content_length
+def read_body(environ: Environ, limits: Limits) -> bytes:
+    """Return the whole body, straight from the server; raises TooLarge, SlowBody, BadRequest and Overloaded."""
+    announced = get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
     if announced is not None and announced > limits.body:
         raise limits.too_large()
-    connection = request.environ.get("gunicorn.socket")
-    stream = request.environ["wsgi.input"]
+    stream = environ["wsgi.input"]
+    if getattr(stream, "whole", False):  # with its head, as small ones do
+        body: bytes = stream.read()
+    else:
+        body = _read_slowly(stream, announced, environ.get("gunicorn.socket"), limits)
+    if len(body) > limits.body:
+        raise limits.too_large()
+    return body
+
+
+def _read_slowly(stream: Any, announced: int | None, connection: socket | None, limits: Limits) -> bytes:
+    """Return a body of which something has yet to come."""
     arriving = limits.deadline.watch(connection) if connection else nullcontext()
     with limits.memory.hold(limits.body if announced is None else announced), arriving as arrival:
         try:
@@ -108,13 +131,11 @@ def read_body(request: Request, limits: Limits) -> bytes:
             broke_off = announced is not None and len(body) < announced
         except OSError:  # a chunked body that breaks off or is malformed
             broke_off = True
-    if broke_off:
-        if arrival and arrival.late:
-            raise SlowBody(f"The body did not arrive within {limits.deadline.seconds:g} s.")
-        raise BadRequest("The body broke off before it was whole; send it again.")
-    if len(body) > limits.body:
-        raise limits.too_large()
-    return body
+    if not broke_off:
+        return body
+    if arrival and arrival.late:
+        raise SlowBody(f"The body did not arrive within {limits.deadline.seconds:g} s.")
+    raise BadRequest("The body broke off before it was whole; send it again.")
 
 
 def _of_multipart(body: bytes, boundary: str, limits: Limits) -> list[Upload]:

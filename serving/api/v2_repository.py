@@ -54,7 +54,7 @@ def blueprint(repository: Repository, loader: Loader | None, limits: Limits) -> 
 
     @api.post("/index")
     def index() -> Response:
-        asked: IndexRequest = decoded(read_body(request, limits) or b"{}", IndexRequest)
+        asked: IndexRequest = decoded(read_body(request.environ, limits) or b"{}", IndexRequest)
         entries = [entry for model in repository.models.values() for entry in entries_of(model)]
         return jsonify([entry for entry in entries if entry.state == READY or not asked.ready])
 
@@ -84,7 +84,7 @@ def _why(model: Model, version: Version) -> str:
 
 
 def _changed(change: Callable[[str], object] | None, name: str, limits: Limits) -> Response:
-    asked: LoadRequest = decoded(read_body(request, limits) or b"{}", LoadRequest)
+    asked: LoadRequest = decoded(read_body(request.environ, limits) or b"{}", LoadRequest)
     if change is None:
         raise NotAllowed(
             f"Models are not loaded or unloaded over HTTP unless the service is started with "

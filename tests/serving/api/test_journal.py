@@ -23,12 +23,12 @@ def app(models):
 
 
 @pytest.fixture
-def lines(app, capsys) -> Callable[[], list[dict]]:
+def lines(app, capfdbinary) -> Callable[[], list[dict]]:
     """What the service has logged of requests, once the next second has come."""
 
     def lines():
         app.extensions[TICK]()
-        return [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"request":' in line]
+        return [json.loads(line) for line in capfdbinary.readouterr().err.splitlines() if b'"request":' in line]
 
     return lines
 
@@ -79,7 +79,7 @@ def test_a_line_says_which_models_answered_how_many_images_and_what_that_took(ap
     assert (line["models"], line["images"]) == (["fashion-mlp:1"], 1)
     assert set(line["stages"]) == {"decode", "fit", "infer"}
     assert 0 < sum(line["stages"].values()) <= line["ms"]
-    assert line["bytes"] > 100
+    assert line["sent"] > 100
 
 
 def test_probes_are_logged_only_when_they_fail(app, lines, tmp_path):
@@ -106,33 +106,33 @@ def test_requests_are_counted_by_model_and_status(app, image):
     assert 'thimble_requests_total{model="",status="422",version=""} 1.0' in counts
 
 
-def test_nothing_is_logged_of_requests_where_that_is_turned_off(models, capsys):
+def test_nothing_is_logged_of_requests_where_that_is_turned_off(models, capfd):
     app = create_app(Settings(models=str(models), log_requests=False))
 
     app.test_client().get("/nothing")
     app.extensions[TICK]()
 
-    assert '"request":' not in capsys.readouterr().err
+    assert '"request":' not in capfd.readouterr().err
 
 
-def test_a_person_reads_one_line_a_request(models, image, capsys):
+def test_a_person_reads_one_line_a_request(models, image, capfd):
     app = create_app(Settings(models=str(models), log_format="text"))
 
     app.test_client().post("/classify", data=image("bag"), content_type="image/png", headers={"X-Request-ID": "me"})
     app.extensions[TICK]()
 
-    assert re.search(r"Z 200 POST /classify fashion-mlp:1 x 1 [\d.]+ ms me\n", capsys.readouterr().err)
+    assert re.search(r"Z 200 POST /classify fashion-mlp:1 x 1 [\d.]+ ms me\n", capfd.readouterr().err)
 
 
 def test_no_control_character_of_a_path_reaches_a_terminal():
-    entry = Entry(time="now", level="info", request="1", method="GET", path="/\x1b[2J", status=404, bytes=0, ms=0.1)
+    entry = Entry(time="now", level="info", request="1", method="GET", path="/\x1b[2J", status=404, sent=0, ms=0.1)
 
-    assert "\x1b" not in entry.text()
-    assert "\x1b" not in entry.json()
+    assert b"\x1b" not in entry.text()
+    assert b"\x1b" not in entry.json()
 
 
 def test_lines_are_written_in_pieces_that_a_pipe_takes_as_one():
-    written: list[str] = []
+    written: list[bytes] = []
 
     def application(_, start_response):
         start_response("200 OK", [("Content-Length", "0")])
@@ -146,12 +146,12 @@ def test_lines_are_written_in_pieces_that_a_pipe_takes_as_one():
 
     assert max(map(len, written)) <= 4_096
     assert 1 < len(written) < 20
-    paths = [msgspec.json.decode(line)["path"] for line in "".join(written).splitlines()]
+    paths = [msgspec.json.decode(line)["path"] for line in b"".join(written).splitlines()]
     assert paths == [f"/{number}" for number in range(100)]
 
 
 def test_a_log_that_nobody_reads_any_more_does_not_stop_the_service():
-    def write(_: str) -> None:
+    def write(_: bytes) -> None:
         raise BrokenPipeError
 
     journal = Journal(lambda *_: [b""], Metrics(CollectorRegistry()), write, False, None)

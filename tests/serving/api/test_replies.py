@@ -22,7 +22,7 @@ def served(app, view):
 
 
 def test_a_failure_is_answered_without_its_words_and_logged(app, caplog):
-    def view(request):
+    def view(environ):
         raise RuntimeError("what only the log may say")
 
     response = served(app, view).post("/classify", data=b"x")
@@ -36,7 +36,7 @@ def test_a_failure_is_answered_without_its_words_and_logged(app, caplog):
     ("refusal", "status", "later"), [(SlowBody("late"), 408, None), (Overloaded("full"), 503, "1")]
 )
 def test_a_refusal_is_a_problem_that_says_when_to_ask_again(app, refusal, status, later):
-    def view(request):
+    def view(environ):
         raise refusal
 
     response = served(app, view).post("/classify", data=b"x")
