@@ -1,11 +1,11 @@
 """python -m benchmarks.serving: this service beside what else one would take, and beside the limit of the machine.
 
-Each server has two worker processes and classifies PNGs of the input's size with the same graph, cifar-cnn; this
-service is asked for the other committed models as well. One load generator, wrk, asks them one after the other, round
-by round; a figure is the median of its rounds. The limit is the same decoding, onnxruntime and JSON in a loop of two
-processes, with no HTTP, and measured in each round as well. Ratios count: absolute figures are of one machine on one
-day. The peers, written as their documentation teaches, run in environments of their own, which --install makes in
-build/peers.
+Each server has two worker processes (--workers gives this service others) and classifies PNGs of the input's size with
+the same graph, cifar-cnn; this service is asked for the other committed models as well. One load generator, wrk, asks
+them one after the other, round by round; a figure is the median of its rounds. The limit is the same decoding,
+onnxruntime and JSON in a loop of two processes, with no HTTP, and measured in each round as well. Ratios count: absolute
+figures are of one machine on one day. The peers, written as their documentation teaches, run in environments of their
+own, which --install makes in build/peers.
 
 wrk is Debian's package of that name. p50, p90, p99: milliseconds. CPU: microseconds of the server's an image. PSS: the
 memory of all its processes, in megabytes.
@@ -35,9 +35,10 @@ from benchmarks.wrk import MANY, Load, Result, ask, middle, write_scripts
 from serving.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
-PEERS = Path(__file__).parent / "peers"
+SCRIPTS = Path(__file__).parent / "peers"
 ENVIRONMENTS = ROOT / "build" / "peers"
 COMPARED = "cifar-cnn"
+WORKERS = 2
 CONCURRENCY = (1, 8, 32, 64)
 LOADS = (
     *(Load(upload, count) for upload in ("raw", "multipart") for count in CONCURRENCY),
@@ -68,9 +69,7 @@ class Server:
 
 
 OWN = "thimble"
-SERVERS = (
-    Server(OWN, (sys.executable, "-m", "serving", "--port", "PORT", "--workers", "2"),
-           dict.fromkeys(("raw", "multipart", "many"), "/classify")),
+PEERS = (
     Server("flask", ("gunicorn", "-w", "2", "-b", "127.0.0.1:PORT", "flask_tutorial:app"),
            dict.fromkeys(("multipart", "many"), "/predict"), "flask"),
     Server("fastapi", ("uvicorn", "fastapi_server:app", "--workers", "2", "--port", "PORT", "--no-access-log"),
@@ -81,6 +80,13 @@ SERVERS = (
 )  # fmt: skip
 
 
+def own(workers: int) -> Server:
+    """Return this service with so many workers; with another number than its peers' it bears that in its name."""
+    name = OWN if workers == WORKERS else f"{OWN}, {workers} workers"
+    command = (sys.executable, "-m", "serving", "--port", "PORT", "--workers", str(workers))
+    return Server(name, command, dict.fromkeys(("raw", "multipart", "many"), "/classify"))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the table, the JSON and the plot."""
     models = sorted(path.parent.parent.name for path in (ROOT / "models").glob("*/1/model.onnx"))
@@ -88,13 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
     parser.add_argument("--only", nargs="*", default=[OWN, *NEEDS], metavar="SERVER", help="default: all")
     parser.add_argument("--models", nargs="*", default=models, help=f"besides {COMPARED}; default: all that are there")
+    parser.add_argument("--workers", type=int, nargs="*", default=[WORKERS], help=f"of this service; default {WORKERS}")
     parser.add_argument("--seconds", type=int, default=3, help="of each load (default 3)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "serving", help="default build/serving")
     options = parser.parse_args(arguments)
     if options.install:
         install([name for name in options.only if name in NEEDS])
-    chosen = [server for server in SERVERS if server.name in options.only]
+    services = [own(workers) for workers in options.workers] if OWN in options.only else []
+    chosen = [*services, *(server for server in PEERS if server.name in options.only)]
     models = [COMPARED, *(name for name in options.models if name != COMPARED)]
     report(*measure(chosen, models, options.seconds, options.rounds), options.out)
 
@@ -118,7 +126,7 @@ def measure(
         for number in range(rounds):
             for server in chosen:
                 with running(server) as (process, port):
-                    for name in models if server.name == OWN else models[:1]:
+                    for name in models[:1] if server.environment else models:
                         for load in LOADS if name == COMPARED else FEW:
                             if load.upload in server.paths:
                                 print(f"round {number + 1}: {server.name}, {name}, {load}", file=sys.stderr)
@@ -151,7 +159,7 @@ def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         "THIMBLE_MODELS": str(ROOT / "models"),
         "THIMBLE_PEER_MODEL": str(ROOT / "models" / COMPARED / "1/model.onnx"),
     }
-    folder = PEERS if server.environment else ROOT
+    folder = SCRIPTS if server.environment else ROOT
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, stderr=quiet) as process:  # noqa: S603
         try:
@@ -175,7 +183,7 @@ def wait_for(port: int) -> None:
 
 def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
     """Print the table; write it as JSON, and a plot of it."""
-    table = Table(title="Two workers", box=None)
+    table = Table(box=None)
     for head in ("Server", "Model", "Upload"):
         table.add_column(head)
     for head in ("At once", "Images/s", "x Flask", "Of limit", "p50", "p90", "p99", "CPU", "PSS", "Errors"):
