@@ -3,7 +3,7 @@
 Each server has two worker processes (--workers gives this service others) and classifies PNGs of the input's size with
 the same graph, cifar-cnn; this service is asked for the other committed models as well. One load generator, wrk, asks
 them one after the other, round by round; a figure is the median of its rounds. The limit is the same decoding,
-onnxruntime and JSON in a loop of two processes, with no HTTP, and measured in each round as well. Ratios count: absolute
+onnxruntime and JSON in a loop of two processes, with no HTTP, measured in each round as well. Ratios count: absolute
 figures are of one machine on one day. The peers, written as their documentation teaches, run in environments of their
 own, which --install makes in build/peers.
 
