@@ -27,6 +27,7 @@ def flask(problems: Problems) -> Flask:
     """Return an application without any route."""
     app = Flask("serving", static_folder=None)
     app.json = MsgspecProvider(app)
+    app.url_map.merge_slashes = False  # a redirect of Werkzeug's own would be HTML, and loses a body
 
     def refused(refusal: Refusal) -> Response:
         reply = problems.reply(refusal)

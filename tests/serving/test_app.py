@@ -146,3 +146,9 @@ def test_importing_the_application_reads_no_setting_and_no_training(tmp_path):
     )
 
     assert (done.returncode, done.stdout.strip()) == (0, "[]")
+
+
+def test_a_doubled_slash_is_another_address(client):
+    answer = client.post("//classify")
+
+    assert (answer.status_code, answer.json["code"]) == (404, "not-found")
