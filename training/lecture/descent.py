@@ -113,10 +113,10 @@ def section(_: Lesson) -> Section:
             f"{descent.share:.0%} of them find XOR. The others do not wander: they stand still on one of three "
             "plateaus, where the gradient is zero although the answer is wrong. Which one depends on the start alone.",
             _ends(descent),
-            "Most of those that stand still have a dead unit: no case wakes it, so its gradient is zero and it never "
-            "comes back. With one unit left the network is hardly more than the linear model. More units mean more "
-            "chances that enough of them live; steps that are too large throw the weights about, kill more units and "
-            "at last diverge; small ones are safe but slow.",
+            f"{int((descent.dead & ~descent.found).sum())} of these {int((~descent.found).sum())} have a dead unit: no "
+            "case wakes it, so its gradient is zero and it never comes back. With one unit left the network is hardly "
+            "more than the linear model. More units mean more chances that enough of them live; steps that are too "
+            "large throw the weights about, kill more units and at last diverge; small ones are safe but slow.",
             Grid(
                 ("Hidden units", "Step size", "Share that finds XOR"),
                 [(str(units), f"{rate:g}", f"{share:.1%}") for units, rate, share in shares],
@@ -141,9 +141,9 @@ def _rows(descent: Descent, shares: list[float]) -> tuple[Row, ...]:
         Row(
             "XOR by descent: the step size",
             "where descent converges depends on the step size",
-            "from the same starts, {:.1%} to {:.1%}".format(*_spread([shares[0], *shares[-len(RATES) :]])),
+            f"{shares[0]:.1%} of the same starts find it in steps of {RATE}, {shares[-1]:.1%} in steps of {RATES[-1]}",
             shares[0] > shares[-1],
-            "fewer find it with the largest steps than with the usual ones",
+            "fewer find it with the larger steps",
         ),
         Row(
             "XOR by descent: the solutions",
@@ -153,10 +153,6 @@ def _rows(descent: Descent, shares: list[float]) -> tuple[Row, ...]:
             "less than half are within 0.01 of whole numbers",
         ),
     )
-
-
-def _spread(shares: list[float]) -> tuple[float, float]:
-    return min(shares), max(shares)
 
 
 def _ends(descent: Descent) -> Grid:

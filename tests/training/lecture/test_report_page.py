@@ -104,7 +104,7 @@ def test_numbers_are_set_to_the_right(cell, kind):
 
 
 def test_the_code_that_the_sections_name_exists(finished):
-    places = re.findall(r'<p class="names">Code: (.+)</p>', finished.html)
+    places = re.findall(r'<p class="names">.+?: (.+)</p>', finished.html)
 
     names = re.findall("<code>(.+?)</code>", " ".join(places))
 

@@ -1,3 +1,4 @@
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -34,12 +35,17 @@ def test_the_network_answers_the_truth_table():
     assert xor.network()(xor.X.float()).flatten().tolist() == [0, 1, 1, 0]
 
 
-def test_the_exported_network_answers_the_truth_table_through_onnxruntime():
-    assert xor.answers(xor.to_onnx()).flatten().tolist() == [0, 1, 1, 0]
+@pytest.fixture(scope="module")
+def exported() -> onnx.ModelProto:
+    return xor.to_onnx()
 
 
-def test_the_exported_network_takes_any_number_of_cases():
-    session = onnxruntime.InferenceSession(xor.to_onnx().SerializeToString(), providers=["CPUExecutionProvider"])
+def test_the_exported_network_answers_the_truth_table_through_onnxruntime(exported):
+    assert xor.answers(exported).flatten().tolist() == [0, 1, 1, 0]
+
+
+def test_the_exported_network_takes_any_number_of_cases(exported):
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
 
     (truth,) = session.run(None, {"propositions": xor.X.float().numpy()[[2]]})
 
