@@ -10,6 +10,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.aside import OneByOne
+from serving.batching import Runs
 from serving.classifier import Classifier, Outputs
 from serving.contract import Level
 from serving.drift import Batch, Drift, Stages
@@ -67,6 +68,7 @@ class Desk:
         self._drift = drift
         self.one_by_one = one_by_one
         self._shadow = shadow
+        self._runs = Runs()
 
     def answer(self, uploads: Sequence[Upload], question: Question, wait: float = 0.0) -> Answers:
         """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place.
@@ -101,9 +103,7 @@ class Desk:
 
     def run(self, classifier: Classifier, pixels: NDArray[np.uint8], stages: Stages) -> Outputs:
         """Return what a graph makes of pixels [batch, height, width, channels], measured and noted for drift."""
-        start = perf_counter()
-        outputs = classifier.run(pixels)
-        seconds = perf_counter() - start
+        outputs, seconds = self._runs.run(classifier, pixels)
         stages.infer += seconds
         stages.batches.append(Batch(classifier, len(pixels), seconds, time()))
         self._drift.observe(classifier, pixels, outputs)

@@ -87,6 +87,9 @@ class TooManyPixels(Refusal):
 class InternalError(Refusal):
     status, code, title = 500, "internal-error", "The service failed"
 
+    def __init__(self, message: str = "The service failed to answer; its log says why.") -> None:
+        super().__init__(message)  # which says nothing of what failed: only the log may
+
 
 class NoModel(Refusal):
     status, code, title = 503, "no-model", "No model is ready"

@@ -14,7 +14,7 @@ from serving.metrics import LEDGER, WHOSE
 FIGURES = {
     "nv_inference_request_success": "Requests that a model answered.",
     "nv_inference_count": "Images that it answered.",
-    "nv_inference_exec_count": "Runs of its graph.",
+    "nv_inference_exec_count": "Runs of its graph; one that requests share counts for each.",
     "nv_inference_request_duration_us": "Microseconds that the answered requests took in all.",
     "nv_inference_queue_duration_us": "Microseconds that they waited for their turn.",
     "nv_inference_compute_input_duration_us": "Microseconds in which their images were decoded and fitted.",
@@ -112,6 +112,6 @@ def _ledgers(families: Iterable[Metric]) -> Ledgers:
 
 
 def _figures(runs: Runs) -> list[int]:
-    """Return what FIGURES names; every run is one request's, since requests are not run together."""
+    """Return what FIGURES names; a run that several requests share counts for each of them."""
     seconds = runs.seconds, runs.queue, runs.input, runs.infer, runs.output
     return [runs.count, runs.images, runs.count, *(round(value * 1e6) for value in seconds)]

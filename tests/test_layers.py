@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SERVING = [
     "png", "contract", "errors", "prediction", "version", "client.connection", "client", "client.__main__",
     "cores", "shades", "settings", "deadline", "hooks", "connection", "worker",
-    "fits", "images", "classifier", "occlusion",
+    "fits", "images", "classifier", "occlusion", "batching",
     "aside", "orders", "shelf", "catalogue", "loader", "follower", "repository", "watch",
     "metrics", "statistics", "inventory", "drift", "shadow", "answers", "admission", "logs", "tracing",
     "api.replies", "api.journal", "api.multipart", "api.uploads", "api.encodings",

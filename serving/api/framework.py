@@ -9,7 +9,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from serving.api import v2
-from serving.api.replies import FAILED, Problems
+from serving.api.replies import Problems
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
 
 
@@ -43,7 +43,7 @@ def _of_flask(error: HTTPException, app: Flask, refused: Callable[[Refusal], Res
     refusals = {
         404: NotFound(f"There is nothing here; there are: {', '.join(_addresses(app, v2.is_v2(request.path)))}."),
         405: MethodNotAllowed(f"This address takes {', '.join(getattr(error, 'valid_methods', None) or [])}."),
-        500: InternalError(FAILED),
+        500: InternalError(),
     }
     response = refused(refusals.get(error.code or 500) or BadRequest(error.description or error.name))
     if "Allow" in (headers := dict(error.get_headers())):

@@ -12,7 +12,6 @@ from flask import Response
 from serving.errors import InternalError, Refusal
 from serving.metrics import Metrics
 
-FAILED = "The service failed to answer; its log says why."
 JSON, PROBLEM = "application/json", "application/problem+json"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -78,5 +77,5 @@ class Shortcut:
             reply = self._problems.reply(refusal)
         except Exception:  # what Flask does for all other calls
             log.exception("%s %s", self._method, self._path)
-            reply = self._problems.reply(InternalError(FAILED))
+            reply = self._problems.reply(InternalError())
         return reply.wsgi(start_response)
