@@ -45,7 +45,7 @@ LOADS = (
     Load("many", 1),
     Load("many", 8),
 )
-FEW = (Load("raw", 32), Load("many", 8))  # for the models that are not compared
+FEW = (Load("raw", 32), Load("many", 1))  # for the models that are not compared
 READY_SECONDS = 60
 
 NEEDS = {
@@ -121,18 +121,18 @@ def measure(
     """Ask each server in turn, and the limit, round by round; return the median of each figure."""
     found: dict[tuple[str, str, Load], list[Result]] = defaultdict(list)
     limits: dict[tuple[str, int], list[float]] = defaultdict(list)
+    asked = [(server, name) for server in chosen for name in (models[:1] if server.environment else models)]
     with tempfile.TemporaryDirectory() as folder:
         scripts = {name: write_scripts(Path(folder, name), shape(name)) for name in models}
         for number in range(rounds):
-            for server in chosen:
+            for server, name in asked:
                 with running(server) as (process, port):
-                    for name in models[:1] if server.environment else models:
-                        for load in LOADS if name == COMPARED else FEW:
-                            if load.upload in server.paths:
-                                print(f"round {number + 1}: {server.name}, {name}, {load}", file=sys.stderr)
-                                url = f"http://127.0.0.1:{port}{server.paths[load.upload]}?model={name}"
-                                result = ask(server.name, name, process.pid, url, load, scripts[name], seconds)
-                                found[server.name, name, load].append(result)
+                    for load in LOADS if name == COMPARED else FEW:
+                        if load.upload in server.paths:
+                            print(f"round {number + 1}: {server.name}, {name}, {load}", file=sys.stderr)
+                            url = f"http://127.0.0.1:{port}{server.paths[load.upload]}?model={name}"
+                            result = ask(server.name, name, process.pid, url, load, scripts[name], seconds)
+                            found[server.name, name, load].append(result)
             for name in models:
                 for batch in (1, MANY):
                     limits[name, batch].append(images_per_second(ROOT / "models", name, batch))
@@ -175,7 +175,7 @@ def wait_for(port: int) -> None:
     while time.monotonic() < end:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                time.sleep(4)  # until all workers are there
+                time.sleep(3)  # until all workers are there
                 return
         time.sleep(0.1)
     raise TimeoutError(f"nothing listens on port {port}")
