@@ -8,10 +8,8 @@ import numpy as np
 from gevent.event import Event
 from numpy.typing import NDArray
 
-from serving.classifier import Classifier, Outputs
+from serving.classifier import AT_ONCE, Classifier, Outputs
 from serving.errors import InternalError
-
-MOST = 32  # images of requests that are run together: with more, a graph gains nothing, and the first wait longer
 
 
 class Ran(NamedTuple):
@@ -67,7 +65,7 @@ class Runs:
     def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> Ran:
         """Return what the graph makes of a request's pixels [batch, height, width, channels]."""
         run = self._open.get(classifier)
-        if run and run.images + len(pixels) <= MOST:
+        if run and run.images + len(pixels) <= AT_ONCE:
             return run.of(run.join(pixels))
         run = self._open[classifier] = Run()
         place = run.join(pixels)

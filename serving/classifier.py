@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -19,6 +20,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     MemoryError,
     *(kind for kind in vars(onnxruntime_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
+AT_ONCE = 16  # images: a graph takes no less for each of more at once, and much more memory
 LARGEST_FILE = 2**31 - 1  # bytes: what protobuf, which the format is made of, can hold
 
 
@@ -27,6 +29,11 @@ class Outputs(NamedTuple):
 
     probabilities: NDArray[np.float32]
     novelty: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, outputs: Sequence[NDArray[np.float32]]) -> Self:
+        """Return them in a graph's order."""
+        return cls(outputs[0], outputs[1] if len(outputs) > 1 else None)
 
 
 class Classifier:
@@ -64,8 +71,11 @@ class Classifier:
 
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Return what the graph makes of raw pixels [batch, height, width, channels]."""
-        probabilities, *novelty = self._session.run(self._outputs, {INPUT: pixels})
-        return Outputs(probabilities, novelty[0] if novelty else None)
+        if len(pixels) <= AT_ONCE:
+            return Outputs.of(self._session.run(self._outputs, {INPUT: pixels}))
+        parts = [pixels[start : start + AT_ONCE] for start in range(0, len(pixels), AT_ONCE)]
+        columns = zip(*(self._session.run(self._outputs, {INPUT: part}) for part in parts), strict=True)
+        return Outputs.of([np.concatenate(column) for column in columns])
 
     def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities [batch, classes] of raw pixels [batch, height, width, channels]."""

@@ -4,8 +4,8 @@ import gevent
 import numpy as np
 import pytest
 
-from serving.batching import MOST, Runs
-from serving.classifier import Classifier, Outputs
+from serving.batching import Runs
+from serving.classifier import AT_ONCE, Classifier, Outputs
 from serving.errors import InternalError
 
 
@@ -65,9 +65,9 @@ def test_the_time_of_a_run_is_shared_by_images(classifier):
 def test_a_run_takes_only_so_many_images(classifier):
     counted = Counted(classifier)
 
-    asked(counted, images(MOST - 1, 1, 1, MOST + 8))
+    asked(counted, images(AT_ONCE - 1, 1, 1, AT_ONCE + 8))
 
-    assert sorted(counted.runs) == [1, MOST, MOST + 8]
+    assert sorted(counted.runs) == [1, AT_ONCE, AT_ONCE + 8]
 
 
 def test_those_that_come_later_are_a_run_of_their_own(classifier):

@@ -91,9 +91,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _can_be_written_to(folder: Path) -> None:
     """Make a folder if need be, and find out now whether it takes files. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written to ({error.strerror}); name another folder with --out") from error
 
 
 def _made(lesson: Lesson) -> Iterator[Section]:

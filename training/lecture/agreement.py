@@ -32,12 +32,12 @@ def nearly(item: str, lecture: Value, here: Value, within: float) -> Row:
 
 def at_least(item: str, lecture: float, here: float, margin: float) -> Row:
     """Return a row that agrees when a figure is no lower than the lecture's less a margin."""
-    return Row(item, lecture, here, here >= lecture - margin, f"at least {lecture - margin:.4f}: less {margin:.4f}")
+    return Row(item, lecture, here, here >= lecture - margin, f"at least {lecture - margin:.4f}, {margin:.4f} less")
 
 
 def at_most(item: str, lecture: float, here: float, margin: float) -> Row:
     """Return a row that agrees when a figure is no higher than the lecture's and a margin."""
-    return Row(item, lecture, here, here <= lecture + margin, f"at most {lecture + margin:.4f}: {margin:.4f} more")
+    return Row(item, lecture, here, here <= lecture + margin, f"at most {lecture + margin:.4f}, {margin:.4f} more")
 
 
 def values(tensor: Tensor) -> Value:

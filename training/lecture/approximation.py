@@ -97,7 +97,7 @@ def section(_: Lesson) -> Section:
             Row(
                 "Universal approximation: learning",
                 "the training algorithm may not be able to find the parameters",
-                f"largest error with {most} units {found[most].error:.1e} learned, {built[most].error:.1e} placed",
+                f"largest error with {most} units {found[most].error:.2g} learned, {built[most].error:.2g} placed",
                 found[most].error > 10 * built[most].error,
                 "more than ten times as large when learned as when placed",
             ),
@@ -120,7 +120,7 @@ def _falls(item: str, errors: dict[int, float]) -> Row:
     return Row(
         item,
         "arbitrarily well, given enough hidden units",
-        "largest error " + ", ".join(f"{error:.1e} with {count}" for count, error in errors.items()),
+        "largest error " + ", ".join(f"{error:.2g} with {count}" for count, error in errors.items()),
         found[-1] < found[0] / 100,
         "with the most units less than a hundredth of that with the fewest",
     )

@@ -95,7 +95,7 @@ def _shapes() -> tuple[Row, ...]:
             Row(
                 f"Formula: {kind}",
                 formula,
-                f"the same but for {differences[kind]:.1e}",
+                f"the same but for {differences[kind]:.2g}",
                 differences[kind] <= ROUNDING,
                 within,
             )
@@ -103,7 +103,7 @@ def _shapes() -> tuple[Row, ...]:
         ),
         exactly("ReLU: its derivative at 0", 0.0, float(slope("relu", torch.zeros(())))),
         Row("Sigmoid: its range", "(0, 1)", "inside" if inside else "outside", inside, f"everywhere in |x| ≤ {LIMIT}"),
-        Row("Tanh: about the origin", "point symmetry", f"but for {odd:.1e}", odd <= ROUNDING, within),
+        Row("Tanh: about the origin", "point symmetry", f"the same but for {odd:.2g}", odd <= ROUNDING, within),
     )
 
 

@@ -116,7 +116,7 @@ def _fits(line: Example, pair: Example, irises: Example, fitted: list[nn.Linear]
         Row(
             "Linear output",
             "y = W'h + b, any real number",
-            f"the least-squares line but for {off:.1e}",
+            f"the least-squares line but for {off:.2g}",
             off < 1e-6,
             "within 1e-6 of the solution in closed form",
         ),
@@ -130,7 +130,7 @@ def _fits(line: Example, pair: Example, irises: Example, fitted: list[nn.Linear]
         Row(
             "Softmax output",
             "exp(x) / Σ exp(x), for classification as one of many",
-            f"probabilities whose sum is 1 but for {sums:.1e}; {right:.1%} of the irises right",
+            f"probabilities whose sum is 1 but for {sums:.2g}; {right:.1%} of the irises right",
             sums < 1e-12 and right > 0.95,
             "sum 1, and more than 95% right",
         ),
@@ -152,7 +152,7 @@ def _coupled(line: Example, pair: Example, irises: Example) -> Row:
     return Row(
         "Output units and losses",
         "the choice of cost function is tightly coupled with the choice of output unit",
-        f"for each pair the gradient is answer - truth, but for {off:.1e}",
+        f"for each pair the gradient is answer - truth, but for {off:.2g}",
         off < 1e-9,
         "within 1e-9, for rounding, at random z",
     )

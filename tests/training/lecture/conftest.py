@@ -2,16 +2,32 @@
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from training.datasets import DataSet
 from training.lecture import approximation, architecture, descent, overfitting, symmetry
 from training.lecture.__main__ import main
 from training.lecture.section import Lesson
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: at this size a second costs more than it brings, the more so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +75,6 @@ def run(data_dir: Path, _sooner: None) -> Callable[..., int]:
 def finished(run: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The whole command with --json, run once: only to be read."""
     out = tmp_path_factory.mktemp("lecture") / "not" / "there yet"
-    with redirect_stdout(io.StringIO()) as printed:
+    with one_thread(), redirect_stdout(io.StringIO()) as printed:
         assert run(out, "--json") == 0
     return Finished(out, printed.getvalue())

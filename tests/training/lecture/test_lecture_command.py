@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(run, tmp_
 
     assert run(tmp_path / "file") == 1
 
-    assert "file" in capsys.readouterr().err
+    assert f"{tmp_path / 'file'} cannot be written to" in capsys.readouterr().err
 
 
 def test_missing_data_is_refused_with_what_to_do(tmp_path, capsys):
