@@ -49,8 +49,8 @@ class Settings:
     # What the largest phone cameras give.
     max_pixels: AtLeastOne = 50_000_000
     max_images: AtLeastOne = 256
-    # Of all workers together, in flight: some requests of many images, and what two cores do in a tenth of a second.
-    max_in_flight: AtLeastOne = 512
+    # Of all workers together: eight large requests on each of two workers, and what two cores do in a fifth of a second.
+    max_in_flight: AtLeastOne = 1_024
     wait_seconds: Seconds = 5.0
     # The largest body over a 16 Mbit/s line.
     body_seconds: Seconds = 20.0
