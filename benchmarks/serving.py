@@ -14,6 +14,7 @@ memory of all its processes, in megabytes.
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -161,12 +163,13 @@ def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     }
     folder = SCRIPTS if server.environment else ROOT
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, stderr=quiet) as process:  # noqa: S603
+    how: dict[str, Any] = {"cwd": folder, "env": environment, "stdout": quiet, "stderr": quiet}
+    with subprocess.Popen(command, start_new_session=True, **how) as process:  # noqa: S603  # our own command
         try:
             wait_for(port)
             yield process, port
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # some peers leave their workers behind
 
 
 def wait_for(port: int) -> None:

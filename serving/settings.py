@@ -49,7 +49,7 @@ class Settings:
     # What the largest phone cameras give.
     max_pixels: AtLeastOne = 50_000_000
     max_images: AtLeastOne = 256
-    # Of all workers together: eight large requests on each of two workers, and what two cores do in a fifth of a second.
+    # Of all workers together: eight large requests on each of two, and what two cores do in a fifth of a second.
     max_in_flight: AtLeastOne = 1_024
     wait_seconds: Seconds = 5.0
     # The largest body over a 16 Mbit/s line.
