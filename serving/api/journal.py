@@ -80,8 +80,7 @@ class Journal:
         self._flush()
 
     def end(self) -> None:
-        """Do so for the last time."""
-        self.tick()
+        """Send the traces that are left; nothing may follow."""
         if self._tracing:
             self._tracing.end()
 

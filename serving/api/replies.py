@@ -50,10 +50,6 @@ class Problems:
         later = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
         return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, later)
 
-    def flask(self, refusal: Refusal) -> Response:
-        """Return the same as Flask's error handlers do."""
-        return self.reply(refusal).flask()
-
 
 class Shortcut:
     """Takes one call past Flask's dispatch, which would cost as much as decoding the image does."""
