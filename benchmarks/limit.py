@@ -1,6 +1,5 @@
 """The limit of the machine: what serving does to an image, in a loop, with no HTTP around it."""
 
-import io
 import multiprocessing
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from serving.classifier import Classifier
+from serving.images import PixelBudget, decode, fit
 from serving.png import to_png
 
 PROCESSES = 2
@@ -30,7 +30,8 @@ def _work(file: Path, batch: int) -> float:
     png = to_png(np.asarray(image).reshape(shape))
     done, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < SECONDS:
-        pixels = np.stack([np.asarray(Image.open(io.BytesIO(png))).reshape(shape) for _ in range(batch)])
+        pictures = [decode(png, PixelBudget(shape[0] * shape[1])) for _ in range(batch)]
+        pixels = np.stack([fit(picture, classifier.card.fit, *shape).pixels for picture in pictures])
         outputs = classifier.run(pixels)
         best = outputs.probabilities.argmax(1).tolist()
         msgspec.json.encode([{"label": classifier.card.labels[index]} for index in best])

@@ -68,7 +68,7 @@ class Desk:
         self._drift = drift
         self.one_by_one = one_by_one
         self._shadow = shadow
-        self._runs = Runs()
+        self._runs = Runs(self._note)
 
     def answer(self, uploads: Sequence[Upload], question: Question, wait: float = 0.0) -> Answers:
         """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place.
@@ -102,13 +102,10 @@ class Desk:
         return [self._prepare(upload, named, budget, stages) for upload in uploads]
 
     def run(self, classifier: Classifier, pixels: NDArray[np.uint8], stages: Stages) -> Outputs:
-        """Return what a graph makes of pixels [batch, height, width, channels], measured and noted for drift."""
+        """Return what a graph makes of pixels [batch, height, width, channels], measured."""
         outputs, seconds = self._runs.run(classifier, pixels)
         stages.infer += seconds
         stages.batches.append(Batch(classifier, len(pixels), seconds, time()))
-        self._drift.observe(classifier, pixels, outputs)
-        if self._shadow:
-            self._shadow.observe(classifier, pixels, outputs, seconds)
         return outputs
 
     def done(self, stages: Stages) -> None:
@@ -123,6 +120,11 @@ class Desk:
         version = question.version or (model.classifier.card.version if model.classifier else "")
         if version in model.versions:
             self._drift.refused(model.name, version, refusal, seconds)
+
+    def _note(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs, seconds: float) -> None:
+        self._drift.observe(classifier, pixels, outputs)
+        if self._shadow:
+            self._shadow.observe(classifier, pixels, outputs, seconds)
 
     def _prepare(
         self, upload: Upload, named: Classifier | None, budget: PixelBudget, stages: Stages
@@ -177,13 +179,14 @@ def _predictions(
     classifier: Classifier, inputs: Sequence[Input], outputs: Outputs, level: Level, question: Question
 ) -> list[Prediction]:
     card, labels = classifier.card, classifier.card.labels
+    novelties = None if outputs.novelty is None else outputs.novelty.tolist()
     novel = classifier.novel(outputs)
     predictions = []
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.
     for place, (item, probabilities) in enumerate(zip(inputs, outputs.probabilities.tolist(), strict=True)):
         best = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
         top = [Candidate(labels[index], index, round(probabilities[index], 6)) for index in best[: question.top_k]]
-        size = max(1, sum(probability >= level.threshold for probability in probabilities))
+        likely = [labels[index] for index in best if probabilities[index] >= level.threshold]
         prediction = Prediction(
             model=card.name,
             version=card.version,
@@ -191,10 +194,10 @@ def _predictions(
             index=top[0].index,
             probability=top[0].probability,
             top=top,
-            set=[labels[index] for index in best[:size]],  # the most probable ones
+            set=likely or [top[0].label],
             coverage=level.coverage,
-            novelty=UNSET if outputs.novelty is None else round(float(outputs.novelty[place]), 6),
-            novel=UNSET if novel is None else bool(novel[place]),
+            novelty=UNSET if novelties is None else round(novelties[place], 6),
+            novel=UNSET if novel is None else novel[place],
             fit=item.done,
             seen=item.data_url() if question.seen else UNSET,
         )

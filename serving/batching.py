@@ -1,5 +1,6 @@
 """Requests that come together are run together: a graph takes less for many images than for one after another."""
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from serving.classifier import AT_ONCE, Classifier, Outputs
 from serving.errors import InternalError
+
+Note = Callable[[Classifier, NDArray[np.uint8], Outputs, float], object]
 
 
 class Ran(NamedTuple):
@@ -36,13 +39,14 @@ class Run:
         self.images += len(pixels)
         return slice(start, self.images)
 
-    def go(self, classifier: Classifier) -> None:
+    def go(self, classifier: Classifier, note: Note) -> None:
         """Run the graph. Raises what that raises; those who wait for it then get no outputs."""
         try:
             pixels = np.concatenate(self._pixels) if len(self._pixels) > 1 else self._pixels[0]
             start = perf_counter()
             self._outputs = classifier.run(pixels)
             self._seconds = perf_counter() - start
+            note(classifier, pixels, self._outputs, self._seconds)
         finally:
             self._ended.set()
 
@@ -59,7 +63,9 @@ class Run:
 class Runs:
     """The runs that other requests may still join, one for each classifier; nobody waits for others to come."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Note) -> None:
+        """note: is told of each run: its classifier, pixels, outputs and seconds."""
+        self._note = note
         self._open: dict[Classifier, Run] = {}
 
     def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> Ran:
@@ -72,5 +78,5 @@ class Runs:
         gevent.sleep(0)  # the turn of those whose images are here too
         if self._open.get(classifier) is run:
             del self._open[classifier]
-        run.go(classifier)
+        run.go(classifier, self._note)
         return run.of(place)

@@ -81,11 +81,12 @@ class Classifier:
         """Return probabilities [batch, classes] of raw pixels [batch, height, width, channels]."""
         return self.run(pixels).probabilities
 
-    def novel(self, outputs: Outputs) -> NDArray[np.bool_] | None:
+    def novel(self, outputs: Outputs) -> list[bool] | None:
         """Return which images of a batch are unlike the training data; None where the graph doesn't say."""
         if outputs.novelty is None or self.card.novelty is UNSET:
             return None
-        return outputs.novelty > self.card.novelty.threshold
+        threshold = self.card.novelty.threshold
+        return [novelty > threshold for novelty in outputs.novelty.tolist()]
 
     def check_golden(self) -> None:
         """Ask the graph for its golden samples; raises ContractError when it gives other answers than were recorded."""

@@ -133,7 +133,9 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises OSError."""
-        self._client.sendall(data)
+        sent = self._client.send(data)
+        if sent < len(data):  # seldom; gevent's sendall takes a call to the system more, to know this before
+            self._client.sendall(data[sent:])
 
     def linger(self) -> None:
         """Drop what a client goes on to send: were it left unread, the end of the connection would take its answer."""

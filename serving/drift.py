@@ -15,7 +15,7 @@ from serving.errors import Overloaded, Refusal
 from serving.metrics import WHOSE, Metrics
 from serving.repository import Repository
 
-AT_ONCE = 128  # images or requests that are counted together: more pixels would not stay in the processor's cache
+AT_ONCE = 1024  # images or requests that are counted together: enough that each costs next to nothing
 SHOWN = ("decode", "fit", "infer")  # the stages that everybody is told of
 REJECTED, OTHER = "REJECTED", "OTHER"  # why a request failed, in Triton's words: too much to do, or anything else
 STAGES = "thimble.stages"  # where a request's environment has them, once it is answered
@@ -50,6 +50,13 @@ class Stages:
         return f"decode;dur={self.decode * 1e3:.3f}, fit;dur={self.fit * 1e3:.3f}, infer;dur={self.infer * 1e3:.3f}"
 
 
+class Observed(NamedTuple):
+    """A batch of answers, and how bright their inputs were on average, 0 to 1 [batch]."""
+
+    outputs: Outputs
+    brightness: NDArray[np.float64]
+
+
 class Drift:
     """Counts answers, many at a time: one by one that would take longer than decoding the images.
 
@@ -58,13 +65,15 @@ class Drift:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._answers: dict[Classifier, list[tuple[NDArray[np.uint8], Outputs]]] = {}
+        self._answers: dict[Classifier, list[Observed]] = {}
         self._stages: list[Stages] = []
         self._images = 0
 
     def observe(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
         """Note a batch of inputs [batch, height, width, channels] and the answers to it."""
-        self._answers.setdefault(classifier, []).append((pixels, outputs))
+        # Summed while the pixels are in the processor's cache; all else can wait.
+        brightness = pixels.reshape(len(pixels), -1).sum(1, dtype=np.uint32) / (255 * pixels[0].size)
+        self._answers.setdefault(classifier, []).append(Observed(outputs, brightness))
         self._images += len(pixels)
 
     def took(self, stages: Stages) -> None:
@@ -79,8 +88,7 @@ class Drift:
         stages, self._stages = self._stages, []
         self._images = 0
         for classifier, batches in answers.items():
-            pixels = np.concatenate([pixels for pixels, _ in batches])
-            self._count(classifier, pixels, _together([outputs for _, outputs in batches]))
+            self._count(classifier, _together(batches))
         for name in SHOWN if stages else ():
             self._metrics.stages.labels(name).observe_all(np.array([getattr(stage, name) for stage in stages]))
         self._count_batches(stages)
@@ -113,8 +121,8 @@ class Drift:
         for classifier, ended in last.items():
             self._metrics.last.labels(*_whose(classifier)).set(ended)
 
-    def _count(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
-        metrics, card, probabilities = self._metrics, classifier.card, outputs.probabilities
+    def _count(self, classifier: Classifier, observed: Observed) -> None:
+        metrics, card, probabilities = self._metrics, classifier.card, observed.outputs.probabilities
         whose = _whose(classifier)
         for index, count in enumerate(np.bincount(probabilities.argmax(1)).tolist()):
             if count:
@@ -123,21 +131,21 @@ class Drift:
         metrics.top_probability.labels(*whose).observe_all(probabilities.max(1))
         metrics.entropy.labels(*whose).observe_all(entropies)
         metrics.set_size.labels(*whose).observe_all(card.conformal.own.sets(probabilities).sum(1))
-        brightness = pixels.reshape(len(pixels), -1).sum(1, dtype=np.uint32) / (255 * pixels[0].size)
-        metrics.brightness.labels(*whose).observe_all(brightness)
-        novel = classifier.novel(outputs)
+        metrics.brightness.labels(*whose).observe_all(observed.brightness)
+        novel = classifier.novel(observed.outputs)
         if novel is not None:
-            metrics.novel.labels(*whose).inc(int(novel.sum()))
+            metrics.novel.labels(*whose).inc(sum(novel))
 
 
 def _whose(classifier: Classifier) -> tuple[str, str]:
     return classifier.card.name, classifier.card.version
 
 
-def _together(batches: Sequence[Outputs]) -> Outputs:
-    probabilities = np.concatenate([outputs.probabilities for outputs in batches])
-    novelties = [outputs.novelty for outputs in batches if outputs.novelty is not None]
-    return Outputs(probabilities, np.concatenate(novelties) if novelties else None)
+def _together(batches: Sequence[Observed]) -> Observed:
+    probabilities = np.concatenate([batch.outputs.probabilities for batch in batches])
+    novelties = [batch.outputs.novelty for batch in batches if batch.outputs.novelty is not None]
+    outputs = Outputs(probabilities, np.concatenate(novelties) if novelties else None)
+    return Observed(outputs, np.concatenate([batch.brightness for batch in batches]))
 
 
 class References(Collector):

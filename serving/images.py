@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from serving.errors import BadRequest, TooManyPixels, UnreadableImage
 from serving.fits import FITS, Box
-from serving.png import data_url, to_png
+from serving.png import Plain, data_url, plain, to_png
 
 # What people have; each further format is one more decoder open to strangers.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
@@ -19,7 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 # What Pillow's decoders raise on damaged and hostile files.
 DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
-    RuntimeError, struct.error, zlib.error,
+    RuntimeError, AssertionError, struct.error, zlib.error,
 )  # fmt: skip
 
 TURNS = {
@@ -101,18 +101,19 @@ class PixelBudget:
 class Opened:
     """An image of which only the header has been read. length: that of the upload in bytes."""
 
-    image: Image.Image
+    image: Image.Image | Plain
     length: int
 
     @property
     def large(self) -> bool:
         """Whether decoding it takes so long that others should not wait for it."""
-        return self.image.width * self.image.height > LARGE
+        width, height = self.image.size
+        return width * height > LARGE
 
     def picture(self) -> Picture:
         """Decode it; raises UnreadableImage."""
         try:
-            return _upright(self.image)
+            return Picture(self.image.image(), ()) if isinstance(self.image, Plain) else _upright(self.image)
         except DECODER_ERRORS as error:
             raise _unreadable(self.length) from error
 
@@ -122,7 +123,7 @@ def opened(upload: bytes, budget: PixelBudget) -> Opened:
     if not upload:
         raise BadRequest("The image is empty: no byte of it arrived. Send the file's content.")
     try:
-        image = Image.open(io.BytesIO(upload), formats=FORMATS)
+        image = plain(upload) or Image.open(io.BytesIO(upload), formats=FORMATS)
         budget.spend(*image.size)
     except DECODER_ERRORS as error:
         raise _unreadable(len(upload)) from error

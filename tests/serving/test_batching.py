@@ -35,9 +35,13 @@ def images(*sizes):
     return [random.integers(0, 256, (size, 28, 28, 1), np.uint8) for size in sizes]
 
 
-def asked(counted, requests):
+def ignore(*_):
+    pass
+
+
+def asked(counted, requests, note=None):
     """Return the greenlets of requests that come at the same moment, at their end."""
-    runs = Runs()
+    runs = Runs(note or ignore)
     greenlets = [gevent.spawn(runs.run, counted, pixels) for pixels in requests]
     gevent.joinall(greenlets, timeout=20)
     return greenlets
@@ -53,6 +57,18 @@ def test_requests_that_come_together_are_one_run_and_each_gets_what_it_would_alo
         alone = classifier.run(pixels)
         np.testing.assert_allclose(outputs.probabilities, alone.probabilities, atol=1e-6)
         np.testing.assert_allclose(outputs.novelty, alone.novelty, atol=1e-4)
+
+
+def test_each_run_is_told_of_once(classifier):
+    told, counted, requests = [], Counted(classifier), images(1, 3)
+
+    answers = [greenlet.get() for greenlet in asked(counted, requests, lambda *run: told.append(run))]
+
+    ((whose, pixels, outputs, seconds),) = told
+    assert whose is counted
+    np.testing.assert_array_equal(pixels, np.concatenate(requests))
+    np.testing.assert_array_equal(outputs.probabilities, np.concatenate([one.outputs.probabilities for one in answers]))
+    assert seconds == pytest.approx(sum(one.seconds for one in answers))
 
 
 def test_the_time_of_a_run_is_shared_by_images(classifier):
@@ -71,7 +87,7 @@ def test_a_run_takes_only_so_many_images(classifier):
 
 
 def test_those_that_come_later_are_a_run_of_their_own(classifier):
-    counted, runs = Counted(classifier), Runs()
+    counted, runs = Counted(classifier), Runs(ignore)
 
     for pixels in images(1, 1):
         runs.run(counted, pixels)
@@ -80,7 +96,7 @@ def test_those_that_come_later_are_a_run_of_their_own(classifier):
 
 
 def test_models_do_not_mix(classifier):
-    one, other, runs = Counted(classifier), Counted(classifier), Runs()
+    one, other, runs = Counted(classifier), Counted(classifier), Runs(ignore)
 
     together = zip((one, other), images(1, 2), strict=True)
     gevent.joinall([gevent.spawn(runs.run, *which) for which in together])

@@ -254,7 +254,7 @@ def test_novelty_is_one_number_an_image_and_is_checked_on_the_golden_samples(cla
 
     assert outputs.novelty.shape == (9,)
     assert outputs.novelty.dtype == np.float32
-    assert classifier.novel(outputs).tolist() == (outputs.novelty > classifier.card.novelty.threshold).tolist()
+    assert classifier.novel(outputs) == (outputs.novelty > classifier.card.novelty.threshold).tolist()
     golden = [{**to_builtins(sample), "novelty": sample.novelty + 0.01} for sample in classifier.card.golden]
     with pytest.raises(ContractError, match=r"golden sample 1 differs by 0.01 from"):
         Classifier.open(forge("other/1", of=classifier.card.name, golden=golden))

@@ -13,6 +13,7 @@ from PIL import Image, features
 
 from serving.errors import BadRequest, Refusal, TooManyPixels, UnreadableImage
 from serving.images import FORMATS, Input, Picture, PixelBudget, decode, fit
+from serving.png import plain
 
 LIMIT = 1_000_000
 LOSSLESS = ("PNG", "GIF", "BMP", "TIFF", "PPM")
@@ -326,6 +327,7 @@ def test_a_file_that_was_cut_off_is_refused(kind, share):
         pytest.param(b"\x89PNG\r\n\x1a\n", id="a signature alone"),
         pytest.param(png(0, 0, 8, 0, b""), id="PNG without a pixel"),
         pytest.param(png(5, 5, 8, 0, b"\0\0\0"), id="PNG with too few rows"),
+        pytest.param(png(1, 1, 8, 3, b"\0\0"), id="PNG without its palette"),
         pytest.param(
             png(1, 1, 8, 0, b"\0\0", png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**22)))), id="text bomb"
         ),
@@ -371,6 +373,59 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(kind):
             outcomes["read"] += 1
 
     assert min(outcomes.values()) >= 5
+
+
+def damaged(dice):
+    """Return the chunks of a PNG of which one is changed, cut, moved or added."""
+    mode = dice.choice(("L", "RGB", "RGB", "P"))
+    rows = dice.randbytes(4 * (1 + 5 * len(mode))) if dice.random() < 0.3 else bytes(4 * (1 + 5 * len(mode)))
+    pixels = zlib.compress(rows[: dice.choice((len(rows), len(rows), dice.randrange(len(rows))))])
+    head = struct.pack(">IIBBBBB", 5, 4, 8, {"L": 0, "RGB": 2, "P": 3}[mode], 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", pixels), (b"IEND", b"")]
+    place = dice.randrange(len(chunks))
+    kind, content = chunks[place]
+    where = dice.randrange(len(content) + 1)
+    if (how := dice.randrange(5)) == 0:
+        chunks[place] = kind, content[:where] + dice.randbytes(1) + content[where + 1 :]
+    elif how == 1:
+        chunks[place : place + 1] = (kind, content[:where]), (kind, content[where:])
+    elif how == 2:
+        dice.shuffle(chunks)
+    elif how == 3:
+        chunks.insert(place, (dice.choice((b"PLTE", b"tRNS", b"gAMA", b"eXIf", b"fcTL")), dice.randbytes(6)))
+    return chunks
+
+
+def whole(chunks):
+    """Return the PNG of these chunks, with the right checksums."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def with_another(chunks):
+    """Return the same with a chunk that says nothing to anybody, so that it is no plain PNG."""
+    end = next(place for place, (kind, _) in enumerate(chunks) if kind == b"IEND")
+    return [*chunks[:end], (b"teSt", b""), *chunks[end:]]
+
+
+def outcome(upload):
+    """Return the pixels that were read and what was done to them, or the refusal's kind."""
+    try:
+        picture = decode(upload, PixelBudget(LIMIT))
+    except Refusal as refusal:
+        return type(refusal)
+    return picture.image.mode, picture.image.size, picture.image.tobytes(), picture.done
+
+
+def test_a_plain_png_is_read_as_pillows_plugin_reads_it_damaged_or_not():
+    dice = random.Random("checksums are right")
+    files = [damaged(dice) for _ in range(2000)]
+
+    outcomes = [outcome(whole(chunks)) for chunks in files]
+
+    assert outcomes == [outcome(whole(with_another(chunks))) for chunks in files]
+    assert 500 < outcomes.count(UnreadableImage) < 1500
+    assert sum(plain(whole(chunks)) is not None for chunks in files) > 500
+    assert not any(plain(whole(with_another(chunks))) for chunks in files)
 
 
 @pytest.mark.parametrize(("mode", "how", "size"), [("L", "garment", 28), ("RGB", "photo", 32), ("L", "photo", 16)])

@@ -1,12 +1,24 @@
 """Pixels as PNG: exact both ways."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
+from pictures import noise, oriented, png, png_chunk, saved
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from serving.png import from_png, to_png
+from serving.png import Plain, from_png, plain, to_png
+
+END = png_chunk(b"IEND", b"")
+INTERLACED = png_chunk(b"IHDR", bytes((0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 1)))
+
+
+def _text():
+    text = PngInfo()
+    text.add_text("Title", "noise")
+    return text
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (28, 28, 1), (32, 32, 3), (5, 9, 3)])
@@ -30,3 +42,48 @@ def test_a_png_larger_than_any_input_is_refused_before_it_is_decoded():
 
     with pytest.raises(ValueError, match="4096 x 4097 pixels are more than any input has"):
         from_png(file.getvalue())
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_plain_png_holds_its_pixels_and_nothing_else(mode):
+    image = noise(mode=mode)
+
+    found = plain(saved(image, "PNG"))
+
+    assert (found.mode, found.size) == (mode, image.size)
+    assert found.image().tobytes() == image.tobytes()
+
+
+def test_pixels_may_lie_in_several_pieces():
+    whole = png(2, 2, 8, 0, bytes(6))
+    start, pixels = whole.index(b"IDAT") - 4, plain(whole).zipped
+    pieces = b"".join(png_chunk(b"IDAT", piece) for piece in (pixels[:3], b"", pixels[3:]))
+
+    assert plain(whole[:start] + pieces + END) == Plain("L", (2, 2), pixels)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        saved(noise().convert("RGBA"), "PNG"),
+        saved(noise().convert("LA"), "PNG"),
+        saved(noise().convert("P"), "PNG"),
+        saved(noise().convert("1"), "PNG"),
+        saved(noise(), "PNG", transparency=(1, 2, 3)),
+        saved(noise(), "PNG", exif=oriented(6)),
+        saved(noise(), "PNG", save_all=True, append_images=[noise(mode="RGB").rotate(90)]),
+        saved(noise(), "PNG", pnginfo=_text()),
+        saved(noise(), "JPEG"),
+        png(2, 2, 16, 0, bytes(10)),
+        png(0, 2, 8, 0, bytes(2)),
+        b"\x89PNG\r\n\x1a\n" + INTERLACED + png_chunk(b"IDAT", zlib.compress(bytes(2))) + END,
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x89PNG\r\n\x1a\n" + END,
+        saved(noise(), "PNG")[:-1],
+        saved(noise(), "PNG").replace(b"IDAT", b"IDAU"),
+    ],
+    ids=range(17),
+)
+def test_all_else_is_left_to_pillows_plugin(content):
+    assert plain(content) is None
