@@ -19,12 +19,12 @@ from rich.table import Table
 from serving.answers import Desk, Question
 from serving.aside import OneByOne
 from serving.classifier import Classifier
-from serving.drift import Drift
 from serving.images import PixelBudget, decode
-from serving.metrics import Metrics
 from serving.occlusion import explain, overlay
 from serving.png import to_png
 from serving.repository import Repository
+from serving.telemetry.drift import Drift
+from serving.telemetry.metrics import Metrics
 
 PIXELS = 1_000_000  # more than any image here has
 

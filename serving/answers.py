@@ -13,12 +13,12 @@ from serving.aside import OneByOne
 from serving.batching import Runs
 from serving.classifier import Classifier, Outputs
 from serving.contract import Level
-from serving.drift import Batch, Drift, Stages
 from serving.errors import BadRequest, Refusal
 from serving.images import Input, Opened, PixelBudget, fit, opened
 from serving.prediction import Candidate, Prediction
 from serving.repository import Repository
-from serving.shadow import Shadow
+from serving.telemetry.drift import Batch, Drift, Stages
+from serving.telemetry.shadow import Shadow
 
 Upload = bytes | Refusal
 

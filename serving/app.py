@@ -12,26 +12,28 @@ from prometheus_client import CollectorRegistry
 
 from serving.admission import Admission
 from serving.answers import Desk
-from serving.api import classify, explain, framework, models, operations, pages, v2, v2_repository, v2_statistics
+from serving.api import classify, explain, framework, models, operations, pages, v2
 from serving.api.journal import Journal, to_standard_error
 from serving.api.replies import Problems, Shortcut
 from serving.api.uploads import Limits, Memory
-from serving.api.v2_infer import Infer
+from serving.api.v2 import repository as v2_repository
+from serving.api.v2 import statistics as v2_statistics
+from serving.api.v2.infer import Infer
 from serving.aside import OneByOne
-from serving.deadline import Deadline
-from serving.drift import Drift, References
-from serving.hooks import END, REFUSE, TICK
-from serving.inventory import Inventory
-from serving.loader import Loading
-from serving.logs import readable
-from serving.metrics import SHARED, Metrics, registries
-from serving.orders import Orders
 from serving.repository import Repository
+from serving.repository.loader import Loading
+from serving.repository.orders import Orders
+from serving.repository.watch import Watch
+from serving.server.deadline import Deadline
+from serving.server.hooks import END, REFUSE, TICK
 from serving.settings import Settings
-from serving.shadow import Shadow
-from serving.statistics import Statistics
-from serving.tracing import Tracing
-from serving.watch import Watch
+from serving.telemetry.drift import Drift, References
+from serving.telemetry.inventory import Inventory
+from serving.telemetry.logs import readable
+from serving.telemetry.metrics import SHARED, Metrics, registries
+from serving.telemetry.shadow import Shadow
+from serving.telemetry.statistics import Statistics
+from serving.telemetry.tracing import Tracing
 
 BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller ones as many more
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from gunicorn.arbiter import Arbiter
 
 from serving.aside import finish
-from serving.cores import usable_cores
-from serving.hooks import END
-from serving.logs import Log, readable
+from serving.server.cores import usable_cores
+from serving.server.hooks import END
+from serving.server.worker import Worker
 from serving.settings import Settings, SettingsError
-from serving.tracing import TracingError, check_installed, wanted
-from serving.worker import Worker
+from serving.telemetry.logs import Log, readable
+from serving.telemetry.tracing import TracingError, check_installed, wanted
 
 SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 FINISH_SECONDS = 5.0  # for what is under way beside the requests, once those are answered
@@ -33,7 +33,7 @@ except (SettingsError, TracingError) as error:
 host = f"[{settings.host}]" if ":" in settings.host else settings.host  # an IPv6 address
 bind = f"{host}:{settings.http_port}"
 workers = settings.processes
-worker_class = "serving.worker.Worker"
+worker_class = "serving.server.worker.Worker"
 preload_app = False  # an onnxruntime session must not cross a fork: each worker makes its own
 worker_connections = 500  # of each worker; the bodies being read have a limit of their own
 keepalive = 75  # longer than the idle time of common load balancers, which else reuse a closed connection

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from serving.cores import usable_cores
+from serving.server.cores import usable_cores
 from serving.shades import Shade, shades
 
 PREFIX = "THIMBLE_"

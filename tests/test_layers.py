@@ -12,15 +12,18 @@ ROOT = Path(__file__).parent.parent
 
 SERVING = [
     "png", "contract", "errors", "prediction", "version", "client.connection", "client", "client.__main__",
-    "cores", "shades", "settings", "deadline", "hooks", "connection", "worker",
-    "fits", "images", "classifier", "occlusion", "batching",
-    "aside", "orders", "shelf", "catalogue", "loader", "follower", "repository", "watch",
-    "metrics", "statistics", "inventory", "drift", "shadow", "answers", "admission", "logs", "tracing",
-    "api.replies", "api.journal", "api.multipart", "api.uploads", "api.encodings",
-    "api.classify", "api.explain", "api.models", "api.operations",
-    "api.v2_signature", "api.v2_tensors", "api.v2_requests", "api.v2_replies", "api.v2_infer", "api.v2_statistics",
-    "api.v2_repository", "api.v2", "api.openapi", "api.pages", "api.framework",
-    "api", "app", "gunicorn_conf", "__main__",
+    "server.cores", "shades", "settings", "server.deadline", "server.hooks", "server.connection", "server.worker",
+    "server",
+    "fits", "images", "classifier", "occlusion", "batching", "aside",
+    "repository.orders", "repository.shelf", "repository.catalogue", "repository.loader", "repository.follower",
+    "repository", "repository.watch",
+    "telemetry.metrics", "telemetry.statistics", "telemetry.inventory", "telemetry.drift", "telemetry.shadow",
+    "answers", "admission", "telemetry.logs", "telemetry.tracing", "telemetry",
+    "api.replies", "api.journal", "api.multipart", "api.uploads", "api.classify", "api.explain", "api.models",
+    "api.operations",
+    "api.v2.encodings", "api.v2.signature", "api.v2.tensors", "api.v2.requests", "api.v2.replies", "api.v2.infer",
+    "api.v2.statistics", "api.v2.repository", "api.v2",
+    "api.openapi", "api.pages", "api.framework", "api", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
     "allocator", "ctrl_c", "devices", "formats", "progress", "datasets", "pictures", "photos", "foreign", "augment",

@@ -15,8 +15,8 @@ from serving.answers import Desk, Question
 from serving.api.replies import Reply
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
-from serving.drift import STAGES
 from serving.errors import BadRequest, Refusal
+from serving.telemetry.drift import STAGES
 
 PATH = "/classify"
 TOP_K = re.compile(r"0*([1-9][0-9]*)")

@@ -13,10 +13,10 @@ from serving.api.classify import MODEL_HEADER, named, read_question
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
 from serving.contract import ModelCard
-from serving.drift import STAGES, Batch, Stages
 from serving.errors import BadRequest, Refusal
 from serving.occlusion import explain, overlay
 from serving.png import data_url
+from serving.telemetry.drift import STAGES, Batch, Stages
 
 COST = 64  # images in flight that an explanation counts as: about as many windows are covered
 

@@ -11,11 +11,11 @@ from random import getrandbits
 from typing import Any
 
 from serving.api.replies import Reply
-from serving.drift import SHOWN, STAGES, Stages
 from serving.errors import Refusal
-from serving.logs import Entry, moment
-from serving.metrics import Metrics
-from serving.tracing import Tracing
+from serving.telemetry.drift import SHOWN, STAGES, Stages
+from serving.telemetry.logs import Entry, moment
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.tracing import Tracing
 
 ID_HEADER = "X-Request-ID"
 ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")

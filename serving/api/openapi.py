@@ -18,10 +18,10 @@ from serving.api.journal import ID_HEADER
 from serving.api.models import Listing
 from serving.api.replies import JSON, PROBLEM
 from serving.api.uploads import ImageBody
-from serving.api.v2_replies import InferenceReply
-from serving.api.v2_repository import READY, UNAVAILABLE, Entry, IndexRequest, LoadRequest
-from serving.api.v2_requests import InferenceRequest
-from serving.api.v2_signature import FLOATS, PIXELS, TEXTS, Signature
+from serving.api.v2.replies import InferenceReply
+from serving.api.v2.repository import READY, UNAVAILABLE, Entry, IndexRequest, LoadRequest
+from serving.api.v2.requests import InferenceRequest
+from serving.api.v2.signature import FLOATS, PIXELS, TEXTS, Signature
 from serving.contract import INPUT, NOVELTY, PROBABILITIES
 from serving.errors import InternalError, NoModel, Overloaded, Problem, Refusal
 from serving.prediction import Prediction

@@ -10,7 +10,7 @@ import msgspec
 from flask import Response
 
 from serving.errors import InternalError, Refusal
-from serving.metrics import Metrics
+from serving.telemetry.metrics import Metrics
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}

@@ -17,8 +17,8 @@ from werkzeug.sansio.utils import get_content_length
 
 from serving.answers import Upload
 from serving.api import multipart
-from serving.deadline import Deadline
 from serving.errors import BadRequest, Overloaded, SlowBody, TooLarge, UnsupportedType
+from serving.server.deadline import Deadline
 
 NO_IMAGE = "Send the image as the body: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' URL"
 OTHER_FIELDS = 50  # of a form, beside its images

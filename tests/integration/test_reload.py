@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from serving.contract import CARD_KEY
-from serving.orders import LOAD, UNLOAD, Orders
+from serving.repository.orders import LOAD, UNLOAD, Orders
 
 NAME = "fashion-mlp"
 CLIENTS = 6

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from serving import fits
 from serving.answers import Desk, Question
 from serving.aside import OneByOne
-from serving.drift import Drift
 from serving.fits import FITS
-from serving.metrics import Metrics
 from serving.repository import Repository
+from serving.telemetry.drift import Drift
+from serving.telemetry.metrics import Metrics
 
 NAMES = ("ankle-boot", "bag", "pullover", "sandal", "sneaker", "trouser")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cores import usable_cores
+from serving.server.cores import usable_cores
 from serving.settings import Settings, SettingsError, variable
 from serving.shades import Shade
 

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from serving.api.journal import Journal
 from serving.app import create_app
 from serving.errors import BadRequest
-from serving.hooks import REFUSE, TICK
-from serving.logs import Entry
-from serving.metrics import Metrics
+from serving.server.hooks import REFUSE, TICK
 from serving.settings import Settings
+from serving.telemetry.logs import Entry
+from serving.telemetry.metrics import Metrics
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry
 from serving.api.replies import Problems, Reply, Shortcut
 from serving.app import create_app
 from serving.errors import Overloaded, SlowBody
-from serving.metrics import Metrics
 from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
 
 
 @pytest.fixture

@@ -1,0 +1,255 @@
+"""What arrives on a connection, whole or in pieces, well-formed or not, and what is made of it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import pytest
+
+from serving.server.connection import HEAD_BYTES, BrokenBodyError, Connection, MalformedRequestError
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The client's and the server's end of a connection."""
+    client, server = socket.socketpair()
+    with closing(client), closing(server):
+        client.settimeout(10)
+        server.settimeout(10)
+        yield client, server
+
+
+@pytest.fixture
+def client(ends):
+    return ends[0]
+
+
+@pytest.fixture
+def connection(ends):
+    return Connection(ends[1])
+
+
+def head(*lines, first="POST /classify HTTP/1.1"):
+    return "\r\n".join([first, "Host: thimble", *lines, "", ""]).encode("latin-1")
+
+
+def test_a_request_is_read_with_its_head_and_body(client, connection):
+    first = "POST /classify?model=a%3A1 HTTP/1.1"
+    client.sendall(head("Content-Length: 3", "Content-Type: image/png", "X-Some: thing", first=first) + b"abc")
+
+    request = connection.next(10)
+
+    environ = request.environ({"wsgi.url_scheme": "http"})
+    assert request.read() == b"abc"
+    assert environ["wsgi.input"] is request
+    expected = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/classify",
+        "QUERY_STRING": "model=a%3A1",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_TYPE": "image/png",
+        "CONTENT_LENGTH": "3",
+        "HTTP_X_SOME": "thing",
+        "HTTP_HOST": "thimble",
+        "wsgi.url_scheme": "http",
+    }
+    assert expected.items() <= environ.items()
+
+
+def test_a_body_is_read_in_pieces_of_the_size_that_is_asked_for(client, connection):
+    client.sendall(head("Content-Length: 10") + b"0123456789")
+
+    request = connection.next(10)
+
+    assert [request.read(4), request.read(4), request.read(4), request.read(4)] == [b"0123", b"4567", b"89", b""]
+
+
+def test_a_head_and_a_body_may_come_byte_by_byte(client, connection, ends):
+    message = head("Content-Length: 5", first="POST /classify?top_k=1 HTTP/1.1") + b"hello"
+    ends[1].settimeout(0.01)
+
+    for byte in message[:-5]:
+        with suppress(TimeoutError):
+            connection.next(10)
+        client.sendall(bytes([byte]))
+    request = connection.next(10)
+    client.sendall(message[-5:])
+
+    assert request.environ({})["QUERY_STRING"] == "top_k=1"
+    assert request.read() == b"hello"
+
+
+def test_chunks_are_one_body_and_their_trailer_is_no_header(client, connection):
+    chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\nX-Late: yes\r\n\r\n"
+    client.sendall(head("Transfer-Encoding: chunked") + chunks)
+
+    request = connection.next(10)
+
+    assert request.read() == b"abcde"
+    assert "HTTP_X_LATE" not in request.environ({})
+
+
+def test_requests_sent_at_once_are_read_one_by_one(client, connection):
+    client.sendall(head("Content-Length: 1") + b"a" + head("Content-Length: 1") + b"b")
+
+    assert [connection.next(10).read(), connection.next(10).read()] == [b"a", b"b"]
+
+
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(client, connection):
+    client.sendall(head("Content-Length: 3", "Expect: 100-continue"))
+    request = connection.next(10)
+    client.sendall(b"abc")
+
+    body = request.read()
+
+    assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert body == b"abc"
+
+
+def test_a_client_is_not_asked_for_a_body_that_nobody_reads(client, connection, ends):
+    client.sendall(head("Content-Length: 3", "Expect: 100-continue"))
+
+    connection.next(10)
+
+    ends[1].close()
+    assert client.recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "keeps"),
+    [
+        (("POST / HTTP/1.1", ()), True),
+        (("POST / HTTP/1.1", ("Connection: close",)), False),
+        (("POST / HTTP/1.0", ()), False),
+        (("POST / HTTP/1.0", ("Connection: keep-alive", "Content-Length: 0")), True),
+        (("GET / HTTP/1.1", ("Connection: Upgrade", "Upgrade: h2c")), False),
+    ],
+    ids=["1.1", "1.1-close", "1.0", "1.0-keep-alive", "upgrade"],
+)
+def test_it_is_known_whether_the_client_wants_to_ask_more(client, connection, line, keeps):
+    client.sendall(head(*line[1], first=line[0]))
+
+    request = connection.next(10)
+
+    assert (request.keeps, request.whole) == (keeps, True)
+
+
+def test_a_client_that_leaves_is_done(client, connection):
+    client.close()
+
+    assert connection.next(10) is None
+
+
+def test_a_client_that_leaves_in_mid_head_is_done(client, connection):
+    client.sendall(b"POST /classify HT")
+    client.close()
+
+    assert connection.next(10) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"hello\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        head("Content-Length: 3", "Content-Length: 4"),
+        head("Content-Length: 3", "Transfer-Encoding: chunked"),
+        head("Content-Length: -1"),
+        head("Content-Length: 99999999999999999999999"),
+        head("Bad Name: 1"),
+        head("X: a\nb"),
+        head(" folded"),
+        head(*(f"X-{number}: 1" for number in range(200))),
+        head("X: " + "a" * HEAD_BYTES * 2),
+        b"GET /" + b"a" * HEAD_BYTES * 2,
+    ],
+    ids=[
+        "word", "tls", "version", "lengths", "smuggled", "negative", "huge", "name", "line-feed", "folded", "many",
+        "long", "endless",
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_said_to_be_none(client, connection, message):
+    client.sendall(message)
+
+    with pytest.raises(MalformedRequestError, match=r"\w"):
+        connection.next(10)
+
+
+def test_what_follows_a_good_request_is_refused_only_after_it(client, connection):
+    client.sendall(head("Content-Length: 1") + b"a" + b"\x00\x00\r\n\r\n")
+
+    request = connection.next(10)
+
+    assert request.read() == b"a"
+    with pytest.raises(MalformedRequestError):
+        connection.next(10)
+
+
+def test_a_body_that_breaks_off_says_so(client, connection):
+    client.sendall(head("Content-Length: 5") + b"abc")
+    request = connection.next(10)
+    client.close()
+
+    with pytest.raises(BrokenBodyError):
+        request.read()
+
+
+def test_a_malformed_chunk_says_so(client, connection):
+    client.sendall(head("Transfer-Encoding: chunked") + b"3\r\nabc\r\nnot a length\r\n")
+    request = connection.next(10)
+
+    with pytest.raises(BrokenBodyError):
+        request.read()
+    assert not request.whole
+
+
+def test_a_head_that_comes_too_slowly_ends_the_waiting(client, connection):
+    client.sendall(b"POST /classify HTTP/1.1\r\n")
+
+    with pytest.raises(TimeoutError):
+        connection.next(0)
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/a%20b%2Fc?d=%20e", "/a b/c", "d=%20e"),
+        ("http://thimble:8000/classify?top_k=1", "/classify", "top_k=1"),
+        ("/classify?a?b", "/classify", "a?b"),
+        ("http://[/", "", ""),
+        ("*", "*", ""),
+    ],
+)
+def test_the_path_is_decoded_and_the_query_is_not(client, connection, target, path, query):
+    client.sendall(head(first=f"OPTIONS {target} HTTP/1.1"))
+
+    environ = connection.next(10).environ({})
+
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+
+
+def test_a_header_with_an_underscore_does_not_pass_for_another(client, connection):
+    client.sendall(head("X-Request-ID: mine", "X_Request_ID: forged"))
+
+    assert connection.next(10).environ({})["HTTP_X_REQUEST_ID"] == "mine"
+
+
+def test_a_header_that_is_there_twice_is_one_list(client, connection):
+    client.sendall(head("Accept: a", "Accept: b"))
+
+    assert connection.next(10).environ({})["HTTP_ACCEPT"] == "a,b"
+
+
+def test_an_answer_outlives_what_the_client_goes_on_to_send(client, connection, ends):
+    client.sendall(head("Content-Length: 100000") + bytes(50_000))
+    connection.next(10)
+    connection.send(b"HTTP/1.1 413 Too Large\r\n\r\n")
+    client.sendall(bytes(40_000))
+    client.shutdown(socket.SHUT_WR)
+
+    connection.linger()
+    ends[1].close()
+
+    assert client.recv(100) == b"HTTP/1.1 413 Too Large\r\n\r\n"
+    assert client.recv(100) == b""

@@ -1,0 +1,117 @@
+"""Traces, as a collector of OpenTelemetry receives them."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from serving.app import create_app
+from serving.server.hooks import END
+from serving.settings import Settings
+from serving.telemetry.tracing import ENDPOINTS, Tracing, TracingError, wanted
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.fixture
+def received(monkeypatch) -> Iterator[list[ExportTraceServiceRequest]]:
+    """What a collector, whom the environment names, has received."""
+    requests: list[ExportTraceServiceRequest] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            requests.append(ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        yield requests
+        server.shutdown()
+        thread.join()
+
+
+def spans(received) -> list[Span]:
+    return [
+        span
+        for request in received
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def test_each_request_is_a_span_below_that_of_its_client(received, models, image):
+    app = create_app(Settings(models=str(models)))
+    headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-ID": "me"}
+    app.test_client().post("/classify", data=image("bag"), content_type="image/png", headers=headers)
+    app.extensions[END]()
+
+    (span,) = spans(received)
+
+    assert span.name == "POST /classify"
+    assert span.trace_id.hex() == TRACE
+    assert span.parent_span_id.hex() == "00f067aa0ba902b7"
+    assert span.kind == Span.SPAN_KIND_SERVER
+    assert span.end_time_unix_nano > span.start_time_unix_nano
+    found = {one.key: one.value for one in span.attributes}
+    assert found["http.response.status_code"].int_value == 200
+    assert found["thimble.request_id"].string_value == "me"
+    assert [value.string_value for value in found["thimble.models"].array_value.values] == ["fashion-mlp:1"]
+    assert found["thimble.infer_ms"].double_value > 0
+
+
+def test_a_failure_is_a_failed_span_of_its_own_trace(received, tmp_path):
+    app = create_app(Settings(models=str(tmp_path)))
+    app.test_client().get("/readyz")
+    app.extensions[END]()
+
+    (span,) = spans(received)
+
+    assert not span.parent_span_id
+    assert span.status.code == span.status.STATUS_CODE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"),
+    [
+        ({}, False),
+        ({ENDPOINTS[0]: "http://collector:4318"}, True),
+        ({ENDPOINTS[1]: "http://collector:4318/v1/traces"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({ENDPOINTS[0]: "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({ENDPOINTS[0]: "http://collector:4318", "OTEL_SDK_DISABLED": "True"}, False),
+    ],
+)
+def test_traces_are_made_where_opentelemetrys_own_variables_ask_for_them(environment, asked):
+    assert wanted(environment) is asked
+
+
+def test_an_exporter_that_is_not_known_is_refused():
+    with pytest.raises(TracingError, match=r"OTEL_TRACES_EXPORTER='zipkin'.*otlp"):
+        wanted({"OTEL_TRACES_EXPORTER": "zipkin"})
+
+
+def test_off_it_imports_nothing():
+    code = "import sys, serving.app; serving.app.Tracing.from_environment(); print('opentelemetry' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert run.stdout == "False\n"
+
+
+def test_where_the_packages_are_missing_the_start_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+
+    with pytest.raises(TracingError, match=r"pip install 'thimble\[otel\]'"):
+        Tracing.from_environment()
