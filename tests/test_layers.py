@@ -26,11 +26,13 @@ SERVING = [
     "api.openapi", "api.pages", "api.framework", "api", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
-    "allocator", "ctrl_c", "devices", "formats", "progress", "datasets", "pictures", "photos", "foreign", "augment",
-    "outliers", "activations", "networks", "layers", "normalisation", "novelty", "served", "recipes", "muon",
-    "precision", "together", "checkpoint", "optimise", "tally", "train", "logs", "options", "calibrate", "golden",
-    "graph", "appraisal", "quantise", "folder", "report", "teacher", "trained", "card", "model_card", "export",
-    "evaluate",
+    "progress", "augment",
+    "datasets.formats", "datasets", "datasets.pictures", "datasets.photos", "datasets.foreign", "datasets.outliers",
+    "networks.activations", "networks", "networks.layers", "networks.normalisation", "networks.novelty",
+    "networks.served", "recipes", "calibrate", "graph", "graph.golden", "graph.folder", "graph.quantise",
+    "train.allocator", "train.ctrl_c", "train.devices", "train.precision", "train.together", "train.checkpoint",
+    "train.muon", "train.optimise", "train.tally", "train", "train.logs", "train.teacher",
+    "options", "appraisal", "report", "trained", "graph.card", "graph.model_card", "export", "evaluate",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
     "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
     "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.garments", "lecture.things", "lecture.page",
@@ -42,9 +44,9 @@ SHARED = {"serving.contract", "serving.classifier"}
 # and test images made into photos are read as the service reads them.
 SEEN_AS_SERVED = {"serving.contract", "serving.errors", "serving.images", "serving.settings"}
 ALLOWED = dict.fromkeys(COMMANDS, SHARED) | {
-    "training.card": {"serving.contract"},
-    "training.photos": {"serving.images"},
-    "training.pictures": SEEN_AS_SERVED,
+    "training.graph.card": {"serving.contract"},
+    "training.datasets.photos": {"serving.images"},
+    "training.datasets.pictures": SEEN_AS_SERVED,
 }
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from training.calibrate import Figures, coverage_by_label, figures
 from training.datasets import Images
-from training.foreign import COUNT, Known, Tell, foreign_sets
+from training.datasets.foreign import COUNT, Known, Tell, foreign_sets
+from training.datasets.photos import photographed
 from training.graph import Answers
-from training.photos import photographed
 
 PHOTOGRAPHED = 2_000  # test images: their accuracy moves by less than half a point from one such lot to another
 

@@ -15,9 +15,9 @@ from serving.classifier import Classifier
 from serving.contract import ContractError, ModelCard
 from training.appraisal import Appraisal, Terms, appraise
 from training.datasets import SOURCES, Images
-from training.formats import DataError
+from training.datasets.formats import DataError
+from training.datasets.pictures import Folder
 from training.graph import Answers
-from training.pictures import Folder
 from training.report import appraisal_table
 
 BATCH = 1_000

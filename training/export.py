@@ -18,25 +18,25 @@ from rich.console import Console
 
 from serving.classifier import Classifier
 from serving.contract import ContractError
-from training.allocator import keep_memory
 from training.appraisal import Appraisal, Ask, Terms, appraise
 from training.calibrate import confusion
-from training.card import Calibration, card_of, variant_name
-from training.checkpoint import CheckpointError
-from training.ctrl_c import CtrlC
-from training.devices import DeviceError, find_device
-from training.folder import ModelFolder, labels_text, triton_config
-from training.formats import DataError
+from training.datasets.formats import DataError
 from training.graph import Answers, run, to_onnx, with_metadata
-from training.logs import LogError, tensorboard
-from training.model_card import model_card
+from training.graph.card import Calibration, card_of, variant_name
+from training.graph.folder import ModelFolder, labels_text, triton_config
+from training.graph.model_card import model_card
+from training.graph.quantise import comparison, measure, objections, quantise
 from training.options import chosen, contradiction_in, export_parser
-from training.quantise import comparison, measure, objections, quantise
 from training.recipes import RECIPES, Recipe
 from training.report import appraisal_table, draw_confusion, draw_curves, recipes_table
-from training.teacher import TeacherError
-from training.together import joined
 from training.train import Circumstances
+from training.train.allocator import keep_memory
+from training.train.checkpoint import CheckpointError
+from training.train.ctrl_c import CtrlC
+from training.train.devices import DeviceError, find_device
+from training.train.logs import LogError, tensorboard
+from training.train.teacher import TeacherError
+from training.train.together import joined
 from training.trained import Trained, carry_out
 
 COMPARED = 1_000  # test images on which the exported file must agree with the trained network

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from training.devices import DEVICES
-from training.pictures import Folder, can_name_a_model
+from training.datasets.pictures import Folder, can_name_a_model
 from training.recipes import DEFAULT, RECIPES, Recipe, own
+from training.train.devices import DEVICES
 
 LARGEST_SEED = 2**32 - 1
 

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from training import augment, datasets, networks, pictures
-from training.normalisation import Normalise
+from training import augment, datasets, networks
+from training.datasets import pictures
+from training.networks.normalisation import Normalise
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from training.appraisal import Appraisal
-from training.layers import layers
 from training.networks import parameters
+from training.networks.layers import layers
 from training.recipes import Recipe
 from training.train import Epoch
 

@@ -7,17 +7,17 @@ import torch
 from rich.console import Console
 
 from training.calibrate import fit_temperature
-from training.checkpoint import SavedRun
 from training.datasets import DataSet, Images
-from training.formats import DataError
-from training.novelty import Novelty
-from training.outliers import outliers
+from training.datasets.formats import DataError
+from training.datasets.outliers import outliers
+from training.networks.novelty import Novelty
+from training.networks.served import Served
 from training.progress import TrainingBar
 from training.recipes import Recipe
 from training.report import epochs_table, summary
-from training.served import Served
-from training.teacher import find_teacher, soft_labels
 from training.train import Circumstances, Fitted, fit, from_checkpoint
+from training.train.checkpoint import SavedRun
+from training.train.teacher import find_teacher, soft_labels
 
 LEARNED_FROM = 10_000  # training images whose features are measured for novelty; more change nothing that counts
 OUTLIERS = 5_000

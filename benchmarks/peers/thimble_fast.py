@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from training.allocator import keep_memory
 from training.recipes import RECIPES
 from training.train import fit
+from training.train.allocator import keep_memory
 
 
 def main(kind: str, data_dir: str, seed: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lookalikes import cifar_10, fashion_mnist, put
 
-from training import appraisal, datasets, export, foreign
-from training.datasets import CIFAR_10, FASHION_MNIST, DataSet
+from training import appraisal, datasets, export
+from training.datasets import CIFAR_10, FASHION_MNIST, DataSet, foreign
 from training.recipes import RECIPES
 
 

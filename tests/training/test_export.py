@@ -20,12 +20,12 @@ from serving.repository import Repository
 from training import export
 from training.calibrate import figures
 from training.datasets import FASHION_MNIST, DataSet
-from training.golden import golden_images
+from training.graph.golden import golden_images
 from training.networks import MLP, Observed, parameters
-from training.normalisation import Normalise
+from training.networks.normalisation import Normalise
+from training.networks.served import Served
 from training.options import export_parser
 from training.recipes import DEFAULT, RECIPES
-from training.served import Served
 from training.train import Fitted
 from training.trained import Trained, novelty_of, split
 

@@ -5,7 +5,7 @@ import torch
 
 from training import augment
 from training.networks import CNN, MLP, Mirrored, Net, parameters
-from training.normalisation import Normalise
+from training.networks.normalisation import Normalise
 from training.recipes import DEFAULT, PATIENCE, RECIPES
 
 

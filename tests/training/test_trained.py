@@ -20,10 +20,10 @@ from torch import Tensor
 
 from serving.classifier import Classifier
 from serving.contract import ModelCard
-from training.checkpoint import CheckpointError
 from training.options import chosen, export_parser
 from training.recipes import RECIPES
 from training.train import Circumstances
+from training.train.checkpoint import CheckpointError
 from training.trained import Trained, carry_out
 
 REPOSITORY = Path(__file__).parents[2]

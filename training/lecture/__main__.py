@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.allocator import keep_memory
 from training.datasets import CIFAR_10, FASHION_MNIST
-from training.formats import DataError
+from training.datasets.formats import DataError
 from training.lecture import (
     approximation,
     architecture,
@@ -34,6 +33,7 @@ from training.lecture.agreement import Row, shown
 from training.lecture.page import Report
 from training.lecture.section import Lesson, Section
 from training.progress import CONSOLE
+from training.train.allocator import keep_memory
 
 SECTIONS: tuple[Callable[[Lesson], Section], ...] = (
     xor.section,

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.activations import ACTIVATIONS
 from training.lecture.agreement import Row
 from training.lecture.plots import COLOURS, draw
 from training.lecture.section import Grid, Lesson, Plot, Section
+from training.networks.activations import ACTIVATIONS
 
 DEPTH, WIDTH, INPUTS = 20, 100, 200
 KINDS = ("sigmoid", "tanh", "relu")

@@ -8,11 +8,11 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from training.activations import ACTIVATIONS, RADIAL, UNITS, RadialBasis
 from training.lecture.agreement import Row, exactly
 from training.lecture.plots import COLOURS, draw
 from training.lecture.section import Grid, Lesson, Plot, Section
 from training.networks import MLP, parameters
+from training.networks.activations import ACTIVATIONS, RADIAL, UNITS, RadialBasis
 from training.recipes import LECTURE_MLP_FAST, Recipe
 from training.train import Epoch, fit
 from training.trained import split
@@ -69,7 +69,7 @@ def section(lesson: Lesson) -> Section:
             "other. (That cos has an error of less than 1% on MNIST is not checked here: that is another data set.)",
         ),
         rows=(*_shapes(), *_trainings(found)),
-        names=("nonlinearities.slope", "nonlinearities.trained", "training.activations.ACTIVATIONS"),
+        names=("nonlinearities.slope", "nonlinearities.trained", "training.networks.activations.ACTIVATIONS"),
     )
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from training.layers import Layer, layers
 from training.lecture.agreement import Row, exactly
 from training.lecture.demo import Demo, Printed, samples
 from training.lecture.section import Grid, Lesson, Section
 from training.networks import CNN
+from training.networks.layers import Layer, layers
 from training.recipes import LECTURE_CNN, LECTURE_CNN_FAST, Recipe
 
 TEST = Printed(loss=1.016327, accuracy=0.6686)
@@ -51,7 +51,12 @@ def section(lesson: Lesson) -> Section:
             f"of {demo.score.loss:.4f}.",
         ),
         rows=(*_shapes(listed), *demo.score.beside("CNN", TEST)),
-        names=("things.FAST", "training.networks.CNN", "training.recipes.LECTURE_CNN", "training.layers.layers"),
+        names=(
+            "things.FAST",
+            "training.networks.CNN",
+            "training.recipes.LECTURE_CNN",
+            "training.networks.layers.layers",
+        ),
     )
 
 

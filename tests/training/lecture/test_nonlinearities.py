@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.activations import UNITS
 from training.lecture import nonlinearities
+from training.networks.activations import UNITS
 
 
 def test_each_function_has_the_lectures_formula(lesson, monkeypatch):

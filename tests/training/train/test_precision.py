@@ -1,0 +1,80 @@
+"""The format in which a network trains: chosen by its layers and by the hardware."""
+
+import pytest
+import torch
+
+from training.networks import CNN, MLP, Net
+from training.train.precision import PLAIN, Precision, fastest
+
+CPU = torch.device("cpu")
+
+
+def test_an_mlp_stays_in_float32():
+    precision = fastest(MLP(), CPU)
+
+    assert (precision.dtype, precision.layout) == (torch.float32, torch.contiguous_format)
+
+
+def test_a_cnn_takes_bf16_exactly_where_the_processor_multiplies_it():
+    multiplies = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+    assert (fastest(CNN(), CPU).dtype == torch.bfloat16) is multiplies
+
+
+@pytest.mark.parametrize("device", ["mps"])
+def test_a_device_that_is_not_known_to_multiply_bf16_trains_in_float32(device):
+    assert fastest(CNN(), torch.device(device)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("network", [CNN, lambda: Net(channels=3)], ids=["cnn", "net"])
+@pytest.mark.parametrize(
+    ("multiplies", "dtype", "layout"),
+    [(True, torch.bfloat16, torch.channels_last), (False, torch.float32, torch.contiguous_format)],
+)
+def test_convolutions_take_bf16_exactly_where_the_graphics_card_multiplies_it(
+    monkeypatch, network, multiplies, dtype, layout
+):
+    def is_bf16_supported(including_emulation: bool = True) -> bool:
+        return multiplies or including_emulation  # as on a card that can only emulate it
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+
+    precision = fastest(network(), torch.device("cuda"))
+
+    assert (precision.device.type, precision.dtype, precision.layout) == ("cuda", dtype, layout)
+
+
+def test_an_mlp_stays_in_float32_on_a_graphics_card_too(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+
+    assert fastest(MLP(), torch.device("cuda")).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [PLAIN, Precision(CPU, torch.bfloat16, torch.channels_last)],
+    ids=["float32 in order", "bf16 channels last"],
+)
+def test_images_are_prepared_in_format_and_layout(precision):
+    images = torch.rand(11, 3, 8, 8)
+
+    prepared = precision.prepare(images)
+
+    assert torch.equal(prepared, images.to(precision.dtype))
+    assert prepared.dtype == precision.dtype
+    assert prepared.is_contiguous(memory_format=precision.layout)
+
+
+def test_a_network_laid_out_and_back_answers_as_before():
+    network = CNN().eval()
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = network(images)
+        after = PLAIN.lay_out(fastest(network, CPU).lay_out(network))(images)
+
+    torch.testing.assert_close(after, before)
+
+
+def test_plain_precision_computes_in_float32():
+    with torch.inference_mode(), PLAIN.autocast():
+        assert CNN()(torch.rand(1, 3, 32, 32)).dtype == torch.float32
