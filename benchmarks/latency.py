@@ -16,12 +16,13 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from serving.answers import Desk, Question
+from serving.answers import Desk
 from serving.aside import OneByOne
 from serving.classifier import Classifier
 from serving.images import PixelBudget, decode
 from serving.occlusion import explain, overlay
 from serving.png import to_png
+from serving.question import Question
 from serving.repository import Repository
 from serving.telemetry.drift import Drift
 from serving.telemetry.metrics import Metrics

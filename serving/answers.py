@@ -13,25 +13,15 @@ from serving.aside import OneByOne
 from serving.batching import Runs
 from serving.classifier import Classifier, Outputs
 from serving.contract import Level
-from serving.errors import BadRequest, Refusal
+from serving.errors import Refusal
 from serving.images import Input, Opened, PixelBudget, fit, opened
 from serving.prediction import Candidate, Prediction
+from serving.question import Question
 from serving.repository import Repository
 from serving.telemetry.drift import Batch, Drift, Stages
 from serving.telemetry.shadow import Shadow
 
 Upload = bytes | Refusal
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a client asks of its images; no model means that each image's colour decides."""
-
-    model: str | None = None
-    version: str = ""
-    top_k: int = 5
-    coverage: float | None = None
-    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,25 +144,13 @@ class Desk:
     def _predict(
         self, classifier: Classifier, inputs: Sequence[Input], question: Question, stages: Stages
     ) -> list[Prediction]:
-        level = _level(classifier, question.coverage)
+        level = question.level(classifier.card)
         pixels = np.stack([item.pixels for item in inputs]) if len(inputs) > 1 else inputs[0].pixels[None]
         outputs = self.run(classifier, pixels, stages)
         start = perf_counter()
         predictions = _predictions(classifier, inputs, outputs, level, question)
         stages.answer += perf_counter() - start
         return predictions
-
-
-def _level(classifier: Classifier, coverage: float | None) -> Level:
-    """Return how label sets of this coverage are made; raises BadRequest when the card doesn't say."""
-    conformal = classifier.card.conformal
-    level = conformal.own if coverage is None else conformal.level(coverage)
-    if level is None:
-        highest = max(level.coverage for level in (*conformal.levels, conformal.own))
-        raise BadRequest(
-            f"coverage={coverage:g} is more than the model {classifier.card.name!r} was calibrated for: {highest:g}."
-        )
-    return level
 
 
 def _predictions(

@@ -14,11 +14,11 @@ SERVING = [
     "png", "contract", "errors", "prediction", "version", "client.connection", "client", "client.__main__",
     "server.cores", "shades", "settings", "server.deadline", "server.hooks", "server.connection", "server.worker",
     "server",
-    "fits", "images", "classifier", "occlusion", "batching", "aside",
+    "fits", "picture", "images", "classifier", "occlusion", "batching", "aside",
     "repository.orders", "repository.shelf", "repository.catalogue", "repository.loader", "repository.follower",
     "repository", "repository.watch",
     "telemetry.metrics", "telemetry.statistics", "telemetry.inventory", "telemetry.drift", "telemetry.shadow",
-    "answers", "admission", "telemetry.logs", "telemetry.tracing", "telemetry",
+    "question", "answers", "admission", "telemetry.logs", "telemetry.tracing", "telemetry",
     "api.replies", "api.journal", "api.multipart", "api.uploads", "api.classify", "api.explain", "api.models",
     "api.operations",
     "api.v2.encodings", "api.v2.signature", "api.v2.tensors", "api.v2.requests", "api.v2.replies", "api.v2.infer",
@@ -27,11 +27,12 @@ SERVING = [
 ]  # fmt: skip
 TRAINING = [
     "progress", "augment",
-    "datasets.formats", "datasets", "datasets.pictures", "datasets.photos", "datasets.foreign", "datasets.outliers",
+    "datasets.formats", "datasets.images", "datasets.published", "datasets", "datasets.pictures", "datasets.photos",
+    "datasets.foreign", "datasets.outliers",
     "networks.activations", "networks", "networks.layers", "networks.normalisation", "networks.novelty",
     "networks.served", "recipes", "calibrate", "graph", "graph.golden", "graph.folder", "graph.quantise",
     "train.allocator", "train.ctrl_c", "train.devices", "train.precision", "train.together", "train.checkpoint",
-    "train.muon", "train.optimise", "train.tally", "train", "train.logs", "train.teacher",
+    "train.muon", "train.optimise", "train.tally", "train.course", "train", "train.logs", "train.teacher",
     "options", "appraisal", "report", "trained", "graph.card", "graph.model_card", "export", "evaluate",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
     "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
@@ -42,7 +43,7 @@ COMMANDS = {"training.export", "training.evaluate"}  # of training, these alone 
 SHARED = {"serving.contract", "serving.classifier"}
 # Own images are decoded, fitted, limited and named by the service's own code: what is learned from is what is served;
 # and test images made into photos are read as the service reads them.
-SEEN_AS_SERVED = {"serving.contract", "serving.errors", "serving.images", "serving.settings"}
+SEEN_AS_SERVED = {"serving.contract", "serving.errors", "serving.images", "serving.picture", "serving.settings"}
 ALLOWED = dict.fromkeys(COMMANDS, SHARED) | {
     "training.graph.card": {"serving.contract"},
     "training.datasets.photos": {"serving.images"},

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from training.calibrate import Figures, coverage_by_label, figures
-from training.datasets import Images
 from training.datasets.foreign import COUNT, Known, Tell, foreign_sets
+from training.datasets.images import Images
 from training.datasets.photos import photographed
 from training.graph import Answers
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from serving.classifier import Classifier
 from serving.contract import ContractError, ModelCard
 from training.appraisal import Appraisal, Terms, appraise
-from training.datasets import SOURCES, Images
+from training.datasets import SOURCES
 from training.datasets.formats import DataError
+from training.datasets.images import Images
 from training.datasets.pictures import Folder
 from training.graph import Answers
 from training.report import appraisal_table

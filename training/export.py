@@ -29,9 +29,9 @@ from training.graph.quantise import comparison, measure, objections, quantise
 from training.options import chosen, contradiction_in, export_parser
 from training.recipes import RECIPES, Recipe
 from training.report import appraisal_table, draw_confusion, draw_curves, recipes_table
-from training.train import Circumstances
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError
+from training.train.course import Circumstances
 from training.train.ctrl_c import CtrlC
 from training.train.devices import DeviceError, find_device
 from training.train.logs import LogError, tensorboard

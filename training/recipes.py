@@ -10,6 +10,7 @@ from torch import Tensor
 
 from training import augment, datasets, networks
 from training.datasets import pictures
+from training.datasets.images import Source
 from training.networks.normalisation import Normalise
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -29,7 +30,7 @@ class Recipe:
 
     name: str
     title: str
-    source: datasets.Source
+    source: Source
     network: Callable[[], networks.Network]
     fit: Literal["garment", "photo"]
     epochs: int

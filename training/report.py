@@ -14,7 +14,7 @@ from training.appraisal import Appraisal
 from training.networks import parameters
 from training.networks.layers import layers
 from training.recipes import Recipe
-from training.train import Epoch
+from training.train.course import Epoch
 
 LARGEST_SIDE = 30  # inches of a confusion matrix: one of 300 labels would otherwise take gigabytes
 MOST_LABELS_WITH_COUNTS = 20  # beyond that the numbers of a confusion matrix would not fit into its cells

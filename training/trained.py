@@ -7,16 +7,17 @@ import torch
 from rich.console import Console
 
 from training.calibrate import fit_temperature
-from training.datasets import DataSet, Images
 from training.datasets.formats import DataError
+from training.datasets.images import DataSet, Images
 from training.datasets.outliers import outliers
 from training.networks.novelty import Novelty
 from training.networks.served import Served
 from training.progress import TrainingBar
 from training.recipes import Recipe
 from training.report import epochs_table, summary
-from training.train import Circumstances, Fitted, fit, from_checkpoint
+from training.train import Fitted, fit, from_checkpoint
 from training.train.checkpoint import SavedRun
+from training.train.course import Circumstances
 from training.train.teacher import find_teacher, soft_labels
 
 LEARNED_FROM = 10_000  # training images whose features are measured for novelty; more change nothing that counts

@@ -11,11 +11,12 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from serving.admission import Admission
-from serving.answers import Desk, Question
+from serving.answers import Desk
 from serving.api.replies import Reply
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
 from serving.errors import BadRequest, Refusal
+from serving.question import Question
 from serving.telemetry.drift import STAGES
 
 PATH = "/classify"

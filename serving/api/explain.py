@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
 from serving.admission import Admission
-from serving.answers import Desk, Question, Upload
+from serving.answers import Desk, Upload
 from serving.api.classify import MODEL_HEADER, named, read_question
 from serving.api.uploads import Limits, read_uploads
 from serving.classifier import Classifier
@@ -16,6 +16,7 @@ from serving.contract import ModelCard
 from serving.errors import BadRequest, Refusal
 from serving.occlusion import explain, overlay
 from serving.png import data_url
+from serving.question import Question
 from serving.telemetry.drift import STAGES, Batch, Stages
 
 COST = 64  # images in flight that an explanation counts as: about as many windows are covered

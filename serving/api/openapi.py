@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from serving.answers import Question
 from serving.api import v2
 from serving.api.classify import LEAST_COVERAGE, MOST_COVERAGE
 from serving.api.explain import Explained
@@ -25,6 +24,7 @@ from serving.api.v2.signature import FLOATS, PIXELS, TEXTS, Signature
 from serving.contract import INPUT, NOVELTY, PROBABILITIES
 from serving.errors import InternalError, NoModel, Overloaded, Problem, Refusal
 from serving.prediction import Prediction
+from serving.question import Question
 from serving.settings import Settings
 from serving.version import version_of_this
 

@@ -9,9 +9,10 @@ from PIL import Image, ImageOps
 from prometheus_client import CollectorRegistry
 
 from serving import fits
-from serving.answers import Desk, Question
+from serving.answers import Desk
 from serving.aside import OneByOne
 from serving.fits import FITS
+from serving.question import Question
 from serving.repository import Repository
 from serving.telemetry.drift import Drift
 from serving.telemetry.metrics import Metrics

@@ -12,7 +12,8 @@ from pictures import COLOURS, noise, oriented, png, png_chunk, quarters, saved
 from PIL import Image, features
 
 from serving.errors import BadRequest, Refusal, TooManyPixels, UnreadableImage
-from serving.images import FORMATS, Input, Picture, PixelBudget, decode, fit
+from serving.images import FORMATS, Input, PixelBudget, decode, fit
+from serving.picture import Picture
 from serving.png import plain
 
 LIMIT = 1_000_000

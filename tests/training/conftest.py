@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from lookalikes import cifar_10, fashion_mnist, put
 
-from training import appraisal, datasets, export
-from training.datasets import CIFAR_10, FASHION_MNIST, DataSet, foreign
+from training import appraisal, export
+from training.datasets import CIFAR_10, FASHION_MNIST, foreign, published
+from training.datasets.images import DataSet
 from training.recipes import RECIPES
 
 
@@ -17,7 +18,7 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     """Keep out the data that this machine may have: each test has an empty home and no other places."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("THIMBLE_DATA", raising=False)
-    monkeypatch.setattr(datasets, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(published, "DEBIAN", tmp_path / "debian")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,7 +19,8 @@ from serving.classifier import Classifier
 from serving.repository import Repository
 from training import export
 from training.calibrate import figures
-from training.datasets import FASHION_MNIST, DataSet
+from training.datasets import FASHION_MNIST
+from training.datasets.images import DataSet
 from training.graph.golden import golden_images
 from training.networks import MLP, Observed, parameters
 from training.networks.normalisation import Normalise

@@ -10,7 +10,7 @@ from training.appraisal import Appraisal, NoveltyFigures, PhotoFigures
 from training.calibrate import Figures
 from training.networks import CNN, MLP
 from training.report import appraisal_table, draw_confusion, draw_curves, epochs_table, summary
-from training.train import Epoch
+from training.train.course import Epoch
 
 EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
 

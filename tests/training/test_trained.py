@@ -22,8 +22,8 @@ from serving.classifier import Classifier
 from serving.contract import ModelCard
 from training.options import chosen, export_parser
 from training.recipes import RECIPES
-from training.train import Circumstances
 from training.train.checkpoint import CheckpointError
+from training.train.course import Circumstances
 from training.trained import Trained, carry_out
 
 REPOSITORY = Path(__file__).parents[2]

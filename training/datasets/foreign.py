@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from training.datasets import CIFAR_10, FASHION_MNIST, Published
+from training.datasets import CIFAR_10, FASHION_MNIST
 from training.datasets.formats import DataError
+from training.datasets.published import Published
 
 SEED = 0
 COUNT = 2_000  # of each set; there are no more than 1,797 digits

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from serving.contract import Label, Name
 from serving.errors import Refusal, TooLarge
-from serving.images import Picture, PixelBudget, decode, fit
+from serving.images import PixelBudget, decode, fit
+from serving.picture import Picture
 from serving.settings import Settings
-from training.datasets import DataSet, Images
 from training.datasets.formats import DataError
+from training.datasets.images import DataSet, Images
 from training.progress import CONSOLE
 
 LEAST = 10  # pictures of a label, so that two are left to test on

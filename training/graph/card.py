@@ -25,7 +25,7 @@ from serving.contract import (
 )
 from training.appraisal import Appraisal, Ask
 from training.calibrate import conformal_threshold
-from training.datasets import Images
+from training.datasets.images import Images
 from training.graph.golden import golden_images
 from training.networks import parameters
 from training.networks.novelty import FLAGGED

@@ -16,7 +16,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from training.datasets import Images
+from training.datasets.images import Images
 from training.graph import INPUT, PROBABILITIES, run
 
 OPERATORS = ("Conv", "Gemm", "MatMul")  # where the time goes; the pixels' way in and the softmax stay float32

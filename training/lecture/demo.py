@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from torch.nn import functional
 
-from training.datasets import DataSet, Images
+from training.datasets.images import DataSet, Images
 from training.lecture.agreement import Row, at_least, at_most
 from training.lecture.plots import COLOURS, draw
 from training.lecture.section import Grid, Plot
 from training.recipes import Recipe
-from training.train import Epoch, Fitted, fit
+from training.train import Fitted, fit
+from training.train.course import Epoch
 from training.trained import split
 
 ROWS, COLUMNS = 3, 8  # of the sample figure

@@ -7,7 +7,7 @@ from training.lecture.demo import Demo, Printed, samples
 from training.lecture.section import Lesson, Section
 from training.networks import MLP, parameters
 from training.recipes import LECTURE_MLP, LECTURE_MLP_FAST, Recipe
-from training.train import Epoch
+from training.train.course import Epoch
 
 CLASSES = (
     "T-shirt/top",

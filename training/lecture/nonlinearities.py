@@ -14,7 +14,8 @@ from training.lecture.section import Grid, Lesson, Plot, Section
 from training.networks import MLP, parameters
 from training.networks.activations import ACTIVATIONS, RADIAL, UNITS, RadialBasis
 from training.recipes import LECTURE_MLP_FAST, Recipe
-from training.train import Epoch, fit
+from training.train import fit
+from training.train.course import Epoch
 from training.trained import split
 
 # Adam for all, as in the lecture: Muon is made for weights, and radial basis units have centres.

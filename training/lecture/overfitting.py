@@ -8,7 +8,8 @@ from training.lecture.agreement import Row
 from training.lecture.plots import COLOURS, draw
 from training.lecture.section import Lesson, Plot, Section
 from training.recipes import LECTURE_MLP
-from training.train import Epoch, fit
+from training.train import fit
+from training.train.course import Epoch
 from training.trained import split
 
 LONG = replace(LECTURE_MLP, name="long", held=5_000, images=1_000, epochs=60)

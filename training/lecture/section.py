@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from training.datasets import DataSet
+from training.datasets.images import DataSet
 from training.lecture.agreement import Row
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from training.train import Epoch
+from training.train.course import Epoch
 
 
 class LogError(Exception):

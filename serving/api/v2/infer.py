@@ -9,7 +9,7 @@ from flask import Request
 from numpy.typing import NDArray
 
 from serving.admission import Admission
-from serving.answers import Desk, Prepared, Question
+from serving.answers import Desk, Prepared
 from serving.api.classify import MODEL_HEADER, named
 from serving.api.replies import Reply
 from serving.api.uploads import Limits
@@ -18,6 +18,7 @@ from serving.api.v2.replies import write_inference
 from serving.api.v2.requests import JSON_LENGTH, Inference, read_inference
 from serving.classifier import Classifier
 from serving.errors import Refusal
+from serving.question import Question
 from serving.repository import Repository
 from serving.telemetry.drift import STAGES, Stages
 

@@ -5,10 +5,11 @@ import onnx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.answers import Desk, Question
+from serving.answers import Desk
 from serving.aside import OneByOne
 from serving.classifier import Outputs
 from serving.errors import NoModel
+from serving.question import Question
 from serving.repository import Repository
 from serving.shades import Shade
 from serving.telemetry.drift import Drift

@@ -6,9 +6,9 @@ import pytest
 import torch
 from lookalikes import CIFAR_FILES, FASHION_FILES, cifar_10, fashion_mnist, idx, learnable, packed, put, records
 
-from training import datasets
-from training.datasets import CIFAR_10, FASHION_MNIST, SOURCES, Images
+from training.datasets import CIFAR_10, FASHION_MNIST, SOURCES, published
 from training.datasets.formats import DataError
+from training.datasets.images import Images
 
 GARMENTS = fashion_mnist(train=30, test=20)
 THINGS = cifar_10(batch=10)
@@ -75,7 +75,7 @@ def test_files_may_lie_in_several_places(tmp_path, monkeypatch):
 def test_debians_data_sets_are_looked_for_where_debian_puts_them(monkeypatch):
     monkeypatch.undo()
 
-    assert str(datasets.DEBIAN) == "/usr/share/datasets"
+    assert str(published.DEBIAN) == "/usr/share/datasets"
 
 
 @pytest.mark.parametrize(

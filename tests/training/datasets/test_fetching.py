@@ -10,8 +10,9 @@ from threading import Thread
 import pytest
 from lookalikes import cifar_10, fashion_mnist, packed
 
-from training.datasets import CIFAR_10, FASHION_MNIST, Published
+from training.datasets import CIFAR_10, FASHION_MNIST
 from training.datasets.formats import DataError
+from training.datasets.published import Published
 
 GARMENTS = fashion_mnist(train=30, test=20)
 FIRST = "train-images-idx3-ubyte.gz"

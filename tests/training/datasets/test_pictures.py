@@ -22,7 +22,8 @@ from serving.app import create_app
 from serving.classifier import Classifier
 from serving.settings import Settings
 from training import evaluate, export
-from training.datasets import DataSet, Images, pictures
+from training.datasets import pictures
+from training.datasets.images import DataSet, Images
 from training.datasets.pictures import Folder
 from training.options import chosen, contradiction_in, export_parser
 from training.recipes import own

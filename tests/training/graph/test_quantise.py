@@ -13,7 +13,8 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from serving.repository import Repository
-from training.datasets import FASHION_MNIST, DataSet, Images
+from training.datasets import FASHION_MNIST
+from training.datasets.images import DataSet, Images
 from training.graph import quantise, run, to_onnx, with_metadata
 from training.graph.golden import golden_images
 from training.graph.quantise import Measured, comparison, measure, objections

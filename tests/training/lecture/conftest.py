@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.datasets import DataSet
+from training.datasets.images import DataSet
 from training.lecture import approximation, architecture, descent, overfitting, symmetry
 from training.lecture.__main__ import main
 from training.lecture.section import Lesson

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import torch
 
-from training.datasets import DataSet, Images
+from training.datasets.images import DataSet, Images
 from training.lecture import overfitting
 from training.lecture.section import Lesson
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.datasets import DataSet
+from training.datasets.images import DataSet
 from training.networks import CNN, MLP, BatchNorm, Mirrored, Net, initialise, parameters
 from training.networks.normalisation import Normalise
 from training.networks.served import Served

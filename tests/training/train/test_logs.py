@@ -3,7 +3,7 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training.train import Epoch
+from training.train.course import Epoch
 from training.train.logs import LogError, tensorboard
 
 EPOCHS = [Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.9 - 0.4 / n, 0.1 / n, 2.5) for n in (1, 2, 3)]

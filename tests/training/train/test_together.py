@@ -17,7 +17,7 @@ from two_processes import PLAIN, UNEVEN, lookalikes, state
 from serving.classifier import Classifier
 from training.networks import CNN, BatchNorm
 from training.networks.normalisation import Normalise
-from training.train import Circumstances
+from training.train.course import Circumstances
 from training.train.together import ALONE, Group, joined
 
 REPOSITORY = Path(__file__).parents[3]

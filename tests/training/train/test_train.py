@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import train as training_loop
-from training.datasets import DataSet, Images
+from training.datasets.images import DataSet, Images
 from training.networks import CNN, MLP, Mirrored, Net
 from training.networks.normalisation import Normalise
 from training.recipes import RECIPES, Recipe
-from training.train import Circumstances, Epoch, Fitted, distillation, fit, from_checkpoint, infer, score
+from training.train import Fitted, course, fit, from_checkpoint
 from training.train.checkpoint import CheckpointError, SavedRun
+from training.train.course import Circumstances, Epoch, distillation, infer, score
 from training.train.precision import PLAIN
 
 QUICK = replace(RECIPES["lecture-mlp"], epochs=1, learning_rate=3e-3)
@@ -222,7 +222,7 @@ def test_each_image_is_seen_as_it_is_and_mirrored_in_turn(parts):
 def test_a_batch_that_goes_through_in_parts_takes_the_same_steps(parts, monkeypatch):
     recipe = replace(QUICK, batch=100)
     whole = fit(recipe, *parts)
-    monkeypatch.setattr(training_loop, "PART", 30)
+    monkeypatch.setattr(course, "PART", 30)
 
     in_parts = fit(recipe, *parts)
 

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.augment import shift
-from training.datasets import Images
+from training.datasets.images import Images
 from training.networks import CNN, BatchNorm, Net
 from training.networks.normalisation import Normalise
 from training.recipes import RECIPES, Recipe
-from training.train import Circumstances, Epoch, fit
+from training.train import fit
 from training.train.checkpoint import SavedRun
+from training.train.course import Circumstances, Epoch
 from training.train.together import Group, joined
 
 PLAIN = replace(RECIPES["lecture-mlp"], epochs=2, batch=64)
