@@ -39,7 +39,7 @@ TRAINING = [
     "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.garments", "lecture.things", "lecture.page",
     "lecture", "lecture.__main__",
 ]  # fmt: skip
-COMMANDS = {"training.export", "training.evaluate"}  # of training, these alone may read serving's side
+COMMANDS = {"training.export", "training.evaluate"}  # these open files as the service does
 SHARED = {"serving.contract", "serving.classifier"}
 # Own images are decoded, fitted, limited and named by the service's own code: what is learned from is what is served;
 # and test images made into photos are read as the service reads them.

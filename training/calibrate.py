@@ -56,7 +56,7 @@ def conformal_threshold(probabilities: Tensor, labels: Tensor, coverage: float) 
     (python -m benchmarks.conformal). probabilities: [n, classes]; labels: [n] int64.
     """
     truth = probabilities.gather(1, labels[:, None])[:, 0].sort().values
-    left_out = len(truth) + 1 - math.ceil((len(truth) + 1) * coverage)
+    left_out = len(truth) + 1 - math.ceil(round((len(truth) + 1) * coverage, 9))
     return float(truth[left_out - 1]) if left_out else 0.0
 
 

@@ -68,7 +68,7 @@ def evaluate(classifier: Classifier, data_dir: Path | None = None, pictures: Pat
     data_dir: where published data is looked for first; pictures: the folder of own images.
     """
     card = classifier.card
-    test = _own(classifier, pictures) if pictures else _published(card.dataset, data_dir)
+    test = _own(classifier, pictures) if pictures else _published(card, data_dir)
     shape = (classifier.height, classifier.width, classifier.channels)
     if test.pixels.shape[1:] != shape:
         found = tuple(test.pixels.shape[1:])
@@ -89,13 +89,14 @@ def _warn(what: str) -> None:
     print(f"training.evaluate: {what}", file=sys.stderr)
 
 
-def _published(dataset: str, data_dir: Path | None) -> Images:
+def _published(card: ModelCard, data_dir: Path | None) -> Images:
+    dataset = card.dataset
     if dataset not in SOURCES:
         raise DataError(
             f"the test images of {dataset!r} are not known here; there are: {', '.join(SOURCES)}; those of own images "
             "are among what the model was trained on: name that folder with --images DIR"
         )
-    return SOURCES[dataset].load(data_dir).test
+    return SOURCES[dataset].load(data_dir, card.training.limit or None).test
 
 
 def _own(classifier: Classifier, pictures: Path) -> Images:

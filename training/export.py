@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from operator import le
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from training.appraisal import Appraisal, Ask, Terms, appraise
 from training.calibrate import confusion
 from training.datasets.formats import DataError
 from training.graph import Answers, run, to_onnx, with_metadata
-from training.graph.card import Calibration, card_of, variant_name
+from training.graph.card import Calibration, card_of, is_of, variant_name
 from training.graph.folder import ModelFolder, labels_text, triton_config
 from training.graph.model_card import model_card
 from training.graph.quantise import comparison, measure, objections, quantise
-from training.options import chosen, contradiction_in, export_parser
+from training.options import INT8, chosen, contradiction_in, export_parser
 from training.recipes import RECIPES, Recipe
 from training.report import appraisal_table, draw_confusion, draw_curves, recipes_table
 from training.train.allocator import keep_memory
@@ -37,17 +37,19 @@ from training.train.devices import DeviceError, find_device
 from training.train.logs import LogError, tensorboard
 from training.train.teacher import TeacherError
 from training.train.together import joined
-from training.trained import Trained, carry_out
+from training.trained import DivergedError, Trained, carry_out
 
 COMPARED = 1_000  # test images on which the exported file must agree with the trained network
 # In probability, where float32 sums in another order differ by about 1e-6, and in novelty, which is steeper.
 TOLERANCES = 1e-5, 1e-4
 CURVES, CONFUSION = "curves.png", "confusion.png"
-INT8 = "int8"  # what the quantised variant of a model is called
 
 
 class ExportError(Exception):
     """An exported file that does not answer as the trained network does; it was not published."""
+
+
+REFUSALS = (DataError, DeviceError, CheckpointError, TeacherError, LogError, DivergedError, ExportError, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    except (DataError, DeviceError, CheckpointError, TeacherError, LogError, ExportError, OSError) as error:
+    except REFUSALS as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 1
     return 0
@@ -93,9 +95,11 @@ def _train_and_export(recipe: Recipe, around: Circumstances, options: argparse.N
         trained = carry_out(recipe, data, told, options.models_dir, options.checkpoint, console)
     if around.group.leads:
         publisher = Publisher(trained, options.models_dir, options.data_dir, console)
-        graph = publisher.export()
+        if not (options.resume and publisher.has_published()):
+            publisher.export()
         if options.int8:
-            publisher.export_int8(graph)
+            publisher.export_int8()
+    around.group.wait()  # the next recipe may learn from what was published
 
 
 @dataclass(frozen=True)
@@ -110,19 +114,33 @@ class Publisher:
     data_dir: Path | None
     console: Console
 
-    def export(self) -> onnx.ModelProto:
-        """Export, evaluate, verify and publish; returns the graph. Raises ExportError."""
-        graph = to_onnx(self.trained.served, *self.trained.shape)
-        with self._published(graph, partial(_ask, self.trained)) as file:
+    @cached_property
+    def graph(self) -> onnx.ModelProto:
+        """The trained network as the graph of the contract."""
+        return to_onnx(self.trained.served, *self.trained.shape)
+
+    def has_published(self) -> bool:
+        """Whether the newest version is this training's; says so."""
+        newest = ModelFolder(self.models, self.trained.recipe.name).newest()
+        try:
+            if newest is None or not is_of(self.trained, Classifier.open(newest).card):
+                return False
+        except ContractError:  # a damaged one: the next takes its place
+            return False
+        self.console.print(f"Published already: {newest.parent}", markup=False, soft_wrap=True)
+        return True
+
+    def export(self) -> None:
+        """Evaluate, verify and publish the graph. Raises ExportError."""
+        with self._published(self.graph, partial(_ask, self.trained)) as file:
             difference = _verify(file, self.trained)
         self.console.print(f"Served and trained network agree: largest difference {difference:.1e} in probability")
-        return graph
 
-    def export_int8(self, graph: onnx.ModelProto) -> None:
+    def export_int8(self) -> None:
         """Publish the graph in int8 as a model of its own where that pays; say what was measured."""
         seen, held = self.trained.split
-        quantised = quantise(graph, seen.pixels.numpy())
-        before, after = measure((graph, quantised), held)
+        quantised = quantise(self.graph, seen.pixels.numpy())
+        before, after = measure((self.graph, quantised), held)
         self.console.print(comparison(before, after))
         if reasons := objections(before, after):
             self.console.print(f"Not kept: {'; '.join(reasons)}")
@@ -157,15 +175,11 @@ class Publisher:
             (draft / "config.pbtxt").write_text(config)
             published = folder.publish(draft, card.version)
         self.console.print(appraisal_table(appraisal, card.labels))
-        self.console.print(f"Written to {published}", soft_wrap=True)
+        self.console.print(f"Written to {published}", markup=False, soft_wrap=True)
 
     def _measured(self, graph: onnx.ModelProto) -> tuple[Calibration, Appraisal]:
         """Return what the held-out images say of how to read a graph's answers, and what those are worth."""
         trained, ask = self.trained, partial(run, graph)
-        if not np.isfinite(ask(trained.data.test.pixels.numpy()).probabilities).all():
-            raise ExportError(
-                f"the trained {trained.recipe.name} answers with what are no numbers: not published; try another seed"
-            )
         calibration = Calibration.of(ask, trained.split[1])
         recipe, sets = trained.recipe, calibration.conformal.own.sets
         terms = Terms(recipe.source.title, recipe.fit, trained.temperature, sets, calibration.novelty)

@@ -9,6 +9,7 @@ from training.datasets.pictures import Folder, can_name_a_model
 from training.recipes import DEFAULT, RECIPES, Recipe, own
 from training.train.devices import DEVICES
 
+INT8 = "int8"  # what the quantised variant of a model is called
 LARGEST_SEED = 2**32 - 1
 
 
@@ -51,6 +52,10 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return f"--images has a recipe of its own: leave {' '.join(options.recipes)} out, or export it by itself"
     if options.checkpoint and len(options.recipes) != 1 and not options.images:
         return "--checkpoint holds the weights of one network: name its recipe"
+    said = {f"--{name}": getattr(options, name) for name in ("epochs", "seed", "resume", "compile", "tensorboard")}
+    given = [name for name, value in said.items() if not (value is None or value is False)]
+    if options.checkpoint and given:
+        return f"--checkpoint exports without training: leave {' and '.join(given)} out"
     return None
 
 
@@ -71,11 +76,11 @@ def _recipe(name: str) -> str:
 
 
 def _name(name: str) -> str:
-    if name in RECIPES:
-        raise argparse.ArgumentTypeError(f"{name!r} is a recipe; take another name for the model of own images")
-    if not can_name_a_model(name):
+    if name.removesuffix(f"-{INT8}") in RECIPES:
+        raise argparse.ArgumentTypeError(f"{name!r} is a recipe's; take another name for the model of own images")
+    if not can_name_a_model(f"{name}-{INT8}"):
         raise argparse.ArgumentTypeError(
-            f"{name!r} cannot name a model; take up to 100 letters, digits, dots, dashes and underscores, and begin "
+            f"{name!r} cannot name a model; take up to 95 letters, digits, dots, dashes and underscores, and begin "
             "with a letter or a digit"
         )
     return name

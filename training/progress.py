@@ -53,7 +53,7 @@ class DownloadBar:
 
 
 class TrainingBar:
-    """The bar of one training: an image is a step; loss and accuracy are those of the latest batches."""
+    """The bar of one training: an image is a step; loss and accuracy are those of the epoch so far."""
 
     def __init__(self, epochs: int, images: int, shown: bool = True) -> None:
         columns = (

@@ -62,9 +62,10 @@ class Recipe:
         return images
 
     def values(self) -> dict[str, str | int | float | bool | None]:
-        """Return the recipe's plain values by name."""
+        """Return what can be written down of what decides, by name."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
+        plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
+        return plain | {"network": self.network().title, "normalise": self.normalise.__name__}
 
 
 FASHION_MLP = Recipe(

@@ -1,4 +1,4 @@
-"""What a person sees of a training: tables in the terminal and its curves."""
+"""What a person sees of a training: tables in the terminal, its curves, and what is taken for what."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict

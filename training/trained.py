@@ -25,6 +25,10 @@ OUTLIERS = 5_000
 CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
 
 
+class DivergedError(Exception):
+    """A training that came to no numbers."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained network, the data it was trained on, the temperature that calibrates it, and its score of novelty."""
@@ -66,8 +70,9 @@ def carry_out(
     seen, held = split(recipe, data)
     if not len(held):
         raise DataError(f"{len(data.train)} images are too few to hold some out for calibration; take at least 10")
+    taken = len(seen.take(slice(recipe.images)))
     console.print(
-        f"{recipe.source.title}: {len(seen):,} images to train on, {len(held):,} held out, {len(data.test):,} to test"
+        f"{recipe.source.title}: {taken:,} images to train on, {len(held):,} held out, {len(data.test):,} to test"
     )
     channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
     console.print(summary(recipe.network(), recipe.network().title, channels_first))
@@ -76,8 +81,13 @@ def carry_out(
     else:
         fitted = _train(recipe, seen, held, around, models, console)
         console.print(epochs_table(fitted.epochs))
+    logits = fitted.observe(held.pixels).logits
+    if not logits.isfinite().all():
+        raise DivergedError(
+            f"the trained {recipe.name} answers with what are no numbers: not published; try another seed"
+        )
     seconds = sum(epoch.seconds for epoch in fitted.epochs)
-    temperature = fit_temperature(fitted.observe(held.pixels).logits, held.labels)
+    temperature = fit_temperature(logits, held.labels)
     novelty = novelty_of(fitted, temperature, seen, held)
     return Trained(recipe, data, fitted, temperature, novelty, seconds, around.device)
 
@@ -94,13 +104,13 @@ def _train(recipe: Recipe, seen: Images, held: Images, around: Circumstances, mo
     soft, taught = None, {}
     if recipe.teacher:
         teacher = find_teacher(recipe.teacher, models)
-        console.print(f"Asking the teacher, {teacher}", soft_wrap=True)
+        console.print(f"Asking the teacher, {teacher}", markup=False, soft_wrap=True)
         soft = soft_labels(teacher, seen.pixels)
         taught = {"teacher": f"{recipe.teacher}, version {teacher.parent.name}"}
     what = recipe.values() | taught | {"processes": around.group.size, "data": seen.sha256()}
     saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", what)
     if around.resume and not saved.file.exists():
-        console.print(f"Nothing to resume in {saved.file}: training from the beginning", soft_wrap=True)
+        console.print(f"Nothing to resume in {saved.file}: training from the beginning", markup=False, soft_wrap=True)
         around = replace(around, resume=False)
     with TrainingBar(recipe.epochs, len(seen.take(slice(recipe.images))), around.group.leads) as bar:
         return fit(recipe, seen, held, replace(around, saved=saved, report=bar.update), soft)

@@ -34,6 +34,15 @@ def test_the_figures_are_the_cards_own(file, data_dir, capsys):
     assert list(told["set_coverage_by_label"]) == card.labels
 
 
+def test_a_rehearsal_is_measured_on_as_many_images_as_it_was_held_to(file, tmp_path, data_dir, capsys):
+    training = msgspec.structs.replace(Classifier.open(file).card.training, limit=20)
+    rehearsal = rewritten(file, tmp_path / "rehearsal.onnx", training=training)
+
+    evaluate.main([str(rehearsal), "--data-dir", str(data_dir), "--json"])
+
+    assert msgspec.json.decode(capsys.readouterr().out)["n"] == 20
+
+
 def test_the_table_names_the_model_and_shows_its_figures(file, data_dir, capsys):
     status = evaluate.main([str(file), "--data-dir", str(data_dir)])
 

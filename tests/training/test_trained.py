@@ -222,7 +222,19 @@ class TestCommand:
         assert status == 130
         assert [path.name for path in target.iterdir()] == [".checkpoints"]
 
-    def test_a_finished_training_is_exported_again_without_another_epoch(self, run_export, target, monkeypatch):
+    def test_a_finished_training_is_exported_without_another_epoch(self, run_export, target, monkeypatch):
+        recipe = RECIPES["fashion-mlp"]
+        run_export(target, *self.COMMAND)
+        before = weights(target, 1), card(target, 1).training
+        (target / "fashion-mlp/1/model.onnx").write_bytes(b"damaged")
+        monkeypatch.setitem(RECIPES, recipe.name, replace(recipe, augmentations=(Interruption(1),)))
+
+        status = run_export(target, *self.COMMAND, "--resume")
+
+        assert status == 0
+        assert (weights(target, 2), card(target, 2).training) == before
+
+    def test_what_was_published_is_not_published_again(self, run_export, target, monkeypatch, capsys):
         recipe = RECIPES["fashion-mlp"]
         run_export(target, *self.COMMAND)
         monkeypatch.setitem(RECIPES, recipe.name, replace(recipe, augmentations=(Interruption(1),)))
@@ -230,8 +242,40 @@ class TestCommand:
         status = run_export(target, *self.COMMAND, "--resume")
 
         assert status == 0
-        assert weights(target, 1) == weights(target, 2)
-        assert card(target, 1).training == card(target, 2).training
+        assert f"Published already: {target / 'fashion-mlp' / '1'}" in capsys.readouterr().out
+        assert not (target / "fashion-mlp/2").exists()
+
+    def test_of_several_recipes_the_later_go_on_under_the_teacher_that_they_had(self, run_export, target):
+        pair = ("cifar-net", "cifar-cnn", "--epochs", "1", "--limit", "100")
+        assert run_export(target, *pair) == 0
+
+        status = run_export(target, *pair, "--resume")
+
+        assert status == 0
+        assert sorted(path.name for path in target.glob("cifar-*/[0-9]*")) == ["1", "1"]
+
+    def test_a_training_that_came_to_no_numbers_is_not_published(self, run_export, target, tmp_path, capsys):
+        network = RECIPES["fashion-mlp"].network()
+        state = {name: weights * 1e25 for name, weights in network.state_dict().items()}
+        torch.save(state, tmp_path / "diverged.pt")
+
+        status = run_export(target, "fashion-mlp", "--limit", "100", "--checkpoint", str(tmp_path / "diverged.pt"))
+
+        assert status == 1
+        assert "answers with what are no numbers: not published; try another seed" in capsys.readouterr().err
+        assert not (target / "fashion-mlp").exists()
+
+    def test_a_saved_training_that_lacks_something_is_refused(self, run_export, target, capsys):
+        run_export(target, *self.COMMAND)
+        file = target / ".checkpoints" / "fashion-mlp.pt"
+        saved = torch.load(file)
+        del saved["state"]["course"]["order"]
+        torch.save(saved, file)
+
+        status = run_export(target, *self.COMMAND, "--resume")
+
+        assert status == 1
+        assert f"{file}: cannot be gone on from ('order'); leave --resume out" in capsys.readouterr().err
 
     def test_a_damaged_file_is_refused(self, run_export, target, capsys):
         saved = put(target / ".checkpoints", {"fashion-mlp.pt": b"damaged"}) / "fashion-mlp.pt"

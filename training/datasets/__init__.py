@@ -13,11 +13,11 @@ def _read_fashion_mnist(find: Find) -> tuple[Part, Part]:
 
 
 def _read_fashion_part(find: Find, name: str) -> Part:
-    images = find(f"fashion-mnist/{name}-images-idx3-ubyte.gz")
+    images = find(*_fashion_file(f"{name}-images-idx3-ubyte.gz"))
     pixels = read_idx(images, 3)
     if pixels.shape[1:] != (28, 28):
         raise DataError(f"{images}: images of {pixels.shape[1:]} pixels, expected (28, 28): another data set")
-    file = find(f"fashion-mnist/{name}-labels-idx1-ubyte.gz")
+    file = find(*_fashion_file(f"{name}-labels-idx1-ubyte.gz"))
     labels = read_idx(file, 1)
     check_labels(file, labels, FASHION_CLASSES)
     if len(labels) != len(pixels):
@@ -25,6 +25,11 @@ def _read_fashion_part(find: Find, name: str) -> Part:
             f"{file}: {len(labels):,} labels, but {images} has {len(pixels):,} images; fetch both files again"
         )
     return pixels[..., None], labels
+
+
+def _fashion_file(name: str) -> tuple[str, str]:
+    """Return where a file may lie: by itself, or in the folder that it is fetched into."""
+    return name, f"fashion-mnist/{name}"
 
 
 def _read_cifar_10(find: Find) -> tuple[Part, Part]:

@@ -16,7 +16,7 @@ from rich.progress import track
 from torch import Tensor
 
 from serving.contract import Label, Name
-from serving.errors import Refusal, TooLarge
+from serving.errors import Refusal
 from serving.images import PixelBudget, decode, fit
 from serving.picture import Picture
 from serving.settings import Settings
@@ -55,7 +55,9 @@ class Folder:
         files = [(index, file) for index, label in enumerate(labels) for file in _files(path / label)]
         _refuse_few(path, labels, [index for index, _ in files])
         files.sort(key=lambda labelled: _rank(labelled[1].relative_to(path)))
-        side, channels = _input_for(file for _, file in files[:SAMPLE])
+        tested = _first_of_each_label(torch.tensor([index for index, _ in files])).tolist()
+        to_learn = [file for (_, file), held in zip(files, tested, strict=True) if not held]
+        side, channels = _input_for(to_learn[-SAMPLE:])
         return cls(name, path, labels, tuple(files), side, channels)
 
     @property
@@ -66,13 +68,18 @@ class Folder:
     def load(self, data_dir: Path | None = None, limit: int | None = None) -> DataSet:
         """Read the pictures, and set the same fifth of each label's aside for the test every time.
 
-        What cannot be read is left out and listed. data_dir, where published data is, says nothing here. Raises
-        DataError when too little is left.
+        What cannot be read is left out and listed, and so are copies of a file, which would be in the test as well.
+        data_dir, where published data is, says nothing here. Raises DataError when too little is left.
         """
         labels, pixels, skipped = [], [], []
+        known: dict[bytes, Path] = {}
         for label, file in track(self.files, "reading", console=CONSOLE, transient=True):
             try:
-                pixels.append(fit(_picture(file), "photo", self.side, self.side, self.channels).pixels)
+                content = _content(file)
+                if (first := known.setdefault(hashlib.sha256(content).digest(), file)) != file:
+                    raise DataError(f"{_shown(file)}: a copy of {_shown(first)}")
+                picture = _decoded(content, file)
+                pixels.append(fit(picture, "photo", self.side, self.side, self.channels).pixels)
                 labels.append(label)
             except DataError as reason:
                 skipped.append(str(reason))
@@ -130,7 +137,7 @@ def _refuse_few(path: Path, labels: Sequence[str], found: Sequence[int], skipped
         )
 
 
-def _input_for(sample: Iterator[Path]) -> tuple[int, int]:
+def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     """Return the side and the channels of the input that suits these pictures.
 
     The side is the largest that at least half of them fill: less would lose what they show, more adds nothing but work.
@@ -138,7 +145,7 @@ def _input_for(sample: Iterator[Path]) -> tuple[int, int]:
     sides, greys, skipped = [], [], []
     for file in sample:
         try:
-            picture = _picture(file)
+            picture = _decoded(_content(file), file)
         except DataError as reason:
             skipped.append(str(reason))
             continue
@@ -150,15 +157,24 @@ def _input_for(sample: Iterator[Path]) -> tuple[int, int]:
     return side, 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
 
 
-def _picture(file: Path) -> Picture:
-    """Decode a file as an upload of it would be. Raises DataError when the service would refuse it."""
+def _content(file: Path) -> bytes:
+    """Return a file's bytes. Raises DataError when they are more than the service takes."""
     try:
         size = file.stat().st_size
         if size > SERVICE.max_body:
-            raise TooLarge(f"The {size:,} bytes are more than the {SERVICE.max_body:,} that are read. Make it smaller.")
-        return decode(file.read_bytes(), PixelBudget(SERVICE.max_pixels))
+            raise DataError(
+                f"{_shown(file)}: The {size:,} bytes are more than the {SERVICE.max_body:,} that are read. Make it "
+                "smaller."
+            )
+        return file.read_bytes()
     except OSError as error:
         raise DataError(f"{_shown(file)}: {error.strerror}") from error
+
+
+def _decoded(content: bytes, file: Path) -> Picture:
+    """Decode a file as an upload of it would be. Raises DataError when the service would refuse it."""
+    try:
+        return decode(content, PixelBudget(SERVICE.max_pixels))
     except Refusal as error:
         raise DataError(f"{_shown(file)}: {error}") from error
 

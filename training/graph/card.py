@@ -97,6 +97,13 @@ def card_of(
     )
 
 
+def is_of(trained: Trained, card: ModelCard) -> bool:
+    """Whether an exported file with this card came of this very training."""
+    ours = _training(trained)
+    same = ("recipe", "seed", "seconds", "data_sha256", "epoch_accuracy")
+    return all(getattr(card.training, name) == getattr(ours, name) for name in same)
+
+
 def variant_name(name: str, variant: str) -> str:
     """Return what a variant's model folder is called."""
     return f"{name}-{variant}" if variant else name

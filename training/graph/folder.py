@@ -34,8 +34,15 @@ class ModelFolder:
 
     def next_version(self) -> str:
         """Return one more than the highest version there is."""
-        taken = [int(path.name) for path in (self.models / self.name).glob("[1-9]*") if path.name.isdecimal()]
-        return str(max(taken, default=0) + 1)
+        return str(max(self._versions(), default=0) + 1)
+
+    def newest(self) -> Path | None:
+        """Return the graph of the highest version, if there is one."""
+        file = self.models / self.name / str(max(self._versions(), default=0)) / "model.onnx"
+        return file if file.exists() else None
+
+    def _versions(self) -> list[int]:
+        return [int(path.name) for path in (self.models / self.name).glob("[1-9]*") if path.name.isdecimal()]
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -45,10 +52,17 @@ class ModelFolder:
             yield Path(draft)
 
     def publish(self, draft: Path, version: str) -> Path:
-        """Move a draft into place: its folder of that version, then each file beside it."""
+        """Move a draft into place: its folder of that version, then each file beside it. Raises FileExistsError."""
         target = self.models / self.name
         target.mkdir(exist_ok=True)
-        (draft / version).rename(target / version)
+        try:
+            (draft / version).rename(target / version)
+        except OSError as error:
+            if not (target / version).exists():
+                raise
+            raise FileExistsError(
+                f"{target / version} was published meanwhile; the same command with --resume publishes the next version"
+            ) from error
         for file in draft.iterdir():
             file.replace(target / file.name)
         return target / version

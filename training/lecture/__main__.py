@@ -136,7 +136,7 @@ def _tell(report: Report, folder: Path, as_json: bool) -> None:
     console = Console()
     console.print(table)
     console.print(report.summary, highlight=False)
-    console.print(f"Written to {folder / REPORT}", soft_wrap=True, highlight=False)
+    console.print(f"Written to {folder / REPORT}", markup=False, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from training.networks.activations import hidden
 
-NORM_MOMENTUM = 0.12  # of batch norm: its running means look back over about two batches of 2,000, in parts of 500
+NORM_MOMENTUM = 0.12  # of batch norm: its running means look back over about two batches of 2,000, in parts of 512
 WHITENING_FLOOR = 5e-4  # added to variances, so that directions in which nothing varies are not blown up (Jordan 2024)
 
 

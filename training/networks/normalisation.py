@@ -5,6 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+LEAST_SPREAD = 1 / 255  # what a channel in which nothing differs is divided by
 AT_ONCE = 500  # images: what a pass over all of them works on stays in the processor's cache
 
 
@@ -40,7 +41,7 @@ class Normalise(nn.Module):
             values = values.sqrt() if root else values
             total, squares = total + values.sum(0).double(), squares + values.square().sum(0).double()
         mean = total / n
-        return cls(mean.float(), (squares / n - mean.square()).sqrt().float(), root)
+        return cls(mean.float(), (squares / n - mean.square()).clamp_min(LEAST_SPREAD**2).sqrt().float(), root)
 
     @classmethod
     def to_roots(cls, pixels: Tensor) -> Self:

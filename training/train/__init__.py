@@ -1,4 +1,4 @@
-"""The one loop that trains every recipe, and what it measures."""
+"""The one loop that trains every recipe."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from training.datasets.images import Images
 from training.networks import Mirrored, Network, Observed
 from training.networks.normalisation import Normalise
 from training.recipes import Recipe
-from training.train.checkpoint import load_weights
+from training.train.checkpoint import LOADING_ERRORS, CheckpointError, SavedRun, load_weights
 from training.train.course import EVALUATION_BATCH, Circumstances, Course, Epoch
 from training.train.precision import PLAIN
 
@@ -47,7 +47,7 @@ def from_checkpoint(recipe: Recipe, train: Images, file: Path) -> Fitted:
     """Return the recipe's network with the weights of a state_dict that torch.save wrote. Raises CheckpointError."""
     network = recipe.network()
     load_weights(network, file)
-    return Fitted.of(recipe, recipe.normalise(train.pixels), network, ())
+    return Fitted.of(recipe, recipe.normalise(train.take(slice(recipe.images)).pixels), network, ())
 
 
 def fit(
@@ -58,9 +58,7 @@ def fit(
     course = Course(recipe, train.take(slice(recipe.images)), around, soft)
     epochs: list[Epoch] = []
     if around.saved and around.resume:
-        state = around.saved.load()
-        epochs = [Epoch(**epoch) for epoch in state["epochs"]]
-        course.go_on(state["course"])
+        epochs = _taken_up(course, around.saved)
     for number in range(len(epochs) + 1, recipe.epochs + 1):
         start = time.perf_counter()
         tally = course.epoch(number)
@@ -71,3 +69,13 @@ def fit(
         if around.saved and around.group.leads:
             around.saved.save({"epochs": [asdict(epoch) for epoch in epochs], "course": course.state()})
     return Fitted.of(recipe, course.normalise, course.network, tuple(epochs))
+
+
+def _taken_up(course: Course, saved: SavedRun) -> list[Epoch]:
+    """Bring a training to where it was saved, and return its epochs so far. Raises CheckpointError."""
+    state = saved.load()
+    try:
+        course.go_on(state["course"])
+        return [Epoch(**epoch) for epoch in state["epochs"]]
+    except LOADING_ERRORS as error:
+        raise CheckpointError(f"{saved.file}: cannot be gone on from ({error}); leave --resume out") from error

@@ -1,5 +1,6 @@
 """Files of weights: of a finished network, or of a training that can be taken up again."""
 
+import os
 import pickle
 import struct
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ class SavedRun:
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the file."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.file.with_suffix(".new")
+        aside = self.file.with_suffix(f".{os.getpid()}.new")
         torch.save({"what": dict(self.what), "state": dict(state)}, aside)
         aside.replace(self.file)
 
@@ -55,7 +56,7 @@ class SavedRun:
         """Return the state. Raises CheckpointError when there is none, or one of another training."""
         try:
             saved = torch.load(self.file, map_location="cpu", weights_only=True)
-            what, state = saved["what"], saved["state"]
+            what, state = dict(saved["what"]), dict(saved["state"])
         except FileNotFoundError as error:
             raise CheckpointError(f"{self.file}: there is no training to resume; leave --resume out") from error
         except LOADING_ERRORS as error:
@@ -65,4 +66,4 @@ class SavedRun:
         others = [f"{name} {what.get(name)}, not {own}" for name, own in self.what.items() if what.get(name) != own]
         if others:
             raise CheckpointError(f"{self.file}: saved by another training: {'; '.join(others)}; leave --resume out")
-        return dict(state)
+        return state

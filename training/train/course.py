@@ -40,7 +40,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a training runs in and whom it tells: none of it decides what comes out.
+    """What a training runs in and whom it tells: it is no part of the recipe.
 
     report: gets images seen, loss and accuracy as it goes. ended: gets each finished epoch.
     saved: where it is saved after each epoch. resume: go on from what is saved there. check: raises KeyboardInterrupt
@@ -112,6 +112,7 @@ class Course:
             "optimisation": self.optimisation.state(),
             "order": self._generator.get_state(),
             "dropout": torch.get_rng_state(),
+            "dropout on GPUs": torch.cuda.get_rng_state_all(),
         }
 
     def go_on(self, state: Mapping[str, Any]) -> None:
@@ -120,6 +121,7 @@ class Course:
         self.optimisation.go_on(state["optimisation"])
         self._generator.set_state(state["order"])
         torch.set_rng_state(state["dropout"])
+        torch.cuda.set_rng_state_all(state["dropout on GPUs"])
 
     def _logits(self, which: Tensor, epoch: int) -> Tensor:
         """Return the logits [n, classes] of these images as they are seen in this epoch."""

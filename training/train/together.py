@@ -45,6 +45,11 @@ class Group:
         for buffer in statistics:
             buffer /= self.size
 
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
     def _add(self, tensors: list[Tensor]) -> None:
         if self.size == 1 or not tensors:
             return

@@ -48,6 +48,12 @@ def test_both_forms_of_cifar_are_read_in_full_with_the_batches_in_order(tmp_path
     assert test == THINGS["test_batch.bin"]
 
 
+def test_the_folder_of_the_garments_may_be_named_itself(tmp_path):
+    put(tmp_path, GARMENTS)
+
+    assert len(UNREACHABLE.load(tmp_path).train) == 30
+
+
 def test_the_places_are_tried_in_the_order_of_the_contract(tmp_path, monkeypatch):
     places = [tmp_path / name for name in ("named", "environment", "debian", "home/.cache/thimble")]
     for count, place in enumerate(places, start=1):

@@ -243,6 +243,16 @@ def test_standard_normalisation_gives_each_channel_mean_0_and_deviation_1():
     assert normalised.std((0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-4)
 
 
+def test_a_channel_in_which_nothing_differs_is_normalised_to_0():
+    pixels = torch.full((20, 4, 4, 3), 255, dtype=torch.uint8)
+    pixels[..., 0] = torch.arange(20, dtype=torch.uint8)[:, None, None]
+
+    normalised = Normalise.to_standard(pixels)(pixels)
+
+    assert normalised[:, 0].std() > 0.9
+    assert normalised[:, 1:].abs().max() < 1e-3
+
+
 def test_served_probabilities_are_positive_and_add_up_to_1():
     pixels = torch.randint(0, 256, (5, 28, 28, 1), dtype=torch.uint8)
 
