@@ -1,9 +1,9 @@
 """python -m benchmarks.training: how long each way takes to train the lecture's two networks, side by side.
 
-Keras as the lecture wrote it, PyTorch as its tutorials teach it, and this project's fast recipes, in turn. The first two
-train on all images; a recipe holds some out and scores them within its time, or trains on a part. The time is that of the training alone, the accuracy that of the test images afterwards. Keras needs an
-environment of its own: python3 -m venv .venv-keras && .venv-keras/bin/pip install tensorflow, then --keras
-.venv-keras/bin/python.
+Keras as the lecture wrote it, PyTorch as its tutorials teach it, and this project's fast recipes, in turn. The first
+two train on all images; a recipe holds some out and scores them within its time, or trains on a part. The time is that
+of the training alone, the accuracy that of the test images afterwards. Keras needs an environment of its own:
+python3 -m venv .venv-keras && .venv-keras/bin/pip install tensorflow, then --keras .venv-keras/bin/python.
 """
 
 import argparse
