@@ -18,10 +18,12 @@ from serving.images import Input, Opened, PixelBudget, fit, opened
 from serving.prediction import Candidate, Prediction
 from serving.question import Question
 from serving.repository import Repository
-from serving.telemetry.drift import Batch, Drift, Stages
+from serving.telemetry.drift import Drift
 from serving.telemetry.shadow import Shadow
+from serving.telemetry.stages import Batch, Stages
 
 Upload = bytes | Refusal
+LONG = 100_000  # bytes of an upload: even the header of more may take milliseconds to read
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,9 @@ class Desk:
         if isinstance(upload, Refusal):
             return upload
         try:
-            start = perf_counter()
-            image = opened(upload, budget)
-            stages.decode += perf_counter() - start
+            if len(upload) > LONG:
+                return self.one_by_one(lambda: self._prepare_opened(_opened(upload, budget, stages), named, stages))
+            image = _opened(upload, budget, stages)
             work = partial(self._prepare_opened, image, named, stages)
             return self.one_by_one(work) if image.large else work()
         except Refusal as refusal:
@@ -151,6 +153,13 @@ class Desk:
         predictions = _predictions(classifier, inputs, outputs, level, question)
         stages.answer += perf_counter() - start
         return predictions
+
+
+def _opened(upload: bytes, budget: PixelBudget, stages: Stages) -> Opened:
+    start = perf_counter()
+    image = opened(upload, budget)
+    stages.decode += perf_counter() - start
+    return image
 
 
 def _predictions(

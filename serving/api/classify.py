@@ -13,11 +13,11 @@ from flask import Blueprint, Response, request
 from serving.admission import Admission
 from serving.answers import Desk
 from serving.api.replies import Reply
-from serving.api.uploads import Limits, read_uploads
+from serving.api.uploads import Limits, held, read_uploads
 from serving.classifier import Classifier
 from serving.errors import BadRequest, Refusal
 from serving.question import Question
-from serving.telemetry.drift import STAGES
+from serving.telemetry.stages import STAGES
 
 PATH = "/classify"
 TOP_K = re.compile(r"0*([1-9][0-9]*)")
@@ -45,10 +45,11 @@ class Classify:
             raise
 
     def _answer(self, environ: dict[str, Any], question: Question) -> Reply:
-        uploads = read_uploads(environ, self._limits)
-        arrived = perf_counter()
-        with self._admission.admit(len(uploads)):
-            answers = self._desk.answer(uploads, question, perf_counter() - arrived)
+        with held(environ, self._limits):
+            uploads = read_uploads(environ, self._limits)
+            arrived = perf_counter()
+            with self._admission.admit(len(uploads)):
+                answers = self._desk.answer(uploads, question, perf_counter() - arrived)
         environ[STAGES] = answers.stages
         refusals = [item for item in answers.items if isinstance(item, Refusal)]
         if len(refusals) == len(answers.items):

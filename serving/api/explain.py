@@ -8,16 +8,16 @@ from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
 from serving.admission import Admission
-from serving.answers import Desk, Upload
+from serving.answers import Desk, Prepared, Upload
 from serving.api.classify import MODEL_HEADER, named, read_question
-from serving.api.uploads import Limits, read_uploads
+from serving.api.uploads import Limits, held, read_uploads
 from serving.classifier import Classifier
 from serving.contract import ModelCard
 from serving.errors import BadRequest, Refusal
-from serving.occlusion import explain, overlay
+from serving.occlusion import Explanation, explain, overlay
 from serving.png import data_url
 from serving.question import Question
-from serving.telemetry.drift import STAGES, Batch, Stages
+from serving.telemetry.stages import STAGES, Batch, Stages
 
 COST = 64  # images in flight that an explanation counts as: about as many windows are covered
 
@@ -47,12 +47,13 @@ def blueprint(desk: Desk, limits: Limits, admission: Admission) -> Blueprint:
     @api.post("/explain")
     def explain_one() -> Response:
         question = read_question(request.environ["QUERY_STRING"])
-        uploads = read_uploads(request.environ, limits)
-        if len(uploads) > 1:
-            raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
-        with admission.admit(COST):
-            stages = request.environ[STAGES] = Stages()
-            explained, classifier = _explained(desk, uploads, question, request.args.get("label"), stages)
+        with held(request.environ, limits):
+            uploads = read_uploads(request.environ, limits)
+            if len(uploads) > 1:
+                raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
+            with admission.admit(COST):
+                stages = request.environ[STAGES] = Stages()
+                explained, classifier = _explained(desk, uploads, question, request.args.get("label"), stages)
         response = jsonify(explained)
         response.headers.extend({MODEL_HEADER: named([classifier]), "Server-Timing": stages.header()})
         return response
@@ -67,9 +68,8 @@ def _explained(
     if isinstance(prepared, Refusal):
         raise prepared
     classifier, seen = prepared.classifier, prepared.input
-    start, card = perf_counter(), classifier.card
-    explanation = desk.one_by_one(partial(explain, classifier, seen.pixels, _index(card, label)))
-    stages.infer = perf_counter() - start
+    card = classifier.card
+    explanation, png, stages.infer = desk.one_by_one(partial(_explanation, prepared, _index(card, label)))
     stages.batches.append(Batch(classifier, len(uploads), stages.infer, time()))
     explained = Explained(
         model=card.name,
@@ -79,10 +79,18 @@ def _explained(
         probability=round(explanation.probability, 6),
         window=explanation.window,
         grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
-        overlay=data_url(overlay(explanation.heat, seen.view, seen.size)),
+        overlay=data_url(png),
         fit=seen.done,
     )
     return explained, classifier
+
+
+def _explanation(prepared: Prepared, index: int | None) -> tuple[Explanation, bytes, float]:
+    """Return the explanation of a label, its overlay as a PNG, and how many seconds the graph took."""
+    start, seen = perf_counter(), prepared.input
+    explanation = explain(prepared.classifier, seen.pixels, index)
+    seconds = perf_counter() - start
+    return explanation, overlay(explanation.heat, seen.view, seen.size), seconds
 
 
 def _index(card: ModelCard, label: str | None) -> int | None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from serving.api.replies import Reply
 from serving.errors import Refusal
-from serving.telemetry.drift import SHOWN, STAGES, Stages
 from serving.telemetry.logs import Entry, moment
 from serving.telemetry.metrics import Metrics
+from serving.telemetry.stages import SHOWN, STAGES, Stages
 from serving.telemetry.tracing import Tracing
 
 ID_HEADER = "X-Request-ID"
@@ -86,8 +86,9 @@ class Journal:
 
     def _enter(self, environ: dict[str, Any], name: str, status: int, size: int, began: float, seconds: float) -> None:
         entry = _entry(environ, name, status, size, began, seconds)
-        model, version = entry.models[0].rsplit(":", 1) if entry.models else ("", "")
-        self._counts[model, version, status] += 1
+        for whose in entry.models or (":",):
+            model, version = whose.rsplit(":", 1)
+            self._counts[model, version, status] += 1
         if self._tracing:
             self._tracing.record(entry, environ, began)
         if self._write and not (entry.path in QUIET and status < 400):

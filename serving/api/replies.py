@@ -48,6 +48,8 @@ class Problems:
         """Return the answer to a request that is refused."""
         self._refusals.labels(refusal.code).inc()
         later = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+        # What led to it holds on to the request's body, and would until the next search for garbage.
+        refusal.__traceback__ = refusal.__cause__ = refusal.__context__ = None
         return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, later)
 
 

@@ -4,7 +4,7 @@ import base64
 import codecs
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from socket import socket
@@ -23,6 +23,8 @@ from serving.server.deadline import Deadline
 NO_IMAGE = "Send the image as the body: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' URL"
 OTHER_FIELDS = 50  # of a form, beside its images
 PERCENT_ENCODED = 250_000  # characters: it is three times the size of what it says, and slow to read
+PLAIN = ("", "identity")  # the codings of content that change nothing
+NOTHING = nullcontext()
 DATA_URL = re.compile(r"data:[^,]{0,200}?(;base64)?,", re.IGNORECASE)
 
 
@@ -55,7 +57,7 @@ class Limits:
 
 
 class Memory:
-    """The bytes of bodies that this process has begun to read: slow clients together must not fill its memory."""
+    """The bytes of bodies that this process reads or works on: clients together must not fill its memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -73,10 +75,17 @@ class Memory:
             self._used -= size
 
 
+def held(environ: Environ, limits: Limits) -> AbstractContextManager[None]:
+    """Return the block in which a request's body takes memory, from its arrival to the answer; raises Overloaded."""
+    if getattr(environ["wsgi.input"], "whole", False):  # it came with its head, as small ones do
+        return NOTHING
+    return limits.memory.hold(min(limits.body, _announced(environ) or limits.body))
+
+
 def read_uploads(environ: Environ, limits: Limits) -> list[Upload]:
     """Return the images of a request in their order; one that is bad in itself is the refusal of it."""
     kind, parameters = _content_type(environ.get("CONTENT_TYPE") or "")
-    if encoding := environ.get("HTTP_CONTENT_ENCODING"):
+    if (encoding := environ.get("HTTP_CONTENT_ENCODING", "")).strip().lower() not in PLAIN:
         raise UnsupportedType(f"Content-Encoding {encoding[:20]!r} is not taken; send the body as it is.")
     body = read_body(environ, limits)
     if not body:
@@ -108,8 +117,8 @@ def _is_image(kind: str, body: bytes) -> bool:
 
 
 def read_body(environ: Environ, limits: Limits) -> bytes:
-    """Return the whole body, straight from the server; raises TooLarge, SlowBody, BadRequest and Overloaded."""
-    announced = get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
+    """Return the whole body, straight from the server; raises TooLarge, SlowBody and BadRequest."""
+    announced = _announced(environ)
     if announced is not None and announced > limits.body:
         raise limits.too_large()
     stream = environ["wsgi.input"]
@@ -122,10 +131,15 @@ def read_body(environ: Environ, limits: Limits) -> bytes:
     return body
 
 
+def _announced(environ: Environ) -> int | None:
+    """Return how long the body is to be, in bytes; None where that shows only at its end."""
+    return get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
+
+
 def _read_slowly(stream: Any, announced: int | None, connection: socket | None, limits: Limits) -> bytes:
     """Return a body of which something has yet to come."""
     arriving = limits.deadline.watch(connection) if connection else nullcontext()
-    with limits.memory.hold(limits.body if announced is None else announced), arriving as arrival:
+    with arriving as arrival:
         try:
             body: bytes = stream.read(limits.body + 1 if announced is None else announced)
             broke_off = announced is not None and len(body) < announced

@@ -59,9 +59,10 @@ class Follower:
 
     def _model(self, name: str, known: Model | None, again: bool) -> Model | None:
         """Return what has become of a model; None if it is there no more."""
-        if fault := self._seen.faults.get(name):
+        fault = self._seen.faults.get(name)
+        if fault and not (known and name in self.unloaded):
             return replace(known or Model(name), fault=fault)
-        stamps = self._seen.models.get(name)
+        stamps = known.stamps if fault and known else self._seen.models.get(name)
         if stamps is None:
             return None
         if known and known.stamps == stamps and not (known.fault or again):

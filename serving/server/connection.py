@@ -17,6 +17,8 @@ import httptools
 HEAD_BYTES = 65_536  # of a request line and its headers: ample for cookies and tokens
 HEADERS = 100
 AT_ONCE = 65_536  # bytes that are read from a connection
+PIPELINED = 100  # requests that may wait for the answers to those before them
+FRAMING = (b"content-length", b"transfer-encoding")  # the headers that say where a body ends
 LINGER = 5.0  # seconds in which a client that was refused may go on sending, to read its answer in the end
 
 
@@ -43,15 +45,24 @@ class Incoming:
 
     def read(self, size: int = -1) -> bytes:
         """Return so many bytes of the body, or all; fewer at its end. Raises BrokenBodyError, and OSError."""
+        beside = 0  # bytes that arrived and are no body: sizes of chunks, trailers
         while not self.whole and (size < 0 or len(self._body) < size):
             if self.waits:
                 self.waits = False
                 self._connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            if not self._connection.receive():
-                raise BrokenBodyError("the body broke off")
-        end = len(self._body) if size < 0 else size
-        data = bytes(self._body[:end])
-        del self._body[:end]
+            before = len(self._body)
+            count = self._connection.receive()
+            beside = beside + count if len(self._body) == before else 0
+            if not count or beside > HEAD_BYTES:
+                self._body.clear()
+                raise BrokenBodyError("the body broke off" if not count else "there is no end to what is no body")
+            time.sleep(0)  # the turn of the others, whom a fast client would else keep waiting
+        if 0 <= size < len(self._body):
+            data = bytes(memoryview(self._body)[:size])
+            del self._body[:size]
+        else:
+            data = bytes(self._body)
+            self._body.clear()
         return data
 
     def environ(self, around: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +82,20 @@ class Incoming:
                 text = value.decode("latin-1")
                 environ[key] = f"{environ[key]},{text}" if key in environ else text
         return environ
+
+    def fault(self) -> str:
+        """Return what is wrong with the head, by RFC 9112, sections 3.2 and 6.1; nothing where it is sound."""
+        names = [name.lower() for name, _ in self.headers]
+        codings = b",".join(value for name, value in self.headers if name.lower() == b"transfer-encoding")
+        if len(names) > HEADERS:
+            return f"it has more than {HEADERS} headers"
+        if self.version not in ("1.0", "1.1"):
+            return f"its version is {self.version}"
+        if names.count(b"host") > 1 or (self.version == "1.1" and b"host" not in names):
+            return "it must have one Host header"
+        if codings and codings.strip().lower() != b"chunked":
+            return "its Transfer-Encoding is not chunked, which is all that is undone"
+        return ""
 
     def _address(self) -> tuple[str, str]:
         """Return path and query, of a whole URL as well."""
@@ -97,6 +122,7 @@ class Connection:
         self._parser = httptools.HttpRequestParser(self)
         self._requests: deque[Incoming] = deque()  # more than one where a client doesn't wait for its answers
         self._fault = ""
+        self._repeats = False  # the head that comes is that of the request before, once more
 
     def next(self, seconds: float) -> Incoming | None:
         """Return the next request, None where the client is done; raises MalformedRequestError, and OSError.
@@ -107,15 +133,17 @@ class Connection:
         while not (self._requests and self._requests[0].begun):
             if self._fault or arrived > HEAD_BYTES:
                 raise MalformedRequestError(self._fault or f"its head is longer than {HEAD_BYTES:,} bytes")
-            if time.monotonic() > due:
+            if (left := due - time.monotonic()) <= 0:
                 raise TimeoutError
+            self._client.settimeout(left)
             count = self.receive()
             if not count:
                 return None
             arrived += count
+        self._client.settimeout(seconds)
         request = self._requests.popleft()
-        if len(request.headers) > HEADERS:
-            raise MalformedRequestError(f"it has more than {HEADERS} headers")
+        if fault := request.fault():
+            raise MalformedRequestError(fault)
         return request
 
     def receive(self) -> int:
@@ -124,18 +152,40 @@ class Connection:
         if not data:
             return 0
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # to a protocol that isn't spoken here: it is answered in this one
-            self._last.keeps = False
+            self._feed(data)
         except httptools.HttpParserError as error:
-            self._fault = str(error)
+            self._fault = self._fault or str(error)
         return len(data)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:  # of a protocol that isn't spoken here: it is answered in this one
+            self._pass_over(data[offer.args[0] :])
+
+    def _pass_over(self, rest: bytes) -> None:
+        """Go on behind a head that offers another protocol, where the parser takes the body for that: with another."""
+        request = self._last
+        self._parser = httptools.HttpRequestParser(self)
+        if framing := [b": ".join(header) for header in request.headers if header[0].lower() in FRAMING]:
+            request.whole, self._repeats = False, True
+            self._parser.feed_data(b"\r\n".join([b"POST / HTTP/1.1", *framing, b"\r\n"]))
+        if rest:
+            self._feed(rest)
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises OSError."""
         sent = self._client.send(data)
         if sent < len(data):  # seldom; gevent's sendall takes a call to the system more, to know this before
             self._client.sendall(data[sent:])
+
+    def close(self) -> None:
+        """Close it, and let go of what has arrived: this and the parser hold on to each other."""
+        self._requests.clear()
+        self._last = Incoming(self)
+        del self._parser, self._last
+        with suppress(OSError):
+            self._client.close()
 
     def linger(self) -> None:
         """Drop what a client goes on to send: were it left unread, the end of the connection would take its answer."""
@@ -147,25 +197,34 @@ class Connection:
                 pass
 
     def on_message_begin(self) -> None:
+        if self._repeats:
+            self._repeats = False
+            return
+        if len(self._requests) >= PIPELINED:
+            self._fault = f"{PIPELINED} requests wait for their answers already"
+            raise MalformedRequestError(self._fault)
         self._last = Incoming(self)
         self._requests.append(self._last)
 
     def on_url(self, part: bytes) -> None:
-        self._last.target += part
+        if not self._last.begun:
+            self._last.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         request = self._last
         if request.begun:  # a trailer, behind the body
             return
         request.headers.append((name, value))
-        if name.lower() == b"expect" and value.lower() == b"100-continue":
-            request.waits = True
 
     def on_headers_complete(self) -> None:
         request = self._last
+        if request.begun:
+            return
         request.method = self._parser.get_method().decode()
         request.version = self._parser.get_http_version()
         request.keeps = self._parser.should_keep_alive()
+        expected = (value.lower() for name, value in request.headers if name.lower() == b"expect")
+        request.waits = request.version == "1.1" and b"100-continue" in expected
         request.begun = True
 
     def on_body(self, chunk: bytes) -> None:

@@ -22,11 +22,14 @@ class Arrival:
         """Close the receiving side, which ends the reading and still lets an answer out."""
         self.late = True
         with suppress(OSError):  # the client went away
-            self.connection.shutdown(socket.SHUT_RD)
+            socket.socket.shutdown(self.connection, socket.SHUT_RD)  # TLS would end with it in its own way
 
 
 class Deadline:
-    """Cuts what takes longer than its time to arrive; one thread, started with the first arrival."""
+    """Cuts what takes longer than its time to arrive; one thread, started with the first arrival.
+
+    Under gevent that is a greenlet, which needs its turn: what reads must give it.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -55,8 +54,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         except OSError as error:
             self.log.debug("%s: %s", addr, error)
         finally:
-            with suppress(OSError):
-                client.close()
+            connection.close()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End on Ctrl-C as on SIGTERM: gunicorn's way out of a greenlet is a traceback."""
@@ -152,7 +150,7 @@ class Answer:
         lines = [
             f"HTTP/1.1 {self.status}",
             "Server: thimble",
-            f"Date: {_date(int(time.time()))}",
+            *self._date(),
             f"Connection: {'keep-alive' if keep else 'close'}",
             *(f"{name}: {value}" for name, value in self.headers),
             *self._length(),
@@ -163,15 +161,22 @@ class Answer:
             raise ValueError(f"a line break in a header: {self.headers}")
         return head.encode("latin-1") + (b"" if method == "HEAD" else self.body)
 
+    def _date(self) -> list[str]:
+        """Return the header that says when this was answered, unless the application has said it."""
+        return [] if self._says("Date") else [f"Date: {_now(int(time.time()))}"]
+
     def _length(self) -> list[str]:
         """Return the header that says where the answer ends, unless the application has said it."""
-        said = self.status[:3] in ("204", "304") or any(name == "Content-Length" for name, _ in self.headers)
+        said = self.status[:3] in ("204", "304") or self._says("Content-Length")
         return [] if said else [f"Content-Length: {len(self.body)}"]
+
+    def _says(self, header: str) -> bool:
+        return any(name == header for name, _ in self.headers)
 
     def _write(self, data: bytes) -> None:
         self.body += data
 
 
 @lru_cache(maxsize=1)
-def _date(second: int) -> str:
+def _now(second: int) -> str:
     return formatdate(second, usegmt=True)

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -14,40 +13,11 @@ from serving.classifier import Classifier, Outputs
 from serving.errors import Overloaded, Refusal
 from serving.repository import Repository
 from serving.telemetry.metrics import WHOSE, Metrics
+from serving.telemetry.stages import SHOWN, Stages
 
 AT_ONCE = 1024  # images or requests that are counted together: enough that each costs next to nothing
-SHOWN = ("decode", "fit", "infer")  # the stages that everybody is told of
 REJECTED, OTHER = "REJECTED", "OTHER"  # why a request failed, in Triton's words: too much to do, or anything else
-STAGES = "thimble.stages"  # where a request's environment has them, once it is answered
 SMALLEST = 1e-12  # a probability that counts as none, whose logarithm would be infinite
-
-
-class Batch(NamedTuple):
-    """A run of a graph: whose, over how many images, how many seconds it took, and when it ended in Unix time."""
-
-    classifier: Classifier
-    images: int
-    seconds: float
-    ended: float
-
-
-@dataclass
-class Stages:
-    """How many seconds a request spent on decoding its images, making them inputs, and in the graphs.
-
-    wait: until its turn came. answer: on putting the answer into words. batches: its runs of graphs.
-    """
-
-    decode: float = 0.0
-    fit: float = 0.0
-    infer: float = 0.0
-    wait: float = 0.0
-    answer: float = 0.0
-    batches: list[Batch] = field(default_factory=list)
-
-    def header(self) -> str:
-        """Return the value of a Server-Timing header, in milliseconds."""
-        return f"decode;dur={self.decode * 1e3:.3f}, fit;dur={self.fit * 1e3:.3f}, infer;dur={self.infer * 1e3:.3f}"
 
 
 class Observed(NamedTuple):

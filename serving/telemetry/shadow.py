@@ -17,14 +17,14 @@ from serving.repository import Repository
 from serving.repository.catalogue import Pair
 from serving.telemetry.metrics import Metrics
 
-MOST = 256  # images that wait for their comparison, but for those of the last request: 38 MB if they are 224 x 224
+MOST = 256  # images that wait for their comparison, but for those of the last run: 38 MB if they are 224 x 224
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A batch of inputs that a client was answered, the outputs, and the seconds between them."""
+    """A run of inputs that clients were answered, the outputs, and the seconds between them."""
 
     pair: Pair
     pixels: NDArray[np.uint8]

@@ -9,7 +9,7 @@ from pictures import noise, oriented, png, png_chunk, saved
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from serving.png import Plain, from_png, plain, to_png
+from serving.png import PIECES, Plain, from_png, plain, to_png
 
 END = png_chunk(b"IEND", b"")
 INTERLACED = png_chunk(b"IHDR", bytes((0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 1)))
@@ -52,6 +52,15 @@ def test_a_plain_png_holds_its_pixels_and_nothing_else(mode):
 
     assert (found.mode, found.size) == (mode, image.size)
     assert found.image().tobytes() == image.tobytes()
+
+
+def test_a_file_of_very_many_pieces_is_left_to_pillows_plugin():
+    whole = png(2, 2, 8, 0, bytes(6))
+    start = whole.index(b"IDAT") - 4
+    pieces = [png_chunk(b"IDAT", b"")] * PIECES
+
+    assert plain(whole[:start] + b"".join(pieces[1:]) + whole[start:])
+    assert plain(whole[:start] + b"".join(pieces) + whole[start:]) is None
 
 
 def test_pixels_may_lie_in_several_pieces():

@@ -8,12 +8,11 @@ from dataclasses import replace
 from flask import Request
 
 from serving.api.replies import Reply
-from serving.api.uploads import Limits, read_body
+from serving.api.uploads import PLAIN, Limits, held, read_body
 from serving.errors import BadRequest, UnsupportedType
 
 # By the coding's name, zlib's word for its head and tail: those of gzip, or its own (RFC 9110, section 8.4.1).
 WINDOWS = {"gzip": zlib.MAX_WBITS + 16, "deflate": zlib.MAX_WBITS}
-PLAIN = ("", "identity")
 FAST = 1  # level: numbers hardly become smaller with more effort
 
 
@@ -21,16 +20,18 @@ FAST = 1  # level: numbers hardly become smaller with more effort
 def read_content(request: Request, limits: Limits) -> Iterator[bytes]:
     """Yield what the body says once its compression is undone; the memory for that is held until the block ends."""
     coding = request.headers.get("Content-Encoding", "").strip().lower()
-    if coding in PLAIN:
-        yield read_body(request.environ, limits)
-    elif coding in WINDOWS:
-        content = _inflated(read_body(request.environ, limits), coding, limits)
-        with limits.memory.hold(len(content)):
-            yield content
-    else:
+    if coding not in (*PLAIN, *WINDOWS):
         raise UnsupportedType(
             f"Content-Encoding {coding[:20]!r} is not taken; send gzip, deflate, or the body as it is."
         )
+    with held(request.environ, limits):
+        body = read_body(request.environ, limits)
+        if coding in PLAIN:
+            yield body
+            return
+        content = _inflated(body, coding, limits)
+        with limits.memory.hold(len(content)):
+            yield content
 
 
 def compressed(reply: Reply, request: Request) -> Reply:

@@ -20,7 +20,7 @@ from serving.classifier import Classifier
 from serving.errors import Refusal
 from serving.question import Question
 from serving.repository import Repository
-from serving.telemetry.drift import STAGES, Stages
+from serving.telemetry.stages import STAGES, Stages
 
 
 class Infer:

@@ -1,13 +1,16 @@
 """POST /classify: what is asked, what is answered, and what stands in the place of a bad image."""
 
 import base64
+import gc
 import io
 
 import numpy as np
 import pytest
+from pictures import png_chunk
 from PIL import Image
 
 from serving.app import create_app
+from serving.errors import Refusal
 from serving.settings import Settings
 
 
@@ -312,3 +315,23 @@ def test_the_head_of_an_answer_names_the_files_that_gave_it(client, post, image,
     assert two.headers["Thimble-Model"] == ", ".join(
         f"{name}:1@{digests[name]}" for name in ("cifar-cnn", "fashion-mlp")
     )
+
+
+@pytest.mark.parametrize("path", ["/classify", "/explain"])
+def test_what_was_refused_is_let_go_at_once(client, path):
+    gc.collect()
+    gc.disable()
+    try:
+        assert client.post(path, data=b"hello", content_type="image/png").status_code == 422
+        assert [one for one in gc.get_objects() if isinstance(one, Refusal)] == []
+    finally:
+        gc.enable()
+
+
+def test_a_small_image_in_a_long_file_is_answered_as_in_a_short_one(client, image):
+    short = image("ankle-boot")
+    long = short[:33] + png_chunk(b"teSt", bytes(150_000)) + short[33:]
+
+    answers = [client.post("/classify", data=upload, content_type="image/png").json for upload in (short, long)]
+
+    assert answers[0] == answers[1]

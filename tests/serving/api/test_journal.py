@@ -1,11 +1,13 @@
 """Requests in the log, in the counts and by their ids."""
 
+import io
 import json
 import re
 from collections.abc import Callable
 
 import msgspec
 import pytest
+from pictures import noise, saved
 from prometheus_client import CollectorRegistry
 
 from serving.api.journal import Journal
@@ -104,6 +106,20 @@ def test_requests_are_counted_by_model_and_status(app, image):
 
     assert 'thimble_requests_total{model="fashion-mlp",status="200",version="1"} 2.0' in counts
     assert 'thimble_requests_total{model="",status="422",version=""} 1.0' in counts
+
+
+def test_a_request_that_two_models_answer_counts_for_each(app, image):
+    client = app.test_client()
+    things = saved(noise(32, 32), "PNG")
+    uploads = {"grey": (io.BytesIO(image("bag")), "a.png"), "colour": (io.BytesIO(things), "b.png")}
+
+    answered = client.post("/classify", data=uploads).json["predictions"]
+    app.extensions[TICK]()
+
+    counts = client.get("/metrics").text
+    for model in {prediction["model"] for prediction in answered}:
+        assert f'thimble_requests_total{{model="{model}",status="200",version="1"}} 1.0' in counts
+    assert len({prediction["model"] for prediction in answered}) == 2
 
 
 def test_nothing_is_logged_of_requests_where_that_is_turned_off(models, capfd):

@@ -9,9 +9,10 @@ from urllib.parse import quote_from_bytes
 import pytest
 from PIL import Image
 
-from serving.api.uploads import Memory
+from serving.api.uploads import Limits, Memory, held
 from serving.app import create_app
 from serving.errors import Overloaded
+from serving.server.deadline import Deadline
 from serving.settings import Settings
 
 JSON = "application/json"
@@ -433,3 +434,22 @@ def test_bodies_that_arrive_have_a_budget_of_memory():
             pass
     with memory.hold(1_000):  # alone, whatever its size
         pass
+
+
+@pytest.mark.parametrize(("announced", "room"), [("60", 40), (None, 20), ("500", 20)])
+def test_a_body_takes_its_memory_until_it_is_answered(announced, room):
+    limits = Limits(80, 1, Deadline(1.0), Memory(100))
+    environ = {"wsgi.input": io.BytesIO(), "CONTENT_LENGTH": announced}
+
+    with held(environ, limits):
+        with limits.memory.hold(room):
+            pass
+        with pytest.raises(Overloaded), limits.memory.hold(room + 1):
+            pass
+
+
+@pytest.mark.parametrize(("coding", "status"), [("identity", 200), ("Identity", 200), ("gzip", 415)])
+def test_content_may_be_said_to_be_as_it_is(client, boot, coding, status):
+    response = client.post("/classify", data=boot, headers={"Content-Encoding": coding})
+
+    assert response.status_code == status

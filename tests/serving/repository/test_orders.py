@@ -54,6 +54,20 @@ def test_an_unloaded_model_stays_so_whatever_happens_to_its_folder(folder, forge
     assert repository.find("garments").versions == ("1", "2")
 
 
+def test_a_model_whose_folder_cannot_be_read_can_be_unloaded(folder, forge):
+    forge("garments/1")
+    repository = Repository(folder)
+    shutil.rmtree(folder / "garments")
+    (folder / "garments").symlink_to("garments")
+    repository.poll()
+    assert answers(repository) == "1"
+
+    assert repository.unload("garments").unloaded
+
+    repository.poll()
+    assert "was unloaded" in answers(repository)
+
+
 def test_unloading_is_no_error_in_the_log(folder, forge, caplog):
     forge("garments/1")
 

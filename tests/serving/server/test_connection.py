@@ -1,12 +1,15 @@
 """What arrives on a connection, whole or in pieces, well-formed or not, and what is made of it."""
 
+import gc
 import socket
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
 
-from serving.server.connection import HEAD_BYTES, BrokenBodyError, Connection, MalformedRequestError
+from serving.server.connection import HEAD_BYTES, PIPELINED, BrokenBodyError, Connection, MalformedRequestError
 
 
 @pytest.fixture
@@ -64,13 +67,12 @@ def test_a_body_is_read_in_pieces_of_the_size_that_is_asked_for(client, connecti
     assert [request.read(4), request.read(4), request.read(4), request.read(4)] == [b"0123", b"4567", b"89", b""]
 
 
-def test_a_head_and_a_body_may_come_byte_by_byte(client, connection, ends):
+def test_a_head_and_a_body_may_come_byte_by_byte(client, connection):
     message = head("Content-Length: 5", first="POST /classify?top_k=1 HTTP/1.1") + b"hello"
-    ends[1].settimeout(0.01)
 
     for byte in message[:-5]:
         with suppress(TimeoutError):
-            connection.next(10)
+            connection.next(0.01)
         client.sendall(bytes([byte]))
     request = connection.next(10)
     client.sendall(message[-5:])
@@ -122,7 +124,7 @@ def test_a_client_is_not_asked_for_a_body_that_nobody_reads(client, connection, 
         (("POST / HTTP/1.1", ("Connection: close",)), False),
         (("POST / HTTP/1.0", ()), False),
         (("POST / HTTP/1.0", ("Connection: keep-alive", "Content-Length: 0")), True),
-        (("GET / HTTP/1.1", ("Connection: Upgrade", "Upgrade: h2c")), False),
+        (("GET / HTTP/1.1", ("Connection: Upgrade", "Upgrade: h2c")), True),
     ],
     ids=["1.1", "1.1-close", "1.0", "1.0-keep-alive", "upgrade"],
 )
@@ -132,6 +134,72 @@ def test_it_is_known_whether_the_client_wants_to_ask_more(client, connection, li
     request = connection.next(10)
 
     assert (request.keeps, request.whole) == (keeps, True)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("pause", [False, True], ids=["at-once", "after-a-pause"])
+def test_what_offers_another_protocol_keeps_its_body(client, connection, framing, pause):
+    offer = head("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk", framing)
+    body = b"hello" if "5" in framing else b"5\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    client.sendall(offer if pause else offer + body + head("X: 1", first="GET /next HTTP/1.1"))
+
+    request = connection.next(10)
+    if pause:
+        client.sendall(body + head("X: 1", first="GET /next HTTP/1.1"))
+    read, following = request.read(), connection.next(10)
+
+    assert (request.method, request.target, read, request.keeps) == ("POST", b"/classify", b"hello", True)
+    assert len(request.headers) == 5
+    assert (following.method, following.target, following.headers[-1]) == ("GET", b"/next", (b"X", b"1"))
+
+
+def test_a_client_of_http_1_0_is_not_told_to_go_on(client, connection):
+    client.sendall(head("Expect: 100-continue", "Content-Length: 5", first="POST / HTTP/1.0") + b"hel")
+
+    request = connection.next(10)
+    client.sendall(b"lo")
+
+    assert request.read() == b"hello"
+    client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        client.recv(100)
+
+
+def test_of_requests_sent_at_once_only_so_many_wait(client, connection):
+    client.sendall(head(first="GET / HTTP/1.1") * (PIPELINED + 1))
+
+    methods = [connection.next(10).method for _ in range(PIPELINED)]
+
+    assert methods == ["GET"] * PIPELINED
+    with pytest.raises(MalformedRequestError, match="100 requests wait for their answers already"):
+        connection.next(10)
+
+
+@pytest.mark.parametrize("endless", [b"0\r\nA: " + b"a" * 10**6, b"1;" + b"a" * 10**6], ids=["trailer", "extension"])
+def test_what_is_no_body_has_an_end(client, connection, endless):
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(client.sendall, head("Transfer-Encoding: chunked") + b"1\r\nx\r\n" + endless)
+        request = connection.next(10)
+
+        with pytest.raises(BrokenBodyError):
+            request.read()
+        connection.close()
+
+    assert isinstance(sending.exception(), OSError)  # nobody reads it to its end
+
+
+def test_what_a_client_left_behind_is_let_go_at_once(client, connection):
+    client.sendall(head("Content-Length: 9") + b"abc")
+    request = connection.next(10)
+    left = weakref.ref(request)
+
+    gc.disable()
+    try:
+        connection.close()
+        del request, connection
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_a_client_that_leaves_is_done(client, connection):
@@ -153,6 +221,11 @@ def test_a_client_that_leaves_in_mid_head_is_done(client, connection):
         b"hello\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET / HTTP/9.9\r\n\r\n",
+        head(first="GET / HTTP/2.0"),
+        b"GET /livez\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        head("Host: another"),
+        head("Transfer-Encoding: gzip, chunked"),
         head("Content-Length: 3", "Content-Length: 4"),
         head("Content-Length: 3", "Transfer-Encoding: chunked"),
         head("Content-Length: -1"),
@@ -165,7 +238,8 @@ def test_a_client_that_leaves_in_mid_head_is_done(client, connection):
         b"GET /" + b"a" * HEAD_BYTES * 2,
     ],
     ids=[
-        "word", "tls", "version", "lengths", "smuggled", "negative", "huge", "name", "line-feed", "folded", "many",
+        "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding",
+        "lengths", "smuggled", "negative", "huge", "name", "line-feed", "folded", "many",
         "long", "endless",
     ],
 )  # fmt: skip

@@ -37,6 +37,14 @@ def test_an_answer_that_has_no_body_has_no_length():
     assert b"Content-Length" not in answer.message(True)
 
 
+def test_there_is_one_date_the_applications_own_if_it_gives_one(answer):
+    assert answer.message(True).count(b"\r\nDate: ") == 1
+
+    answer.headers.append(("Date", "Thu, 26 Nov 2026 00:00:00 GMT"))
+
+    assert answer.message(True).count(b"Date: ") == answer.message(True).count(b"Date: Thu, 26 Nov 2026 00:00:00") == 1
+
+
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb"])
 def test_a_line_break_in_a_header_is_not_sent(answer, value):
     answer.headers.append(("Thimble-Model", value))
