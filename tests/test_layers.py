@@ -30,10 +30,11 @@ TRAINING = [
     "datasets.formats", "datasets.images", "datasets.published", "datasets", "datasets.pictures", "datasets.photos",
     "datasets.foreign", "datasets.outliers",
     "networks.activations", "networks", "networks.layers", "networks.normalisation", "networks.novelty",
-    "networks.served", "recipes", "calibrate", "graph", "graph.golden", "graph.folder", "graph.quantise",
+    "networks.served", "recipes", "calibrate", "graph", "graph.quantise",
     "train.allocator", "train.ctrl_c", "train.devices", "train.precision", "train.together", "train.checkpoint",
     "train.muon", "train.optimise", "train.tally", "train.course", "train", "train.logs", "train.teacher",
-    "options", "appraisal", "report", "trained", "graph.card", "graph.model_card", "export", "evaluate",
+    "options", "appraisal", "report", "trained", "folder.golden", "folder.card", "folder.model_card", "folder",
+    "export", "evaluate",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
     "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
     "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.garments", "lecture.things", "lecture.page",
@@ -45,7 +46,7 @@ SHARED = {"serving.contract", "serving.classifier"}
 # and test images made into photos are read as the service reads them.
 SEEN_AS_SERVED = {"serving.contract", "serving.errors", "serving.images", "serving.picture", "serving.settings"}
 ALLOWED = dict.fromkeys(COMMANDS, SHARED) | {
-    "training.graph.card": {"serving.contract"},
+    "training.folder.card": {"serving.contract"},
     "training.datasets.photos": {"serving.images"},
     "training.datasets.pictures": SEEN_AS_SERVED,
 }
@@ -87,6 +88,18 @@ def test_a_module_imports_only_what_stands_above_it(package, order):
     ]
 
     assert upward == []
+
+
+@pytest.mark.parametrize("package", ["serving", "training"])
+def test_no_two_rooms_import_each_other(package):
+    rooms = {
+        tuple(".".join(name.split(".")[:2]) for name in (module, imported))
+        for module in modules(package)
+        for imported in imports(module)
+        if imported.startswith(f"{package}.")
+    }
+
+    assert [(one, other) for one, other in sorted(rooms) if one < other and (other, one) in rooms] == []
 
 
 @pytest.mark.parametrize("module", modules("serving"))

@@ -21,10 +21,10 @@ from serving.contract import ContractError
 from training.appraisal import Appraisal, Ask, Terms, appraise
 from training.calibrate import confusion
 from training.datasets.formats import DataError
+from training.folder import ModelFolder, labels_text, triton_config
+from training.folder.card import Calibration, card_of, is_of, variant_name
+from training.folder.model_card import model_card
 from training.graph import Answers, run, to_onnx, with_metadata
-from training.graph.card import Calibration, card_of, is_of, variant_name
-from training.graph.folder import ModelFolder, labels_text, triton_config
-from training.graph.model_card import model_card
 from training.graph.quantise import comparison, measure, objections, quantise
 from training.options import INT8, chosen, contradiction_in, export_parser
 from training.recipes import RECIPES, Recipe

@@ -21,7 +21,7 @@ from training import export
 from training.calibrate import figures
 from training.datasets import FASHION_MNIST
 from training.datasets.images import DataSet
-from training.graph.golden import golden_images
+from training.folder.golden import golden_images
 from training.networks import MLP, Observed, parameters
 from training.networks.normalisation import Normalise
 from training.networks.served import Served

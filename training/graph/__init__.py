@@ -1,4 +1,4 @@
-"""From a trained network to an ONNX graph in one file."""
+"""From a trained network to an ONNX graph in one file, and what onnxruntime makes of it."""
 
 import logging
 import warnings

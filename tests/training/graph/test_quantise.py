@@ -15,8 +15,8 @@ from torch import nn
 from serving.repository import Repository
 from training.datasets import FASHION_MNIST
 from training.datasets.images import DataSet, Images
+from training.folder.golden import golden_images
 from training.graph import quantise, run, to_onnx, with_metadata
-from training.graph.golden import golden_images
 from training.graph.quantise import Measured, comparison, measure, objections
 from training.networks import MLP, BatchNorm, Mirrored, Network
 from training.networks.normalisation import Normalise

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from training.graph.folder import ModelFolder, labels_text, triton_config
+from training.folder import ModelFolder, labels_text, triton_config
 
 
 def publish(folder: ModelFolder, version: str, content: str) -> Path:

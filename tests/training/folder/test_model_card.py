@@ -14,7 +14,7 @@ from serving.contract import (
     Spread,
     Training,
 )
-from training.graph.model_card import model_card
+from training.folder.model_card import model_card
 
 CARD = ModelCard(
     schema=1,

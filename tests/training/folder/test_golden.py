@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from serving.contract import GOLDEN_LEAST, Golden
-from training.graph.golden import golden_images
+from training.folder.golden import golden_images
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (48, 64, 3)])

@@ -26,7 +26,7 @@ from serving.contract import (
 from training.appraisal import Appraisal, Ask
 from training.calibrate import conformal_threshold
 from training.datasets.images import Images
-from training.graph.golden import golden_images
+from training.folder.golden import golden_images
 from training.networks import parameters
 from training.networks.novelty import FLAGGED
 from training.trained import Trained
