@@ -1,9 +1,9 @@
 """From uploads to predictions, one answer an upload; knows no web framework."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter, time
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import UNSET
@@ -26,16 +26,14 @@ Upload = bytes | Refusal
 LONG = 100_000  # bytes of an upload: even the header of more may take milliseconds to read
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """An image made the input of the model that is to answer it."""
 
     classifier: Classifier
     input: Input
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """One answer an upload, in their order, the models that gave them, and what that took."""
 
     items: list[Prediction | Refusal]

@@ -1,7 +1,7 @@
 """From the bytes of an upload to the pixels of an input; every limit on an image lives here."""
 
 import io
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ LARGE = 1_000_000  # pixels: more take ten milliseconds and longer
 IMAGES_OF_FULL_SIZE = 4  # that a request may have; of smaller ones as many more
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """What a network sees: pixels uint8 [height, width, channels], and all that was done to the upload.
 
     size: width and height of the upright upload. view: left, top, right and bottom of what is seen of it, in its
@@ -59,8 +58,7 @@ class PixelBudget:
         self._left -= width * height
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """An image of which only the header has been read. length: that of the upload in bytes."""
 
     image: Image.Image | Plain

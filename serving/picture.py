@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,7 @@ SAMPLE = (64, 64)
 EIGHT_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit level; 257 is 65,535 / 255
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """An upright, opaque image of mode L or RGB, and what was done to make it so."""
 
     image: Image.Image
