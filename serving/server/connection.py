@@ -121,6 +121,7 @@ class Connection:
         self._client = client
         self._parser = httptools.HttpRequestParser(self)
         self._requests: deque[Incoming] = deque()  # more than one where a client doesn't wait for its answers
+        self._last = Incoming(self)  # the one that is being read
         self._fault = ""
         self._repeats = False  # the head that comes is that of the request before, once more
 
@@ -182,7 +183,6 @@ class Connection:
     def close(self) -> None:
         """Close it, and let go of what has arrived: this and the parser hold on to each other."""
         self._requests.clear()
-        self._last = Incoming(self)
         del self._parser, self._last
         with suppress(OSError):
             self._client.close()
