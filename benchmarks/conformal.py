@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from training.datasets import SOURCES
 from training.recipes import RECIPES
 from training.trained import split

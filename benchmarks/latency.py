@@ -16,15 +16,15 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from serving.answers import Desk
-from serving.aside import OneByOne
-from serving.classifier import Classifier
-from serving.images import PixelBudget, decode
-from serving.occlusion import explain, overlay
-from serving.png import to_png
-from serving.question import Question
-from serving.repository import Repository
-from serving.telemetry.drift import Drift
+from serving.inference.predictor import Desk
+from serving.concurrency import OneByOne
+from serving.model.classifier import Classifier
+from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.inference.occlusion import explain, overlay
+from serving.imaging.png import to_png
+from serving.inference.options import Question
+from serving.repository.repository import Repository
+from serving.telemetry.prediction_metrics import Drift
 from serving.telemetry.metrics import Metrics
 
 PIXELS = 1_000_000  # more than any image here has
@@ -70,7 +70,7 @@ def stages(classifier: Classifier, desk: Desk, rounds: int) -> tuple[float, floa
     upload, batch = to_png(pixels), pixels[None]
     question = Question(classifier.card.name)
     return (
-        median_ms(lambda: decode(upload, PixelBudget(PIXELS)), rounds),
+        median_ms(lambda: decode(read_header(upload, PixelBudget(PIXELS))), rounds),
         median_ms(lambda: classifier.classify(batch), rounds),
         median_ms(lambda: desk.answer([upload], question), rounds),
     )

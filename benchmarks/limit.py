@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from serving.classifier import Classifier
-from serving.images import PixelBudget, decode, fit
-from serving.png import to_png
+from serving.model.classifier import Classifier
+from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.imaging.preprocessing import preprocess
+from serving.imaging.png import to_png
 
 PROCESSES = 2
 SECONDS = 2
@@ -31,7 +32,7 @@ def _work(file: Path, batch: int) -> float:
     done, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < SECONDS:
         pictures = [decode(png, PixelBudget(shape[0] * shape[1])) for _ in range(batch)]
-        pixels = np.stack([fit(picture, classifier.card.fit, *shape).pixels for picture in pictures])
+        pixels = np.stack([preprocess(picture, classifier.card.fit, *shape).pixels for picture in pictures])
         outputs = classifier.run(pixels)
         best = outputs.probabilities.argmax(1).tolist()
         msgspec.json.encode([{"label": classifier.card.labels[index]} for index in best])

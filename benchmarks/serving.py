@@ -34,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.limit import images_per_second
 from benchmarks.wrk import MANY, Load, Result, ask, middle, write_scripts
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(__file__).parent / "peers"
@@ -207,7 +207,7 @@ def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
     rates = [{"model": model, "batch": batch, "images": rate} for (model, batch), rate in limits.items()]
     document = {"results": [asdict(one) for one in results], "limits": rates}
     (folder / "serving.json").write_text(json.dumps(document, indent=1))
-    draw(results, limits[COMPARED, 1], folder / "serving.png")
+    draw(results, limits[COMPARED, 1], folder / "serving.imaging.png")
 
 
 def draw(results: Sequence[Result], limit: float, path: Path) -> None:

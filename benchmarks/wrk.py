@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from serving.png import to_png
+from serving.imaging.png import to_png
 
 MANY = 64  # images of a large request
 BOUNDARY = "thimble-benchmark"

@@ -10,29 +10,29 @@ from flask import Flask
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
-from serving.admission import Admission
-from serving.answers import Desk
+from serving.inference.admission import Admission
+from serving.inference.predictor import Desk
 from serving.api import classify, explain, framework, models, operations, pages, v2
-from serving.api.journal import Journal, to_standard_error
+from serving.api.request_log import Journal, to_standard_error
 from serving.api.replies import Problems, Shortcut
 from serving.api.uploads import Limits, Memory
 from serving.api.v2 import repository as v2_repository
 from serving.api.v2 import statistics as v2_statistics
 from serving.api.v2.infer import Infer
-from serving.aside import OneByOne
-from serving.repository import Repository
+from serving.concurrency import OneByOne
+from serving.repository.repository import Repository
 from serving.repository.loader import Loading
-from serving.repository.orders import Orders
-from serving.repository.watch import Watch
+from serving.repository.commands import Orders
+from serving.repository.poller import Watch
 from serving.server.deadline import Deadline
 from serving.server.hooks import END, REFUSE, TICK
 from serving.settings import Settings
-from serving.telemetry.drift import Drift, References
-from serving.telemetry.inventory import Inventory
+from serving.telemetry.prediction_metrics import Drift, References
+from serving.telemetry.model_gauges import Inventory
 from serving.telemetry.logs import readable
 from serving.telemetry.metrics import SHARED, Metrics, registries
 from serving.telemetry.shadow import Shadow
-from serving.telemetry.statistics import Statistics
+from serving.telemetry.triton_statistics import Statistics
 from serving.telemetry.tracing import Tracing
 
 BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller ones as many more
@@ -41,7 +41,7 @@ BODIES_AT_ONCE = 8  # of the largest size, that each worker reads; of smaller on
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the service; without settings they are read from the environment."""
     settings = settings or Settings.from_environment()
-    Image.MAX_IMAGE_PIXELS = None  # serving.images judges the size itself, to refuse it in its own words
+    Image.MAX_IMAGE_PIXELS = None  # serving.imaging.preprocessing judges the size itself, to refuse it in its own words
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
     own, counted = registries()
     metrics, statistics, seen = Metrics(own), Statistics(counted), CollectorRegistry()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 
-from serving.aside import finish
-from serving.server.cores import usable_cores
+from serving.concurrency import finish
+from serving.cpu import usable_cores
 from serving.server.hooks import END
 from serving.server.worker import Worker
 from serving.settings import Settings, SettingsError
@@ -57,7 +57,7 @@ def on_starting(_: Arbiter) -> None:
     os.environ[SHARED_COUNTS] = tempfile.mkdtemp(prefix=f"{COUNTS}-{os.getpid()}-", dir=folder)
     # What is large is loaded once, for all workers to share its memory: but nothing that must not cross a fork, nor
     # Flask, whose log handler would end in a traceback under gevent.
-    importlib.import_module("serving.answers")
+    importlib.import_module("serving.inference.predictor")
     gc.collect()
     gc.freeze()
 

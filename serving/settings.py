@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from serving.server.cores import usable_cores
-from serving.shades import Shade, shades
+from serving.cpu import usable_cores
+from serving.repository.shadow_rules import Shade, shades
 
 PREFIX = "THIMBLE_"
 WORDS = {

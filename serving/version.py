@@ -1,9 +1,9 @@
-"""What runs: the versions that an answer may depend on."""
+"""The versions that an answer may depend on."""
 
 import platform
 from importlib import metadata
 
-import onnxruntime
+from serving.model.runtime import onnxruntime
 
 NAME = "thimble"
 

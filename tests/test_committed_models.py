@@ -7,8 +7,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from serving.classifier import Classifier
-from serving.repository import Repository
+from serving.model.classifier import Classifier
+from serving.repository.repository import Repository
 
 REPOSITORY = Path(__file__).parent.parent
 PARAMETERS = {"fashion-mlp": 101_770, "cifar-cnn": 122_570, "fashion-net": 1_962_120, "cifar-net": 1_971_352}

@@ -41,13 +41,13 @@ TRAINING = [
     "lecture", "lecture.__main__",
 ]  # fmt: skip
 COMMANDS = {"training.export", "training.evaluate"}  # these open files as the service does
-SHARED = {"serving.contract", "serving.classifier"}
+SHARED = {"serving.model.card", "serving.model.classifier"}
 # Own images are decoded, fitted, limited and named by the service's own code: what is learned from is what is served;
 # and test images made into photos are read as the service reads them.
-SEEN_AS_SERVED = {"serving.contract", "serving.errors", "serving.images", "serving.picture", "serving.settings"}
+SEEN_AS_SERVED = {"serving.model.card", "serving.errors", "serving.imaging.preprocessing", "serving.imaging.decoding", "serving.settings"}
 ALLOWED = dict.fromkeys(COMMANDS, SHARED) | {
-    "training.folder.card": {"serving.contract"},
-    "training.datasets.photos": {"serving.images"},
+    "training.folder.card": {"serving.model.card"},
+    "training.datasets.photos": {"serving.imaging.preprocessing"},
     "training.datasets.pictures": SEEN_AS_SERVED,
 }
 

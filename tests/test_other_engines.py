@@ -12,7 +12,7 @@ from google.protobuf import json_format, text_format
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 
 sys.modules.setdefault("openvino_telemetry", None)  # which would report each import of OpenVINO to its maker
 import openvino  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVE = (
-    "import pathlib, serving.classifier as classifier; "
+    "import pathlib, serving.model.classifier as classifier; "
     "classifier.Classifier.open(pathlib.Path('models/fashion-mlp/1/model.onnx'))"
 )
 TRAIN = (

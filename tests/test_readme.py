@@ -12,7 +12,7 @@ import requests
 
 from serving.api.v2 import is_v2
 from serving.app import create_app
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from serving.settings import Settings, variable
 from training import evaluate, export
 from training.lecture import __main__ as lecture

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from serving.classifier import Classifier
-from serving.contract import ContractError, ModelCard
+from serving.model.classifier import Classifier
+from serving.model.card import ContractError, ModelCard
 from training.appraisal import Appraisal, Terms, appraise
 from training.datasets import SOURCES
 from training.datasets.formats import DataError
@@ -74,7 +74,7 @@ def evaluate(classifier: Classifier, data_dir: Path | None = None, pictures: Pat
         found = tuple(test.pixels.shape[1:])
         raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
     threshold = card.novelty.threshold if card.novelty else None
-    terms = Terms(card.dataset, card.fit, card.temperature, card.conformal.own.sets, threshold)
+    terms = Terms(card.dataset, card.fit, card.temperature, card.conformal.default.sets, threshold)
 
     def ask(pixels: NDArray[np.uint8]) -> Answers:
         parts = [classifier.run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]

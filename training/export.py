@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from serving.classifier import Classifier
-from serving.contract import ContractError
+from serving.model.classifier import Classifier
+from serving.model.card import ContractError
 from training.appraisal import Appraisal, Ask, Terms, appraise
 from training.calibrate import confusion
 from training.datasets.formats import DataError
@@ -181,7 +181,7 @@ class Publisher:
         """Return what the held-out images say of how to read a graph's answers, and what those are worth."""
         trained, ask = self.trained, partial(run, graph)
         calibration = Calibration.of(ask, trained.split[1])
-        recipe, sets = trained.recipe, calibration.conformal.own.sets
+        recipe, sets = trained.recipe, calibration.conformal.default.sets
         terms = Terms(recipe.source.title, recipe.fit, trained.temperature, sets, calibration.novelty)
         return calibration, appraise(ask, terms, trained.data.test, self.data_dir, self._tell)
 

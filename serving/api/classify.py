@@ -10,14 +10,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from flask import Blueprint, Response, request
 
-from serving.admission import Admission
-from serving.answers import Desk
+from serving.inference.admission import Admission
+from serving.inference.predictor import Desk
 from serving.api.replies import Reply
 from serving.api.uploads import Limits, held, read_uploads
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from serving.errors import BadRequest, Refusal
-from serving.question import Question
-from serving.telemetry.stages import STAGES
+from serving.inference.options import Question
+from serving.inference.timings import STAGES
 
 PATH = "/classify"
 TOP_K = re.compile(r"0*([1-9][0-9]*)")

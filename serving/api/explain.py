@@ -7,17 +7,17 @@ from time import perf_counter, time
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
-from serving.admission import Admission
-from serving.answers import Desk, Prepared, Upload
+from serving.inference.admission import Admission
+from serving.inference.predictor import Desk, Prepared, Upload
 from serving.api.classify import MODEL_HEADER, named, read_question
 from serving.api.uploads import Limits, held, read_uploads
-from serving.classifier import Classifier
-from serving.contract import ModelCard
+from serving.model.classifier import Classifier
+from serving.model.card import ModelCard
 from serving.errors import BadRequest, Refusal
-from serving.occlusion import Explanation, explain, overlay
-from serving.png import data_url
-from serving.question import Question
-from serving.telemetry.stages import STAGES, Batch, Stages
+from serving.inference.occlusion import Explanation, explain, overlay
+from serving.imaging.png import data_url
+from serving.inference.options import Question
+from serving.inference.timings import STAGES, Batch, Stages
 
 COST = 64  # images in flight that an explanation counts as: about as many windows are covered
 

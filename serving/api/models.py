@@ -3,9 +3,9 @@
 from flask import Blueprint, Response, jsonify
 from msgspec import UNSET, Struct, UnsetType
 
-from serving.contract import ModelCard
-from serving.repository import Repository
-from serving.repository.catalogue import Model, Version
+from serving.model.card import ModelCard
+from serving.repository.repository import Repository
+from serving.repository.index import Model, Version
 
 
 class State(Struct, frozen=True, kw_only=True):

@@ -13,18 +13,18 @@ import msgspec
 from serving.api import v2
 from serving.api.classify import LEAST_COVERAGE, MOST_COVERAGE
 from serving.api.explain import Explained
-from serving.api.journal import ID_HEADER
+from serving.api.request_log import ID_HEADER
 from serving.api.models import Listing
 from serving.api.replies import JSON, PROBLEM
 from serving.api.uploads import ImageBody
 from serving.api.v2.replies import InferenceReply
 from serving.api.v2.repository import READY, UNAVAILABLE, Entry, IndexRequest, LoadRequest
 from serving.api.v2.requests import InferenceRequest
-from serving.api.v2.signature import FLOATS, PIXELS, TEXTS, Signature
-from serving.contract import INPUT, NOVELTY, PROBABILITIES
+from serving.api.v2.metadata import FLOATS, PIXELS, TEXTS, Signature
+from serving.model.card import INPUT, NOVELTY, PROBABILITIES
 from serving.errors import InternalError, NoModel, Overloaded, Problem, Refusal
 from serving.prediction import Prediction
-from serving.question import Question
+from serving.inference.options import Question
 from serving.settings import Settings
 from serving.version import version_of_this
 

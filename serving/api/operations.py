@@ -5,11 +5,11 @@ from collections.abc import Callable
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from serving.aside import aside
-from serving.classifier import Classifier
-from serving.contract import ContractError
+from serving.concurrency import aside
+from serving.model.classifier import Classifier
+from serving.model.card import ContractError
 from serving.errors import NoModel
-from serving.repository import Repository
+from serving.repository.repository import Repository
 
 
 def blueprint(repository: Repository, registry: CollectorRegistry, count: Callable[[], None]) -> Blueprint:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from serving.api.openapi import Document, document
 from serving.api.replies import PROBLEM
-from serving.repository import Repository
+from serving.repository.repository import Repository
 from serving.settings import Settings
 
 STATIC = Path(__file__).parent.parent / "static"

@@ -15,7 +15,7 @@ import msgspec
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.utils import get_content_length
 
-from serving.answers import Upload
+from serving.inference.predictor import Upload
 from serving.api import multipart
 from serving.errors import BadRequest, Overloaded, SlowBody, TooLarge, UnsupportedType
 from serving.server.deadline import Deadline

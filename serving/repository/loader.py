@@ -5,11 +5,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from serving.classifier import Classifier
-from serving.contract import ContractError
-from serving.repository.catalogue import Model, Version
-from serving.repository.shelf import FILE, Stamps
-from serving.shades import Shade
+from serving.model.classifier import Classifier
+from serving.model.card import ContractError
+from serving.repository.index import Model, Version
+from serving.repository.scan import FILE, Stamps
+from serving.repository.shadow_rules import Shade
 
 GONE = (errno.ENOENT,)  # the stamp of a file that is no longer there
 

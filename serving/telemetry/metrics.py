@@ -10,7 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # set where several workers share their values
 WHOSE = ("model", "version")
-LEDGER = "ledger_"  # begins the names of what serving.telemetry.statistics reads, behind the service's own
+LEDGER = "ledger_"  # begins the names of what serving.telemetry.triton_statistics reads, behind the service's own
 PAIR = ("model", "version", "shadow")
 DROPPED = ("model", "shadow", "reason")
 TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
@@ -55,7 +55,7 @@ class Metrics:
         self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS, WHOSE)
         self.set_size = histogram("set_size", "Labels in the set that has the card's coverage.", SIZES, WHOSE)
         self.brightness = histogram("brightness", "Mean brightness of the model's input, 0 to 1.", TENTHS, WHOSE)
-        # What serving.telemetry.statistics reads.
+        # What serving.telemetry.triton_statistics reads.
         self.batches = counter(f"{LEDGER}batches", "Runs of a graph, by images.", (*WHOSE, "size"))
         self.batch_seconds = counter(f"{LEDGER}batch_seconds", "Their time by stage.", (*WHOSE, "size", "stage"))
         self.failures = counter(f"{LEDGER}failures", "Refused requests that named a model.", (*WHOSE, "reason"))

@@ -11,10 +11,10 @@ import gevent
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.aside import aside
-from serving.classifier import RUNTIME_ERRORS, Classifier, Outputs
-from serving.repository import Repository
-from serving.repository.catalogue import Pair
+from serving.concurrency import aside
+from serving.model.classifier import RUNTIME_ERRORS, Classifier, Outputs
+from serving.repository.repository import Repository
+from serving.repository.index import Pair
 from serving.telemetry.metrics import Metrics
 
 MOST = 256  # images that wait for their comparison, but for those of the last run: 38 MB if they are 224 x 224

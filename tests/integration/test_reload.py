@@ -12,8 +12,8 @@ import onnx
 import pytest
 import requests
 
-from serving.contract import CARD_KEY
-from serving.repository.orders import LOAD, UNLOAD, Orders
+from serving.model.card import CARD_KEY
+from serving.repository.commands import LOAD, UNLOAD, Orders
 
 NAME = "fashion-mlp"
 CLIENTS = 6

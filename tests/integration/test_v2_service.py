@@ -17,7 +17,7 @@ import requests
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, aio
 from tritonclient.utils import InferenceServerException
 
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 
 ROOT = Path(__file__).parents[2]
 CODINGS = [None, "gzip", "deflate"]

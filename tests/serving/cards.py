@@ -5,7 +5,7 @@ from typing import Any
 
 import onnx
 
-from serving.contract import CARD_KEY
+from serving.model.card import CARD_KEY
 
 
 def read_card(model: onnx.ModelProto) -> dict[str, Any]:

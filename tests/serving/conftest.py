@@ -47,6 +47,6 @@ def while_waiting(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], obj
 
     def arrange(act: Callable[[], object]) -> None:
         clock = SimpleNamespace(sleep=lambda _: act(), monotonic=time.monotonic)
-        monkeypatch.setattr("serving.admission.time", clock)
+        monkeypatch.setattr("serving.inference.admission.time", clock)
 
     return arrange

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.server.cores import usable_cores
+from serving.cpu import usable_cores
 from serving.settings import Settings, SettingsError, variable
-from serving.shades import Shade
+from serving.repository.shadow_rules import Shade
 
 SAMPLES = {
     "models": ("elsewhere", "elsewhere"),

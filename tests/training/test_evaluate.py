@@ -2,8 +2,8 @@ import msgspec
 import onnx
 import pytest
 
-from serving.classifier import Classifier
-from serving.contract import ModelCard
+from serving.model.classifier import Classifier
+from serving.model.card import ModelCard
 from training import evaluate
 from training.graph import with_metadata
 

@@ -15,8 +15,8 @@ import torch
 from lookalikes import fashion_mnist, put
 from rich.console import Console
 
-from serving.classifier import Classifier
-from serving.repository import Repository
+from serving.model.classifier import Classifier
+from serving.repository.repository import Repository
 from training import export
 from training.calibrate import figures
 from training.datasets import FASHION_MNIST
@@ -105,7 +105,7 @@ class TestRehearsal:
         test = RECIPES[name].source.load(data_dir, limit=200).test
 
         card, probabilities = classifier.card, classifier.classify(test.pixels.numpy())
-        sets = torch.from_numpy(card.conformal.own.sets(probabilities))
+        sets = torch.from_numpy(card.conformal.default.sets(probabilities))
         measured = figures(torch.from_numpy(probabilities), test.labels, card.temperature, sets)
 
         assert msgspec.structs.asdict(card.metrics) == pytest.approx(asdict(measured), rel=1e-4)
@@ -116,7 +116,7 @@ class TestRehearsal:
 
         outputs = classifier.run(held.pixels.numpy())
 
-        covered = card.conformal.own.sets(outputs.probabilities)[range(len(held)), held.labels].mean()
+        covered = card.conformal.default.sets(outputs.probabilities)[range(len(held)), held.labels].mean()
         assert covered >= 0.95
         assert [level.coverage for level in card.conformal.levels] == [percent / 100 for percent in range(80, 100)]
         assert (outputs.novelty > card.novelty.threshold).mean() <= 0.05 + 1 / len(held)

@@ -18,8 +18,8 @@ from lookalikes import put
 from rich.console import Console
 from torch import Tensor
 
-from serving.classifier import Classifier
-from serving.contract import ModelCard
+from serving.model.classifier import Classifier
+from serving.model.card import ModelCard
 from training.options import chosen, export_parser
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError

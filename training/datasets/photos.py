@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from serving.images import PixelBudget, decode, fit
+from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.imaging.preprocessing import preprocess
 
 SEED = 0
 SIDES = 280, 700  # pixels: between these an image is enlarged to
@@ -67,4 +68,4 @@ def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:
 
 def _served(photo: bytes, how: str, shape: tuple[int, ...]) -> Pixels:
     height, width, channels = shape
-    return fit(decode(photo, PixelBudget(BUDGET)), how, height, width, channels).pixels
+    return preprocess(decode(read_header(photo, PixelBudget(BUDGET))), how, height, width, channels).pixels

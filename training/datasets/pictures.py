@@ -11,14 +11,13 @@ from typing import Self
 import msgspec
 import numpy as np
 import torch
-from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from serving.contract import Label, Name
+from serving.model.card import Label, Name
 from serving.errors import Refusal
-from serving.images import PixelBudget, decode, fit
-from serving.picture import Picture
+from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.preprocessing import preprocess
 from serving.settings import Settings
 from training.datasets.formats import DataError
 from training.datasets.images import DataSet, Images
@@ -50,7 +49,7 @@ class Folder:
     @classmethod
     def open(cls, path: Path, name: str) -> Self:
         """List the pictures and look at a sample of them. Raises DataError when nothing can be learned from them."""
-        Image.MAX_IMAGE_PIXELS = None  # serving.images judges the size itself, here as in the service
+        configure_pillow()
         labels = _labels(path)
         files = [(index, file) for index, label in enumerate(labels) for file in _files(path / label)]
         _refuse_few(path, labels, [index for index, _ in files])
@@ -79,7 +78,7 @@ class Folder:
                 if (first := known.setdefault(hashlib.sha256(content).digest(), file)) != file:
                     raise DataError(f"{_shown(file)}: a copy of {_shown(first)}")
                 picture = _decoded(content, file)
-                pixels.append(fit(picture, "photo", self.side, self.side, self.channels).pixels)
+                pixels.append(preprocess(picture, "photo", self.side, self.side, self.channels).pixels)
                 labels.append(label)
             except DataError as reason:
                 skipped.append(str(reason))
@@ -171,10 +170,10 @@ def _content(file: Path) -> bytes:
         raise DataError(f"{_shown(file)}: {error.strerror}") from error
 
 
-def _decoded(content: bytes, file: Path) -> Picture:
+def _decoded(content: bytes, file: Path) -> DecodedImage:
     """Decode a file as an upload of it would be. Raises DataError when the service would refuse it."""
     try:
-        return decode(content, PixelBudget(SERVICE.max_pixels))
+        return decode(read_header(content, PixelBudget(SERVICE.max_pixels)))
     except Refusal as error:
         raise DataError(f"{_shown(file)}: {error}") from error
 

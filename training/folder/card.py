@@ -11,7 +11,7 @@ import torch
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from serving.contract import (
+from serving.model.card import (
     Conformal,
     Golden,
     Level,

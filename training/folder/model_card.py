@@ -99,7 +99,7 @@ AGAIN = "To do it again: `python -m training.export {what} --epochs {epochs} --s
 def model_card(
     card: Mapping[str, Any], confusion: Sequence[Sequence[int]], covered: Sequence[float], pictures: Sequence[str]
 ) -> str:
-    """Return the text for a card's values (as in serving.contract).
+    """Return the text for a card's values (as in serving.model.card).
 
     confusion: how many test images of each label (row) were given each label. covered: the share of each label's images
     whose set holds it. pictures: paths of its plots.

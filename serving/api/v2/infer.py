@@ -8,19 +8,19 @@ import numpy as np
 from flask import Request
 from numpy.typing import NDArray
 
-from serving.admission import Admission
-from serving.answers import Desk, Prepared
+from serving.inference.admission import Admission
+from serving.inference.predictor import Desk, Prepared
 from serving.api.classify import MODEL_HEADER, named
 from serving.api.replies import Reply
 from serving.api.uploads import Limits
-from serving.api.v2.encodings import compressed, read_content
+from serving.api.v2.compression import compressed, read_content
 from serving.api.v2.replies import write_inference
 from serving.api.v2.requests import JSON_LENGTH, Inference, read_inference
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from serving.errors import Refusal
-from serving.question import Question
-from serving.repository import Repository
-from serving.telemetry.stages import STAGES, Stages
+from serving.inference.options import Question
+from serving.repository.repository import Repository
+from serving.inference.timings import STAGES, Stages
 
 
 class Infer:

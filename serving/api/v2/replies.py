@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from serving.api.replies import Reply
 from serving.api.v2.requests import JSON_LENGTH, Inference, Wanted
-from serving.api.v2.signature import FLOATS, TEXTS
+from serving.api.v2.metadata import FLOATS, TEXTS
 from serving.api.v2.tensors import LENGTH
-from serving.classifier import Classifier, Outputs
-from serving.contract import PROBABILITIES
+from serving.model.classifier import Classifier, Outputs
+from serving.model.card import PROBABILITIES
 
 OCTETS = "application/octet-stream"
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 from serving.api.uploads import Limits, read_body
 from serving.api.v2.tensors import decoded
 from serving.errors import BadRequest, NotAllowed
-from serving.repository import Repository
-from serving.repository.catalogue import UNLOADED, Model, Version
+from serving.repository.repository import Repository
+from serving.repository.index import UNLOADED, Model, Version
 from serving.settings import variable
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"

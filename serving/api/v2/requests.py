@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from msgspec import UNSET, Struct, UnsetType
 
 from serving.api.uploads import Limits
-from serving.api.v2.signature import Tensor, image_of, outputs_of
+from serving.api.v2.metadata import Tensor, image_of, outputs_of
 from serving.api.v2.tensors import Images, InputTensor, Size, decoded, pixels, read_images
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from serving.errors import BadRequest
 
 DIGITS = re.compile(r"[0-9]{1,12}")

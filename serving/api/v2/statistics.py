@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from serving.repository import Repository
-from serving.repository.catalogue import Model
-from serving.telemetry.statistics import Ledger, Ledgers, Runs, Statistics
+from serving.repository.repository import Repository
+from serving.repository.index import Model
+from serving.telemetry.triton_statistics import Ledger, Ledgers, Runs, Statistics
 
 
 def blueprint(repository: Repository, statistics: Statistics, count: Callable[[], None]) -> Blueprint:

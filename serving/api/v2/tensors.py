@@ -9,9 +9,9 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
-from serving.answers import Upload
+from serving.inference.predictor import Upload
 from serving.api.uploads import Limits, of_text
-from serving.api.v2.signature import PIXELS, TEXTS, Tensor
+from serving.api.v2.metadata import PIXELS, TEXTS, Tensor
 from serving.errors import BadRequest
 
 LENGTH = 4  # bytes, little-endian, before each element of a BYTES tensor

@@ -45,7 +45,7 @@ def test_a_model_that_answers_wrongly_by_now_is_not_ready(serve, forge, monkeypa
     client = serve()
     assert client.get("/readyz").status_code == 200
 
-    monkeypatch.setattr("serving.classifier.GOLDEN_TOLERANCE", -1.0)  # as if memory had changed under it
+    monkeypatch.setattr("serving.model.classifier.GOLDEN_TOLERANCE", -1.0)  # as if memory had changed under it
 
     problem = client.get("/readyz")
     assert problem.status_code == 503

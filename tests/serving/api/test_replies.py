@@ -94,10 +94,10 @@ def test_more_images_than_may_be_in_flight_are_refused_by_the_service(models, im
     second = {}
 
     def others(_):  # what comes in while the first waits for its turn
-        monkeypatch.setattr("serving.admission.time.sleep", lambda _: None)
+        monkeypatch.setattr("serving.inference.admission.time.sleep", lambda _: None)
         second["response"] = app.test_client().post("/classify", data=image("bag"), content_type="image/png")
 
-    monkeypatch.setattr("serving.admission.time.sleep", others)
+    monkeypatch.setattr("serving.inference.admission.time.sleep", others)
     first = app.test_client().post("/classify", data=image("bag"), content_type="image/png")
 
     assert first.status_code == 200

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from serving.errors import NoModel, Overloaded, UnknownModel
-from serving.repository import Repository
+from serving.repository.repository import Repository
 
 METRICS = {"accuracy": 0.5, "n": 100, "loss": 1.0, "ece": 0.1}
 

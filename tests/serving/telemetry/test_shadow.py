@@ -5,14 +5,14 @@ import onnx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.answers import Desk
-from serving.aside import OneByOne
-from serving.classifier import Outputs
+from serving.inference.predictor import Desk
+from serving.concurrency import OneByOne
+from serving.model.classifier import Outputs
 from serving.errors import NoModel
-from serving.question import Question
-from serving.repository import Repository
-from serving.shades import Shade
-from serving.telemetry.drift import Drift
+from serving.inference.options import Question
+from serving.repository.repository import Repository
+from serving.repository.shadow_rules import Shade
+from serving.telemetry.prediction_metrics import Drift
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.shadow import MOST, Shadow
 
@@ -65,7 +65,7 @@ def other_weights(model):
 
 @pytest.fixture
 def two_that_differ(forge, monkeypatch):
-    monkeypatch.setattr("serving.classifier.GOLDEN_TOLERANCE", 1.0)
+    monkeypatch.setattr("serving.model.classifier.GOLDEN_TOLERANCE", 1.0)
     forge("garments/1")
     forge("garments/2", edit=other_weights)
 

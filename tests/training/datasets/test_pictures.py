@@ -19,7 +19,7 @@ from lookalikes import learnable
 from PIL import Image
 
 from serving.app import create_app
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from serving.settings import Settings
 from training import evaluate, export
 from training.datasets import pictures

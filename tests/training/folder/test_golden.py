@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from serving.contract import GOLDEN_LEAST, Golden
+from serving.model.card import GOLDEN_LEAST, Golden
 from training.folder.golden import golden_images
 
 

@@ -3,7 +3,7 @@ import re
 import msgspec
 import pytest
 
-from serving.contract import (
+from serving.model.card import (
     Conformal,
     Golden,
     Metrics,

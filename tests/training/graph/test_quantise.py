@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from serving.repository import Repository
+from serving.repository.repository import Repository
 from training.datasets import FASHION_MNIST
 from training.datasets.images import DataSet, Images
 from training.folder.golden import golden_images

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from training.train.teacher import COMMITTED, TeacherError, find_teacher, soft_labels
 
 

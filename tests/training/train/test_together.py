@@ -14,7 +14,7 @@ from torch import distributed
 from torch.nn import functional
 from two_processes import PLAIN, UNEVEN, lookalikes, state
 
-from serving.classifier import Classifier
+from serving.model.classifier import Classifier
 from training.networks import CNN, BatchNorm
 from training.networks.normalisation import Normalise
 from training.train.course import Circumstances

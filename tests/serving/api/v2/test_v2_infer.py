@@ -8,8 +8,8 @@ from cards import without_novelty
 from v2_client import files_input, infer, output, pixels_input, result
 
 from serving.app import create_app
-from serving.classifier import Classifier
-from serving.contract import NOVELTY, PROBABILITIES
+from serving.model.classifier import Classifier
+from serving.model.card import NOVELTY, PROBABILITIES
 from serving.settings import Settings
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (3, 28, 28, 1), np.uint8)

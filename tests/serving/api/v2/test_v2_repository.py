@@ -9,7 +9,7 @@ from serving.api.uploads import Limits, Memory
 from serving.api.v2.repository import blueprint
 from serving.app import create_app
 from serving.errors import NoModel, Refusal
-from serving.repository import Repository
+from serving.repository.repository import Repository
 from serving.server.deadline import Deadline
 from serving.settings import Settings
 

@@ -1,0 +1,89 @@
+"""Which pixels mattered: the image is covered piece by piece, and the fall of the probability is noted.
+
+Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2); it asks of a model no more than its answers.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from serving.model.classifier import Classifier
+from serving.imaging.resizing import Box
+
+PART = 3  # a window covers such a part of a side: large enough to hide a sleeve or a head
+STEPS = 3  # windows to a window's side: but for the edges, each pixel is covered by nine
+FAINT = 0.1  # of probability: a fall that is painted at full strength if no window has a larger one
+STRONGEST = 190  # of 255: how much of the image the strongest heat hides
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much the probability of a label falls when a window of the input is covered.
+
+    index, probability: of the label. window: height and width. grid: [rows, columns], by the place of the window;
+    negative where covering it helps. heat: [height, width] of the input, the mean over all windows that cover a pixel.
+    """
+
+    index: int
+    probability: float
+    window: tuple[int, int]
+    grid: NDArray[np.float32]
+    heat: NDArray[np.float32]
+
+
+def explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None = None) -> Explanation:
+    """Cover each part of an input [height, width, channels] with the colour of its border; one batch for all.
+
+    index: of the label to explain; None is the most probable.
+    """
+    height, width, _ = pixels.shape
+    tall, wide = max(1, height // PART), max(1, width // PART)
+    tops, lefts = _places(height, tall), _places(width, wide)
+    windows = [(slice(top, top + tall), slice(left, left + wide)) for top in tops for left in lefts]
+    probabilities = classifier.classify(np.concatenate([pixels[None], _covered(pixels, windows)]))
+    index = int(probabilities[0].argmax()) if index is None else index
+    probability, falls = float(probabilities[0, index]), probabilities[0, index] - probabilities[1:, index]
+    heat, times = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    for window, fall in zip(windows, falls, strict=True):
+        heat[window] += fall
+        times[window] += 1
+    return Explanation(index, probability, (tall, wide), falls.reshape(len(tops), len(lefts)), heat / times)
+
+
+def overlay(heat: NDArray[np.float32], view: Box, size: tuple[int, int]) -> bytes:
+    """Paint heat [height, width] as a PNG of this width and height that is transparent where nothing mattered.
+
+    view: the part of the upload, in its pixels, that the heat is of.
+    """
+    strength = np.clip(heat / max(float(heat.max()), FAINT), 0, 1)
+    left, top, right, bottom = view
+    across, down = heat.shape[1] / (right - left), heat.shape[0] / (bottom - top)
+    placed = Image.fromarray(np.rint(255 * strength).astype(np.uint8)).transform(
+        size,
+        Image.Transform.AFFINE,
+        (across, 0, -left * across, 0, down, -top * down),
+        Image.Resampling.BILINEAR,
+    )
+    placed.putpalette([value for level in range(256) for value in (255, 255 - level, 0)])  # from yellow to red
+    file = io.BytesIO()
+    alpha = bytes(level * STRONGEST // 255 for level in range(256))
+    placed.save(file, "PNG", transparency=alpha, compress_level=1)  # of a large photo the highest takes seconds
+    return file.getvalue()
+
+
+def _places(side: int, window: int) -> list[int]:
+    """Return where windows begin, evenly from one end to the other."""
+    steps = -(-STEPS * (side - window) // window)
+    return sorted({round(place) for place in np.linspace(0, side - window, steps + 1)})
+
+
+def _covered(pixels: NDArray[np.uint8], windows: list[tuple[slice, slice]]) -> NDArray[np.uint8]:
+    """Return the images [windows, height, width, channels], each with one window covered."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    images = np.repeat(pixels[None], len(windows), axis=0)
+    for image, window in zip(images, windows, strict=True):
+        image[window] = np.median(border, axis=0)
+    return images

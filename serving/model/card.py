@@ -1,0 +1,208 @@
+"""The contract of a model file: its names, and its card, one JSON document in the ONNX file's metadata."""
+
+import base64
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType
+from numpy.typing import NDArray
+from PIL import Image
+
+from serving.imaging.png import from_png, to_png
+
+CARD_KEY = "thimble.card"
+MODEL_FILE = "model.onnx"  # in the folder of each version
+LABELS_FILE = "labels.txt"  # in the model's folder
+INPUT, PROBABILITIES, NOVELTY = "image", "probabilities", "novelty"  # the tensors of a graph
+GOLDEN_TOLERANCE = 1e-3
+MIN_GOLDEN_SAMPLES = 3
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+VERSION = r"[1-9][0-9]{0,8}"
+
+Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
+Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
+Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # V2's classification answers separate fields by colons
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class ContractError(ValueError):
+    """A model file breaks the contract; the message says where, and what to do."""
+
+
+class Golden(Struct, frozen=True):
+    """An image of the exporter's own making, and the trained network's outputs for it."""
+
+    image: str
+    probabilities: list[Share]
+    novelty: float | UnsetType = UNSET
+
+    @classmethod
+    def of(
+        cls, pixels: NDArray[np.uint8], probabilities: NDArray[np.float32], novelty: float | UnsetType = UNSET
+    ) -> Self:
+        """Record a sample; pixels: uint8 [height, width, channels], probabilities: [classes]."""
+        return cls(base64.b64encode(to_png(pixels)).decode(), [float(p) for p in probabilities], novelty)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return the image as uint8 [height, width, channels]; raises ContractError when it is not a PNG."""
+        try:
+            return from_png(base64.b64decode(self.image, validate=True))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ContractError("a golden sample's image is not a PNG in base64") from error
+
+
+class ModelMetrics(Struct, frozen=True, kw_only=True):
+    """Metrics on the test set, as served: from the exported graph through onnxruntime.
+
+    ece: expected calibration error. ece_uncalibrated: the same at temperature 1. set_size, set_coverage: mean size of
+    the label sets at the default coverage, and the share of them that hold the true label.
+    """
+
+    accuracy: Share
+    n: Count
+    loss: NotNegative
+    ece: Share
+    ece_uncalibrated: Share | UnsetType = UNSET
+    set_size: NotNegative
+    set_coverage: Share
+
+
+class Level(Struct, frozen=True):
+    """A coverage, and the least probability of a label in the sets that have it."""
+
+    coverage: Share
+    threshold: Share
+
+    def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which labels are in the sets: bool [n, classes]; the most probable label always is."""
+        sets: NDArray[np.bool_] = probabilities >= self.threshold
+        sets[np.arange(len(sets)), probabilities.argmax(1)] = True
+        return sets
+
+
+class Conformal(Struct, frozen=True, kw_only=True):
+    """How to make a label set: take all labels whose probability is at least the threshold.
+
+    coverage, threshold: the default level. levels: thresholds for other coverages.
+    """
+
+    coverage: Share
+    threshold: Share
+    levels: list[Level] = []
+
+    @property
+    def default(self) -> Level:
+        """The level that is used unless a request asks for another coverage."""
+        return Level(self.coverage, self.threshold)
+
+    def level(self, coverage: float) -> Level | None:
+        """Return the lowest level of at least this coverage; None where there is none."""
+        levels = sorted([*self.levels, self.default], key=lambda level: level.coverage)
+        return next((level for level in levels if level.coverage >= coverage), None)
+
+
+class Novelty(Struct, frozen=True, kw_only=True):
+    """How to read the graph's novelty: above the threshold an image is unlike the training data.
+
+    share: of test images above the threshold. auroc: area under the ROC curve of telling out-of-distribution images
+    from test images, by the kind of image.
+    """
+
+    threshold: float
+    share: Share
+    auroc: dict[str, Share] = {}
+
+
+class Photos(Struct, frozen=True, kw_only=True):
+    """Accuracy on test images made into photos as people take them, and on the same n images untouched."""
+
+    accuracy: Share
+    untouched: Share
+    n: Count
+
+
+class Spread(Struct, frozen=True):
+    """Mean and standard deviation."""
+
+    mean: float
+    spread: NotNegative
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """The baseline for drift: predictions for validation images, and those images' brightness (0 to 1).
+
+    labels: the share of images predicted as each label, in index order.
+    """
+
+    labels: list[Share]
+    brightness: Spread
+    top_probability: Spread
+    entropy: Spread | UnsetType = UNSET
+
+
+class Training(Struct, frozen=True, kw_only=True):
+    """How the network was trained, enough to repeat it; limit: the number of images that --limit allowed."""
+
+    recipe: Text
+    seed: int
+    epochs: Annotated[int, Meta(ge=0)]
+    seconds: NotNegative
+    device: Text
+    libraries: dict[str, str]
+    date: Text
+    limit: int | UnsetType = UNSET
+    data_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    epoch_accuracy: list[Share]
+
+
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """Everything that a server, a client or a person must know of an exported graph."""
+
+    schema: Literal[1]
+    name: Name
+    version: Version
+    title: Text
+    dataset: Text
+    licence: Text
+    labels: Annotated[list[Label], Meta(min_length=2)]
+    network: Text
+    parameters: Count
+    fit: Literal["garment", "photo"]
+    metrics: ModelMetrics
+    temperature: Positive
+    conformal: Conformal
+    novelty: Novelty | UnsetType = UNSET
+    photos: Photos | UnsetType = UNSET
+    reference: Reference
+    golden: Annotated[list[Golden], Meta(min_length=MIN_GOLDEN_SAMPLES)]
+    training: Training
+
+    def __post_init__(self) -> None:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label is repeated")
+        if any(len(golden.probabilities) != len(self.labels) for golden in self.golden):
+            raise ValueError("a golden sample must have one probability for each label")
+        if len(self.reference.labels) != len(self.labels):
+            raise ValueError("the reference must have one share for each label")
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the metadata entry that from_metadata reads."""
+        return {CARD_KEY: msgspec.json.encode(self).decode()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Read the card of a graph's metadata; raises ContractError when it is missing or not valid."""
+        if CARD_KEY not in metadata:
+            raise ContractError(f"no '{CARD_KEY}' in the metadata; export it with python -m training.export")
+        try:
+            return msgspec.json.decode(metadata[CARD_KEY], type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
+            message = f"the card is not valid: {error}; export it again with python -m training.export"
+            raise ContractError(message) from error

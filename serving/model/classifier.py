@@ -1,0 +1,161 @@
+"""A loaded model: an onnxruntime session, the card that its file carries, and the file's digest."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from serving.model.card import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, ModelCard
+from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session
+
+MICRO_BATCH = 16  # images of one run: with more, none takes less time, and all take much more memory
+MAX_FILE_BYTES = 2**31 - 1  # the most that protobuf, ONNX's format, can hold
+
+
+class Outputs(NamedTuple):
+    """The outputs of a graph: probabilities [batch, classes] and, where it has that output, novelty [batch]."""
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join the outputs for one batch after another; the parts are of one graph, and at least one."""
+        novelties = [part.novelty for part in parts if part.novelty is not None]
+        return cls(
+            np.concatenate([part.probabilities for part in parts]), np.concatenate(novelties) if novelties else None
+        )
+
+    def differences(self, other: "Outputs") -> list[float]:
+        """Return the largest absolute difference of each output from another graph's, for the same images."""
+        pairs = zip(self, other, strict=True)
+        return [float(np.abs(mine - theirs).max()) for mine, theirs in pairs if mine is not None and theirs is not None]
+
+
+class Classifier:
+    """A model that keeps the contract and gave the expected answers to its golden samples."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, digest: str) -> None:
+        """Check a session against the contract; raises ContractError with the reason."""
+        self._session = session
+        self.digest = digest
+        self.card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
+        self.height, self.width, self.channels = _input_shape(session)
+        self._output_names = _check_outputs(session, self.card)
+        self.check_golden()
+
+    @classmethod
+    def open(cls, path: Path, threads: int = 1, known: Self | None = None) -> Self:
+        """Load a file with this many onnxruntime threads; raises ContractError naming the file.
+
+        known: returned as it is, without loading, if the file still has its bytes.
+        """
+        graph = _read(path)
+        digest = f"sha256:{hashlib.sha256(graph).hexdigest()}"
+        if known and known.digest == digest:
+            return known
+        try:
+            # From memory, so that the digest is that of the bytes in use and no second file is ever read.
+            return cls(open_session(graph, threads), digest)
+        except RUNTIME_ERRORS as error:
+            raise ContractError(f"{path}: onnxruntime cannot load it: {error}") from error
+        except ValueError as error:  # a ContractError, or metadata that is not UTF-8
+            raise ContractError(f"{path}: {error}") from error
+
+    def run(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Return the graph's outputs for raw pixels [batch, height, width, channels]."""
+        if len(pixels) <= MICRO_BATCH:
+            return self._run(pixels)
+        starts = range(0, len(pixels), MICRO_BATCH)
+        return Outputs.concatenate([self._run(pixels[start : start + MICRO_BATCH]) for start in starts])
+
+    def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities [batch, classes] for raw pixels [batch, height, width, channels]."""
+        return self.run(pixels).probabilities
+
+    def novel(self, outputs: Outputs) -> list[bool] | None:
+        """Return which images of a batch are unlike the training data; None where the graph has no novelty output."""
+        if outputs.novelty is None or self.card.novelty is UNSET:
+            return None
+        threshold = self.card.novelty.threshold
+        return [novelty > threshold for novelty in outputs.novelty.tolist()]
+
+    def check_golden(self) -> None:
+        """Run the golden samples; raises ContractError when the outputs differ from the recorded ones."""
+        for number, golden in enumerate(self.card.golden, start=1):
+            pixels = golden.pixels()
+            if pixels.shape != (self.height, self.width, self.channels):
+                raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
+            outputs = self.run(pixels[None])
+            differences = np.abs(outputs.probabilities[0] - golden.probabilities)
+            if outputs.novelty is not None and golden.novelty is not UNSET:
+                differences = np.append(differences, abs(outputs.novelty[0] - golden.novelty))
+            if not (largest := float(differences.max())) <= GOLDEN_TOLERANCE:
+                raise ContractError(
+                    f"golden sample {number} differs by {largest:.2g} from the trained network's output "
+                    f"(the limit is {GOLDEN_TOLERANCE:g}); the file is damaged: export it again"
+                )
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
+        probabilities, *novelty = self._session.run(self._output_names, {INPUT: pixels})
+        return Outputs(probabilities, novelty[0] if novelty else None)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_open_nonblocking) as file:  # Path.open has no opener parameter
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ContractError(f"{path}: not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ContractError(f"{path}: {status.st_size:,} bytes; an ONNX file has at most {MAX_FILE_BYTES:,}")
+            return bytes(file.read(MAX_FILE_BYTES))
+    except OSError as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would otherwise wait for its writer
+
+
+def _input_shape(session: onnxruntime.InferenceSession) -> tuple[int, int, int]:
+    """Return height, width and channels of the graph's one input."""
+    inputs = session.get_inputs()
+    shape = inputs[0].shape if len(inputs) == 1 else []
+    well_formed = (
+        len(shape) == 4
+        and inputs[0].name == INPUT
+        and inputs[0].type == "tensor(uint8)"
+        and isinstance(shape[0], str)
+        and all(isinstance(size, int) and size > 0 for size in shape[1:])
+        and shape[3] in (1, 3)
+    )
+    if not well_formed:
+        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+        raise ContractError(
+            f"the input must be '{INPUT}', uint8 [batch, height, width, 1 or 3] with a dynamic batch; found {found}"
+        )
+    return shape[1], shape[2], shape[3]
+
+
+def _check_outputs(session: onnxruntime.InferenceSession, card: ModelCard) -> list[str]:
+    """Return the names of the outputs to ask for."""
+    outputs = {output.name: output for output in session.get_outputs()}
+    found = ", ".join(f"{o.name} {o.type} {o.shape}" for o in outputs.values())
+    output, classes = outputs.get(PROBABILITIES), len(card.labels)
+    if output is None or output.type != "tensor(float)" or list(output.shape[1:]) != [classes]:
+        raise ContractError(
+            f"the output '{PROBABILITIES}' must be float32 [batch, {classes}], a value for each label; found {found}"
+        )
+    if card.novelty is UNSET:
+        return [PROBABILITIES]
+    output = outputs.get(NOVELTY)
+    if output is None or output.type != "tensor(float)" or len(output.shape) != 1:
+        raise ContractError(f"the card has novelty, but no output '{NOVELTY}' is float32 [batch]; found {found}")
+    return [PROBABILITIES, NOVELTY]

@@ -1,0 +1,176 @@
+"""Requests in the log, in the counts and by their ids."""
+
+import io
+import json
+import re
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from pictures import noise, saved
+from prometheus_client import CollectorRegistry
+
+from serving.api.request_log import Journal
+from serving.app import create_app
+from serving.errors import BadRequest
+from serving.server.hooks import REFUSE, TICK
+from serving.settings import Settings
+from serving.telemetry.logs import Entry
+from serving.telemetry.metrics import Metrics
+
+
+@pytest.fixture
+def app(models):
+    return create_app(Settings(models=str(models)))
+
+
+@pytest.fixture
+def lines(app, capfdbinary) -> Callable[[], list[dict]]:
+    """What the service has logged of requests, once the next second has come."""
+
+    def lines():
+        app.extensions[TICK]()
+        return [json.loads(line) for line in capfdbinary.readouterr().err.splitlines() if b'"request":' in line]
+
+    return lines
+
+
+def test_an_answer_bears_the_id_that_the_client_gave(app, image, lines):
+    answer = app.test_client().post(
+        "/classify?model=fashion-mlp", data=image("bag"), headers={"X-Request-ID": "mine-7"}
+    )
+
+    (line,) = lines()
+    assert answer.headers["X-Request-ID"] == line["request"] == "mine-7"
+
+
+@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "a\x7f", "ünique"])
+def test_an_id_that_could_harm_a_log_is_replaced(app, given, lines):
+    answer = app.test_client().get("/models", headers={"X-Request-ID": given.encode().decode("latin-1")})
+
+    (line,) = lines()
+    assert answer.headers["X-Request-ID"] == line["request"]
+    assert re.fullmatch("[0-9a-f]{16}", line["request"])
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "status"),
+    [("post", "/classify", 400), ("get", "/nothing", 404), ("put", "/classify", 405), ("get", "/v2/models/none", 404)],
+)
+def test_a_refusal_bears_an_id_and_is_a_warning(app, lines, call, path, status):
+    answer = getattr(app.test_client(), call)(path)
+
+    (line,) = lines()
+    assert answer.status_code == status
+    assert answer.headers["X-Request-ID"] == line["request"]
+    assert (line["level"], line["status"], line["path"]) == ("warning", status, path)
+
+
+def test_what_never_became_a_request_is_logged_with_an_id(app, lines):
+    reply = app.extensions[REFUSE](BadRequest("nonsense"))
+
+    (line,) = lines()
+    assert reply.headers["X-Request-ID"] == line["request"]
+    assert (line["status"], line["method"]) == (400, "")
+
+
+def test_a_line_says_which_models_answered_how_many_images_and_what_that_took(app, image, lines):
+    app.test_client().post("/classify", data=image("bag"), content_type="image/png")
+
+    (line,) = lines()
+    assert (line["models"], line["images"]) == (["fashion-mlp:1"], 1)
+    assert set(line["stages"]) == {"decode", "fit", "infer"}
+    assert 0 < sum(line["stages"].values()) <= line["ms"]
+    assert line["sent"] > 100
+
+
+def test_probes_are_logged_only_when_they_fail(app, lines, tmp_path):
+    client = app.test_client()
+    for path in ("/livez", "/readyz", "/metrics", "/v2/health/ready"):
+        assert client.get(path).status_code == 200
+    empty = create_app(Settings(models=str(tmp_path))).test_client()
+
+    assert empty.get("/readyz").status_code == 503
+
+    (line,) = lines()
+    assert (line["path"], line["status"], line["level"]) == ("/readyz", 503, "error")
+
+
+def test_requests_are_counted_by_model_and_status(app, image):
+    client = app.test_client()
+    for data in (image("bag"), image("bag"), b"no image"):
+        client.post("/classify?model=fashion-mlp", data=data, content_type="image/png")
+    app.extensions[TICK]()
+
+    counts = client.get("/metrics").text
+
+    assert 'thimble_requests_total{model="fashion-mlp",status="200",version="1"} 2.0' in counts
+    assert 'thimble_requests_total{model="",status="422",version=""} 1.0' in counts
+
+
+def test_a_request_that_two_models_answer_counts_for_each(app, image):
+    client = app.test_client()
+    things = saved(noise(32, 32), "PNG")
+    uploads = {"grey": (io.BytesIO(image("bag")), "a.png"), "colour": (io.BytesIO(things), "b.png")}
+
+    answered = client.post("/classify", data=uploads).json["predictions"]
+    app.extensions[TICK]()
+
+    counts = client.get("/metrics").text
+    for model in {prediction["model"] for prediction in answered}:
+        assert f'thimble_requests_total{{model="{model}",status="200",version="1"}} 1.0' in counts
+    assert len({prediction["model"] for prediction in answered}) == 2
+
+
+def test_nothing_is_logged_of_requests_where_that_is_turned_off(models, capfd):
+    app = create_app(Settings(models=str(models), log_requests=False))
+
+    app.test_client().get("/nothing")
+    app.extensions[TICK]()
+
+    assert '"request":' not in capfd.readouterr().err
+
+
+def test_a_person_reads_one_line_a_request(models, image, capfd):
+    app = create_app(Settings(models=str(models), log_format="text"))
+
+    app.test_client().post("/classify", data=image("bag"), content_type="image/png", headers={"X-Request-ID": "me"})
+    app.extensions[TICK]()
+
+    assert re.search(r"Z 200 POST /classify fashion-mlp:1 x 1 [\d.]+ ms me\n", capfd.readouterr().err)
+
+
+def test_no_control_character_of_a_path_reaches_a_terminal():
+    entry = Entry(time="now", level="info", request="1", method="GET", path="/\x1b[2J", status=404, sent=0, ms=0.1)
+
+    assert b"\x1b" not in entry.text()
+    assert b"\x1b" not in entry.json()
+
+
+def test_lines_are_written_in_pieces_that_a_pipe_takes_as_one():
+    written: list[bytes] = []
+
+    def application(_, start_response):
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    journal = Journal(application, Metrics(CollectorRegistry()), written.append, False, None)
+
+    for number in range(100):
+        journal({"PATH_INFO": f"/{number}", "REQUEST_METHOD": "GET"}, lambda *_: None)
+    journal.tick()
+
+    assert max(map(len, written)) <= 4_096
+    assert 1 < len(written) < 20
+    paths = [msgspec.json.decode(line)["path"] for line in b"".join(written).splitlines()]
+    assert paths == [f"/{number}" for number in range(100)]
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_stop_the_service():
+    def write(_: bytes) -> None:
+        raise BrokenPipeError
+
+    journal = Journal(lambda *_: [b""], Metrics(CollectorRegistry()), write, False, None)
+
+    assert list(journal({}, lambda *_: None)) == [b""]
+    journal.tick()

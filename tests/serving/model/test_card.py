@@ -1,0 +1,174 @@
+"""The card: what is written is read, and what is not valid is refused with where and what to do."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from serving.model.card import CARD_KEY, Conformal, ContractError, Golden, Level, ModelCard
+
+
+@pytest.fixture(scope="module")
+def metadata(models):
+    model = onnx.load(models / "fashion-mlp" / "1" / "model.onnx")
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+@pytest.fixture
+def document(metadata):
+    return json.loads(metadata[CARD_KEY])
+
+
+def change(document, path, value):
+    """Set the value at a path such as metrics.accuracy; a number in it is a place in a list."""
+    *steps, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
+    for step in steps:
+        document = document[step]
+    document[last] = value
+
+
+def remove(document, path):
+    *steps, last = path.split(".")
+    for step in steps:
+        document = document[step]
+    del document[last]
+
+
+def test_a_card_reads_as_it_was_written(metadata):
+    card = ModelCard.from_metadata(metadata)
+
+    assert ModelCard.from_metadata(card.to_metadata()) == card
+
+
+def test_a_written_card_is_the_document_that_the_committed_model_carries(metadata, document):
+    card = ModelCard.from_metadata(metadata)
+
+    assert json.loads(card.to_metadata()[CARD_KEY]) == document
+
+
+def test_a_field_of_a_later_exporter_is_passed_over(document):
+    later = {CARD_KEY: json.dumps({**document, "sharpness": {"mean": 0.3}})}
+
+    assert ModelCard.from_metadata(later).name == "fashion-mlp"
+
+
+def test_metadata_without_a_card_is_refused_with_what_to_do():
+    with pytest.raises(ContractError, match=rf"no '{CARD_KEY}' in the metadata; export it with python -m training"):
+        ModelCard.from_metadata({"author": "somebody"})
+
+
+@pytest.mark.parametrize("text", ["", "not JSON", "{", "[]", "null", '"card"', "{}", '{"schema": 1}'])
+def test_a_card_that_is_no_document_is_refused_with_what_to_do(text):
+    with pytest.raises(ContractError, match=r"the card is not valid: .+; export it again with python -m training"):
+        ModelCard.from_metadata({CARD_KEY: text})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("schema", 2, r"Invalid enum value 2 - at `\$\.schema`"),
+        ("schema", "1", r"\$\.schema"),
+        ("name", "../fashion", r"\$\.name"),
+        ("name", ".hidden", r"\$\.name"),
+        ("name", "", r"\$\.name"),
+        ("version", "0", r"\$\.version"),
+        ("version", "01", r"\$\.version"),
+        ("version", 1, r"\$\.version"),
+        ("title", "", r"\$\.title"),
+        ("labels.3", "a:b", r"\$\.labels\[3\]"),
+        ("labels.3", "two\nlines", r"\$\.labels\[3\]"),
+        ("labels.3", "", r"\$\.labels\[3\]"),
+        ("labels", ["alone"], r"\$\.labels"),
+        ("labels.3", "Bag", "a label is repeated"),
+        ("parameters", 0, r"\$\.parameters"),
+        ("fit", "stretch", r"Invalid enum value 'stretch' - at `\$\.fit`"),
+        ("metrics.accuracy", 1.5, r"\$\.metrics\.accuracy"),
+        ("metrics.accuracy", "0.9", r"\$\.metrics\.accuracy"),
+        ("metrics.n", 0, r"\$\.metrics\.n"),
+        ("metrics.loss", -1, r"\$\.metrics\.loss"),
+        ("metrics.ece", None, r"\$\.metrics\.ece"),
+        ("metrics.set_size", -1, r"\$\.metrics\.set_size"),
+        ("conformal.coverage", 1.2, r"\$\.conformal\.coverage"),
+        ("conformal.levels.0.threshold", -0.1, r"\$\.conformal\.levels\[0\]\.threshold"),
+        ("novelty.share", 2, r"\$\.novelty\.share"),
+        ("reference.labels", [0.5, 0.5], "the reference must have one share for each label"),
+        ("reference.brightness.spread", -1, r"\$\.reference\.brightness\.spread"),
+        ("temperature", 0, r"\$\.temperature"),
+        ("temperature", -1.5, r"\$\.temperature"),
+        ("golden", [], r"\$\.golden"),
+        ("golden.0.probabilities", [0.5, 0.5], "a golden sample must have one probability for each label"),
+        ("golden.0.probabilities.0", 1.1, r"\$\.golden\[0\]\.probabilities\[0\]"),
+        ("training.data_sha256", "abc", r"\$\.training\.data_sha256"),
+        ("training.seed", "one", r"\$\.training\.seed"),
+        ("training.epochs", -1, r"\$\.training\.epochs"),
+    ],
+)
+def test_a_card_with_a_wrong_value_is_refused_with_the_place_of_it(document, path, value, reason):
+    change(document, path, value)
+
+    with pytest.raises(ContractError, match=f"the card is not valid: .*{reason}.*; export it again"):
+        ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "name", "version", "title", "dataset", "licence", "labels", "network", "parameters", "fit", "metrics",
+        "temperature", "golden", "training", "metrics.accuracy", "metrics.n", "metrics.loss", "metrics.ece",
+        "metrics.set_size", "metrics.set_coverage", "conformal", "conformal.coverage", "conformal.threshold",
+        "reference", "reference.labels", "reference.brightness", "reference.top_probability",
+        "training.recipe", "training.date", "training.data_sha256", "training.epoch_accuracy",
+    ],
+)  # fmt: skip
+def test_a_card_without_a_required_field_is_refused_with_its_name(document, path):
+    remove(document, path)
+
+    with pytest.raises(ContractError, match=f"missing required field `{path.split('.')[-1]}`"):
+        ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+
+def test_two_golden_samples_are_too_few(document):
+    document["golden"] = document["golden"][:2]
+
+    with pytest.raises(ContractError, match=r"Expected `array` of length >= 3 - at `\$\.golden`"):
+        ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_golden_sample_gives_back_its_pixels_exactly(channels):
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 5, channels), np.uint8)
+
+    golden = Golden.of(pixels, np.array([0.25, 0.75], np.float32))
+
+    np.testing.assert_array_equal(golden.pixels(), pixels)
+    assert golden.probabilities == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("image", ["", "?", "aGVsbG8=", "iVBORw0KGgo="], ids=["empty", "no base64", "text", "cut off"])
+def test_a_golden_sample_that_is_no_png_is_refused(image):
+    with pytest.raises(ContractError, match="a golden sample's image is not a PNG in base64"):
+        Golden(image, [0.5, 0.5]).pixels()
+
+
+LEVELS = [Level(0.8, 0.4), Level(0.9, 0.2), Level(0.99, 0.01)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(0.8, 0.8), (0.81, 0.9), (0.9, 0.9), (0.93, 0.95), (0.95, 0.95), (0.96, 0.99), (0.99, 0.99)]
+)
+def test_a_coverage_is_answered_by_the_lowest_level_that_has_it(asked, given):
+    assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(asked).coverage == given
+
+
+def test_a_coverage_beyond_all_levels_has_none():
+    assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(0.995) is None
+    assert Conformal(coverage=0.95, threshold=0.1).level(0.96) is None
+
+
+def test_a_set_has_the_labels_from_the_threshold_on_and_never_none():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]], np.float32)
+
+    sets = Level(0.95, 0.5).sets(probabilities)
+
+    assert sets.tolist() == [[True, False, False], [False, True, False], [False, True, False]]
