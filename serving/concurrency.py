@@ -1,4 +1,4 @@
-"""Long work in a thread of the operating system, so that the server's loop goes on answering meanwhile."""
+"""Run slow work in threads of the operating system, so that the event loop goes on answering meanwhile."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,33 +11,34 @@ from serving.errors import Overloaded
 T = TypeVar("T")
 
 
-def aside(work: Callable[[], T]) -> T:
-    """Return what the work returns; only the greenlet that calls this waits. The work must not log nor take locks."""
+def run_in_thread(work: Callable[[], T]) -> T:
+    """Return what the work returns; only the calling greenlet waits. The work must not log nor take locks."""
     result: T = gevent.get_hub().threadpool.apply(work)
     return result
 
 
-class OneByOne:
-    """Long work of requests, done aside: one at a time, so that it takes no more memory than if it were not."""
+def join_threads(timeout: float) -> None:
+    """Wait up to timeout seconds for running work: a process that ends in the midst of onnxruntime's is aborted."""
+    with gevent.Timeout(timeout, False):
+        gevent.get_hub().threadpool.join()
 
-    def __init__(self, seconds: float) -> None:
-        """seconds: how long a request waits for its turn."""
-        self._seconds = seconds
+
+class SerialExecutor:
+    """Runs slow work in a thread, one job at a time, to bound peak memory."""
+
+    def __init__(self, timeout: float) -> None:
+        """timeout: seconds that a request may wait for its turn."""
+        self._timeout = timeout
         self._turn = BoundedSemaphore()
 
-    def __call__(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[[], T]) -> T:
         """Return what the work returns; raises what it raises, and Overloaded."""
-        if not self._turn.acquire(timeout=self._seconds):
+        if not self._turn.acquire(timeout=self._timeout):
             raise Overloaded(
-                f"Other requests of long work kept this one waiting for {self._seconds:g} s; ask again a little later."
+                f"The request waited for {self._timeout:g} s while other requests did slow work; ask again a little "
+                "later."
             )
         try:
-            return aside(work)
+            return run_in_thread(work)
         finally:
             self._turn.release()
-
-
-def finish(seconds: float) -> None:
-    """Wait so long at most for what is under way: a process that ends in the midst of onnxruntime's work is aborted."""
-    with gevent.Timeout(seconds, False):
-        gevent.get_hub().threadpool.join()

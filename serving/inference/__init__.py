@@ -1,0 +1,1 @@
+"""From uploads to predictions, without HTTP and without metrics."""

@@ -1,4 +1,4 @@
-"""Honest overload: only so many images are in flight at once, and nobody waits for an answer that comes too late."""
+"""Limit the images in flight, and refuse a request whose answer would come too late."""
 
 import time
 from types import TracebackType
@@ -7,12 +7,12 @@ from serving.errors import Overloaded
 
 
 class Admission:
-    """Counts the images that this process has taken on and not yet answered; its requests take turns in one thread."""
+    """Counts the images that this process has admitted and not yet answered; requests take turns in one thread."""
 
-    def __init__(self, images: int, seconds: float) -> None:
-        """images: how many may be in flight; the last request may pass that. seconds: how long one may wait."""
-        self.most = images
-        self.seconds = seconds
+    def __init__(self, max_images: int, timeout: float) -> None:
+        """max_images: in flight; the last request may pass that. timeout: seconds that a request may wait."""
+        self.max_images = max_images
+        self.timeout = timeout
         self.in_flight = 0
 
     def admit(self, images: int) -> "Admitted":
@@ -29,21 +29,21 @@ class Admitted:
 
     def __enter__(self) -> None:
         admission, arrived = self._admission, time.monotonic()
-        if admission.in_flight >= admission.most:
+        if admission.in_flight >= admission.max_images:
             raise Overloaded(
-                f"{admission.in_flight} images are being answered, and {admission.most} are as many as are taken on; "
-                "ask again a little later."
+                f"{admission.in_flight} images are in flight, and the limit is {admission.max_images}; ask again a "
+                "little later."
             )
         admission.in_flight += self._images
-        its_turn = False
+        in_time = False
         try:
-            time.sleep(0)  # the turn of those that came before, and of reading those that come after
-            its_turn = time.monotonic() - arrived <= admission.seconds
+            time.sleep(0)  # yield to the requests that came before, and to the reading of those that come after
+            in_time = time.monotonic() - arrived <= admission.timeout
         finally:
-            if not its_turn:  # what is not entered is not left either
+            if not in_time:  # a block that is not entered is not exited either
                 admission.in_flight -= self._images
-        if not its_turn:
-            raise Overloaded(f"The request waited for more than {admission.seconds:g} s; ask again a little later.")
+        if not in_time:
+            raise Overloaded(f"The request waited for more than {admission.timeout:g} s; ask again a little later.")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._admission.in_flight -= self._images

@@ -1,6 +1,6 @@
-"""Which pixels mattered: the image is covered piece by piece, and the fall of the probability is noted.
+"""Which pixels mattered: cover the image window by window, and note how the probability falls.
 
-Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2); it asks of a model no more than its answers.
+Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2); it needs nothing of a model but its outputs.
 """
 
 import io
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from serving.model.classifier import Classifier
 from serving.imaging.resizing import Box
+from serving.model.classifier import Classifier
 
-PART = 3  # a window covers such a part of a side: large enough to hide a sleeve or a head
-STEPS = 3  # windows to a window's side: but for the edges, each pixel is covered by nine
-FAINT = 0.1  # of probability: a fall that is painted at full strength if no window has a larger one
-STRONGEST = 190  # of 255: how much of the image the strongest heat hides
+WINDOW_DIVISOR = 3  # a window covers a third of a side: enough to hide a sleeve or a head
+STRIDES = 3  # to a window's side: away from the edges, nine windows cover each pixel
+MIN_SCALE = 0.1  # of probability: a smaller largest fall is painted fainter
+MAX_ALPHA = 190  # of 255: the opacity of the strongest heat
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,30 @@ class Explanation:
 
 
 def explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None = None) -> Explanation:
-    """Cover each part of an input [height, width, channels] with the colour of its border; one batch for all.
+    """Cover each window of an input [height, width, channels] with the colour of its border; one batch for all.
 
     index: of the label to explain; None is the most probable.
     """
     height, width, _ = pixels.shape
-    tall, wide = max(1, height // PART), max(1, width // PART)
+    tall, wide = max(1, height // WINDOW_DIVISOR), max(1, width // WINDOW_DIVISOR)
     tops, lefts = _places(height, tall), _places(width, wide)
     windows = [(slice(top, top + tall), slice(left, left + wide)) for top in tops for left in lefts]
-    probabilities = classifier.classify(np.concatenate([pixels[None], _covered(pixels, windows)]))
+    probabilities = classifier.classify(np.concatenate([pixels[None], _cover(pixels, windows)]))
     index = int(probabilities[0].argmax()) if index is None else index
     probability, falls = float(probabilities[0, index]), probabilities[0, index] - probabilities[1:, index]
-    heat, times = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    heat, counts = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     for window, fall in zip(windows, falls, strict=True):
         heat[window] += fall
-        times[window] += 1
-    return Explanation(index, probability, (tall, wide), falls.reshape(len(tops), len(lefts)), heat / times)
+        counts[window] += 1
+    return Explanation(index, probability, (tall, wide), falls.reshape(len(tops), len(lefts)), heat / counts)
 
 
 def overlay(heat: NDArray[np.float32], view: Box, size: tuple[int, int]) -> bytes:
-    """Paint heat [height, width] as a PNG of this width and height that is transparent where nothing mattered.
+    """Paint heat [height, width] as a PNG of this width and height, transparent where no pixel mattered.
 
-    view: the part of the upload, in its pixels, that the heat is of.
+    view: the part of the upload that the heat covers, in the upload's pixels.
     """
-    strength = np.clip(heat / max(float(heat.max()), FAINT), 0, 1)
+    strength = np.clip(heat / max(float(heat.max()), MIN_SCALE), 0, 1)
     left, top, right, bottom = view
     across, down = heat.shape[1] / (right - left), heat.shape[0] / (bottom - top)
     placed = Image.fromarray(np.rint(255 * strength).astype(np.uint8)).transform(
@@ -69,19 +69,19 @@ def overlay(heat: NDArray[np.float32], view: Box, size: tuple[int, int]) -> byte
     )
     placed.putpalette([value for level in range(256) for value in (255, 255 - level, 0)])  # from yellow to red
     file = io.BytesIO()
-    alpha = bytes(level * STRONGEST // 255 for level in range(256))
-    placed.save(file, "PNG", transparency=alpha, compress_level=1)  # of a large photo the highest takes seconds
+    alpha = bytes(level * MAX_ALPHA // 255 for level in range(256))
+    placed.save(file, "PNG", transparency=alpha, compress_level=1)  # the default takes seconds for a large photo
     return file.getvalue()
 
 
 def _places(side: int, window: int) -> list[int]:
-    """Return where windows begin, evenly from one end to the other."""
-    steps = -(-STEPS * (side - window) // window)
+    """Return the first pixels of the windows, evenly spaced from one end to the other."""
+    steps = -(-STRIDES * (side - window) // window)
     return sorted({round(place) for place in np.linspace(0, side - window, steps + 1)})
 
 
-def _covered(pixels: NDArray[np.uint8], windows: list[tuple[slice, slice]]) -> NDArray[np.uint8]:
-    """Return the images [windows, height, width, channels], each with one window covered."""
+def _cover(pixels: NDArray[np.uint8], windows: list[tuple[slice, slice]]) -> NDArray[np.uint8]:
+    """Return images [windows, height, width, channels], each with one window covered."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     images = np.repeat(pixels[None], len(windows), axis=0)
     for image, window in zip(images, windows, strict=True):

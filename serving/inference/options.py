@@ -1,14 +1,14 @@
-"""What a client asks of its images, in whatever words it came."""
+"""What a request asks of its images, whichever protocol it came in."""
 
 from dataclasses import dataclass
 
-from serving.model.card import Level, ModelCard
 from serving.errors import BadRequest
+from serving.model.card import Level, ModelCard
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a client asks of its images; no model means that each image's colour decides."""
+class PredictOptions:
+    """The options of a request; without a model, each image goes to the default model for its colour."""
 
     model: str | None = None
     version: str = ""
@@ -17,7 +17,7 @@ class Question:
     seen: bool = False
 
     def level(self, card: ModelCard) -> Level:
-        """Return how label sets of this coverage are made; raises BadRequest when the card doesn't say."""
+        """Return the conformal level for the coverage; raises BadRequest when it is beyond the card's highest."""
         conformal, coverage = card.conformal, self.coverage
         level = conformal.default if coverage is None else conformal.level(coverage)
         if level is None:

@@ -1,177 +1,187 @@
-"""From uploads to predictions, one answer an upload; knows no web framework."""
+"""Turn uploads into predictions: read the header, decode, preprocess, infer, answer. Knows no web framework."""
 
 from collections.abc import Sequence
-from functools import partial
 from time import perf_counter, time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from serving.concurrency import OneByOne
-from serving.inference.batching import Runs
-from serving.model.classifier import Classifier, Outputs
-from serving.model.card import Level
+from serving.concurrency import SerialExecutor
 from serving.errors import Refusal
-from serving.imaging.preprocessing import Input, Opened, PixelBudget, fit, opened
+from serving.imaging.decoding import ImageHeader, PixelBudget, decode, read_header
+from serving.imaging.preprocessing import ModelInput, preprocess
+from serving.inference.batching import Batcher
+from serving.inference.options import PredictOptions
+from serving.inference.timings import ModelRun, Timings
+from serving.model.card import Level
+from serving.model.classifier import Classifier, Outputs
 from serving.prediction import Candidate, Prediction
-from serving.inference.options import Question
 from serving.repository.repository import Repository
-from serving.telemetry.prediction_metrics import Drift
-from serving.telemetry.shadow import Shadow
-from serving.inference.timings import Batch, Stages
+
+OFFLOAD_BYTES = 100_000  # of an upload: even reading the header of a larger one may take milliseconds
 
 Upload = bytes | Refusal
-LONG = 100_000  # bytes of an upload: even the header of more may take milliseconds to read
 
 
-class Prepared(NamedTuple):
-    """An image made the input of the model that is to answer it."""
+class Observer(Protocol):
+    """Is told of everything that the predictor does; telemetry implements it."""
+
+    def on_batch(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs, seconds: float, /) -> None:
+        """A graph has run over inputs [batch, height, width, channels]."""
+
+    def on_request(self, timings: Timings, /) -> None:
+        """A request has been answered."""
+
+    def on_refusal(self, model: str, version: str, refusal: Refusal, seconds: float, /) -> None:
+        """A request that named an existing model has been refused after this time."""
+
+
+class NullObserver:
+    """Observes nothing."""
+
+    def on_batch(self, *_: object) -> None: ...
+    def on_request(self, *_: object) -> None: ...
+    def on_refusal(self, *_: object) -> None: ...
+
+
+class PreparedInput(NamedTuple):
+    """The input made of an upload, and the model that is to answer it."""
 
     classifier: Classifier
-    input: Input
+    input: ModelInput
 
 
-class Answers(NamedTuple):
-    """One answer an upload, in their order, the models that gave them, and what that took."""
+class Predictions(NamedTuple):
+    """A prediction or a refusal for each upload, in order; the models that answered; and the time taken."""
 
     items: list[Prediction | Refusal]
     classifiers: tuple[Classifier, ...]
-    stages: Stages
+    timings: Timings
 
 
-class Desk:
-    """Where images are answered: the models there are, the limit on an image, and what counts and compares answers."""
+class Predictor:
+    """Answers uploads with the models of a repository."""
 
     def __init__(
-        self,
-        repository: Repository,
-        max_pixels: int,
-        drift: Drift,
-        one_by_one: OneByOne,
-        shadow: Shadow | None = None,
+        self, repository: Repository, max_pixels: int, executor: SerialExecutor, observer: Observer | None = None
     ) -> None:
-        """one_by_one: does what takes long."""
+        """max_pixels: of an image. executor: runs what takes long."""
         self._repository = repository
         self._max_pixels = max_pixels
-        self._drift = drift
-        self.one_by_one = one_by_one
-        self._shadow = shadow
-        self._runs = Runs(self._note)
+        self.executor = executor
+        self._observer = observer or NullObserver()
+        self._batcher = Batcher(self._observer.on_batch)
 
-    def answer(self, uploads: Sequence[Upload], question: Question, wait: float = 0.0) -> Answers:
+    def predict(self, uploads: Sequence[Upload], options: PredictOptions, wait: float = 0.0) -> Predictions:
         """Classify each upload, those of one model in one batch; a bad upload's refusal stands in its place.
 
-        wait: how many seconds the request has waited for its turn.
+        wait: seconds that the request has waited for its turn.
         """
-        stages = Stages(wait=wait)
-        answers: dict[int, Prediction | Refusal] = {}
-        batches: dict[Classifier, list[tuple[int, Input]]] = {}
-        for place, item in enumerate(self.prepare(uploads, question, stages)):
-            if isinstance(item, Refusal):
-                answers[place] = item
+        timings = Timings(wait=wait)
+        items: dict[int, Prediction | Refusal] = {}
+        inputs: dict[Classifier, dict[int, ModelInput]] = {}
+        for place, prepared in enumerate(self.prepare(uploads, self.named(options), timings)):
+            if isinstance(prepared, Refusal):
+                items[place] = prepared
             else:
-                batches.setdefault(item.classifier, []).append((place, item.input))
-        for classifier, batch in batches.items():
-            places, inputs = zip(*batch, strict=True)
-            answers.update(zip(places, self._predict(classifier, inputs, question, stages), strict=True))
-        self.done(stages)
-        return Answers([answers[place] for place in range(len(uploads))], tuple(batches), stages)
+                inputs.setdefault(prepared.classifier, {})[place] = prepared.input
+        for classifier, batch in inputs.items():
+            level = options.level(classifier.card)
+            outputs = self.infer(classifier, _stack(list(batch.values())), timings)
+            start = perf_counter()
+            answers = _answer(classifier, list(batch.values()), outputs, level, options)
+            items.update(zip(batch, answers, strict=True))
+            timings.answer += perf_counter() - start
+        self.record_done(timings)
+        return Predictions([items[place] for place in range(len(uploads))], tuple(inputs), timings)
 
-    def prepare(self, uploads: Sequence[Upload], question: Question, stages: Stages) -> list[Prepared | Refusal]:
-        """Make each upload the input of the model that is asked for, or that its colour decides on."""
-        named = self._repository.named(question.model, question.version) if question.model else None
-        return self.prepare_for(named, uploads, stages)
-
-    def prepare_for(
-        self, named: Classifier | None, uploads: Sequence[Upload], stages: Stages
-    ) -> list[Prepared | Refusal]:
-        """Make each upload the input of this model, or of the one that its colour decides on."""
+    def prepare(
+        self, uploads: Sequence[Upload], classifier: Classifier | None, timings: Timings
+    ) -> list[PreparedInput | Refusal]:
+        """Make each upload an input of this model or, without one, of the default model for its colour."""
         budget = PixelBudget(self._max_pixels)
-        return [self._prepare(upload, named, budget, stages) for upload in uploads]
+        return [self._prepare_one(upload, classifier, budget, timings) for upload in uploads]
 
-    def run(self, classifier: Classifier, pixels: NDArray[np.uint8], stages: Stages) -> Outputs:
-        """Return what a graph makes of pixels [batch, height, width, channels], measured."""
-        outputs, seconds = self._runs.run(classifier, pixels)
-        stages.infer += seconds
-        stages.batches.append(Batch(classifier, len(pixels), seconds, time()))
+    def infer(self, classifier: Classifier, pixels: NDArray[np.uint8], timings: Timings) -> Outputs:
+        """Return a graph's outputs for pixels [batch, height, width, channels], and record the time."""
+        outputs, seconds = self._batcher.run(classifier, pixels)
+        timings.infer += seconds
+        timings.runs.append(ModelRun(classifier, len(pixels), seconds, time()))
         return outputs
 
-    def done(self, stages: Stages) -> None:
-        """Note what an answered request took."""
-        self._drift.took(stages)
+    def record_done(self, timings: Timings) -> None:
+        """Tell the observer that a request has been answered."""
+        self._observer.on_request(timings)
 
-    def refused(self, question: Question, refusal: Refusal, seconds: float) -> None:
-        """Count a request that named a model there is, and was refused after so many seconds."""
-        model = self._repository.models.get(question.model or "")
+    def record_refusal(self, options: PredictOptions, refusal: Refusal, seconds: float) -> None:
+        """Tell the observer of a refused request, if it named an existing model."""
+        model = self._repository.models.get(options.model or "")
         if model is None:
             return
-        version = question.version or (model.classifier.card.version if model.classifier else "")
+        version = options.version or (model.classifier.card.version if model.classifier else "")
         if version in model.versions:
-            self._drift.refused(model.name, version, refusal, seconds)
+            self._observer.on_refusal(model.name, version, refusal, seconds)
 
-    def _note(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs, seconds: float) -> None:
-        self._drift.observe(classifier, pixels, outputs)
-        if self._shadow:
-            self._shadow.observe(classifier, pixels, outputs, seconds)
+    def named(self, options: PredictOptions) -> Classifier | None:
+        """Return the model that the options name, if they name one; raises UnknownModel and NoModel."""
+        return self._repository.named(options.model, options.version) if options.model else None
 
-    def _prepare(
-        self, upload: Upload, named: Classifier | None, budget: PixelBudget, stages: Stages
-    ) -> Prepared | Refusal:
+    def _prepare_one(
+        self, upload: Upload, classifier: Classifier | None, budget: PixelBudget, timings: Timings
+    ) -> PreparedInput | Refusal:
+        """Read, decode and preprocess one upload: in the event loop if it is small, otherwise in a thread."""
         if isinstance(upload, Refusal):
             return upload
         try:
-            if len(upload) > LONG:
-                return self.one_by_one(lambda: self._prepare_opened(_opened(upload, budget, stages), named, stages))
-            image = _opened(upload, budget, stages)
-            work = partial(self._prepare_opened, image, named, stages)
-            return self.one_by_one(work) if image.large else work()
+            if len(upload) > OFFLOAD_BYTES:
+                return self.executor.run(
+                    lambda: self._to_input(_read_header(upload, budget, timings), classifier, timings)
+                )
+            header = _read_header(upload, budget, timings)
+            if header.is_large:
+                return self.executor.run(lambda: self._to_input(header, classifier, timings))
+            return self._to_input(header, classifier, timings)
         except Refusal as refusal:
             return refusal
 
-    def _prepare_opened(self, image: Opened, named: Classifier | None, stages: Stages) -> Prepared:
+    def _to_input(self, header: ImageHeader, classifier: Classifier | None, timings: Timings) -> PreparedInput:
+        """Decode and preprocess an image for this model, or for the default model for its colour."""
         start = perf_counter()
-        picture = image.picture()
-        classifier = named or self._repository.default(picture.grey)
-        decoded = perf_counter()
-        how = classifier.card.fit
-        fitted = fit(picture, how, classifier.height, classifier.width, classifier.channels)
-        stages.decode += decoded - start
-        stages.fit += perf_counter() - decoded
-        return Prepared(classifier, fitted)
-
-    def _predict(
-        self, classifier: Classifier, inputs: Sequence[Input], question: Question, stages: Stages
-    ) -> list[Prediction]:
-        level = question.level(classifier.card)
-        pixels = np.stack([item.pixels for item in inputs]) if len(inputs) > 1 else inputs[0].pixels[None]
-        outputs = self.run(classifier, pixels, stages)
-        start = perf_counter()
-        predictions = _predictions(classifier, inputs, outputs, level, question)
-        stages.answer += perf_counter() - start
-        return predictions
+        decoded = decode(header)
+        chosen = classifier or self._repository.default(decoded.grey)
+        middle = perf_counter()
+        made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
+        timings.decode += middle - start
+        timings.fit += perf_counter() - middle
+        return PreparedInput(chosen, made)
 
 
-def _opened(upload: bytes, budget: PixelBudget, stages: Stages) -> Opened:
+def _read_header(upload: bytes, budget: PixelBudget, timings: Timings) -> ImageHeader:
     start = perf_counter()
-    image = opened(upload, budget)
-    stages.decode += perf_counter() - start
-    return image
+    header = read_header(upload, budget)
+    timings.decode += perf_counter() - start
+    return header
 
 
-def _predictions(
-    classifier: Classifier, inputs: Sequence[Input], outputs: Outputs, level: Level, question: Question
+def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:
+    return np.stack([item.pixels for item in inputs]) if len(inputs) > 1 else inputs[0].pixels[None]
+
+
+def _answer(
+    classifier: Classifier, inputs: Sequence[ModelInput], outputs: Outputs, level: Level, options: PredictOptions
 ) -> list[Prediction]:
+    """Return the prediction for each input of a batch."""
     card, labels = classifier.card, classifier.card.labels
     novelties = None if outputs.novelty is None else outputs.novelty.tolist()
     novel = classifier.novel(outputs)
     predictions = []
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.
     for place, (item, probabilities) in enumerate(zip(inputs, outputs.probabilities.tolist(), strict=True)):
-        best = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
-        top = [Candidate(labels[index], index, round(probabilities[index], 6)) for index in best[: question.top_k]]
-        likely = [labels[index] for index in best if probabilities[index] >= level.threshold]
+        ranked = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
+        top = [Candidate(labels[index], index, round(probabilities[index], 6)) for index in ranked[: options.top_k]]
+        label_set = [labels[index] for index in ranked if probabilities[index] >= level.threshold]
         prediction = Prediction(
             model=card.name,
             version=card.version,
@@ -179,12 +189,12 @@ def _predictions(
             index=top[0].index,
             probability=top[0].probability,
             top=top,
-            set=likely or [top[0].label],
+            set=label_set or [top[0].label],
             coverage=level.coverage,
             novelty=UNSET if novelties is None else round(novelties[place], 6),
             novel=UNSET if novel is None else novel[place],
-            fit=item.done,
-            seen=item.data_url() if question.seen else UNSET,
+            fit=item.steps,
+            seen=item.data_url() if options.seen else UNSET,
         )
         predictions.append(prediction)
     return predictions

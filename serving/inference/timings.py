@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from serving.model.classifier import Classifier
 
-SHOWN = ("decode", "fit", "infer")  # the stages that everybody is told of
-STAGES = "thimble.stages"  # where a request's environment has them, once it is answered
+REPORTED_STAGES = ("decode", "fit", "infer")  # the stages in Server-Timing, in the log and in thimble_stage_seconds
+TIMINGS_KEY = "thimble.timings"  # of an answered request's Timings in its WSGI environ
 
 
-class Batch(NamedTuple):
-    """A request's share of a graph's run: whose, how many images and seconds, and when it ended in Unix time."""
+class ModelRun(NamedTuple):
+    """A request's share of a run of a graph. seconds: its part of the run's time. ended: Unix time."""
 
     classifier: Classifier
     images: int
@@ -19,10 +19,10 @@ class Batch(NamedTuple):
 
 
 @dataclass
-class Stages:
-    """How many seconds a request spent on decoding its images, making them inputs, and in the graphs.
+class Timings:
+    """Seconds that a request spent on decoding its images, preprocessing them (fit), and in the graphs (infer).
 
-    wait: until its turn came. answer: on putting the answer into words. batches: its runs of graphs.
+    wait: until its turn came. answer: on writing the answer. runs: of graphs.
     """
 
     decode: float = 0.0
@@ -30,8 +30,8 @@ class Stages:
     infer: float = 0.0
     wait: float = 0.0
     answer: float = 0.0
-    batches: list[Batch] = field(default_factory=list)
+    runs: list[ModelRun] = field(default_factory=list)
 
-    def header(self) -> str:
+    def server_timing(self) -> str:
         """Return the value of a Server-Timing header, in milliseconds."""
         return f"decode;dur={self.decode * 1e3:.3f}, fit;dur={self.fit * 1e3:.3f}, infer;dur={self.infer * 1e3:.3f}"
