@@ -1,4 +1,4 @@
-"""What was asked of all workers, though it was asked of one: models to be loaded or unloaded."""
+"""Commands to all workers, published by the one that was asked: load or unload a model."""
 
 import json
 import os
@@ -11,55 +11,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNLOAD, LOAD = "unload", "load"
-DONE = ".done"  # begins the files in which the workers say what they have done; their process ids follow
-PATIENCE = 10.0  # seconds in which all workers should have done what was asked
+ACK_PREFIX = ".done"  # of the files in which workers acknowledge commands; their process ids follow
+ACK_TIMEOUT = 10.0  # seconds that all workers have to acknowledge
 
 
 @dataclass(frozen=True)
-class Order:
-    """The last that was asked of a model; the token tells it from the one before."""
+class Command:
+    """The last command for a model; the token differs from that of the one before."""
 
     unload: bool
     token: str
 
 
-class Orders:
-    """A folder that the workers share, with a file for each model of which anything was asked."""
+class WorkerCommands:
+    """A folder that the workers share, with a file for each model that a command was published for."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Without a folder, there is one worker alone."""
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="thimble-orders-"))
+        """Without a folder, this process is the only worker."""
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="thimble-commands-"))
         self._folder.mkdir(exist_ok=True)
         if folder is None:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
-    def give(self, name: str, what: str) -> None:
-        """Ask all workers for it; name: a model's, so that no other file is written."""
-        self._write(name, what)
+    def publish(self, name: str, action: str) -> None:
+        """Publish a command to all workers; name: a model's, so that no other file is written."""
+        self._write(name, action)
 
-    def read(self) -> dict[str, Order]:
-        """Return the orders by model."""
+    def read(self) -> dict[str, Command]:
+        """Return the commands by model."""
         with os.scandir(self._folder) as entries:
-            return {entry.name: _order(entry) for entry in entries if not entry.name.startswith(".")}
+            return {entry.name: _command(entry) for entry in entries if not entry.name.startswith(".")}
 
-    def done(self, orders: Mapping[str, Order]) -> None:
-        """Say that this worker has done these."""
-        self._write(f"{DONE}{os.getpid()}", json.dumps({name: order.token for name, order in orders.items()}))
+    def acknowledge(self, commands: Mapping[str, Command]) -> None:
+        """Record that this worker has carried out these commands."""
+        tokens = {name: command.token for name, command in commands.items()}
+        self._write(f"{ACK_PREFIX}{os.getpid()}", json.dumps(tokens))
 
-    def wait(self, name: str) -> bool:
-        """Return whether all workers have done what was last asked of a model, as soon as that is known."""
-        due = time.monotonic() + PATIENCE
-        while not all(done.get(name) == self.read()[name].token for done in self._workers()):
-            if time.monotonic() > due:
+    def wait(self, name: str, timeout: float = ACK_TIMEOUT) -> bool:
+        """Return whether all workers acknowledge a model's last command within timeout seconds."""
+        deadline = time.monotonic() + timeout
+        while not all(tokens.get(name) == self.read()[name].token for tokens in self._acknowledged()):
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
         return True
 
-    def _workers(self) -> Iterator[dict[str, str]]:
-        """Yield what each living worker has done."""
-        for path in self._folder.glob(f"{DONE}*"):
+    def _acknowledged(self) -> Iterator[dict[str, str]]:
+        """Yield the tokens that each living worker has acknowledged."""
+        for path in self._folder.glob(f"{ACK_PREFIX}*"):
             try:
-                os.kill(int(path.name.removeprefix(DONE)), 0)
+                os.kill(int(path.name.removeprefix(ACK_PREFIX)), 0)
             except ProcessLookupError:
                 path.unlink(missing_ok=True)
             else:
@@ -72,6 +73,6 @@ class Orders:
         Path(path).replace(self._folder / name)
 
 
-def _order(entry: os.DirEntry[str]) -> Order:
+def _command(entry: os.DirEntry[str]) -> Command:
     status = entry.stat()
-    return Order(Path(entry).read_text() == UNLOAD, f"{status.st_mtime_ns}.{status.st_ino}")
+    return Command(Path(entry).read_text() == UNLOAD, f"{status.st_mtime_ns}.{status.st_ino}")

@@ -1,36 +1,36 @@
-"""All models at one moment: their versions, what became of loading them, and which answers when none is named."""
+"""All models at one moment: their versions, the outcome of loading each, and the default models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from serving.model.classifier import Classifier
-from serving.repository.scan import Stamps
-from serving.repository.shadow_rules import Shade
+from serving.repository.scan import FileSignatures
+from serving.repository.shadow_rules import ShadowRule
 
-# Whose models answer when a request names none; of several, the most accurate.
+# The default models are those of these data sets; of several, the most accurate.
 GREY_DATASET = "Fashion-MNIST"
 COLOUR_DATASET = "CIFAR-10"
 
-UNLOADED = "unloaded"  # the word of the V2 protocol's servers
+UNLOADED = "unloaded"  # the V2 protocol's word
 
 
 @dataclass(frozen=True)
 class Version:
-    """What became of loading one version's file.
+    """The outcome of loading one version's file.
 
-    classifier: what answers; that of the file before where a replaced one was refused. reason: why it was refused.
-    asked: a client named this version, so that it stays loaded.
+    classifier: answers; that of the file before where a replacement was refused. reason: why the file was refused.
+    requested: a client named this version, so it stays loaded.
     """
 
     number: str
     classifier: Classifier | None = None
     reason: str | None = None
-    asked: bool = False
+    requested: bool = False
 
     @property
     def state(self) -> str:
-        """ready; unavailable; or idle, which is loaded when a client first names it."""
+        """ready, unavailable, or idle: to be loaded when a client first names it."""
         if self.classifier:
             return "ready"
         return "unavailable" if self.reason else "idle"
@@ -40,12 +40,12 @@ class Version:
 class Model:
     """A model: all its versions by number, lowest first, and the one that answers.
 
-    stamps: of the files that this is the state of. fault: what is wrong with its folder. unloaded: an operator wants it
-    to answer nothing.
+    signatures: of the files whose state this is. fault: what is wrong with its folder. unloaded: an operator asked
+    that it answer nothing.
     """
 
     name: str
-    stamps: Stamps = field(default_factory=dict)
+    signatures: FileSignatures = field(default_factory=dict)
     files: Mapping[str, Version] = field(default_factory=dict)
     classifier: Classifier | None = None
     fault: str | None = None
@@ -65,56 +65,56 @@ class Model:
     def reason(self) -> str | None:
         return UNLOADED if self.unloaded else "; ".join(self.reasons) or None
 
-    def changed(self, version: Version) -> Self:
+    def with_version(self, version: Version) -> Self:
         """Return the model with another state of one version that is not the answering one."""
         return replace(self, files={**self.files, version.number: version})
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What an operator chose: the models that answer grey and colour images when none is named, and the shadows."""
+class Routing:
+    """The operator's choice of default models for grey and colour images, and of shadows."""
 
     grey: str | None = None
     colour: str | None = None
-    shades: tuple[Shade, ...] = ()
+    shadow_rules: tuple[ShadowRule, ...] = ()
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A shadow, and the answering classifier that it runs beside."""
+class ShadowPair:
+    """A shadow, and the answering classifier that it is compared with."""
 
-    shade: Shade
+    rule: ShadowRule
     model: Classifier
     shadow: Classifier
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """All models by name, never changed but replaced as a whole.
+class ModelIndex:
+    """All models by name; never changed but replaced as a whole.
 
-    grey, colour: the classifiers of images that come without a model's name. pairs: by the answering classifier.
-    faults: what was chosen and is not there.
+    grey, colour: the default classifiers. pairs: by the answering classifier. faults: what the routing names and is
+    not there.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
     grey: Classifier | None = None
     colour: Classifier | None = None
-    pairs: Mapping[Classifier, Pair] = field(default_factory=dict)
+    pairs: Mapping[Classifier, ShadowPair] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, models: Mapping[str, Model], choice: Choice) -> Self:
-        """Return the catalogue of these models; where no default is chosen, the fittest model is."""
-        missing = (name for name in (choice.grey, choice.colour) if name and name not in models)
-        faults = [f"no model {name!r} here, which is set as a default" for name in missing]
+    def of(cls, models: Mapping[str, Model], routing: Routing) -> Self:
+        """Index these models; where the routing names no default, take the model that suits best."""
+        missing = (name for name in (routing.grey, routing.colour) if name and name not in models)
+        faults = [f"the default model {name!r} is not here; add it, or change the setting" for name in missing]
         pairs = {}
-        for shade in choice.shades:
-            found = _pair(models, shade)
-            if isinstance(found, Pair):
+        for rule in routing.shadow_rules:
+            found = _pair(models, rule)
+            if isinstance(found, ShadowPair):
                 pairs[found.model] = found
             else:
-                faults.append(f"no shadow {shade} of {shade.model}: {found}")
-        grey, colour = _default(models, choice.grey, True), _default(models, choice.colour, False)
+                faults.append(f"the shadow {rule} of {rule.model} does not run: {found}")
+        grey, colour = _default(models, routing.grey, True), _default(models, routing.colour, False)
         return cls(models, grey, colour, pairs, tuple(faults))
 
     def ready(self) -> list[Classifier]:
@@ -122,9 +122,9 @@ class Catalogue:
         return [model.classifier for model in self.models.values() if model.classifier]
 
 
-def _default(models: Mapping[str, Model], chosen: str | None, grey: bool) -> Classifier | None:
-    if chosen:
-        return _answering(models, chosen)
+def _default(models: Mapping[str, Model], name: str | None, grey: bool) -> Classifier | None:
+    if name:
+        return _answering(models, name)
     dataset = GREY_DATASET if grey else COLOUR_DATASET
 
     def rank(classifier: Classifier) -> tuple[bool, bool, float]:
@@ -142,16 +142,16 @@ def _answering(models: Mapping[str, Model], name: str, version: str = "") -> Cla
     return models[name].classifier
 
 
-def _pair(models: Mapping[str, Model], shade: Shade) -> Pair | str:
-    """Return a shadow and what it runs beside, or why the two cannot be compared."""
-    model, shadow = _answering(models, shade.model), _answering(models, shade.shadow, shade.version)
+def _pair(models: Mapping[str, Model], rule: ShadowRule) -> ShadowPair | str:
+    """Return a shadow and the classifier that it is compared with, or why they cannot be compared."""
+    model, shadow = _answering(models, rule.model), _answering(models, rule.shadow, rule.version)
     if model is None:
-        return f"no version of {shade.model} answers"
+        return f"no version of {rule.model} answers"
     if shadow is None:
-        return f"{shade} is not loaded"
+        return f"{rule} is not loaded"
     if _input(model) != _input(shadow):
         return f"its input is {_input(shadow)}, not {_input(model)}"
-    return Pair(shade, model, shadow) if model.card.labels == shadow.card.labels else "its labels are others"
+    return ShadowPair(rule, model, shadow) if model.card.labels == shadow.card.labels else "its labels differ"
 
 
 def _input(classifier: Classifier) -> str:

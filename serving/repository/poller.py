@@ -1,4 +1,4 @@
-"""When the folder of models is looked at, and the orders are read: in a greenlet of its own, beside the requests."""
+"""Poll the model folder and the commands to workers, in a greenlet beside the requests."""
 
 import logging
 import math
@@ -8,37 +8,40 @@ import gevent
 
 from serving.repository.repository import Repository
 
-LONG = 60.0  # seconds of a round after which somebody should be told
-TOLERANCE = 0.5  # seconds: a look that is due before the next tick is due now
+SLOW_ROUND_SECONDS = 60.0  # a round that takes longer is logged
+TOLERANCE = 0.5  # seconds: a poll that is due before the next tick is due now
 
 log = logging.getLogger(__name__)
 
 
-class Watch:
+class Poller:
     """Has the repository follow its folder; call tick() about once a second."""
 
-    def __init__(self, repository: Repository, seconds: float) -> None:
-        """seconds: from one look to the next; 0 looks at the folder only when a load is ordered."""
+    def __init__(self, repository: Repository, interval: float) -> None:
+        """interval: seconds from one poll of the folder to the next; 0 polls only when a load is commanded."""
         self._repository = repository
-        self._seconds = seconds
-        self._due = time.monotonic() + seconds
+        self._interval = interval
+        self._due = time.monotonic() + interval
         self._round: gevent.Greenlet | None = None
-        self._patient_until = math.inf
+        self._warn_at = math.inf
 
     def tick(self) -> None:
-        """Begin a round, unless one is under way; returns at once."""
+        """Start a round, unless one is running; returns at once."""
         now = time.monotonic()
         if self._round is None or self._round.dead:
-            self._round = gevent.spawn(self.round)
-            self._patient_until = now + LONG
-        elif now > self._patient_until:
-            log.error("the folder of models, or a file in it, has taken %g s: nothing new is taken up meanwhile", LONG)
-            self._patient_until = math.inf
+            self._round = gevent.spawn(self.poll)
+            self._warn_at = now + SLOW_ROUND_SECONDS
+        elif now > self._warn_at:
+            log.error(
+                "reading the model folder has taken %g s so far: until it ends, no new model is loaded",
+                SLOW_ROUND_SECONDS,
+            )
+            self._warn_at = math.inf
 
-    def round(self) -> None:
-        """Do what was ordered, and look at the folder when it is time."""
-        self._repository.obey()
+    def poll(self) -> None:
+        """Carry out new commands, and poll the folder when it is due."""
+        self._repository.run_commands()
         now = time.monotonic()
-        if self._seconds and now >= self._due - TOLERANCE:
-            self._due = now + self._seconds
+        if self._interval and now >= self._due - TOLERANCE:
+            self._due = now + self._interval
             self._repository.poll()

@@ -1,4 +1,4 @@
-"""The folder of models as requests meet it, and how that follows what happens to the folder."""
+"""The models of a folder: requests read them here, and they follow what happens to the folder."""
 
 import logging
 import threading
@@ -7,78 +7,89 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from serving.concurrency import aside
-from serving.model.classifier import Classifier
+from serving.concurrency import run_in_thread
 from serving.errors import NoModel, Overloaded, UnknownModel
-from serving.repository.index import Catalogue, Choice, Model, Pair, Version
-from serving.repository.reloader import Follower
-from serving.repository.loader import Loader, Loading
-from serving.repository.commands import LOAD, PATIENCE, UNLOAD, Order, Orders
-from serving.repository.scan import Shelf
-from serving.repository.shadow_rules import Shade
+from serving.model.card import ContractError
+from serving.model.classifier import Classifier
+from serving.repository.commands import ACK_TIMEOUT, LOAD, UNLOAD, Command, WorkerCommands
+from serving.repository.index import Model, ModelIndex, Routing, ShadowPair, Version
+from serving.repository.loader import Loader, LoadEvent
+from serving.repository.reloader import Reloader
+from serving.repository.scan import FolderScan
 
-LOADING_SECONDS = 5.0  # that a request waits for its model's turn to be loaded
+LOAD_TIMEOUT = 5.0  # seconds that a request waits for its model's turn to be loaded
 
 log = logging.getLogger(__name__)
 
 
 class Repository:
-    """All models of a folder; a version that is not the answering one is loaded when it is first named.
+    """All models of a folder; a version that is not the answering one is loaded when a client first names it.
 
-    Requests read one catalogue, which is never changed but replaced; files are opened beside the server's loop.
+    Requests read one index, which is never changed but replaced; files are opened beside the event loop.
     """
 
     def __init__(
         self,
         folder: Path,
         threads: int = 1,
-        default_grey: str | None = None,
-        default_colour: str | None = None,
-        shades: tuple[Shade, ...] = (),
-        orders: Orders | None = None,
-        heard: Callable[[Loading], None] = lambda _: None,
+        routing: Routing | None = None,
+        commands: WorkerCommands | None = None,
+        on_load: Callable[[LoadEvent], None] = lambda _: None,
     ) -> None:
-        """Load the highest sound version of each model; what cannot be loaded is logged and reported, not raised.
+        """Load the highest sound version of each model; a file that cannot be loaded is logged and reported.
 
-        orders: what is asked of all workers. heard: is told of each file that was opened.
+        threads: of onnxruntime, for each model. commands: those published to all workers. on_load: is called for each
+        file that was opened.
         """
         self._folder = folder
-        self._choice = Choice(default_grey, default_colour, shades)
-        self._loader = Loader(folder, threads, shades)
-        self._follower = Follower(folder, self._loader)
-        self._orders = orders or Orders()
-        self._heard = heard
-        self._said: set[str] = set()
-        self._obeyed: Mapping[str, Order] = {}
-        self._changing = threading.Lock()  # the catalogue; and onnxruntime makes one session at a time
-        self._catalogue = Catalogue.of({}, self._choice)
-        self._new_orders()
-        self._publish(self._follower.all())
-        self._orders.done(self._obeyed)
+        self._routing = routing or Routing()
+        self._loader = Loader(folder, threads, self._routing.shadow_rules)
+        self._reloader = Reloader(folder, self._loader)
+        self._commands = commands or WorkerCommands()
+        self._on_load = on_load
+        self._logged: set[str] = set()
+        self._seen_commands: Mapping[str, Command] = {}
+        self._lock = threading.Lock()  # of the index; and onnxruntime makes one session at a time
+        self._index = ModelIndex.of({}, self._routing)
+        self._read_commands()
+        self._publish(self._reloader.load_all())
+        self._commands.acknowledge(self._seen_commands)
 
     @property
     def models(self) -> Mapping[str, Model]:
         """All models by name."""
-        return self._catalogue.models
+        return self._index.models
 
     @property
-    def pairs(self) -> Mapping[Classifier, Pair]:
-        """The shadows, by the classifiers that they run beside."""
-        return self._catalogue.pairs
+    def pairs(self) -> Mapping[Classifier, ShadowPair]:
+        """The shadows, by the classifiers that they are compared with."""
+        return self._index.pairs
 
     def ready(self) -> list[Classifier]:
         """Return the answering classifier of each model that has one."""
-        return self._catalogue.ready()
+        return self._index.ready()
+
+    def check_ready(self) -> list[Classifier]:
+        """Return the answering classifiers after running their golden samples; raises NoModel."""
+        ready = self.ready()
+        if not ready:
+            raise NoModel("No model is loaded; the service's log and GET /models say why.")
+        for classifier in ready:
+            try:
+                run_in_thread(classifier.check_golden)
+            except ContractError as error:
+                raise NoModel(f"The model {classifier.card.name!r} gives wrong answers: {error}.") from error
+        return ready
 
     def find(self, name: str) -> Model:
-        """Return what there is of a model; raises UnknownModel with the names that exist."""
-        models = self._catalogue.models
+        """Return a model, whatever its state; raises UnknownModel with the names that exist."""
+        models = self._index.models
         if name not in models:
-            raise UnknownModel(f"There is no model {name!r}; there are: {', '.join(models) or 'none at all'}.")
+            raise UnknownModel(f"There is no model {name!r}. Models: {', '.join(models) or 'none'}.")
         return models[name]
 
     def named(self, name: str, version: str = "") -> Classifier:
-        """Return a model's answering version or the one asked for; raises UnknownModel with those there are."""
+        """Return a model's answering version or the one named; raises UnknownModel with those that exist."""
         model = self.find(name)
         if model.unloaded:
             raise UnknownModel(f"The model {name!r} was unloaded; an operator can load it again.")
@@ -88,104 +99,105 @@ class Repository:
             raise NoModel(f"The model {name!r} cannot be served: {model.reason}")
         found = _version(model, version)
         if found.state == "idle":
-            found = self._asked(name, version)
+            found = self._load_version(name, version)
         if found.classifier is None:
             raise NoModel(f"The model {name!r} cannot be served in version {version}: {found.reason}")
         return found.classifier
 
     def default(self, grey: bool) -> Classifier:
-        """Return the model that answers greyscale or colour images when none is named; raises NoModel."""
-        classifier = self._catalogue.grey if grey else self._catalogue.colour
+        """Return the default model for greyscale or colour images; raises NoModel."""
+        classifier = self._index.grey if grey else self._index.colour
         if classifier is None:
             kind = "greyscale" if grey else "colour"
-            raise NoModel(f"No model is loaded that answers {kind} images; the service's log and GET /models say why.")
+            raise NoModel(f"No model for {kind} images is loaded; the service's log and GET /models say why.")
         return classifier
 
     def is_default(self, model: Model) -> bool:
-        """Whether this model answers greyscale or colour images when none is named."""
-        return model.classifier is not None and model.classifier in (self._catalogue.grey, self._catalogue.colour)
+        """Whether this model is the default for greyscale or for colour images."""
+        return model.classifier is not None and model.classifier in (self._index.grey, self._index.colour)
 
     def poll(self) -> None:
-        """Look at the folder and take up what has changed in it, once it looks the same twice."""
-        with self._changing:
-            self._publish(aside(partial(self._follower.polled, self.models)))
+        """Scan the folder and take up its changes, once two scans in a row agree."""
+        with self._lock:
+            self._publish(run_in_thread(partial(self._reloader.poll, self.models)))
 
-    def obey(self) -> None:
-        """Do what was asked of all workers since the last time."""
-        with self._changing:
-            if names := self._new_orders():
-                self._publish(aside(partial(self._follower.obeyed, self.models, names)))
-                self._orders.done(self._obeyed)
+    def run_commands(self) -> None:
+        """Carry out the commands to all workers that are new."""
+        with self._lock:
+            if names := self._read_commands():
+                self._publish(run_in_thread(partial(self._reloader.force_reload, self.models, names)))
+                self._commands.acknowledge(self._seen_commands)
 
     def load(self, name: str) -> Model:
-        """Have all workers load what is in a model's folder now; raises UnknownModel, or NoModel if none answers."""
-        model = self._order(name, LOAD)
+        """Have all workers load a model's folder as it is now; raises UnknownModel, or NoModel if none answers."""
+        model = self._command(name, LOAD)
         self.named(name)
         return model
 
     def unload(self, name: str) -> Model:
-        """Have all workers give up a model, which then answers as if it were unknown; raises UnknownModel."""
-        return self._order(name, UNLOAD)
+        """Have all workers unload a model, which then answers as if it were unknown; raises UnknownModel."""
+        return self._command(name, UNLOAD)
 
-    def _order(self, name: str, what: str) -> Model:
-        if name not in self.models and name not in aside(self._names):
+    def _command(self, name: str, action: str) -> Model:
+        if name not in self.models and name not in run_in_thread(self._names):
             self.find(name)  # raises UnknownModel
-        self._orders.give(name, what)
-        self.obey()
-        if not self._orders.wait(name):
-            log.warning("%s %s: not all workers have done it within %g s", what, name, PATIENCE)
+        self._commands.publish(name, action)
+        self.run_commands()
+        if not self._commands.wait(name):
+            log.warning("%s %s: some workers have not finished within %g s", action, name, ACK_TIMEOUT)
         return self.find(name)
 
-    def _asked(self, name: str, number: str) -> Version:
-        """Return a version that a client was the first to name, loaded; raises Overloaded while others are."""
-        if not self._changing.acquire(timeout=LOADING_SECONDS):
-            raise Overloaded(f"The model {name!r} waits for others to be loaded; ask again a little later.")
+    def _load_version(self, name: str, number: str) -> Version:
+        """Load a version that a client is the first to name; raises Overloaded while others are being loaded."""
+        if not self._lock.acquire(timeout=LOAD_TIMEOUT):
+            raise Overloaded(f"The model {name!r} waits while others are loaded; ask again a little later.")
         try:
-            version = replace(_version(self.find(name), number), asked=True)
-            version = aside(partial(self._loader.loaded, name, version))
-            self._publish({**self.models, name: self.find(name).changed(version)})
+            version = replace(_version(self.find(name), number), requested=True)
+            version = run_in_thread(partial(self._loader.load_version, name, version))
+            self._publish({**self.models, name: self.find(name).with_version(version)})
         finally:
-            self._changing.release()
+            self._lock.release()
         return version
 
-    def _new_orders(self) -> set[str]:
-        """Return the models of which something new was asked."""
-        before, self._obeyed = self._obeyed, self._orders.read()
-        self._follower.unloaded = {name for name, order in self._obeyed.items() if order.unload}
-        return {name for name, order in self._obeyed.items() if order != before.get(name)}
+    def _read_commands(self) -> set[str]:
+        """Return the models that have a new command."""
+        before, self._seen_commands = self._seen_commands, self._commands.read()
+        self._reloader.unloaded = {name for name, command in self._seen_commands.items() if command.unload}
+        return {name for name, command in self._seen_commands.items() if command != before.get(name)}
 
     def _publish(self, models: Mapping[str, Model]) -> None:
-        """Answer from these models; tell what was loaded, who answers now and, once until it is over, what is wrong."""
+        """Answer from these models; report loads, and log changes and, once while it lasts, each fault."""
         before = self.ready()
         if models != self.models:
-            self._catalogue = Catalogue.of(models, self._choice)
-        for loading in self._loader.taken():
-            self._heard(loading)
+            self._index = ModelIndex.of(models, self._routing)
+        for event in self._loader.drain_events():
+            self._on_load(event)
         faults = self._faults()
         for fault in faults:
-            if fault not in self._said:
+            if fault not in self._logged:
                 log.error("%s", fault)
-        self._said = set(faults)
+        self._logged = set(faults)
         if self.ready() != before:
             log.info("models ready: %s", ", ".join(f"{c.card.name}:{c.card.version}" for c in self.ready()) or "none")
 
     def _names(self) -> set[str]:
         """Return the models whose folders are there now."""
         try:
-            return Shelf.look(self._folder).names
+            return FolderScan.of(self._folder).names
         except OSError:
             return set()
 
     def _faults(self) -> list[str]:
-        faults = [*self._follower.faults(), *(f"{self._folder}: {fault}" for fault in self._catalogue.faults)]
+        faults = [*self._reloader.faults(), *(f"{self._folder}: {fault}" for fault in self._index.faults)]
         if not self.models:
             advice = f"export some with python -m training.export --models-dir {self._folder}"
-            faults.append(f"{self._folder}: no models here; {advice}")
+            faults.append(f"{self._folder}: it has no models; {advice}")
         return faults + [reason for model in self.models.values() if not model.unloaded for reason in model.reasons]
 
 
 def _version(model: Model, number: str) -> Version:
     if number not in model.files:
-        there = ", ".join(model.versions) or "none"
-        raise UnknownModel(f"The model {model.name!r} has no version {number!r}; there are: {there}.")
+        raise UnknownModel(
+            f"The model {model.name!r} has no version {number!r}. Versions: {', '.join(model.versions) or 'none'}."
+        )
     return model.files[number]

@@ -1,4 +1,4 @@
-"""The folder of models as it lies on the disk: which files there are, and what tells that one was replaced."""
+"""Scan the model folder: which files are there, and which of them have been replaced."""
 
 import os
 import re
@@ -7,72 +7,72 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from serving.model.card import NAME, VERSION
+from serving.model.card import MODEL_FILE, NAME, VERSION
 
-FILE = "model.onnx"
-
-Stamp = tuple[int, ...]  # of a file; another one once it is replaced, written to or made readable
-Stamps = Mapping[str, Stamp]  # by version, lowest first
+FileSignature = tuple[int, ...]  # changes when a file is replaced, written to or made readable
+FileSignatures = Mapping[str, FileSignature]  # by version, lowest first
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """What one look at the folder showed, no file being read.
+class FolderScan:
+    """The result of one scan; no file is read.
 
-    models: the stamps of those whose folder can be read. faults: why another one's cannot. strangers: what is wrong
-    with folders that are no model's.
+    models: the signatures of those whose folder can be read. faults: why another's cannot. invalid_names: messages
+    about folders whose name cannot be a model's.
     """
 
-    models: Mapping[str, Stamps] = field(default_factory=dict)
+    models: Mapping[str, FileSignatures] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
-    strangers: tuple[str, ...] = ()
+    invalid_names: tuple[str, ...] = ()
 
     @classmethod
-    def look(cls, folder: Path) -> Self:
-        """Look at a folder of models; raises OSError when that cannot be done."""
-        models, faults, strangers = {}, {}, []
-        for name in sorted(_folders(folder)):
+    def of(cls, folder: Path) -> Self:
+        """Scan a model folder; raises OSError when it cannot be read."""
+        models, faults, invalid = {}, {}, []
+        for name in sorted(_subfolders(folder)):
             path = folder / name
             if not re.fullmatch(NAME, name):
-                strangers.append(f"{str(path)!r}: no model's name, which is of letters, digits, '.', '_' and '-'")
+                invalid.append(
+                    f"{str(path)!r}: not a model's name, which has letters, digits, '.', '_' and '-'; rename it"
+                )
                 continue
             try:
-                models[name] = _stamps(path)
+                models[name] = _signatures(path)
             except OSError as error:
                 faults[name] = f"{path}: cannot be read: {error.strerror}"
-        return cls(models, faults, tuple(strangers))
+        return cls(models, faults, tuple(invalid))
 
     @property
     def names(self) -> set[str]:
-        """Of all models' folders, those that cannot be read among them."""
+        """All models, including those whose folders cannot be read."""
         return {*self.models, *self.faults}
 
-    def settled(self, before: Self, known: Iterable[str]) -> set[str]:
-        """Return the models, and those of the known ones, that look as they did before: no copying is under way."""
+    def unchanged_since(self, before: Self, known: Iterable[str]) -> set[str]:
+        """Return the models, also of the known ones, that look as they did before: nothing is being copied there."""
         return {name for name in {*known, *self.names} if self.models.get(name) == before.models.get(name)}
 
 
-def _folders(folder: Path) -> Iterator[str]:
+def _subfolders(folder: Path) -> Iterator[str]:
     """Yield the names of folders; one that starts with a dot is an export or a change of volumes under way."""
     with os.scandir(folder) as entries:
         yield from (entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
 
 
-def _stamps(folder: Path) -> Stamps:
+def _signatures(folder: Path) -> FileSignatures:
     with os.scandir(folder) as entries:
         versions = [entry.name for entry in entries if re.fullmatch(VERSION, entry.name) and _is_folder(entry)]
-    return {version: _stamp(folder / version / FILE) for version in sorted(versions, key=int)}
+    return {version: _signature(folder / version / MODEL_FILE) for version in sorted(versions, key=int)}
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # such as links in a circle: to be reported by whoever opens it
+    except OSError:  # such as links in a circle: opening it will report that
         return True
 
 
-def _stamp(path: Path) -> Stamp:
-    """Return what tells a file from the one before; links are followed, since volumes are changed by changing links."""
+def _signature(path: Path) -> FileSignature:
+    """Return a file's signature; links are followed, since volumes are replaced by changing links."""
     try:
         status = path.stat()
     except OSError as error:

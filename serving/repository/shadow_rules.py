@@ -1,4 +1,4 @@
-"""Which model runs beside which: the setting of shadows, as an operator writes it."""
+"""Which model runs as a shadow of which: the rules of THIMBLE_SHADOW, as an operator writes them."""
 
 import re
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ RULE = re.compile(
 
 
 @dataclass(frozen=True)
-class Shade:
-    """A shadow: it sees a share of what a model is asked, is compared with its answers and answers nobody.
+class ShadowRule:
+    """A shadow: it gets a share of a model's requests, is compared with the model's answers, and answers no client.
 
-    version: of the shadow; none means the one that answers.
+    version: of the shadow; empty means its answering version.
     """
 
     model: str
@@ -25,23 +25,23 @@ class Shade:
         return f"{self.shadow}:{self.version}" if self.version else self.shadow
 
 
-def shades(text: str) -> tuple[Shade, ...]:
-    """Read the shadows of a setting; raises ValueError with what is wrong."""
-    found = tuple(_shade(rule.strip()) for rule in text.split(","))
-    models = [shade.model for shade in found]
+def parse_shadow_rules(text: str) -> tuple[ShadowRule, ...]:
+    """Parse the rules of a setting; raises ValueError with what is wrong."""
+    rules = tuple(_parse_rule(rule.strip()) for rule in text.split(","))
+    models = [rule.model for rule in rules]
     for model in models:
         if models.count(model) > 1:
             raise ValueError(f"Expected one shadow of {model!r}")
-    return found
+    return rules
 
 
-def _shade(rule: str) -> Shade:
-    match = RULE.fullmatch(rule)
+def _parse_rule(text: str) -> ShadowRule:
+    match = RULE.fullmatch(text)
     if match is None:
-        raise ValueError(f"{EXPECTED}; found {rule!r}")
-    shade = Shade(match["model"], match["shadow"], match["version"] or "", float(match["share"]))
-    if not 0 < shade.share <= 1:
+        raise ValueError(f"{EXPECTED}; found {text!r}")
+    rule = ShadowRule(match["model"], match["shadow"], match["version"] or "", float(match["share"]))
+    if not 0 < rule.share <= 1:
         raise ValueError(f"Expected a share above 0 and at most 1; found {match['share']}")
-    if shade.model == shade.shadow and not shade.version:
-        raise ValueError(f"Expected a version where a model is its own shadow, such as {shade.model}:2")
-    return shade
+    if rule.model == rule.shadow and not rule.version:
+        raise ValueError(f"Expected a version where a model is its own shadow, such as {rule.model}:2")
+    return rule
