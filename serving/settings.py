@@ -11,29 +11,38 @@ import msgspec
 from msgspec import Meta
 
 from serving.cpu import usable_cores
-from serving.repository.shadow_rules import Shade, shades
+from serving.repository.shadow_rules import ShadowRule, parse_shadow_rules
 
 PREFIX = "THIMBLE_"
-WORDS = {
+TYPE_WORDS = {
     "`int | null`": "a whole number",
     "`int`": "a whole number",
     "`float`": "a number",
     "`bool`": "true or false",
-}  # for Python's own
+}  # for Python's names of types in messages
+
+# prometheus_client reads this variable once, when it is imported; the server sets it before.
+SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=3_600)]
-OrNever = Annotated[float, Meta(ge=0, le=3_600)]  # seconds; 0 is never
+SecondsOrNever = Annotated[float, Meta(ge=0, le=3_600)]  # 0 is never
 
 
 class SettingsError(ValueError):
-    """An environment variable that cannot be used; the message names it and says what is wrong."""
+    """An environment variable cannot be used: its name, its value and the reason."""
+
+    def __init__(self, variable: str, value: str, reason: str) -> None:
+        super().__init__(f"{variable}={value!r}: {reason}")
+        self.variable = variable
+        self.value = value
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator may choose; each field is the environment variable THIMBLE_<NAME>."""
+    """The operator's choices; each field is the environment variable THIMBLE_<NAME>."""
 
     models: str = "models"
     host: str = "127.0.0.1"
@@ -42,42 +51,42 @@ class Settings:
     workers: AtLeastOne | None = None
     default_grey: str | None = None
     default_colour: str | None = None
-    poll_seconds: OrNever = 1.0
-    shadow: tuple[Shade, ...] = ()
+    poll_seconds: SecondsOrNever = 1.0
+    shadow: tuple[ShadowRule, ...] = ()
     # A phone's photo is 3 to 12 MB; base64 makes that a third more.
     max_body: AtLeastOne = 32 * 1024 * 1024
-    # What the largest phone cameras give.
+    # The resolution of the largest phone cameras.
     max_pixels: AtLeastOne = 50_000_000
     max_images: AtLeastOne = 256
-    # Of all workers together: eight large requests on each of two, and what two cores do in a fifth of a second.
+    # Of all workers together: eight large requests on each of two; two cores take a fifth of a second for them.
     max_in_flight: AtLeastOne = 1_024
     wait_seconds: Seconds = 5.0
     # The largest body over a 16 Mbit/s line.
     body_seconds: Seconds = 20.0
-    # None: for a person where one is watching, else for machines.
+    # None: text on a terminal, otherwise JSON.
     log_format: Literal["json", "text"] | None = None
     log_requests: bool = True
-    # Whoever may ask would choose what answers everybody.
+    # Whoever may load models decides the answers that everybody gets.
     allow_loading: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings; empty means unset. Raises SettingsError."""
-        kinds = get_type_hints(cls, include_extras=True)
+        """Read the settings; an empty variable is unset. Raises SettingsError."""
+        types = get_type_hints(cls, include_extras=True)
         given = {field.name: environment.get(variable(field.name), "") for field in fields(cls)}
-        return cls(**{name: _parsed(name, text, kinds[name]) for name, text in given.items() if text})
+        return cls(**{name: _parse(name, text, types[name]) for name, text in given.items() if text})
 
     def check(self) -> Self:
-        """Return these settings if the folders that they name are there. Raises SettingsError."""
+        """Return these settings if the folders that they name exist. Raises SettingsError."""
         if not self.folder.is_dir():
-            raise SettingsError(f"{variable('models')}={self.models!r}: there is no such folder")
+            raise SettingsError(variable("models"), self.models, "there is no such folder")
         for field in ("default_grey", "default_colour"):
             name = getattr(self, field)
             if name and not (self.folder / name).is_dir():
-                raise SettingsError(f"{variable(field)}={name!r}: there is no such model in {self.models}")
-        for name in (name for shade in self.shadow for name in (shade.model, shade.shadow)):
+                raise SettingsError(variable(field), name, f"there is no such model in {self.models}")
+        for name in (name for rule in self.shadow for name in (rule.model, rule.shadow)):
             if not (self.folder / name).is_dir():
-                raise SettingsError(f"{variable('shadow')}: there is no model {name!r} in {self.models}")
+                raise SettingsError(variable("shadow"), name, f"there is no such model in {self.models}")
         return self
 
     @property
@@ -86,12 +95,12 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """One worker process a usable core: the work is all computing."""
+        """One worker process for each usable core: the work is all computing."""
         return self.workers or max(1, math.floor(usable_cores()))
 
     @property
     def in_flight(self) -> int:
-        """The images that each worker takes on at once."""
+        """The images that each worker may have in flight."""
         return max(1, self.max_in_flight // self.processes)
 
     @property
@@ -105,13 +114,19 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _parsed(name: str, text: str, kind: object) -> Any:
+def shared_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder that the workers of this server share; None where this process is alone."""
+    folder = environment.get(SHARED_FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
+def _parse(name: str, text: str, kind: object) -> Any:
     try:
         if name == "shadow":
-            return shades(text)
+            return parse_shadow_rules(text)
         return msgspec.convert(text, kind, strict=False)
-    except ValueError as error:  # msgspec's are such, too
+    except ValueError as error:  # msgspec.ValidationError is one
         expected = str(error).partition(", got")[0]
-        for python, words in WORDS.items():
+        for python, words in TYPE_WORDS.items():
             expected = expected.replace(python, words)
-        raise SettingsError(f"{variable(name)}={text!r}: {expected}") from error
+        raise SettingsError(variable(name), text, expected) from error

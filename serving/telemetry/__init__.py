@@ -1,1 +1,1 @@
-"""What the service says of itself: metrics, drift and shadows, the log, traces."""
+"""What the service measures: metrics, shadows, the log, traces."""

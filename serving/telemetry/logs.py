@@ -1,4 +1,4 @@
-"""What the service logs, on standard error: one JSON object a line for machines, or lines for a person."""
+"""Log to standard error: one JSON object a line for machines, or lines for a person."""
 
 import logging
 import sys
@@ -10,20 +10,20 @@ import msgspec
 from gunicorn import glogging
 from msgspec import Struct
 
-TEXT = "%(asctime)s %(levelname)s %(message)s"
+TEXT_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-def moment(seconds: float) -> str:
-    """Return a Unix time as RFC 3339 has it, to the millisecond."""
-    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
+def rfc3339(seconds: float) -> str:
+    """Return a Unix time in the format of RFC 3339, to the millisecond."""
+    return f"{_to_the_second(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
 
 
 @lru_cache(maxsize=8)  # many requests come in the same second
-def _second(whole: int) -> str:
-    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RequestRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request in the log: durations in milliseconds, models as NAME:VERSION, sent: bytes of the answer's body."""
 
     time: str
@@ -39,22 +39,22 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stages: dict[str, float] = {}
 
     def json(self) -> bytes:
-        """Return it for a machine."""
+        """Return the line for a machine."""
         return msgspec.json.encode(self)
 
     def text(self) -> bytes:
-        """Return it for a person."""
+        """Return the line for a person."""
         models = f" {', '.join(self.models)} x {self.images}" if self.models else ""
-        path = self.path.encode("unicode_escape").decode()  # no control character may reach a terminal
+        path = self.path.encode("unicode_escape").decode()  # control characters must not reach a terminal
         return f"{self.time} {self.status} {self.method} {path}{models} {self.ms} ms {self.request}".encode()
 
 
-class JsonLines(logging.Formatter):
-    """Makes each record one JSON object."""
+class JsonFormatter(logging.Formatter):
+    """Formats each log record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
-            "time": moment(record.created),
+            "time": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.process,
@@ -65,18 +65,18 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(fields).decode()
 
 
-def readable(settings_format: str | None) -> bool:
-    """Whether to log for a person: where that is asked for, or where nothing is and one is watching."""
-    return settings_format == "text" or (settings_format is None and sys.stderr.isatty())
+def logs_text(log_format: str | None) -> bool:
+    """Whether to log for a person: where the setting says so or, without a setting, on a terminal."""
+    return log_format == "text" or (log_format is None and sys.stderr.isatty())
 
 
-class Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no annotations
-    """gunicorn's own words in the same form as all others."""
+class GunicornLogger(glogging.Logger):  # type: ignore[misc]  # gunicorn has no annotations
+    """Formats gunicorn's own messages like all others."""
 
     text = False
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        form = logging.Formatter(TEXT) if self.text else JsonLines()
+        formatter = logging.Formatter(TEXT_FORMAT) if self.text else JsonFormatter()
         for handler in self.error_log.handlers:
-            handler.setFormatter(form)
+            handler.setFormatter(formatter)

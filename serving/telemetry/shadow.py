@@ -1,4 +1,4 @@
-"""A second model beside the first, on a share of its requests: how often both agree, and what each takes."""
+"""Run a shadow model on a share of another's requests: how often both agree, and the time that each takes."""
 
 import logging
 from collections.abc import Sequence
@@ -11,30 +11,31 @@ import gevent
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.concurrency import aside
-from serving.model.classifier import RUNTIME_ERRORS, Classifier, Outputs
+from serving.concurrency import run_in_thread
+from serving.model.classifier import Classifier, Outputs
+from serving.model.runtime import RUNTIME_ERRORS
+from serving.repository.index import ShadowPair
 from serving.repository.repository import Repository
-from serving.repository.index import Pair
 from serving.telemetry.metrics import Metrics
 
-MOST = 256  # images that wait for their comparison, but for those of the last run: 38 MB if they are 224 x 224
+MAX_WAITING_IMAGES = 256  # beside those of the last batch: 38 MB if they are 224 x 224
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A run of inputs that clients were answered, the outputs, and the seconds between them."""
+class AnsweredBatch:
+    """A batch that clients were answered: inputs, the model's outputs, and the seconds that it took."""
 
-    pair: Pair
+    pair: ShadowPair
     pixels: NDArray[np.uint8]
     outputs: Outputs
     seconds: float
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What a shadow made of the same batch: how many labels are the same, and each image's largest difference."""
+class Comparison:
+    """The shadow's outputs for the same batch: equal labels, largest difference for each image [batch], seconds."""
 
     agreements: int
     differences: NDArray[np.float32]
@@ -42,73 +43,73 @@ class Compared:
 
 
 class Shadow:
-    """Notes answers and has them compared later, in a thread beside the server's loop; call tick() once a second."""
+    """Notes batches, and compares them later in a thread beside the event loop; call tick() about once a second."""
 
     def __init__(self, repository: Repository, metrics: Metrics) -> None:
         self._repository = repository
         self._metrics = metrics
-        self._waiting: list[Answered] = []
+        self._waiting: list[AnsweredBatch] = []
         self._images = 0
         self._round: gevent.Greenlet | None = None
-        self._failed: set[str] = set()
+        self._logged: set[str] = set()
 
-    def observe(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs, seconds: float) -> None:
-        """Note a batch of inputs [batch, height, width, channels], if its model has a shadow and it is in the share."""
+    def on_batch(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs, seconds: float) -> None:
+        """Note a batch of inputs [batch, height, width, channels], if its model has a shadow and it is sampled."""
         pair = self._repository.pairs.get(classifier)
-        if pair is None or random() >= pair.shade.share:  # noqa: S311  # a sample, not a secret
+        if pair is None or random() >= pair.rule.share:  # noqa: S311  # a sample, not a secret
             return
-        if self._images >= MOST:
+        if self._images >= MAX_WAITING_IMAGES:
             self._drop(pair, "full", len(pixels))
             return
-        self._waiting.append(Answered(pair, pixels, outputs, seconds))
+        self._waiting.append(AnsweredBatch(pair, pixels, outputs, seconds))
         self._images += len(pixels)
 
     def tick(self) -> None:
-        """Begin to compare what was noted, unless that is under way; returns at once."""
+        """Start to compare what was noted, unless that is running; returns at once."""
         if self._waiting and (self._round is None or self._round.dead):
-            self._round = gevent.spawn(self.round)
+            self._round = gevent.spawn(self.compare)
 
-    def round(self) -> None:
+    def compare(self) -> None:
         """Compare what was noted."""
         waiting, self._waiting, self._images = self._waiting, [], 0
-        for answered, compared in zip(waiting, aside(partial(_compare, waiting)), strict=True):
-            if isinstance(compared, Compared):
-                self._count(answered, compared)
+        for batch, comparison in zip(waiting, run_in_thread(partial(_compare_all, waiting)), strict=True):
+            if isinstance(comparison, Comparison):
+                self._count(batch, comparison)
             else:
-                self._drop(answered.pair, "failed", len(answered.pixels))
-                self._say(f"the shadow {answered.pair.shade} of {answered.pair.shade.model} failed: {compared}")
+                self._drop(batch.pair, "failed", len(batch.pixels))
+                self._log_once(f"the shadow {batch.pair.rule} of {batch.pair.rule.model} failed: {comparison}")
 
-    def _count(self, answered: Answered, compared: Compared) -> None:
-        metrics, pair = self._metrics, answered.pair
-        whose = pair.model.card.name, pair.model.card.version, f"{pair.shadow.card.name}:{pair.shadow.card.version}"
-        metrics.shadow_images.labels(*whose).inc(len(answered.pixels))
-        metrics.shadow_agreements.labels(*whose).inc(compared.agreements)
-        metrics.shadow_difference.labels(*whose).observe_all(compared.differences)
-        metrics.shadow_seconds.labels(*whose, "model").observe(answered.seconds)
-        metrics.shadow_seconds.labels(*whose, "shadow").observe(compared.seconds)
+    def _count(self, batch: AnsweredBatch, comparison: Comparison) -> None:
+        metrics, pair = self._metrics, batch.pair
+        labels = pair.model.card.name, pair.model.card.version, f"{pair.shadow.card.name}:{pair.shadow.card.version}"
+        metrics.shadow_images.labels(*labels).inc(len(batch.pixels))
+        metrics.shadow_agreements.labels(*labels).inc(comparison.agreements)
+        metrics.shadow_difference.labels(*labels).observe_all(comparison.differences)
+        metrics.shadow_seconds.labels(*labels, "model").observe(batch.seconds)
+        metrics.shadow_seconds.labels(*labels, "shadow").observe(comparison.seconds)
 
-    def _drop(self, pair: Pair, reason: str, images: int) -> None:
-        self._metrics.shadow_dropped.labels(pair.shade.model, str(pair.shade), reason).inc(images)
+    def _drop(self, pair: ShadowPair, reason: str, images: int) -> None:
+        self._metrics.shadow_dropped.labels(pair.rule.model, str(pair.rule), reason).inc(images)
 
-    def _say(self, fault: str) -> None:
-        if fault not in self._failed:
-            self._failed = {fault}
+    def _log_once(self, fault: str) -> None:
+        if fault not in self._logged:
+            self._logged = {fault}
             log.error("%s", fault)
 
 
-def _compare(waiting: Sequence[Answered]) -> list[Compared | str]:
-    return [_compared(answered) for answered in waiting]
+def _compare_all(waiting: Sequence[AnsweredBatch]) -> list[Comparison | str]:
+    return [_compare(batch) for batch in waiting]
 
 
-def _compared(answered: Answered) -> Compared | str:
-    """Return the comparison, or why the shadow gave no answer."""
+def _compare(batch: AnsweredBatch) -> Comparison | str:
+    """Return the comparison, or why the shadow gave no outputs."""
     start = perf_counter()
     try:
-        shadow = answered.pair.shadow.classify(answered.pixels)
+        shadow = batch.pair.shadow.classify(batch.pixels)
     except RUNTIME_ERRORS as error:
         return str(error)
     seconds = perf_counter() - start
-    model = answered.outputs.probabilities
+    model = batch.outputs.probabilities
     agreements = int((shadow.argmax(1) == model.argmax(1)).sum())
-    differences = np.nan_to_num(np.abs(shadow - model), nan=1.0)  # one of them would make the metric's sum none
-    return Compared(agreements, differences.max(1), seconds)
+    differences = np.nan_to_num(np.abs(shadow - model), nan=1.0)  # a NaN would make the metric's sum NaN
+    return Comparison(agreements, differences.max(1), seconds)

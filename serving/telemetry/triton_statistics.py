@@ -1,4 +1,4 @@
-"""What each model was asked and what that took, in the words of NVIDIA Triton, whose boards and clients know them."""
+"""Each model's requests and times in the terms of NVIDIA Triton, which its dashboards and clients understand."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -9,25 +9,25 @@ from prometheus_client.core import UntypedMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from serving.telemetry.metrics import LEDGER, WHOSE
+from serving.telemetry.metrics import INTERNAL_PREFIX, MODEL_LABELS
 
-FIGURES = {
+TRITON_METRICS = {
     "nv_inference_request_success": "Requests that a model answered.",
     "nv_inference_count": "Images that it answered.",
     "nv_inference_exec_count": "Runs of its graph; one that requests share counts for each.",
     "nv_inference_request_duration_us": "Microseconds that the answered requests took in all.",
     "nv_inference_queue_duration_us": "Microseconds that they waited for their turn.",
-    "nv_inference_compute_input_duration_us": "Microseconds in which their images were decoded and fitted.",
+    "nv_inference_compute_input_duration_us": "Microseconds of decoding and preprocessing their images.",
     "nv_inference_compute_infer_duration_us": "Microseconds in its graph.",
-    "nv_inference_compute_output_duration_us": "Microseconds in which the answers were put into words.",
+    "nv_inference_compute_output_duration_us": "Microseconds of writing the answers.",
 }
-PREFIX = f"thimble_{LEDGER}"
+PREFIX = f"thimble_{INTERNAL_PREFIX}"
 FAILURES = "nv_inference_request_failure", "Requests that named a model and were refused."
 
 
 @dataclass
-class Runs:
-    """Runs of a graph, each for one request: how many, over how many images in all, and their seconds by stage."""
+class RunTotals:
+    """Runs of a graph, each for one request: their number, their images, and their seconds by stage."""
 
     count: int = 0
     images: int = 0
@@ -38,80 +38,79 @@ class Runs:
 
     @property
     def seconds(self) -> float:
-        """What the requests took in all."""
+        """The seconds that the requests took in all."""
         return self.queue + self.input + self.infer + self.output
 
 
 @dataclass
-class Ledger:
-    """All that was asked of one version of a model. sizes: its runs by the images of each. last: as Unix time."""
+class ModelStatistics:
+    """The requests to one version of a model. by_size: its runs by images. last_run: Unix time."""
 
-    sizes: dict[int, Runs] = field(default_factory=lambda: defaultdict(Runs))
+    by_size: dict[int, RunTotals] = field(default_factory=lambda: defaultdict(RunTotals))
     failures: dict[str, int] = field(default_factory=dict)
     failure_seconds: float = 0.0
-    last: float = 0.0
+    last_run: float = 0.0
 
     @property
-    def all(self) -> Runs:
-        """Its runs over batches of any size."""
-        columns = zip(*(vars(runs).values() for runs in self.sizes.values()), strict=True)
-        return Runs(*map(sum, columns))
+    def total(self) -> RunTotals:
+        """Its runs of any size."""
+        columns = zip(*(vars(runs).values() for runs in self.by_size.values()), strict=True)
+        return RunTotals(*map(sum, columns))
 
-    def enter(self, sample: Sample) -> None:
-        """Take over one count of serving.telemetry.metrics."""
+    def add(self, sample: Sample) -> None:
+        """Add one sample of the internal instruments of serving.telemetry.metrics."""
         value, labels = sample.value, sample.labels
         match sample.name.removeprefix(PREFIX):
             case "batches_total":
-                runs = self.sizes[int(labels["size"])]
+                runs = self.by_size[int(labels["size"])]
                 runs.count, runs.images = int(value), int(labels["size"]) * int(value)
             case "batch_seconds_total":
-                setattr(self.sizes[int(labels["size"])], labels["stage"], value)
+                setattr(self.by_size[int(labels["size"])], labels["stage"], value)
             case "failures_total":
                 self.failures[labels["reason"]] = int(value)
             case "failure_seconds_total":
                 self.failure_seconds = value
             case "last":
-                self.last = value
+                self.last_run = value
 
 
-Ledgers = dict[tuple[str, ...], Ledger]  # by model and version
+StatisticsByModel = dict[tuple[str, ...], ModelStatistics]  # by model and version
 
 
-class Statistics(Collector):
-    """Reads the counts of all workers; what another worker counted may be a second old."""
+class TritonStatistics(Collector):
+    """Reads the counts of all workers; those of another worker may be a second late."""
 
-    def __init__(self, counted: Collector) -> None:
-        """counted: where the instruments of serving.telemetry.metrics are collected."""
-        self._counted = counted
+    def __init__(self, collector: Collector) -> None:
+        """collector: of the instruments of serving.telemetry.metrics, for all workers."""
+        self._collector = collector
 
-    def ledgers(self) -> Ledgers:
-        """Return what was asked of each model and version that was asked anything."""
-        return _ledgers(self._counted.collect())
+    def by_model(self) -> StatisticsByModel:
+        """Return the statistics of each model and version that had a request."""
+        return _by_model(self._collector.collect())
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all that is counted, the ledgers in Triton's words."""
-        families = list(self._counted.collect())
+        """Yield all metrics, the internal ones as Triton's."""
+        families = list(self._collector.collect())
         yield from (family for family in families if not family.name.startswith(PREFIX))
-        ledgers = _ledgers(families)
-        named = [UntypedMetricFamily(name, meaning, labels=WHOSE) for name, meaning in FIGURES.items()]
-        failures = UntypedMetricFamily(*FAILURES, labels=(*WHOSE, "reason"))
-        for whose, ledger in ledgers.items():
-            for family, figure in zip(named, _figures(ledger.all), strict=True):
-                family.add_metric(whose, figure)
-            for reason, count in ledger.failures.items():
-                failures.add_metric((*whose, reason), count)
-        yield from (*named, failures)
+        triton = [UntypedMetricFamily(name, meaning, labels=MODEL_LABELS) for name, meaning in TRITON_METRICS.items()]
+        failures = UntypedMetricFamily(*FAILURES, labels=(*MODEL_LABELS, "reason"))
+        for model, statistics in _by_model(families).items():
+            for family, value in zip(triton, _values(statistics.total), strict=True):
+                family.add_metric(model, value)
+            for reason, count in statistics.failures.items():
+                failures.add_metric((*model, reason), count)
+        yield from (*triton, failures)
 
 
-def _ledgers(families: Iterable[Metric]) -> Ledgers:
-    ledgers: Ledgers = defaultdict(Ledger)
+def _by_model(families: Iterable[Metric]) -> StatisticsByModel:
+    found: StatisticsByModel = defaultdict(ModelStatistics)
     for family in families:
         for sample in family.samples if family.name.startswith(PREFIX) else ():
-            ledgers[tuple(sample.labels[label] for label in WHOSE)].enter(sample)
-    return dict(ledgers)
+            found[tuple(sample.labels[label] for label in MODEL_LABELS)].add(sample)
+    return dict(found)
 
 
-def _figures(runs: Runs) -> list[int]:
-    """Return what FIGURES names; a run that several requests share counts for each of them."""
+def _values(runs: RunTotals) -> list[int]:
+    """Return the values of TRITON_METRICS; a run that several requests share counts for each of them."""
     seconds = runs.seconds, runs.queue, runs.input, runs.infer, runs.output
     return [runs.count, runs.images, runs.count, *(round(value * 1e6) for value in seconds)]
