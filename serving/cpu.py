@@ -1,4 +1,4 @@
-"""How many processor cores this process may really use, which in a container is not what the machine has."""
+"""Count the processor cores that this process may use; in a container they are fewer than the machine's."""
 
 import os
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def usable_cores(cgroups: Path = CGROUPS, own_groups: Path = OWN_GROUPS) -> float:
-    """Return the least of the processor affinity and the CPU quotas of this process's control groups."""
+    """Return the smallest of the processor affinity and the CPU quotas of this process's control groups, in cores."""
     return min([float(_affinity()), *_quotas(cgroups, own_groups)])
 
 
 def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS knows no affinity
+    return os.cpu_count() or 1  # macOS has no affinity
 
 
 def _quotas(cgroups: Path, own_groups: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, of the own control groups and of all above them, in both versions' layouts."""
+    """Yield the quotas, in cores, of this process's control groups and all their parents, in both versions' layouts."""
     for line in _text(own_groups).splitlines():
         _, controllers, path = line.split(":", 2)
         unified = not controllers

@@ -11,21 +11,20 @@ from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 
-from serving.concurrency import finish
+from serving.concurrency import join_threads
 from serving.cpu import usable_cores
-from serving.server.hooks import END
+from serving.lifecycle import Lifecycle
 from serving.server.worker import Worker
-from serving.settings import Settings, SettingsError
-from serving.telemetry.logs import Log, readable
-from serving.telemetry.tracing import TracingError, check_installed, wanted
+from serving.settings import SHARED_FOLDER_VARIABLE, Settings, SettingsError
+from serving.telemetry.logs import GunicornLogger, logs_text
+from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
-SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
-FINISH_SECONDS = 5.0  # for what is under way beside the requests, once those are answered
-COUNTS = "thimble-counts"  # begins the name of their folder; the master's process id follows
+JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
+SHARED_FOLDER_PREFIX = "thimble-shared"  # of the workers' shared folder; the master's process id follows
 
 try:
     settings = Settings.from_environment().check()
-    if wanted():
+    if tracing_wanted():
         check_installed()
 except (SettingsError, TracingError) as error:
     sys.exit(f"thimble: {error}")
@@ -34,28 +33,28 @@ host = f"[{settings.host}]" if ":" in settings.host else settings.host  # an IPv
 bind = f"{host}:{settings.http_port}"
 workers = settings.processes
 worker_class = "serving.server.worker.Worker"
-preload_app = False  # an onnxruntime session must not cross a fork: each worker makes its own
+preload_app = False  # an onnxruntime session must not cross a fork: each worker opens its own
 worker_connections = 500  # of each worker; the bodies being read have a limit of their own
-keepalive = 75  # longer than the idle time of common load balancers, which else reuse a closed connection
-timeout = 60  # of a worker's heartbeat: the longest that one request may work
-graceful_timeout = 30  # what accepted requests have to finish in after SIGTERM
-shared_memory = Path("/dev/shm")  # noqa: S108  # only heartbeats and counts of this service's own making go there
+keepalive = 75  # longer than common load balancers keep idle connections, so that they do not reuse a closed one
+timeout = 60  # of a worker's heartbeat: the longest that one request may block it
+graceful_timeout = 30  # in which accepted requests finish after SIGTERM
+shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats and counts go there
 worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
-Log.text = readable(settings.log_format)
-logger_class = Log
-control_socket_disable = True  # it would write to the home folder, which a container need not have
+GunicornLogger.text = logs_text(settings.log_format)
+logger_class = GunicornLogger
+control_socket_disable = True  # it would write to the home folder, which a container may lack
 
 
 def on_starting(_: Arbiter) -> None:
-    """Make the folder in which the workers count, for any of them to add up; take away those of the killed."""
+    """Make the folder in which the workers share counts and commands; remove those that killed servers left."""
     folder = Path(worker_tmp_dir or tempfile.gettempdir())
-    for left in folder.glob(f"{COUNTS}-*-*"):
-        process = left.name.split("-")[2]  # this one's own number was another's: in a container it is always 1
+    for left in folder.glob(f"{SHARED_FOLDER_PREFIX}-*-*"):
+        process = left.name.split("-")[2]  # one with this process's own id is left over: in a container it is always 1
         if process == str(os.getpid()) or (Path("/proc/self").exists() and not Path("/proc", process).exists()):
             shutil.rmtree(left, ignore_errors=True)
-    # Before prometheus_client is imported, which looks here once.
-    os.environ[SHARED_COUNTS] = tempfile.mkdtemp(prefix=f"{COUNTS}-{os.getpid()}-", dir=folder)
-    # What is large is loaded once, for all workers to share its memory: but nothing that must not cross a fork, nor
+    # Before prometheus_client is imported, which reads the variable once.
+    os.environ[SHARED_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix=f"{SHARED_FOLDER_PREFIX}-{os.getpid()}-", dir=folder)
+    # Load large modules once, so that all workers share their memory: but nothing that must not cross a fork, nor
     # Flask, whose log handler would end in a traceback under gevent.
     importlib.import_module("serving.inference.predictor")
     gc.collect()
@@ -63,40 +62,40 @@ def on_starting(_: Arbiter) -> None:
 
 
 def on_exit(_: Arbiter) -> None:
-    """Leave nothing behind."""
-    shutil.rmtree(os.environ[SHARED_COUNTS], ignore_errors=True)
+    """Remove the shared folder."""
+    shutil.rmtree(os.environ[SHARED_FOLDER_VARIABLE], ignore_errors=True)
 
 
 def when_ready(server: Arbiter) -> None:
-    """Say what was found and what was chosen."""
+    """Log the address, the cores, the limits and the model folder."""
     cores, session_threads = usable_cores(), settings.session_threads
-    looked_at = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is ordered"
+    polled = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is commanded"
     for line in (
         f"Thimble on http://{bind}: POST an image to /classify",
         f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s, {settings.max_images} images a request, "
         f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
-        f"models: {settings.folder.resolve()}, looked at {looked_at}",
-        *(f"shadow of {shade.model}: {shade}, on {shade.share:g} of its requests" for shade in settings.shadow),
+        f"models: {settings.folder.resolve()}, polled {polled}",
+        *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),
     ):
         server.log.info("%s", line)
 
 
 def post_worker_init(_: Worker) -> None:
-    """Spare what was loaded to serve from being looked through for garbage: that takes longer than many requests."""
+    """Freeze loaded objects: a full garbage collection over them takes longer than many requests."""
     gc.collect()
     gc.freeze()
 
 
 def worker_exit(_: Arbiter, worker: Worker) -> None:
-    """Count and log what has not been yet, and let the loading of a model come to its end."""
-    if application := getattr(worker, "wsgi", None):  # there is none where it failed to start
-        application.extensions[END]()
-    finish(FINISH_SECONDS)
+    """Close the application, and wait for slow work in threads, such as the loading of a model."""
+    if application := getattr(worker, "wsgi", None):  # it is missing where the worker failed to start
+        Lifecycle.of(application).close()
+    join_threads(JOIN_TIMEOUT)
 
 
 def post_fork(_: Arbiter, worker: Worker) -> None:
-    """Send what this service logs, such as which models are ready, where gunicorn's own words go."""
+    """Send this service's own log messages, such as the ready models, where gunicorn's go."""
     log = logging.getLogger("serving")
     log.handlers = worker.log.error_log.handlers
     log.setLevel(logging.INFO)

@@ -1,1 +1,1 @@
-"""How requests arrive and answers leave: gunicorn's worker, its connections, and what it may use of the machine."""
+"""The server: gunicorn's worker, its connections, and the timeout of bodies."""

@@ -1,4 +1,4 @@
-"""A limit on how long a request may take to arrive, so that a slow client does not hold its connection for ever."""
+"""A timeout for the arrival of a request's body, so that a slow client cannot hold its connection for ever."""
 
 import socket
 import threading
@@ -7,54 +7,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-TICK = 0.25  # seconds between two looks at what is being read: how late a deadline may be kept
+CHECK_INTERVAL = 0.25  # seconds: how late a deadline may be enforced
 
 
 @dataclass(eq=False)
 class Arrival:
-    """Something that is being read from a connection; late once it was cut because its time was up."""
+    """A body that is being read from a connection. late: its time was up, and its reading was ended."""
 
     connection: socket.socket
-    due: float
+    due_at: float
     late: bool = False
 
-    def cut(self) -> None:
-        """Close the receiving side, which ends the reading and still lets an answer out."""
+    def expire(self) -> None:
+        """Shut down the receiving side: that ends the reading and still lets a response out."""
         self.late = True
-        with suppress(OSError):  # the client went away
-            socket.socket.shutdown(self.connection, socket.SHUT_RD)  # TLS would end with it in its own way
+        with suppress(OSError):  # the client has gone
+            socket.socket.shutdown(self.connection, socket.SHUT_RD)  # SSLSocket.shutdown would end TLS too
 
 
 class Deadline:
-    """Cuts what takes longer than its time to arrive; one thread, started with the first arrival.
+    """Expires arrivals that take longer than the timeout, in one thread that starts with the first arrival.
 
-    Under gevent that is a greenlet, which needs its turn: what reads must give it.
+    Under gevent that is a greenlet, so whatever reads must yield to it.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, timeout: float) -> None:
+        """timeout: seconds for each arrival."""
+        self.timeout = timeout
         self._lock = threading.Lock()
-        self._awaited: set[Arrival] = set()
+        self._arrivals: set[Arrival] = set()
         self._watcher: threading.Thread | None = None
 
     def start(self, connection: socket.socket) -> Arrival:
-        """Begin the time of what is to be read from this connection."""
-        arrival = Arrival(connection, time.monotonic() + self.seconds)
+        """Start the timeout of a body that is to be read from this connection."""
+        arrival = Arrival(connection, time.monotonic() + self.timeout)
         with self._lock:
-            self._awaited.add(arrival)
+            self._arrivals.add(arrival)
             if self._watcher is None:
                 self._watcher = threading.Thread(target=self._run, name="deadline", daemon=True)
                 self._watcher.start()
         return arrival
 
     def stop(self, arrival: Arrival) -> None:
-        """End its time: it has arrived, or nobody waits for it any more."""
+        """Stop its timeout: it has arrived, or its reader has given up."""
         with self._lock:
-            self._awaited.discard(arrival)
+            self._arrivals.discard(arrival)
 
     @contextmanager
     def watch(self, connection: socket.socket) -> Iterator[Arrival]:
-        """Give what is read within this block its time."""
+        """Start the timeout of a body that is read within this block, and stop it at the end."""
         arrival = self.start(connection)
         try:
             yield arrival
@@ -63,8 +64,8 @@ class Deadline:
 
     def _run(self) -> None:
         while True:
-            time.sleep(TICK)
-            with self._lock:  # which stop() takes too: what has been stopped is never cut
-                for arrival in [awaited for awaited in self._awaited if awaited.due <= time.monotonic()]:
-                    self._awaited.discard(arrival)
-                    arrival.cut()
+            time.sleep(CHECK_INTERVAL)
+            with self._lock:  # stop() takes it too: a stopped arrival never expires
+                for arrival in [waiting for waiting in self._arrivals if waiting.due_at <= time.monotonic()]:
+                    self._arrivals.discard(arrival)
+                    arrival.expire()

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker: requests arrive side by side, and a slow client keeps nobody waiting."""
+"""gunicorn's gevent worker: requests arrive concurrently, and a slow client delays no other."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,57 +13,56 @@ from gevent.server import StreamServer
 from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
-from serving.errors import BadRequest
-from serving.server.connection import Connection, Incoming, MalformedRequestError
-from serving.server.hooks import REFUSE, TICK
+from serving.lifecycle import Lifecycle
+from serving.server.connection import Connection, HTTPRequest, MalformedRequestError
 
-ACCEPTED_AT_ONCE = 4  # connections: with more, one worker would take most of a burst
-CLOSING = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
+MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
+CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
-    """It reads heads with a parser in C, writes each answer in one piece, and closes idle connections in the end."""
+    """Parses heads in C, sends each response in one piece, and closes idle connections at shutdown."""
 
     def init_process(self) -> None:
         self.idle: set[gevent.Greenlet] = set()
         super().init_process()
 
     def run(self) -> None:
-        gevent.spawn(self._close_idle_at_the_end)
+        gevent.spawn(self._close_idle_at_shutdown)
         super().run()
 
     def server_class(self, listener: Any, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
-        """Return what accepts connections; gunicorn's own takes one at a time, and a burst of them waits long."""
+        """Return the server that accepts connections; gunicorn's own accepts one in a turn, so a burst waits long."""
         encrypted = {"ssl_context": ssl_context} if ssl_context else {}
         server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **encrypted)
-        server.max_accept = ACCEPTED_AT_ONCE
+        server.max_accept = MAX_ACCEPT
         return server
 
     def notify(self) -> None:
         super().notify()
-        self.wsgi.extensions[TICK]()
+        Lifecycle.of(self.wsgi).tick()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Answer the requests of a connection until it ends."""
-        client.settimeout(self.cfg.keepalive)  # a client that is silent for longer is gone; one that reads nothing too
+        client.settimeout(self.cfg.keepalive)  # of silence, and of a client that does not read its response
         connection = Connection(client)
-        around = self._around(listener, client, addr)
+        shared_environ = self._base_environ(listener, client, addr)
         try:
-            while self._answer_next(connection, around):
-                gevent.sleep(0)  # the turn of the others: a client as fast as this one's would else keep it for itself
+            while self._answer_next(connection, shared_environ):
+                gevent.sleep(0)  # yield, so that one fast client cannot starve the others
         except OSError as error:
             self.log.debug("%s: %s", addr, error)
         finally:
             connection.close()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """End on Ctrl-C as on SIGTERM: gunicorn's way out of a greenlet is a traceback."""
+        """Stop on Ctrl-C as on SIGTERM: in a greenlet, gunicorn's own handler ends in a traceback."""
         self.alive = False
 
-    def _around(self, listener: Any, client: Any, addr: Any) -> Mapping[str, Any]:
-        """Return what the environment of WSGI says of a connection, the same for all its requests."""
+    def _base_environ(self, listener: Any, client: Any, addr: Any) -> Mapping[str, Any]:
+        """Return the part of the WSGI environ that all requests of a connection share."""
         own, other = listener.getsockname(), addr
-        network = isinstance(own, tuple)  # and not a socket in the file system
+        network = isinstance(own, tuple)  # otherwise a Unix socket
         return {
             **base_environ(self.cfg),
             "SCRIPT_NAME": "",
@@ -75,61 +74,60 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
             "gunicorn.socket": client,
         }
 
-    def _answer_next(self, connection: Connection, around: Mapping[str, Any]) -> bool:
+    def _answer_next(self, connection: Connection, shared_environ: Mapping[str, Any]) -> bool:
         """Answer one request; return whether there may be another."""
         try:
             request = self._wait_for(connection)
         except MalformedRequestError as error:
             self._refuse(connection, error)
             return False
-        return request is not None and self._answer(connection, request, around)
+        return request is not None and self._answer(connection, request, shared_environ)
 
-    def _wait_for(self, connection: Connection) -> Incoming | None:
-        me = gevent.getcurrent()
-        self.idle.add(me)
+    def _wait_for(self, connection: Connection) -> HTTPRequest | None:
+        greenlet = gevent.getcurrent()
+        self.idle.add(greenlet)
         try:
             return connection.next(self.cfg.keepalive)
         finally:
-            self.idle.discard(me)
+            self.idle.discard(greenlet)
 
-    def _answer(self, connection: Connection, request: Incoming, around: Mapping[str, Any]) -> bool:
+    def _answer(self, connection: Connection, request: HTTPRequest, shared_environ: Mapping[str, Any]) -> bool:
         started = datetime.now()
-        environ, answer = request.environ(around), Answer()
-        parts = self.wsgi(environ, answer.start)
+        environ, response = request.environ(shared_environ), HTTPResponse()
+        parts = self.wsgi(environ, response.start)
         try:
-            answer.body = b"".join(parts)
+            response.body = b"".join(parts)
         finally:
             getattr(parts, "close", int)()
-        keep = request.keeps and request.whole and self.alive
-        connection.send(answer.message(keep, request.method))
-        self.log.access(answer, request, environ, datetime.now() - started)
-        if not request.whole:
+        keep_alive = request.keep_alive and request.body_complete and self.alive
+        connection.send(response.message(keep_alive, request.method))
+        self.log.access(response, request, environ, datetime.now() - started)
+        if not request.body_complete:
             connection.linger()
-        return keep
+        return keep_alive
 
     def _refuse(self, connection: Connection, error: MalformedRequestError) -> None:
-        answer = Answer()
-        reply = self.wsgi.extensions[REFUSE](BadRequest(f"This is no request of HTTP/1.1: {error}."))
-        answer.body = b"".join(reply.wsgi(answer.start))
-        connection.send(answer.message(False))
+        response = HTTPResponse()
+        response.body = b"".join(Lifecycle.of(self.wsgi).malformed(str(error), response.start))
+        connection.send(response.message(keep_alive=False))
         connection.linger()
 
-    def _close_idle_at_the_end(self) -> None:
+    def _close_idle_at_shutdown(self) -> None:
         while self.alive:
-            gevent.sleep(CLOSING / 10)
-        gevent.sleep(CLOSING)
+            gevent.sleep(CLOSE_DELAY / 10)
+        gevent.sleep(CLOSE_DELAY)
         while True:
-            for waiting in list(self.idle):
-                gevent.get_hub().loop.run_callback(self._close, waiting)
-            gevent.sleep(CLOSING / 10)
+            for greenlet in list(self.idle):
+                gevent.get_hub().loop.run_callback(self._close, greenlet)
+            gevent.sleep(CLOSE_DELAY / 10)
 
-    def _close(self, waiting: gevent.Greenlet) -> None:
-        if waiting in self.idle:  # still: since then its request may have come
-            waiting.throw(ConnectionAbortedError("idle at the end"))
+    def _close(self, greenlet: gevent.Greenlet) -> None:
+        if greenlet in self.idle:  # still: its request may have come since
+            greenlet.throw(ConnectionAbortedError("idle at shutdown"))
 
 
-class Answer:
-    """What a WSGI application answers, on its way to a connection."""
+class HTTPResponse:
+    """A WSGI application's response, on its way to a connection."""
 
     status = ""
     headers: list[tuple[str, str]]
@@ -137,40 +135,40 @@ class Answer:
 
     @property
     def sent(self) -> int:
-        """The length of its body, as access logs call it."""
+        """The length of the body; gunicorn's access log reads this name."""
         return len(self.body)
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
-        """Take the head, as start_response of WSGI does."""
+        """Take status and headers; this is WSGI's start_response."""
         self.status, self.headers = status, headers
         return self._write
 
-    def message(self, keep: bool, method: str = "GET") -> bytes:
-        """Return the bytes to send, in one piece; keep: the connection stays open for another request."""
+    def message(self, keep_alive: bool, method: str = "GET") -> bytes:
+        """Return the bytes to send; keep_alive: the connection stays open for another request."""
         lines = [
             f"HTTP/1.1 {self.status}",
             "Server: thimble",
             *self._date(),
-            f"Connection: {'keep-alive' if keep else 'close'}",
+            f"Connection: {'keep-alive' if keep_alive else 'close'}",
             *(f"{name}: {value}" for name, value in self.headers),
-            *self._length(),
+            *self._content_length(),
             "\r\n",
         ]
         head = "\r\n".join(lines)
-        if not head.count("\r") == head.count("\n") == len(lines):  # else a value could pass for a header
+        if not head.count("\r") == head.count("\n") == len(lines):  # otherwise a value could pass for a header
             raise ValueError(f"a line break in a header: {self.headers}")
         return head.encode("latin-1") + (b"" if method == "HEAD" else self.body)
 
     def _date(self) -> list[str]:
-        """Return the header that says when this was answered, unless the application has said it."""
-        return [] if self._says("Date") else [f"Date: {_now(int(time.time()))}"]
+        """Return the Date header, unless the application has set it."""
+        return [] if self._has("Date") else [f"Date: {_http_date(int(time.time()))}"]
 
-    def _length(self) -> list[str]:
-        """Return the header that says where the answer ends, unless the application has said it."""
-        said = self.status[:3] in ("204", "304") or self._says("Content-Length")
-        return [] if said else [f"Content-Length: {len(self.body)}"]
+    def _content_length(self) -> list[str]:
+        """Return the Content-Length header, unless the application has set it or the status forbids it."""
+        omitted = self.status[:3] in ("204", "304") or self._has("Content-Length")
+        return [] if omitted else [f"Content-Length: {len(self.body)}"]
 
-    def _says(self, header: str) -> bool:
+    def _has(self, header: str) -> bool:
         return any(name == header for name, _ in self.headers)
 
     def _write(self, data: bytes) -> None:
@@ -178,5 +176,5 @@ class Answer:
 
 
 @lru_cache(maxsize=1)
-def _now(second: int) -> str:
+def _http_date(second: int) -> str:
     return formatdate(second, usegmt=True)

@@ -1,0 +1,50 @@
+"""The service as its worker drives it, beside its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the server's master imports this module, and must load neither Flask nor prometheus_client
+    from flask import Flask
+
+    from serving.api.request_log import RequestLog
+    from serving.repository.poller import Poller
+    from serving.telemetry.telemetry import Telemetry
+
+EXTENSION = "thimble"  # the key in Flask's extensions
+
+
+class Lifecycle:
+    """The periodic work of a service, and its end."""
+
+    def __init__(self, telemetry: Telemetry, request_log: RequestLog, poller: Poller) -> None:
+        self._telemetry = telemetry
+        self._request_log = request_log
+        self._poller = poller
+
+    @staticmethod
+    def of(app: Flask) -> Lifecycle:
+        """Return the lifecycle of an application."""
+        lifecycle: Lifecycle = app.extensions[EXTENSION]
+        return lifecycle
+
+    def flush(self) -> None:
+        """Count and log everything that was noted."""
+        self._telemetry.flush()
+        self._request_log.flush()
+
+    def tick(self) -> None:
+        """Do what is due; call it about once a second. Returns at once."""
+        self._telemetry.tick()
+        self._request_log.flush()
+        self._poller.tick()
+
+    def close(self) -> None:
+        """Count, log and trace everything that is left, before the process ends."""
+        self.flush()
+        self._request_log.close()
+
+    def malformed(self, reason: str, start_response: Any) -> Iterable[bytes]:
+        """Refuse bytes that are not a valid HTTP request; a WSGI response."""
+        return self._request_log.refuse_malformed(reason, start_response)
