@@ -1,4 +1,4 @@
-"""python -m serving.client: classifies files, folders of them, or what comes on standard input."""
+"""python -m serving.client: classify files, folders of files, or standard input."""
 
 import argparse
 import os
@@ -9,26 +9,28 @@ from typing import Any
 
 import msgspec
 
-from serving.client import URL, Client, ClientError, Prediction, Problem
+from serving.client.client import URL, Client, ClientError
+from serving.errors import Problem
+from serving.prediction import Prediction
 
-ADDRESS = "THIMBLE_URL"
-# Of a folder, what looks like an image; a file that is named is sent whatever it is called.
+URL_VARIABLE = "THIMBLE_URL"
+# The files of a folder that are sent; a file that is named itself is sent whatever its suffix.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm")
-LARGEST = 256 * 1024 * 1024  # bytes that are read: any service takes less, and /dev/zero has no end
-MANY = 5  # files from which on progress is shown
+MAX_FILE_BYTES = 256 * 1024 * 1024  # any service takes less, and /dev/zero has no end
+PROGRESS_FROM = 5  # files
 UNKNOWN_MODEL = "unknown-model"
 ENDS = """exit status: 0 all images are answered, 1 some are not, 2 the command is wrong (no such option or model),
 3 the service does not answer, 130 interrupted"""
 
 
 class Command:
-    """One run over files: what it prints goes to standard output, complaints and progress to standard error."""
+    """One run over files: predictions go to standard output, errors and progress to standard error."""
 
     def __init__(self, client: Client, query: dict[str, Any], as_json: bool) -> None:
         self._client = client
         self._query = query
         self._as_json = as_json
-        # Where the answers are seen, they are the progress.
+        # On a terminal the predictions themselves show the progress.
         self._shows_progress = sys.stderr.isatty() and not sys.stdout.isatty()
 
     def run(self, names: Sequence[str]) -> int:
@@ -36,12 +38,12 @@ class Command:
         status = 0
         for number, name in enumerate(names, start=1):
             answer = self._answer(name)
-            if isinstance(answer, Problem) and answer.code == UNKNOWN_MODEL:  # it is so for all of them
+            if isinstance(answer, Problem) and answer.code == UNKNOWN_MODEL:  # for all files alike
                 self._say(answer.detail)
                 return 2
             self._print(name, answer)
             status = max(status, int(isinstance(answer, Problem)))
-            if self._shows_progress and len(names) >= MANY:
+            if self._shows_progress and len(names) >= PROGRESS_FROM:
                 filled = 30 * number // len(names)
                 sys.stderr.write(
                     f"\r\x1b[K[{'#' * filled:30}] {number} of {len(names)}" + "\n" * (number == len(names))
@@ -54,7 +56,7 @@ class Command:
         except OSError as error:
             return _unreadable(error.strerror or str(error))
         if not content:
-            return _unreadable("there is nothing in it")
+            return _unreadable("the file is empty")
         return self._client.classify(content, **self._query)[0]
 
     def _print(self, name: str, answer: Prediction | Problem) -> None:
@@ -78,12 +80,12 @@ def in_words(prediction: Prediction) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text that a terminal takes for nothing but text, whatever a file is called or a server says."""
+    """Escape control characters, so that no file name and no server can drive the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def files(names: Sequence[str]) -> Iterator[str]:
-    """Yield the files that are meant: of a folder, the images in it at any depth, by name."""
+    """Yield the files, and for a folder the images in it at any depth, by name."""
     for name in names:
         if name != "-" and Path(name).is_dir():
             found = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -95,14 +97,14 @@ def files(names: Sequence[str]) -> Iterator[str]:
 def _read(name: str) -> bytes:
     """Return the content of a file, or of standard input; raises OSError."""
     if name == "-":
-        content = sys.stdin.buffer.read(LARGEST + 1)
+        content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     elif Path(name).is_dir():
         raise IsADirectoryError(0, "there is no image in this folder")
     else:
         with Path(name).open("rb") as file:
-            content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise OSError(0, f"it has more than {LARGEST:,} bytes")
+            content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise OSError(0, f"it has more than {MAX_FILE_BYTES:,} bytes")
     return content
 
 
@@ -117,12 +119,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="a file, a folder of images, or - for standard input"
     )
-    url = os.environ.get(ADDRESS) or URL
-    parser.add_argument("--url", default=url, help=f"where the service is (${ADDRESS}; here {url})")
-    parser.add_argument("--model", metavar="NAME", help="NAME or NAME:VERSION; without it, each image's colour decides")
+    url = os.environ.get(URL_VARIABLE) or URL
+    parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url})")
+    parser.add_argument("--model", metavar="NAME", help="NAME or NAME:VERSION; default: by each image's colour")
     parser.add_argument("--top-k", type=int, metavar="N", help="how many labels --json lists (default 5)")
-    parser.add_argument("--coverage", type=float, metavar="SHARE", help="how often the set is to hold the true label")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to wait for an answer (default 60)")
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="SHARE",
+        help="the share of images whose set is to hold the true label, such as 0.95",
+    )
+    parser.add_argument(
+        "--timeout", "--seconds", type=float, default=60.0, metavar="SECONDS", help="for each answer (default 60)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, errors too")
     return parser
 
@@ -131,12 +140,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if not 0 < options.seconds <= 3600:
-        parser.error(f"--seconds {options.seconds:g} is not between 0 and 3600")
+    if not 0 < options.timeout <= 3600:
+        parser.error(f"--timeout {options.timeout:g} is not between 0 and 3600 seconds")
     try:
-        client = Client(options.url, options.seconds)
+        client = Client(options.url, options.timeout)
     except ValueError as error:
-        parser.error(f"--url or ${ADDRESS}: {error}")
+        parser.error(f"--url or ${URL_VARIABLE}: {error}")
     query = {"model": options.model, "top_k": options.top_k, "coverage": options.coverage}
     try:
         with client:
@@ -144,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClientError as error:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 3
-    except BrokenPipeError:  # who reads the answers has had enough, such as head
+    except BrokenPipeError:  # the reader of the output has closed it, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

@@ -17,32 +17,32 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Meta, Struct
 
-from serving.client.connection import Answer, BadAnswerError, ClientError, Connection, NoAnswerError
+from serving.client.connection import BadAnswerError, ClientError, NoAnswerError, RawResponse, ServiceConnection
 from serving.errors import Problem
-from serving.prediction import Candidate, Prediction
+from serving.prediction import Prediction
 
-__all__ = ["BadAnswerError", "Candidate", "Client", "ClientError", "NoAnswerError", "Prediction", "Problem"]
+__all__ = ["URL", "BadAnswerError", "Client", "ClientError", "NoAnswerError"]
 
 URL = "http://127.0.0.1:8000"
-TRIES = 5  # for an image, while the service says that it is busy
-BUSY = (429, 503)
+MAX_ATTEMPTS = 5  # for an image, while the service answers that it is busy
+BUSY_STATUSES = (429, 503)
 
 Image = str | os.PathLike[str] | bytes
 
 
 class _Predictions(Struct):
-    """What the service answers to one image."""
+    """The service's answer to one image."""
 
     predictions: Annotated[list[Prediction], Meta(min_length=1, max_length=1)]
 
 
 class Client:
-    """A service at an address, asked for one image at a time: so each has its own answer or its own problem."""
+    """Asks a service for one image at a time, so that each has its own prediction or its own problem."""
 
-    def __init__(self, url: str = URL, seconds: float = 60.0) -> None:
-        """seconds: how long to wait for an answer; raises ValueError when the URL is none."""
+    def __init__(self, url: str = URL, timeout: float = 60.0) -> None:
+        """timeout: seconds for each answer; raises ValueError when the URL is not valid."""
         self._url = url
-        self._connection = Connection(url, seconds)
+        self._connection = ServiceConnection(url, timeout)
 
     def classify(
         self,
@@ -54,7 +54,7 @@ class Client:
     ) -> list[Prediction | Problem]:
         """Return a prediction for each image, a path or a file's bytes, or the problem with it.
 
-        Raises ClientError when the service doesn't answer, and OSError when a file cannot be read.
+        Raises ClientError when the service does not answer, and OSError when a file cannot be read.
         """
         given = {"model": model, "top_k": top_k, "coverage": coverage}
         query = urlencode({name: value for name, value in given.items() if value is not None})
@@ -63,22 +63,22 @@ class Client:
 
     def _ask(self, content: bytes, path: str) -> Prediction | Problem:
         answer = self._connection.post(path, content)
-        for _ in range(TRIES - 1):
-            if answer.status not in BUSY:
+        for _ in range(MAX_ATTEMPTS - 1):
+            if answer.status not in BUSY_STATUSES:
                 break
-            time.sleep(answer.wait)
+            time.sleep(answer.retry_after)
             answer = self._connection.post(path, content)
-        return self._understood(answer)
+        return self._decode(answer)
 
-    def _understood(self, answer: Answer) -> Prediction | Problem:
+    def _decode(self, answer: RawResponse) -> Prediction | Problem:
         try:
             if answer.status == 200:
                 return msgspec.json.decode(answer.body, type=_Predictions).predictions[0]
             return msgspec.json.decode(answer.body, type=Problem)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadAnswerError(
-                f"{self._url} answers with status {answer.status} and {answer.body[:60]!r}; that is not this service: "
-                f"{error}."
+                f"{self._url} answers with status {answer.status} and {answer.body[:60]!r}, which is not an answer of "
+                f"this service ({error}); check the URL."
             ) from error
 
     def __enter__(self) -> Self:
