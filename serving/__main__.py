@@ -9,16 +9,16 @@ from typing import NoReturn
 from serving.settings import Settings, SettingsError, variable
 
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()")
-FLAGS = {  # by the setting that each one sets
-    "host": ("--host", f"the address to listen on; 0.0.0.0 is every one (default {Settings.host})"),
+FLAGS = {  # by setting
+    "host": ("--host", f"the address to listen on; 0.0.0.0 is all of them (default {Settings.host})"),
     "http_port": ("--port", f"the port to listen on (default {Settings.http_port})"),
     "workers": ("--workers", "worker processes (default: the usable cores)"),
-    "models": ("--models", f"the folder of models (default {Settings.models})"),
+    "models": ("--models", f"the model folder (default {Settings.models})"),
 }
 
 
 def main() -> NoReturn:
-    """Become gunicorn; flags are another way to say the environment variables."""
+    """Become gunicorn; each flag sets an environment variable."""
     parser = argparse.ArgumentParser(prog="python -m serving", description="Serve the models of a folder over HTTP.")
     for setting, (flag, meaning) in FLAGS.items():
         parser.add_argument(flag, dest=setting, metavar=flag.removeprefix("--").upper(), help=meaning)
@@ -27,14 +27,14 @@ def main() -> NoReturn:
     try:
         settings = Settings.from_environment().check()
     except SettingsError as error:
-        name, _, rest = str(error).partition("=")
-        parser.error("=".join((next((FLAGS[flag][0] for flag in flags if variable(flag) == name), name), rest)))
+        given = {variable(setting): FLAGS[setting][0] for setting in flags}
+        parser.error(f"{given.get(error.variable, error.variable)}={error.value!r}: {error.reason}")
     _check_address(parser, settings)
-    os.execv(COMMAND[0], COMMAND)  # noqa: S606  # no shell is wanted: this process becomes gunicorn
+    os.execv(COMMAND[0], COMMAND)  # noqa: S606  # without a shell: this process becomes gunicorn
 
 
 def _check_address(parser: argparse.ArgumentParser, settings: Settings) -> None:
-    """End with one line if the address cannot be listened on; gunicorn would try for five seconds."""
+    """Exit with one line if the address cannot be used; gunicorn would try for five seconds."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.http_port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family) as probe:
@@ -42,7 +42,8 @@ def _check_address(parser: argparse.ArgumentParser, settings: Settings) -> None:
             probe.bind(address)
     except OSError as error:
         parser.error(
-            f"cannot listen on {settings.host}, port {settings.http_port}: {error.strerror}; see --port and --host"
+            f"cannot listen on {settings.host}, port {settings.http_port}: {error.strerror}; choose others with --host "
+            "and --port"
         )
 
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 
 class Problem(Struct, frozen=True):
-    """The problem document of RFC 9457: why a request, or one image of it, is not answered."""
+    """The problem document of RFC 9457: why a request, or one of its images, is refused."""
 
     type: str
     title: str
@@ -32,7 +32,7 @@ class Problem(Struct, frozen=True):
 
 
 class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
-    """A request that is not answered; the message says what was wrong and what to do."""
+    """The refusal of a request; the message says what is wrong, the value, and what to do."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -40,20 +40,20 @@ class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
     retry_after: ClassVar[int | None] = None  # seconds after which the same may be asked again
 
     def problem(self) -> Problem:
-        """Return what the client is told."""
+        """Return the document that the client gets."""
         return Problem(f"urn:thimble:problem:{self.code}", self.title, self.status, str(self), self.code)
 
 
 class BadRequest(Refusal):
-    status, code, title = 400, "bad-request", "The request cannot be understood"
+    status, code, title = 400, "bad-request", "The request is not valid"
 
 
 class NotAllowed(Refusal):
-    status, code, title = 403, "not-allowed", "This service is not set up to do that"
+    status, code, title = 403, "not-allowed", "This service is not configured to do that"
 
 
 class NotFound(Refusal):
-    status, code, title = 404, "not-found", "There is nothing at this address"
+    status, code, title = 404, "not-found", "There is no such path"
 
 
 class UnknownModel(NotFound):
@@ -61,7 +61,7 @@ class UnknownModel(NotFound):
 
 
 class MethodNotAllowed(Refusal):
-    status, code, title = 405, "method-not-allowed", "This address does not take that method"
+    status, code, title = 405, "method-not-allowed", "The path does not allow this method"
 
 
 class SlowBody(Refusal):
@@ -73,7 +73,7 @@ class TooLarge(Refusal):
 
 
 class UnsupportedType(Refusal):
-    status, code, title = 415, "unsupported-type", "This type of content is not taken"
+    status, code, title = 415, "unsupported-type", "This type of content is unsupported"
 
 
 class UnreadableImage(Refusal):
@@ -88,14 +88,14 @@ class InternalError(Refusal):
     status, code, title = 500, "internal-error", "The service failed"
 
     def __init__(self, message: str = "The service failed to answer; its log says why.") -> None:
-        super().__init__(message)  # which says nothing of what failed: only the log may
+        super().__init__(message)  # without the cause: only the log may have that
 
 
 class NoModel(Refusal):
     status, code, title = 503, "no-model", "No model is ready"
-    retry_after = 5  # another replica, or this one started again, may have the model
+    retry_after = 5  # another replica, or this one after a restart, may have the model
 
 
 class Overloaded(Refusal):
-    status, code, title = 503, "overloaded", "The service has more to do than it can"
+    status, code, title = 503, "overloaded", "The service is overloaded"
     retry_after = 1

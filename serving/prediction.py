@@ -1,10 +1,10 @@
-"""What a model says of one image, as it goes over the wire: written by the service, read by its client."""
+"""A prediction as it goes over the wire: written by the service, read by its client."""
 
 from msgspec import UNSET, Struct, UnsetType
 
 
 class Candidate(Struct, frozen=True, gc=False):
-    """One label and how probable it is."""
+    """A label and its probability."""
 
     label: str
     index: int
@@ -12,9 +12,9 @@ class Candidate(Struct, frozen=True, gc=False):
 
 
 class Prediction(Struct, frozen=True, kw_only=True):
-    """What a model says of one image, and what was done to the image to ask it.
+    """A model's prediction for one image, and the preprocessing steps (fit) that made the image its input.
 
-    set: the labels among which the truth is, with this coverage, on data like the training data.
+    set: the labels that hold the true one with this coverage, on data like the training data.
     """
 
     model: str

@@ -1,1 +1,1 @@
-"""The HTTP interface, one blueprint a file."""
+"""The HTTP interface, a blueprint in a file."""

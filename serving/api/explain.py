@@ -7,19 +7,20 @@ from time import perf_counter, time
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
-from serving.inference.admission import Admission
-from serving.inference.predictor import Desk, Prepared, Upload
-from serving.api.classify import MODEL_HEADER, named, read_question
-from serving.api.uploads import Limits, held, read_uploads
-from serving.model.classifier import Classifier
-from serving.model.card import ModelCard
+from serving.api.intake import Intake
+from serving.api.query import read_options
+from serving.api.replies import prediction_headers
+from serving.api.uploads import read_uploads
 from serving.errors import BadRequest, Refusal
-from serving.inference.occlusion import Explanation, explain, overlay
 from serving.imaging.png import data_url
-from serving.inference.options import Question
-from serving.inference.timings import STAGES, Batch, Stages
+from serving.inference.occlusion import Explanation, explain, overlay
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor, PreparedInput, Upload
+from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
+from serving.model.card import ModelCard
+from serving.model.classifier import Classifier
 
-COST = 64  # images in flight that an explanation counts as: about as many windows are covered
+EXPLANATION_COST = 64  # images that an explanation counts as in flight: about the number of windows
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -40,37 +41,38 @@ class Explained(Struct, frozen=True, kw_only=True):
     fit: tuple[str, ...]
 
 
-def blueprint(desk: Desk, limits: Limits, admission: Admission) -> Blueprint:
+def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
     """Return the route that explains."""
     api = Blueprint("explain", __name__)
 
     @api.post("/explain")
     def explain_one() -> Response:
-        question = read_question(request.environ["QUERY_STRING"])
-        with held(request.environ, limits):
-            uploads = read_uploads(request.environ, limits)
+        options = read_options(request.environ["QUERY_STRING"])
+        with intake.reserve_memory(request.environ):
+            uploads = read_uploads(request.environ, intake)
             if len(uploads) > 1:
-                raise BadRequest(f"One image is explained at a time; the request has {len(uploads)}.")
-            with admission.admit(COST):
-                stages = request.environ[STAGES] = Stages()
-                explained, classifier = _explained(desk, uploads, question, request.args.get("label"), stages)
+                raise BadRequest(f"The request has {len(uploads)} images; one is explained at a time.")
+            with intake.admission.admit(EXPLANATION_COST):
+                timings = request.environ[TIMINGS_KEY] = Timings()
+                explained, classifier = _explain(predictor, uploads, options, request.args.get("label"), timings)
         response = jsonify(explained)
-        response.headers.extend({MODEL_HEADER: named([classifier]), "Server-Timing": stages.header()})
+        response.headers.extend(prediction_headers([classifier], timings))
         return response
 
     return api
 
 
-def _explained(
-    desk: Desk, uploads: Sequence[Upload], question: Question, label: str | None, stages: Stages
+def _explain(
+    predictor: Predictor, uploads: Sequence[Upload], options: PredictOptions, label: str | None, timings: Timings
 ) -> tuple[Explained, Classifier]:
-    (prepared,) = desk.prepare(uploads, question, stages)
+    (prepared,) = predictor.prepare(uploads, predictor.named(options), timings)
     if isinstance(prepared, Refusal):
         raise prepared
-    classifier, seen = prepared.classifier, prepared.input
+    classifier, model_input = prepared.classifier, prepared.input
     card = classifier.card
-    explanation, png, stages.infer = desk.one_by_one(partial(_explanation, prepared, _index(card, label)))
-    stages.batches.append(Batch(classifier, len(uploads), stages.infer, time()))
+    work = partial(_run_explanation, prepared, _index(card, label))
+    explanation, png, timings.infer = predictor.executor.run(work)
+    timings.runs.append(ModelRun(classifier, len(uploads), timings.infer, time()))
     explained = Explained(
         model=card.name,
         version=card.version,
@@ -80,23 +82,23 @@ def _explained(
         window=explanation.window,
         grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
         overlay=data_url(png),
-        fit=seen.done,
+        fit=model_input.steps,
     )
     return explained, classifier
 
 
-def _explanation(prepared: Prepared, index: int | None) -> tuple[Explanation, bytes, float]:
-    """Return the explanation of a label, its overlay as a PNG, and how many seconds the graph took."""
-    start, seen = perf_counter(), prepared.input
-    explanation = explain(prepared.classifier, seen.pixels, index)
+def _run_explanation(prepared: PreparedInput, index: int | None) -> tuple[Explanation, bytes, float]:
+    """Return the explanation of a label, its overlay as a PNG, and the seconds that the graph took."""
+    start, model_input = perf_counter(), prepared.input
+    explanation = explain(prepared.classifier, model_input.pixels, index)
     seconds = perf_counter() - start
-    return explanation, overlay(explanation.heat, seen.view, seen.size), seconds
+    return explanation, overlay(explanation.heat, model_input.view, model_input.size), seconds
 
 
 def _index(card: ModelCard, label: str | None) -> int | None:
-    """Return the place of the label that is asked about; None leaves it to the model. Raises BadRequest."""
+    """Return the index of the label to explain; None means the most probable. Raises BadRequest."""
     if label is None:
         return None
     if label not in card.labels:
-        raise BadRequest(f"label={label[:120]!r} is none of {card.name}'s; there are: {', '.join(card.labels)}.")
+        raise BadRequest(f"label={label[:120]!r} is not a label of {card.name}. Labels: {', '.join(card.labels)}.")
     return card.labels.index(label)

@@ -1,14 +1,14 @@
-"""GET /models: what there is to ask, with everything that each model says of itself."""
+"""GET /models: the models, with their versions, states and cards."""
 
 from flask import Blueprint, Response, jsonify
 from msgspec import UNSET, Struct, UnsetType
 
 from serving.model.card import ModelCard
-from serving.repository.repository import Repository
 from serving.repository.index import Model, Version
+from serving.repository.repository import Repository
 
 
-class State(Struct, frozen=True, kw_only=True):
+class VersionState(Struct, frozen=True, kw_only=True):
     """One version: ready, idle (loaded when first named) or unavailable, and what is wrong with its file."""
 
     version: str
@@ -17,13 +17,13 @@ class State(Struct, frozen=True, kw_only=True):
     reason: str | UnsetType = UNSET
 
 
-class Listing(Struct, frozen=True, kw_only=True):
-    """A model as clients see it; the reason says what is wrong, such as why no version answers or not the highest."""
+class ModelListing(Struct, frozen=True, kw_only=True):
+    """A model as clients see it; the reason says why no version answers, or not the highest."""
 
     name: str
     version: str | None = None
     versions: tuple[str, ...]
-    states: list[State]
+    states: list[VersionState]
     state: str
     default: bool
     digest: str | None = None
@@ -46,9 +46,9 @@ def blueprint(repository: Repository) -> Blueprint:
     return api
 
 
-def _listing(model: Model, repository: Repository) -> Listing:
+def _listing(model: Model, repository: Repository) -> ModelListing:
     card, digest = (model.classifier.card, model.classifier.digest) if model.classifier else (None, None)
-    return Listing(
+    return ModelListing(
         name=model.name,
         version=card.version if card else None,
         versions=model.versions,
@@ -61,6 +61,6 @@ def _listing(model: Model, repository: Repository) -> Listing:
     )
 
 
-def _state(version: Version) -> State:
+def _state(version: Version) -> VersionState:
     digest = version.classifier.digest if version.classifier else UNSET
-    return State(version=version.number, state=version.state, digest=digest, reason=version.reason or UNSET)
+    return VersionState(version=version.number, state=version.state, digest=digest, reason=version.reason or UNSET)

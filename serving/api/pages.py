@@ -1,4 +1,4 @@
-"""The pages, for people, and the document that programs read: nothing in them comes from elsewhere."""
+"""The pages and the OpenAPI document; they load nothing from other servers."""
 
 from functools import reduce
 from http import HTTPStatus
@@ -9,30 +9,27 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, jsonify, render_template, request
 
-from serving.api.openapi import Document, document
 from serving.api.replies import PROBLEM
 from serving.repository.repository import Repository
-from serving.settings import Settings
 
 STATIC = Path(__file__).parent.parent / "static"
-SAMPLES = ("trouser", "handbag", "ship", "spiral")  # drawings, to try without an image at hand
-COVERAGES = (0.8, 0.9, 0.95, 0.99)  # that the page offers
+SAMPLES = ("trouser", "handbag", "ship", "spiral")  # drawings, for a first try without an image
+COVERAGES = (0.8, 0.9, 0.95, 0.99)  # on offer on the page
 HEADERS = {
-    # blob: is the image that a person picked, data: what the service answered with.
+    # blob: is the image that a person picked, data: the images in an answer.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # asked about each time, and answered 304 while it is the same
+    "Cache-Control": "no-cache",  # revalidated each time, with 304 while it is the same
 }
 
 
-def blueprint(repository: Repository, settings: Settings) -> Blueprint:
-    """Return the routes of the pages, of what they are made of, and of the document."""
+def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
+    """Return the routes of the pages, of their files, and of the OpenAPI document."""
     pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
-    interface = document(settings)
-    calls = _calls(interface)
+    calls = _calls(document)
 
     @pages.get("/")
     def page() -> str:
@@ -42,19 +39,19 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     @pages.get("/docs")
     def docs() -> str:
         return render_template(
-            "docs.html", document=interface, calls=calls, codes=_codes, pretty=_pretty, problem=PROBLEM
+            "docs.html", document=document, calls=calls, codes=_codes, pretty=_pretty, problem=PROBLEM
         )
 
     @pages.get("/openapi.json")
     def openapi() -> Response:
-        return jsonify(interface)
+        return jsonify(document)
 
-    pages.after_request(_finished)
+    pages.after_request(_set_headers)
     return pages
 
 
-def _finished(response: Response) -> Response:
-    """Say what a page may load, and answer 304 to a browser that has this content."""
+def _set_headers(response: Response) -> Response:
+    """Set what a page may load, and answer 304 to a browser that has this content."""
     response.headers.update(HEADERS)
     if response.status_code == HTTPStatus.OK and "ETag" not in response.headers:  # files have theirs
         response.add_etag()
@@ -62,27 +59,27 @@ def _finished(response: Response) -> Response:
     return response
 
 
-def _calls(interface: Document) -> list[dict[str, Any]]:
+def _calls(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the calls of an OpenAPI document in its order, each with its parameters and body in it."""
     calls = [
         {**operation, "method": method.upper(), "path": path}
-        for path, operations in interface["paths"].items()
+        for path, operations in document["paths"].items()
         for method, operation in operations.items()
     ]
     for call in calls:
-        call["parameters"] = [_resolved(interface, parameter) for parameter in call.get("parameters", [])]
-        call["requestBody"] = _resolved(interface, call.get("requestBody", {}))
+        call["parameters"] = [_resolve(document, parameter) for parameter in call.get("parameters", [])]
+        call["requestBody"] = _resolve(document, call.get("requestBody", {}))
     return calls
 
 
-def _resolved(interface: Document, node: dict[str, Any]) -> dict[str, Any]:
-    """Return what a node refers to, or the node itself."""
+def _resolve(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Return the target of a node's $ref, or the node itself."""
     keys = node.get("$ref", "").split("/")[1:]
-    return reduce(getitem, keys, interface) if keys else node
+    return reduce(getitem, keys, document) if keys else node
 
 
 def _codes(response: dict[str, Any]) -> list[str]:
-    """Return the codes of a response that is a problem document; none of another."""
+    """Return the codes of a response that is a problem document; of another, none."""
     problem = response.get("content", {}).get(PROBLEM)
     codes: list[str] = problem["schema"]["properties"]["code"]["enum"] if problem else []
     return codes

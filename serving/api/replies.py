@@ -1,7 +1,6 @@
-"""Answers on their way out: in plain WSGI where speed counts, in Flask's form elsewhere."""
+"""Responses in the making: sent as plain WSGI where speed counts, as Flask responses elsewhere."""
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -9,71 +8,57 @@ from typing import Any
 import msgspec
 from flask import Response
 
-from serving.errors import InternalError, Refusal
+from serving.errors import Refusal
+from serving.inference.timings import Timings
+from serving.model.classifier import Classifier
 from serving.telemetry.metrics import Metrics
 
 JSON, PROBLEM = "application/json", "application/problem+json"
+MODEL_HEADER = "Thimble-Model"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The body of an answer, and its head."""
+    """A response: body, content type, status and further headers."""
 
     body: bytes
-    kind: str = JSON
+    content_type: str = JSON
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def flask(self) -> Response:
-        """Return it as Flask's views do."""
-        return Response(self.body, self.status, dict(self.headers), content_type=self.kind)
+        """Return it as a Flask response."""
+        return Response(self.body, self.status, dict(self.headers), content_type=self.content_type)
 
     def wsgi(self, start_response: Any) -> Iterable[bytes]:
         """Send it as a WSGI application does."""
         length = ("Content-Length", str(len(self.body)))
-        start_response(STATUS_LINES[self.status], [("Content-Type", self.kind), length, *self.headers.items()])
+        headers = [("Content-Type", self.content_type), length, *self.headers.items()]
+        start_response(STATUS_LINES[self.status], headers)
         return [self.body]
 
 
-class Problems:
-    """Makes refusals problem documents (RFC 9457), and counts them by their code."""
+class ProblemReplies:
+    """Turns refusals into problem documents (RFC 9457), and counts them by code."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._refusals = metrics.refusals
 
     def reply(self, refusal: Refusal) -> Reply:
-        """Return the answer to a request that is refused."""
+        """Return the reply to a refused request."""
         self._refusals.labels(refusal.code).inc()
-        later = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-        # What led to it holds on to the request's body, and would until the next search for garbage.
+        headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+        # Its traceback and causes hold the request's body, and would until the next garbage collection.
         refusal.__traceback__ = refusal.__cause__ = refusal.__context__ = None
-        return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, later)
+        return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, headers)
 
 
-class Shortcut:
-    """Takes one call past Flask's dispatch, which would cost as much as decoding the image does."""
+def model_header(classifiers: Iterable[Classifier]) -> str:
+    """Return the value of MODEL_HEADER: the files that answered, by which the same answer can be asked for again."""
+    return ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
 
-    def __init__(
-        self, application: Any, method: str, path: str, view: Callable[[dict[str, Any]], Reply], problems: Problems
-    ) -> None:
-        self._application = application
-        self._method, self._path = method, path
-        self._view = view
-        self._problems = problems
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer as a WSGI application."""
-        if environ["PATH_INFO"] != self._path or environ["REQUEST_METHOD"] != self._method:
-            answered: Iterable[bytes] = self._application(environ, start_response)
-            return answered
-        try:
-            reply = self._view(environ)
-        except Refusal as refusal:
-            reply = self._problems.reply(refusal)
-        except Exception:  # what Flask does for all other calls
-            log.exception("%s %s", self._method, self._path)
-            reply = self._problems.reply(InternalError())
-        return reply.wsgi(start_response)
+def prediction_headers(classifiers: Iterable[Classifier], timings: Timings) -> dict[str, str]:
+    """Return the headers of every reply that models gave."""
+    return {MODEL_HEADER: model_header(classifiers), "Server-Timing": timings.server_timing()}

@@ -1,4 +1,4 @@
-"""Every request, by an id that its client and the log share: logged, counted, and traced where that is set up."""
+"""The middleware around all requests: each has an id that client and log share, is logged, counted and traced."""
 
 import re
 import sys
@@ -10,128 +10,132 @@ from dataclasses import replace
 from random import getrandbits
 from typing import Any
 
-from serving.api.replies import Reply
-from serving.errors import Refusal
-from serving.telemetry.logs import Entry, moment
+from serving.api.replies import ProblemReplies
+from serving.errors import BadRequest
+from serving.inference.timings import REPORTED_STAGES, TIMINGS_KEY, Timings
+from serving.telemetry.logs import RequestRecord, rfc3339
 from serving.telemetry.metrics import Metrics
-from serving.inference.timings import SHOWN, STAGES, Stages
 from serving.telemetry.tracing import Tracing
 
 ID_HEADER = "X-Request-ID"
 ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-QUIET = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # asked for all day; failures are told
-PATH_LENGTH = 200
-LINES_BYTES = 3_500  # written at once: a pipe takes up to 4,096 bytes of one process before those of another
+PROBE_PATHS = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # logged only when they fail
+MAX_PATH_LENGTH = 200
+WRITE_BYTES = 3_500  # a pipe takes up to 4,096 bytes of one process before those of another
 
-Start = Callable[..., Any]
+StartResponse = Callable[..., Any]
 
 
-class Journal:
-    """A WSGI application around another; write: where lines go, None if nowhere."""
+class RequestLog:
+    """A WSGI application around another."""
 
     def __init__(
         self,
         application: Any,
+        problems: ProblemReplies,
         metrics: Metrics,
-        write: Callable[[bytes], object] | None,
-        readable: bool,
-        tracing: Tracing | None,
+        write: Callable[[bytes], object] | None = None,
+        as_text: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
+        """write: writes lines; None logs nothing. as_text: lines for a person instead of JSON."""
         self._application = application
+        self._problems = problems
         self._requests = metrics.requests
         self._write = write
-        self._readable = readable
+        self._as_text = as_text
         self._tracing = tracing
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._lines: list[bytes] = []
         self._length = 0
 
-    def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
-        """Answer as the application does, with the request's id."""
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer as the application does, with the request's id in a header."""
         began, start = time.time(), time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        name = given if given and ID.fullmatch(given) else _new_id()
+        request_id = given if given and ID.fullmatch(given) else _new_id()
         status, size = 500, 0
 
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status, size
             status, size = int(line[:3]), int(dict(headers).get("Content-Length", 0))
-            return start_response(line, [*headers, (ID_HEADER, name)], *more)
+            return start_response(line, [*headers, (ID_HEADER, request_id)], *more)
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)
-        self._enter(environ, name, status, size, began, time.perf_counter() - start)
+        self._record(environ, request_id, status, size, began, time.perf_counter() - start)
         return parts
 
-    def refusing(self, answer: Callable[[Refusal], Reply]) -> Callable[[Refusal], Reply]:
-        """Return what answers to something that never became a request, with an id as well."""
+    def refuse_malformed(self, reason: str, start_response: StartResponse) -> Iterable[bytes]:
+        """Refuse bytes that are not a valid HTTP request, with an id as well; a WSGI response."""
+        refusal, request_id = BadRequest(f"Not a valid HTTP/1.1 request: {reason}."), _new_id()
+        reply = self._problems.reply(refusal)
+        self._record({}, request_id, refusal.status, len(reply.body), time.time(), 0.0)
+        return replace(reply, headers={**reply.headers, ID_HEADER: request_id}).wsgi(start_response)
 
-        def refuse(refusal: Refusal) -> Reply:
-            reply, name = answer(refusal), _new_id()
-            self._enter({}, name, refusal.status, len(reply.body), time.time(), 0.0)
-            return replace(reply, headers={**reply.headers, ID_HEADER: name})
-
-        return refuse
-
-    def tick(self) -> None:
+    def flush(self) -> None:
         """Count and write what was noted."""
         counts, self._counts = self._counts, Counter()
         for (model, version, status), count in counts.items():
             self._requests.labels(model, version, status).inc(count)
-        self._flush()
+        self._write_lines()
 
-    def end(self) -> None:
-        """Send the traces that are left; nothing may follow."""
+    def close(self) -> None:
+        """Send the traces that are left; no request may follow."""
         if self._tracing:
-            self._tracing.end()
+            self._tracing.close()
 
-    def _enter(self, environ: dict[str, Any], name: str, status: int, size: int, began: float, seconds: float) -> None:
-        entry = _entry(environ, name, status, size, began, seconds)
-        for whose in entry.models or (":",):
-            model, version = whose.rsplit(":", 1)
+    def _record(
+        self, environ: dict[str, Any], request_id: str, status: int, size: int, began: float, seconds: float
+    ) -> None:
+        record = _request_record(environ, request_id, status, size, began, seconds)
+        for name in record.models or (":",):
+            model, version = name.rsplit(":", 1)
             self._counts[model, version, status] += 1
         if self._tracing:
-            self._tracing.record(entry, environ, began)
-        if self._write and not (entry.path in QUIET and status < 400):
-            self._note(entry.text() if self._readable else entry.json())
+            self._tracing.record(record, environ, began)
+        if self._write and not (record.path in PROBE_PATHS and status < 400):
+            self._add_line(record.text() if self._as_text else record.json())
             if status >= 500:
-                self._flush()
+                self._write_lines()
 
-    def _note(self, line: bytes) -> None:
-        if self._length + len(line) > LINES_BYTES:
-            self._flush()
+    def _add_line(self, line: bytes) -> None:
+        if self._length + len(line) > WRITE_BYTES:
+            self._write_lines()
         self._lines.append(line)
         self._length += len(line) + 1
 
-    def _flush(self) -> None:
+    def _write_lines(self) -> None:
         lines, self._lines, self._length = self._lines, [], 0
         if lines and self._write:
-            with suppress(OSError):  # nobody reads the log any more: that is no reason to refuse requests
+            with suppress(OSError):  # a log that nobody reads any more is not a reason to refuse requests
                 self._write(b"\n".join(lines) + b"\n")
 
 
-def _new_id() -> str:
-    return f"{getrandbits(64):016x}"  # a name, not a secret
-
-
-def to_standard_error(lines: bytes) -> None:
+def write_to_stderr(lines: bytes) -> None:
     """Write lines at once."""
     sys.stderr.buffer.write(lines)
     sys.stderr.flush()
 
 
-def _entry(environ: dict[str, Any], name: str, status: int, size: int, began: float, seconds: float) -> Entry:
-    stages: Stages | None = environ.get(STAGES)
-    batches = stages.batches if stages else ()
-    return Entry(
-        time=moment(began),
+def _new_id() -> str:
+    return f"{getrandbits(64):016x}"  # an identifier, not a secret
+
+
+def _request_record(
+    environ: dict[str, Any], request_id: str, status: int, size: int, began: float, seconds: float
+) -> RequestRecord:
+    timings: Timings | None = environ.get(TIMINGS_KEY)
+    runs = timings.runs if timings else ()
+    return RequestRecord(
+        time=rfc3339(began),
         level="info" if status < 400 else "warning" if status < 500 else "error",
-        request=name,
+        request=request_id,
         method=environ.get("REQUEST_METHOD", ""),
-        path=environ.get("PATH_INFO", "")[:PATH_LENGTH],
+        path=environ.get("PATH_INFO", "")[:MAX_PATH_LENGTH],
         status=status,
         sent=size,
         ms=round(seconds * 1e3, 3),
-        models=tuple(f"{batch.classifier.card.name}:{batch.classifier.card.version}" for batch in batches),
-        images=sum(batch.images for batch in batches),
-        stages={stage: round(getattr(stages, stage) * 1e3, 3) for stage in SHOWN} if stages else {},
+        models=tuple(f"{run.classifier.card.name}:{run.classifier.card.version}" for run in runs),
+        images=sum(run.images for run in runs),
+        stages={stage: round(getattr(timings, stage) * 1e3, 3) for stage in REPORTED_STAGES} if timings else {},
     )

@@ -1,0 +1,1 @@
+"""From the bytes of an upload to the input of a model."""

@@ -1,0 +1,1 @@
+"""One model file: its card, and the classifier that runs it."""

@@ -4,8 +4,8 @@ import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is imported
 
-import onnxruntime  # noqa: E402  # the variable must be set before
-from onnxruntime.capi import onnxruntime_pybind11_state as _errors  # noqa: E402  # the same
+import onnxruntime  # the variable must be set before
+from onnxruntime.capi import onnxruntime_pybind11_state as _errors  # the same
 
 __all__ = ["RUNTIME_ERRORS", "onnxruntime", "open_session"]
 

@@ -1,4 +1,4 @@
-"""The view that answers inference requests: every limit of /classify holds here too."""
+"""The view that answers inference requests; every limit of /classify holds here too."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,67 +8,63 @@ import numpy as np
 from flask import Request
 from numpy.typing import NDArray
 
-from serving.inference.admission import Admission
-from serving.inference.predictor import Desk, Prepared
-from serving.api.classify import MODEL_HEADER, named
-from serving.api.replies import Reply
-from serving.api.uploads import Limits
-from serving.api.v2.compression import compressed, read_content
+from serving.api.intake import Intake
+from serving.api.replies import Reply, prediction_headers
+from serving.api.v2.compression import compress, read_content
 from serving.api.v2.replies import write_inference
 from serving.api.v2.requests import JSON_LENGTH, Inference, read_inference
-from serving.model.classifier import Classifier
 from serving.errors import Refusal
-from serving.inference.options import Question
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor, PreparedInput
+from serving.inference.timings import TIMINGS_KEY, Timings
+from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
-from serving.inference.timings import STAGES, Stages
 
 
 class Infer:
-    """A request with tensors in, the answer out. Raises Refusal."""
+    """Takes a request with tensors, returns the reply. Raises Refusal."""
 
-    def __init__(self, repository: Repository, desk: Desk, limits: Limits, admission: Admission) -> None:
+    def __init__(self, repository: Repository, predictor: Predictor, intake: Intake) -> None:
         self._repository = repository
-        self._desk = desk
-        self._limits = limits
-        self._admission = admission
+        self._predictor = predictor
+        self._intake = intake
 
     def __call__(self, request: Request, name: str, version: str) -> Reply:
-        """Answer with what this version of a model, or the answering one, makes of all images."""
+        """Answer with the outputs of this version of a model, or of its answering one, for all images."""
         start = perf_counter()
         try:
-            return compressed(self._answer(request, name, version), request)
+            return compress(self._answer(request, name, version), request)
         except Refusal as refusal:
-            self._desk.refused(Question(name, version), refusal, perf_counter() - start)
+            self._predictor.record_refusal(PredictOptions(name, version), refusal, perf_counter() - start)
             raise
 
     def _answer(self, request: Request, name: str, version: str) -> Reply:
-        with read_content(request, self._limits) as content:
+        with read_content(request, self._intake) as content:
             start, classifier = perf_counter(), self._repository.named(name, version)
-            inference = read_inference(content, request.headers.get(JSON_LENGTH), classifier, self._limits)
+            inference = read_inference(content, request.headers.get(JSON_LENGTH), classifier, self._intake)
             arrived = perf_counter()
-            with self._admission.admit(len(inference.images)):
-                stages = Stages(decode=arrived - start, wait=perf_counter() - arrived)
-                request.environ[STAGES] = stages
-                return self._ask(classifier, inference, stages)
+            with self._intake.admission.admit(len(inference.images)):
+                timings = Timings(decode=arrived - start, wait=perf_counter() - arrived)
+                request.environ[TIMINGS_KEY] = timings
+                return self._infer(classifier, inference, timings)
 
-    def _ask(self, classifier: Classifier, inference: Inference, stages: Stages) -> Reply:
+    def _infer(self, classifier: Classifier, inference: Inference, timings: Timings) -> Reply:
         images = inference.images
         if not isinstance(images, np.ndarray):
-            images = _pixels(self._desk.prepare_for(classifier, images, stages))
-        outputs = self._desk.run(classifier, images, stages)
+            images = _stack(self._predictor.prepare(images, classifier, timings))
+        outputs = self._predictor.infer(classifier, images, timings)
         start = perf_counter()
         reply = write_inference(inference, classifier, outputs)
-        stages.answer = perf_counter() - start
-        self._desk.done(stages)
-        headers = {MODEL_HEADER: named([classifier]), "Server-Timing": stages.header()}
-        return replace(reply, headers={**reply.headers, **headers})
+        timings.answer = perf_counter() - start
+        self._predictor.record_done(timings)
+        return replace(reply, headers={**reply.headers, **prediction_headers([classifier], timings)})
 
 
-def _pixels(images: Sequence[Prepared | Refusal]) -> NDArray[np.uint8]:
+def _stack(images: Sequence[PreparedInput | Refusal]) -> NDArray[np.uint8]:
     """Return the pixels of all images; raises the refusal of the first bad one: a tensor has no place for it."""
-    inputs = []
+    pixels = []
     for place, image in enumerate(images, start=1):
         if isinstance(image, Refusal):
             raise type(image)(f"Image {place} of {len(images)}: {image}") from image
-        inputs.append(image.input.pixels)
-    return np.stack(inputs)
+        pixels.append(image.input.pixels)
+    return np.stack(pixels)

@@ -6,31 +6,31 @@ from typing import Protocol
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
-from serving.api.uploads import Limits, read_body
-from serving.api.v2.tensors import decoded
+from serving.api.intake import Intake
+from serving.api.v2.tensors import decode_json
 from serving.errors import BadRequest, NotAllowed
-from serving.repository.repository import Repository
 from serving.repository.index import UNLOADED, Model, Version
+from serving.repository.repository import Repository
 from serving.settings import variable
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
-DEPENDENTS = "unload_dependents"  # the one parameter that is taken: no model here depends on another
+UNLOAD_DEPENDENTS = "unload_dependents"  # the one supported parameter: no model here depends on another
 
 
-class Loader(Protocol):
-    """Who loads and unloads models, in all workers. Raises Refusal."""
+class ModelLoader(Protocol):
+    """Loads and unloads models in all workers. Raises Refusal."""
 
     def load(self, name: str) -> object:
-        """Load a model, or look again for new versions of a loaded one."""
+        """Load a model, or the new versions of a loaded one."""
 
     def unload(self, name: str) -> object:
-        """Let a model answer no more until it is loaded again."""
+        """Unload a model until it is loaded again."""
 
 
 class IndexRequest(Struct, frozen=True):
     """The JSON of a request for the index."""
 
-    ready: bool = False  # whether to leave out what is not
+    ready: bool = False  # leave out models that are not ready
 
 
 class LoadRequest(Struct, frozen=True):
@@ -39,7 +39,7 @@ class LoadRequest(Struct, frozen=True):
     parameters: dict[str, str | int | float | bool] = {}
 
 
-class Entry(Struct, frozen=True):
+class IndexEntry(Struct, frozen=True):
     """A version of a model in the index."""
 
     name: str
@@ -48,52 +48,52 @@ class Entry(Struct, frozen=True):
     reason: str
 
 
-def blueprint(repository: Repository, loader: Loader | None, limits: Limits) -> Blueprint:
-    """Return the routes; without a loader, none may load."""
+def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake) -> Blueprint:
+    """Return the routes; without a loader, loading is not allowed."""
     api = Blueprint("v2-repository", __name__, url_prefix="/repository")
 
     @api.post("/index")
     def index() -> Response:
-        asked: IndexRequest = decoded(read_body(request.environ, limits) or b"{}", IndexRequest)
-        entries = [entry for model in repository.models.values() for entry in entries_of(model)]
-        return jsonify([entry for entry in entries if entry.state == READY or not asked.ready])
+        options: IndexRequest = decode_json(intake.read_body(request.environ) or b"{}", IndexRequest)
+        entries = [entry for model in repository.models.values() for entry in index_entries(model)]
+        return jsonify([entry for entry in entries if entry.state == READY or not options.ready])
 
     @api.post("/models/<name>/load")
     def load(name: str) -> Response:
-        return _changed(loader.load if loader else None, name, limits)
+        return _change(loader.load if loader else None, name, intake)
 
     @api.post("/models/<name>/unload")
     def unload(name: str) -> Response:
-        return _changed(loader.unload if loader else None, name, limits)
+        return _change(loader.unload if loader else None, name, intake)
 
     return api
 
 
-def entries_of(model: Model) -> Iterator[Entry]:
-    """Yield the versions of a model; an idle one is ready too, since it answers when it is named."""
+def index_entries(model: Model) -> Iterator[IndexEntry]:
+    """Yield the versions of a model; an idle one counts as ready, since it answers when it is named."""
     if not model.files:
-        yield Entry(model.name, "", UNAVAILABLE, model.reason or "")
+        yield IndexEntry(model.name, "", UNAVAILABLE, model.reason or "")
     for version in model.files.values():
         ready = version.state != "unavailable" and not model.unloaded
-        yield Entry(model.name, version.number, READY if ready else UNAVAILABLE, _why(model, version))
+        yield IndexEntry(model.name, version.number, READY if ready else UNAVAILABLE, _reason(model, version))
 
 
-def _why(model: Model, version: Version) -> str:
-    """Return what is wrong with a version, even with the file that is to replace an answering one's."""
+def _reason(model: Model, version: Version) -> str:
+    """Return what is wrong with a version, or with the refused file that is to replace an answering one's."""
     return (UNLOADED if model.unloaded else version.reason) or ""
 
 
-def _changed(change: Callable[[str], object] | None, name: str, limits: Limits) -> Response:
-    asked: LoadRequest = decoded(read_body(request.environ, limits) or b"{}", LoadRequest)
+def _change(change: Callable[[str], object] | None, name: str, intake: Intake) -> Response:
+    options: LoadRequest = decode_json(intake.read_body(request.environ) or b"{}", LoadRequest)
     if change is None:
         raise NotAllowed(
-            f"Models are not loaded or unloaded over HTTP unless the service is started with "
-            f"{variable('allow_loading')}=true."
+            f"This service does not load or unload models over HTTP; start it with {variable('allow_loading')}=true to "
+            "allow that."
         )
-    if foreign := sorted(asked.parameters.keys() - {DEPENDENTS}):
+    if unsupported := sorted(options.parameters.keys() - {UNLOAD_DEPENDENTS}):
         raise BadRequest(
-            f"The parameter {foreign[0][:120]!r} is not taken: a model and its configuration come from the folder of "
-            "models alone."
+            f"The parameter {unsupported[0][:120]!r} is unsupported: models and their configurations come from the "
+            "model folder alone."
         )
     change(name)
     return jsonify({})

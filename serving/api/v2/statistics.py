@@ -5,20 +5,23 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from serving.repository.repository import Repository
 from serving.repository.index import Model
-from serving.telemetry.triton_statistics import Ledger, Ledgers, Runs, Statistics
+from serving.repository.repository import Repository
+from serving.telemetry.triton_statistics import ModelStatistics, RunTotals, StatisticsByModel, TritonStatistics
 
 
-def blueprint(repository: Repository, statistics: Statistics, count: Callable[[], None]) -> Blueprint:
-    """Return the routes of the statistics of all models, of one, and of one version."""
+def blueprint(repository: Repository, statistics: TritonStatistics, flush: Callable[[], None]) -> Blueprint:
+    """Return the routes of the statistics of all models, of one, and of one version.
+
+    flush: counts everything that was noted and not counted yet.
+    """
     api = Blueprint("v2-statistics", __name__, url_prefix="/models")
 
     def answer(models: list[Model], version: str = "") -> Response:
-        count()  # this process's own counts are new, those of others as old as their last tick
-        ledgers = statistics.ledgers()
-        asked = [(model.name, v) for model in models for v in ([version] if version else _versions(model, ledgers))]
-        return jsonify({"model_stats": [_statistics(*whose, ledgers.get(whose, Ledger())) for whose in asked]})
+        flush()  # this process's counts; those of other workers are as old as their last tick
+        found = statistics.by_model()
+        keys = [(model.name, v) for model in models for v in ([version] if version else _versions(model, found))]
+        return jsonify({"model_stats": [_statistics(*key, found.get(key, ModelStatistics())) for key in keys]})
 
     @api.get("/stats")
     def of_all() -> Response:
@@ -36,35 +39,35 @@ def blueprint(repository: Repository, statistics: Statistics, count: Callable[[]
     return api
 
 
-def _versions(model: Model, ledgers: Ledgers) -> list[str]:
-    """Return the versions of a model that were asked anything, and the one that answers."""
+def _versions(model: Model, found: StatisticsByModel) -> list[str]:
+    """Return the versions of a model that had a request, and the one that answers."""
     answering = {model.classifier.card.version} if model.classifier else set()
-    return sorted(answering | {version for name, version in ledgers if name == model.name}, key=int)
+    return sorted(answering | {version for name, version in found if name == model.name}, key=int)
 
 
-def _statistics(name: str, version: str, ledger: Ledger) -> dict[str, Any]:
-    runs = ledger.all
+def _statistics(name: str, version: str, statistics: ModelStatistics) -> dict[str, Any]:
+    runs = statistics.total
     return {
         "name": name,
         "version": version,
-        "last_inference": round(ledger.last * 1000),
+        "last_inference": round(statistics.last_run * 1000),
         "inference_count": runs.images,
         "execution_count": runs.count,
         "inference_stats": {
             "success": _duration(runs.count, runs.seconds),
-            "fail": _duration(sum(ledger.failures.values()), ledger.failure_seconds),
+            "fail": _duration(sum(statistics.failures.values()), statistics.failure_seconds),
             "queue": _duration(runs.count, runs.queue),
-            **_computing(runs),
+            **_compute(runs),
             "cache_hit": _duration(0, 0.0),
             "cache_miss": _duration(0, 0.0),
         },
         "response_stats": {},
-        "batch_stats": [{"batch_size": size, **_computing(runs)} for size, runs in sorted(ledger.sizes.items())],
+        "batch_stats": [{"batch_size": size, **_compute(runs)} for size, runs in sorted(statistics.by_size.items())],
         "memory_usage": [],
     }
 
 
-def _computing(runs: Runs) -> dict[str, dict[str, int]]:
+def _compute(runs: RunTotals) -> dict[str, dict[str, int]]:
     return {
         "compute_input": _duration(runs.count, runs.input),
         "compute_infer": _duration(runs.count, runs.infer),

@@ -1,0 +1,113 @@
+"""How a request's body is taken in: its limits in bytes, images and time, and the room for it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from socket import socket
+from typing import Any
+
+from werkzeug.sansio.utils import get_content_length
+
+from serving.errors import BadRequest, Overloaded, SlowBody, TooLarge
+from serving.inference.admission import Admission
+from serving.server.deadline import Deadline
+from serving.settings import Settings
+
+FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker reads at once; of smaller ones as many more
+NO_CONTEXT = nullcontext()
+
+Environ = Mapping[str, Any]  # of WSGI
+
+
+class MemoryBudget:
+    """Limits the bytes of the bodies that this process holds, so that clients together cannot fill its memory."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._used = 0
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Reserve that many bytes within the block; raises Overloaded when they are not free."""
+        if self._used and self._used + size > self._max_bytes:
+            raise Overloaded("Too many large bodies are being read at once; ask again a little later.")
+        self._used += size
+        try:
+            yield
+        finally:
+            self._used -= size
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The limits on a request: max_body in bytes, max_images, the deadline of its body, and the shared budgets."""
+
+    max_body: int
+    max_images: int
+    deadline: Deadline
+    memory: MemoryBudget
+    admission: Admission
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Intake":
+        """Return the limits of a worker with these settings."""
+        return cls(
+            settings.max_body,
+            settings.max_images,
+            Deadline(settings.body_seconds),
+            MemoryBudget(FULL_SIZE_BODIES * settings.max_body),
+            Admission(settings.in_flight, settings.wait_seconds),
+        )
+
+    def reserve_memory(self, environ: Environ) -> AbstractContextManager[None]:
+        """Return the block in which a request's body takes memory, from arrival to answer; raises Overloaded."""
+        if _has_arrived(environ["wsgi.input"]):
+            return NO_CONTEXT
+        return self.memory.reserve(min(self.max_body, _content_length(environ) or self.max_body))
+
+    def read_body(self, environ: Environ) -> bytes:
+        """Return the whole body; raises TooLarge, SlowBody and BadRequest."""
+        length = _content_length(environ)
+        if length is not None and length > self.max_body:
+            raise self.too_large()
+        stream = environ["wsgi.input"]
+        if _has_arrived(stream):
+            body: bytes = stream.read()
+        else:
+            body = self._read_within_deadline(stream, length, environ.get("gunicorn.socket"))
+        if len(body) > self.max_body:
+            raise self.too_large()
+        return body
+
+    def too_large(self) -> TooLarge:
+        """Return the refusal of a body over the limit."""
+        return TooLarge(f"The body has more than {self.max_body:,} bytes; send a smaller image, or fewer at once.")
+
+    def too_many_images(self) -> TooLarge:
+        """Return the refusal of more images than the limit."""
+        return TooLarge(f"The request has more than {self.max_images} images; send them in several requests.")
+
+    def _read_within_deadline(self, stream: Any, length: int | None, connection: socket | None) -> bytes:
+        """Return a body that is still arriving; length: as announced."""
+        watch = self.deadline.watch(connection) if connection else nullcontext()
+        with watch as arrival:
+            try:
+                body: bytes = stream.read(self.max_body + 1 if length is None else length)
+                incomplete = length is not None and len(body) < length
+            except OSError:  # a chunked body that ended early or is malformed
+                incomplete = True
+        if not incomplete:
+            return body
+        if arrival and arrival.late:
+            raise SlowBody(f"The body did not arrive within {self.deadline.timeout:g} s; send a smaller image.")
+        raise BadRequest("The body ended early; send it again.")
+
+
+def _has_arrived(stream: Any) -> bool:
+    """Whether the whole body has come with its head, as small ones do."""
+    return getattr(stream, "body_complete", False)
+
+
+def _content_length(environ: Environ) -> int | None:
+    """Return the announced length of the body in bytes; None for a chunked one."""
+    return get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
