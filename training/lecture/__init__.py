@@ -1,1 +1,1 @@
-"""The lecture's worked examples, rebuilt: a section a file, each with a table of what agrees."""
+"""The lecture's worked examples, recomputed: one file per section of the report."""

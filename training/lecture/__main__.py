@@ -1,4 +1,4 @@
-"""python -m training.lecture: the lecture's worked examples rebuilt, as a report and a table of what agrees."""
+"""python -m training.lecture: recompute the lecture's worked examples, as a report with a table of agreement."""
 
 import argparse
 import sys
@@ -13,24 +13,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.datasets import CIFAR_10, FASHION_MNIST
+from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.formats import DataError
 from training.lecture import (
     approximation,
     architecture,
+    cifar_demo,
     collapse,
     descent,
-    garments,
+    fashion_demo,
     gradients,
     nonlinearities,
     outputs,
     overfitting,
     symmetry,
-    things,
     xor,
 )
-from training.lecture.agreement import Row, shown
-from training.lecture.page import Report
+from training.lecture.agreement import Row, format_value
+from training.lecture.report import Report
 from training.lecture.section import Lesson, Section
 from training.progress import CONSOLE
 from training.train.allocator import keep_memory
@@ -46,22 +46,22 @@ SECTIONS: tuple[Callable[[Lesson], Section], ...] = (
     gradients.section,
     symmetry.section,
     overfitting.section,
-    garments.section,
-    things.section,
+    fashion_demo.section,
+    cifar_demo.section,
 )
-REPORT, TABLE, XOR = "report.html", "table.json", "xor.onnx"
+REPORT_FILE, TABLE_FILE, XOR_FILE = "report.html", "table.json", "xor.onnx"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rebuild the lecture; returns the exit status, which is 0 also where something disagrees."""
+    """Write the report and return the exit status, which is 0 even if a result disagrees with the lecture."""
     options = _parser().parse_args(arguments)
     keep_memory()
     try:
-        _can_be_written_to(options.out)
+        _make_writable(options.out)
         start = time.perf_counter()
         lesson = Lesson(FASHION_MNIST.load(options.data_dir), CIFAR_10.load(options.data_dir), options.full)
-        sections = list(_made(lesson))
-        report = Report(sections, _circumstances(lesson, time.perf_counter() - start))
+        sections = list(_sections(lesson))
+        report = Report(sections, _run_note(lesson, time.perf_counter() - start))
         _write(report, options.out)
     except KeyboardInterrupt:
         print("Interrupted: no report was written.", file=sys.stderr)
@@ -69,28 +69,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, OSError) as error:
         print(f"training.lecture: {error}", file=sys.stderr)
         return 1
-    _tell(report, options.out, options.json)
+    _print_result(report, options.out, options.json)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.lecture",
-        description="Rebuild the lecture's worked examples: a report in HTML, and a table of what agrees.",
+        description="Recompute the lecture's worked examples. Writes a report in HTML (report.html), its table of "
+        "agreement with the lecture (table.json) and the lecture's XOR network (xor.onnx).",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("lecture"), metavar="DIR", help="where to write (default: lecture)"
+        "--out", type=Path, default=Path("lecture"), metavar="DIR", help="folder to write to (default: lecture)"
     )
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where to look for the data first")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="folder to search first for the data sets")
     parser.add_argument(
-        "--full", action="store_true", help="train the two demos as the lecture does: some minutes more"
+        "--full", action="store_true", help="train the two demos exactly as the lecture does: takes some minutes more"
     )
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--json", action="store_true", help="print the table of agreement as JSON")
     return parser
 
 
-def _can_be_written_to(folder: Path) -> None:
-    """Make a folder if need be, and find out now whether it takes files. Raises OSError."""
+def _make_writable(folder: Path) -> None:
+    """Create a folder unless it exists, and check now that files can be written to it. Raises OSError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -98,26 +99,24 @@ def _can_be_written_to(folder: Path) -> None:
         raise OSError(f"{folder} cannot be written to ({error.strerror}); name another folder with --out") from error
 
 
-def _made(lesson: Lesson) -> Iterator[Section]:
+def _sections(lesson: Lesson) -> Iterator[Section]:
     for number, section in enumerate(SECTIONS, start=1):
         with CONSOLE.status(f"section {number} of {len(SECTIONS)}"):
             yield section(lesson)
 
 
-def _circumstances(lesson: Lesson, seconds: float) -> str:
-    length = (
-        "as long as the lecture trains them" if lesson.full else "with faster recipes (--full: as the lecture does)"
-    )
+def _run_note(lesson: Lesson, seconds: float) -> str:
+    how = "exactly as the lecture trains them" if lesson.full else "with faster recipes (--full: as the lecture does)"
     return (
-        f"Made in {seconds:.0f} s with PyTorch {torch.__version__}, threads: {torch.get_num_threads()}. "
-        f"The two demos are trained {length}."
+        f"Computed in {seconds:.0f} s with PyTorch {torch.__version__}, threads: {torch.get_num_threads()}. "
+        f"The two demos are trained {how}."
     )
 
 
 def _write(report: Report, folder: Path) -> None:
-    (folder / XOR).write_bytes(xor.to_onnx().SerializeToString())
-    (folder / TABLE).write_bytes(_json(report.rows))
-    (folder / REPORT).write_text(report.to_html(), encoding="utf-8")
+    (folder / XOR_FILE).write_bytes(xor.to_onnx().SerializeToString())
+    (folder / TABLE_FILE).write_bytes(_json(report.rows))
+    (folder / REPORT_FILE).write_text(report.to_html(), encoding="utf-8")
 
 
 def _json(rows: Sequence[Row]) -> bytes:
@@ -125,18 +124,18 @@ def _json(rows: Sequence[Row]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(plain), indent=1)
 
 
-def _tell(report: Report, folder: Path, as_json: bool) -> None:
+def _print_result(report: Report, folder: Path, as_json: bool) -> None:
     if as_json:
         print(_json(report.rows).decode())
         return
-    table = Table("Item", "Lecture", "Here", "Agrees")
+    table = Table("Item", "Lecture", "Here", "Agrees", title="The lecture's claims and the results here")
     for row in report.rows:
-        cells = (escape(shown(value)) for value in (row.item, row.lecture, row.here))
+        cells = (escape(format_value(value)) for value in (row.item, row.lecture, row.here))
         table.add_row(*cells, "yes" if row.agrees else "[red]no[/]")
     console = Console()
     console.print(table)
     console.print(report.summary, highlight=False)
-    console.print(f"Written to {folder / REPORT}", markup=False, soft_wrap=True, highlight=False)
+    console.print(f"Written to {folder / REPORT_FILE}", markup=False, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""The table of agreement: what the lecture says, what comes out here, and when the two agree."""
+"""The table of agreement: each row compares a claim of the lecture with the result here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
+ROUNDING_TOLERANCE = 1e-12  # for results in float64
+
 Value = int | float | str | tuple["Value", ...]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One claim of the lecture beside what was found; criterion: what counts as agreement."""
+    """A claim of the lecture beside the result here; criterion: the rule by which the two agree."""
 
     item: str
     lecture: Value
@@ -20,37 +22,39 @@ class Row:
 
 
 def exactly(item: str, lecture: Value, here: Value) -> Row:
-    """Return a row that agrees when the two are equal."""
+    """Return a row that agrees if the two values are equal."""
     return Row(item, lecture, here, lecture == here, "equal")
 
 
-def nearly(item: str, lecture: Value, here: Value, within: float) -> Row:
-    """Return a row that agrees when each number is as near to the lecture's as that."""
+def nearly(item: str, lecture: Value, here: Value, within: float = ROUNDING_TOLERANCE) -> Row:
+    """Return a row that agrees if every number lies within this distance of the lecture's."""
     pairs = zip(_numbers(lecture), _numbers(here), strict=True)
     return Row(item, lecture, here, all(abs(one - other) <= within for one, other in pairs), f"within {within:g}")
 
 
 def at_least(item: str, lecture: float, here: float, margin: float) -> Row:
-    """Return a row that agrees when a figure is no lower than the lecture's less a margin."""
-    return Row(item, lecture, here, here >= lecture - margin, f"at least {lecture - margin:.4f}, {margin:.4f} less")
+    """Return a row that agrees if the figure is at least the lecture's minus a margin."""
+    bound = lecture - margin
+    return Row(item, lecture, here, here >= bound, f"at least {bound:.4f}, the lecture's minus {margin:.4f}")
 
 
 def at_most(item: str, lecture: float, here: float, margin: float) -> Row:
-    """Return a row that agrees when a figure is no higher than the lecture's and a margin."""
-    return Row(item, lecture, here, here <= lecture + margin, f"at most {lecture + margin:.4f}, {margin:.4f} more")
+    """Return a row that agrees if the figure is at most the lecture's plus a margin."""
+    bound = lecture + margin
+    return Row(item, lecture, here, here <= bound, f"at most {bound:.4f}, the lecture's plus {margin:.4f}")
 
 
-def values(tensor: Tensor) -> Value:
-    """Return what a tensor holds, as a value of a row."""
-    return tuple(values(part) for part in tensor) if tensor.ndim else tensor.item()
+def to_value(tensor: Tensor) -> Value:
+    """Return the numbers of a tensor as a row holds them."""
+    return tuple(to_value(part) for part in tensor) if tensor.ndim else tensor.item()
 
 
-def shown(value: Value) -> str:
+def format_value(value: Value) -> str:
     """Return a value as a person reads it."""
     if isinstance(value, tuple):
-        return f"({', '.join(str(part) if isinstance(part, int) else shown(part) for part in value)})"
+        return f"({', '.join(str(part) if isinstance(part, int) else format_value(part) for part in value)})"
     if isinstance(value, float):
-        return f"{value + 0.0:.6g}"  # a -0.0 is shown as 0
+        return f"{value + 0.0:.6g}"  # -0.0 becomes 0
     return f"{value:,}" if isinstance(value, int) else value
 
 

@@ -1,13 +1,11 @@
-"""Two linear layers are one; with a nonlinearity between them they are not."""
+"""Two linear layers collapse into one; with a nonlinearity between them they do not."""
 
 import torch
 from torch import Tensor
 
-from training.lecture.agreement import Row
-from training.lecture.section import Grid, Lesson, Section
+from training.lecture.agreement import ROUNDING_TOLERANCE, Row
+from training.lecture.section import Lesson, Section, Table
 from training.lecture.xor import least_squares
-
-ROUNDING = 1e-12
 
 
 def two_layers(seed: int = 0, n: int = 1_000, d: int = 5, h: int = 8, q: int = 3) -> tuple[Tensor, ...]:
@@ -18,12 +16,12 @@ def two_layers(seed: int = 0, n: int = 1_000, d: int = 5, h: int = 8, q: int = 3
 
 
 def collapsed(w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor]:
-    """Return w [d, q] and b [q] of the one layer that two linear layers amount to (equation 9)."""
+    """Return w [d, q] and b [q] of the one layer that equals two linear layers (the lecture's equation 9)."""
     return w1 @ w2, b1 @ w2 + b2
 
 
-def unexplained(x: Tensor, y: Tensor) -> float:
-    """Return the share of the variance of y [n, q] that the best linear model of x [n, d] leaves."""
+def unexplained_variance(x: Tensor, y: Tensor) -> float:
+    """Return the share of the variance of y [n, q] that the best linear model of x [n, d] leaves unexplained."""
     beta, alpha = least_squares(x, y)
     return float((y - x @ beta - alpha).var(0).sum() / y.var(0).sum())
 
@@ -32,19 +30,20 @@ def section(_: Lesson) -> Section:
     """Return the section."""
     x, w1, b1, w2, b2 = two_layers()
     w, b = collapsed(w1, b1, w2, b2)
-    linear, bent = (x @ w1 + b1) @ w2 + b2, (x @ w1 + b1).relu() @ w2 + b2
+    linear, nonlinear = (x @ w1 + b1) @ w2 + b2, (x @ w1 + b1).relu() @ w2 + b2
     difference = float((linear - (x @ w + b)).abs().max())
-    left = unexplained(x, linear), unexplained(x, bent)
+    left = unexplained_variance(x, linear), unexplained_variance(x, nonlinear)
     return Section(
         title="Two linear layers are one",
         blocks=(
             "Why must hidden units be nonlinear? Put one linear layer on another and multiply out: "
-            "`(XW₁ + b₁)W₂ + b₂ = X(W₁W₂) + (b₁W₂ + b₂)`, which is a linear layer again, with `W = W₁W₂` and "
+            "`(XW₁ + b₁)W₂ + b₂ = X(W₁W₂) + (b₁W₂ + b₂)`. This is a linear layer again, with `W = W₁W₂` and "
             "`b = b₁W₂ + b₂`. However many are stacked, nothing is gained.",
-            f"Checked on {len(x):,} random inputs of {x.shape[1]} features, with {len(b1)} hidden units. With a ReLU "
-            "in between, no linear model gives the same answers: even the best one leaves part of their variance.",
-            Grid(
-                ("Hidden layer", "Variance that the best linear model leaves"),
+            f"A check on {len(x):,} random inputs with {x.shape[1]} features, and {len(b1)} hidden units: the best "
+            "linear model explains all answers of the two linear layers. With ReLU between them it leaves part of the "
+            "answers' variance unexplained, so no linear model gives the same answers. The table shows that part.",
+            Table(
+                ("Hidden layer", "Unexplained variance"),
                 [("linear", f"{max(left[0], 0):.1e}"), ("ReLU", f"{left[1]:.1%}")],
                 "The same weights with and without the nonlinearity.",
             ),
@@ -53,17 +52,17 @@ def section(_: Lesson) -> Section:
             Row(
                 "Two linear layers",
                 "Y = XW + b, with W = W₁W₂ and b = b₁W₂ + b₂",
-                f"the same but for {difference:.1e}",
-                difference <= ROUNDING,
-                f"within {ROUNDING:g}, for rounding",
+                f"largest difference {difference:.1e}",
+                difference <= ROUNDING_TOLERANCE,
+                f"at most {ROUNDING_TOLERANCE:g}, for rounding",
             ),
             Row(
                 "A nonlinearity between them",
                 "no longer possible to collapse into a linear model",
-                f"the best linear model leaves {left[1]:.1%} of the variance",
-                left[1] > 0.01 > ROUNDING > left[0],
-                "more than 1% is left; of the linear layers, none",
+                f"the best linear model leaves {left[1]:.1%} of the variance unexplained",
+                left[1] > 0.01 > ROUNDING_TOLERANCE > left[0],
+                "more than 1%; for the linear layers, nothing but rounding",
             ),
         ),
-        names=("collapse.collapsed", "collapse.unexplained"),
+        code=("collapse.collapsed", "collapse.unexplained_variance"),
     )

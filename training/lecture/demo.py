@@ -1,4 +1,4 @@
-"""What the two demos share: a training with its log, its history and its test."""
+"""The part that the two demos share: training, its log and its curves, and the comparison on the test images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from torch.nn import functional
 
-from training.datasets.images import DataSet, Images
+from training.datasets.labelled import LabelledImages, TrainTest
 from training.lecture.agreement import Row, at_least, at_most
-from training.lecture.plots import COLOURS, draw
-from training.lecture.section import Grid, Plot
+from training.lecture.plots import COLORS, draw
+from training.lecture.section import Plot, Table
+from training.pipeline import split
 from training.recipes import Recipe
-from training.train import Fitted, fit
-from training.train.course import Epoch
-from training.trained import split
+from training.train.loop import TrainedNetwork, train_network
+from training.train.trainer import Epoch
 
-ROWS, COLUMNS = 3, 8  # of the sample figure
+SAMPLE_ROWS, SAMPLE_COLUMNS = 3, 8  # of the figure of training images
 
 
 @dataclass(frozen=True)
-class Printed:
-    """What the lecture prints of a demo: mean loss and accuracy on the test images."""
+class LectureScore:
+    """The mean loss and the accuracy on the test images that the lecture prints."""
 
     loss: float
     accuracy: float
@@ -30,91 +30,106 @@ class Printed:
 
 @dataclass(frozen=True)
 class Score:
-    """Mean loss and accuracy on n test images; spread: the standard deviation of the loss from image to image."""
+    """The mean loss and the accuracy on n test images; loss_std: the standard deviation of the loss over images."""
 
     loss: float
     accuracy: float
-    spread: float
+    loss_std: float
     n: int
 
     @classmethod
-    def of(cls, fitted: Fitted, test: Images) -> "Score":
-        """Measure a trained network."""
-        logits = fitted.observe(test.pixels).logits
+    def measure(cls, trained: TrainedNetwork, test: LabelledImages) -> "Score":
+        """Evaluate a trained network on the test images."""
+        logits = trained.forward_features(test.pixels).logits
         losses = functional.cross_entropy(logits.double(), test.labels, reduction="none")
         right = int((logits.argmax(1) == test.labels).sum())
         return cls(float(losses.mean()), right / len(test), float(losses.std()), len(test))
 
-    def beside(self, name: str, printed: Printed) -> tuple[Row, Row]:
-        """Hold it against the lecture's.
+    def compare(self, name: str, lecture: LectureScore) -> tuple[Row, Row]:
+        """Return the rows that compare loss and accuracy with the lecture's.
 
-        The margins are two standard errors of the difference between two runs' means over so many images.
+        Each margin is two standard errors of the difference between two means over n images.
         """
-        loss_margin = 2 * self.spread * (2 / self.n) ** 0.5
-        accuracy_margin = 2 * (2 * printed.accuracy * (1 - printed.accuracy) / self.n) ** 0.5
+        loss_margin = 2 * self.loss_std * (2 / self.n) ** 0.5
+        accuracy_margin = 2 * (2 * lecture.accuracy * (1 - lecture.accuracy) / self.n) ** 0.5
         return (
-            at_most(f"{name}: test loss", printed.loss, self.loss, loss_margin),
-            at_least(f"{name}: test accuracy", printed.accuracy, self.accuracy, accuracy_margin),
+            at_most(f"{name}: test loss", lecture.loss, self.loss, loss_margin),
+            at_least(f"{name}: test accuracy", lecture.accuracy, self.accuracy, accuracy_margin),
         )
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A recipe to be carried out on data; what comes out is kept."""
+    """A recipe and its data; the network is trained and evaluated once, on first use."""
 
     recipe: Recipe
-    data: DataSet
+    data: TrainTest
 
     @cached_property
-    def fitted(self) -> Fitted:
-        return fit(self.recipe, *split(self.recipe, self.data))
+    def trained(self) -> TrainedNetwork:
+        return train_network(self.recipe, *split(self.recipe, self.data))
 
     @cached_property
     def score(self) -> Score:
-        return Score.of(self.fitted, self.data.test)
+        return Score.measure(self.trained, self.data.test)
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
-        return self.fitted.epochs
+        return self.trained.epochs
 
-    def told(self) -> str:
-        """Return in a sentence how it was trained."""
-        seen, held = split(self.recipe, self.data)
-        steps = f"{self.recipe.epochs} epochs of {len(seen.take(slice(self.recipe.images))):,} images in batches of "
-        by = "Adam, the lecture's own settings" if not self.recipe.muon else "Muon and Adam, to be done sooner"
-        return f"{steps}{self.recipe.batch:,} with {by}; {len(held):,} more are held out for validation."
+    def settings(self) -> str:
+        """Return a sentence on how the network is trained."""
+        train, validation = split(self.recipe, self.data)
+        images = len(train.take(slice(self.recipe.train_images)))
+        optimizers = "Muon and Adam, which takes less time" if self.recipe.muon else "Adam, the lecture's own settings"
+        return (
+            f"Training takes {self.recipe.epochs} epochs of {images:,} images in batches of {self.recipe.batch:,} with "
+            f"{optimizers}; {len(validation):,} more images are set aside for validation."
+        )
 
-    def log(self) -> Grid:
+    def result(self, lecture: LectureScore) -> str:
+        """Return a sentence on the test images, with the lecture's figures for comparison."""
+        return (
+            f"On the {self.score.n:,} test images, which played no part before, {self.score.accuracy:.2%} of the "
+            f"answers are right and the loss is {self.score.loss:.4f}. The lecture has {lecture.accuracy:.2%} and "
+            f"{lecture.loss:.4f}."
+        )
+
+    def log(self) -> Table:
         """Return the training epoch by epoch."""
         rows = [_log_row(epoch, len(self.epochs)) for epoch in self.epochs]
-        headings = ("Epoch", "Time", "Loss", "Accuracy", "Validation loss", "Validation accuracy")
-        return Grid(headings, rows, "Loss and accuracy are means over the epoch, in which the network still learns.")
+        headings = ("Epoch", "Time", "Training loss", "Training accuracy", "Validation loss", "Validation accuracy")
+        caption = (
+            "The training epoch by epoch. Training figures are means over the epoch, during which the network still "
+            "learns; validation figures are those at its end."
+        )
+        return Table(headings, rows, caption)
 
-    def history(self, printed: Printed) -> Plot:
-        """Return the curves of the training, with the test at their end and the lecture's test as a line."""
+    def history(self, lecture: LectureScore) -> Plot:
+        """Return the curves of the training, with the test result at their end and the lecture's as a line."""
 
         def paint(axes: list[Axes]) -> None:
             for place, name in zip(axes, ("loss", "accuracy"), strict=True):
-                self._paint(place, name)
-                place.plot(len(self.epochs), getattr(self.score, name), "D", color=COLOURS[2], label="test, at the end")
-                place.axhline(getattr(printed, name), linestyle=":", color=COLOURS[5], label="test, the lecture's")
+                self._paint_curves(place, name)
+                place.plot(len(self.epochs), getattr(self.score, name), "D", color=COLORS[2], label="test, here")
+                place.axhline(getattr(lecture, name), linestyle=":", color=COLORS[5], label="test, lecture")
             axes[0].legend()
 
-        caption = "The training epoch by epoch, and the test after it."
+        caption = "Loss and accuracy by epoch, and on the test images after the last."
         return draw(paint, "Loss and accuracy by epoch", caption, columns=2)
 
-    def _paint(self, place: Axes, name: str) -> None:
+    def _paint_curves(self, place: Axes, name: str) -> None:
         numbers = [epoch.number for epoch in self.epochs]
-        for prefix, colour, label in (("", COLOURS[0], "training"), ("held_", COLOURS[1], "validation")):
+        for prefix, color, label in (("", COLORS[0], "training"), ("val_", COLORS[1], "validation")):
             values = [getattr(epoch, prefix + name) for epoch in self.epochs]
-            place.plot(numbers, values, "o-", color=colour, label=label)
+            place.plot(numbers, values, "o-", color=color, label=label)
         place.set(xlabel="epoch", ylabel=name)
         place.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def samples(images: Images, labels: Sequence[str]) -> Plot:
+def sample_plot(images: LabelledImages, labels: Sequence[str]) -> Plot:
     """Return a figure of the first images with their labels."""
-    first = images.take(slice(ROWS * COLUMNS))
+    first = images.take(slice(SAMPLE_ROWS * SAMPLE_COLUMNS))
 
     def paint(axes: list[Axes]) -> None:
         for place, pixels, label in zip(axes, first.pixels, first.labels, strict=False):
@@ -123,10 +138,10 @@ def samples(images: Images, labels: Sequence[str]) -> Plot:
         for place in axes:
             place.set_axis_off()
 
-    caption = f"The first {len(first)} training images."
-    return draw(paint, "Training images with their labels", caption, COLUMNS, ROWS, height=4.2)
+    caption = f"The first {len(first)} training images with their labels."
+    return draw(paint, "Training images with their labels", caption, SAMPLE_COLUMNS, SAMPLE_ROWS, height=4.2)
 
 
 def _log_row(epoch: Epoch, epochs: int) -> tuple[str, ...]:
-    figures = (epoch.loss, epoch.accuracy, epoch.held_loss, epoch.held_accuracy)
+    figures = (epoch.loss, epoch.accuracy, epoch.val_loss, epoch.val_accuracy)
     return f"{epoch.number}/{epochs}", f"{epoch.seconds:.1f} s", *(f"{figure:.4f}" for figure in figures)

@@ -1,4 +1,4 @@
-"""Vanishing and exploding gradients: how large they are, layer by layer, before the first step of training."""
+"""Vanishing and exploding gradients: their size at each layer, before the first step of training."""
 
 import math
 from collections.abc import Callable
@@ -10,77 +10,84 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.lecture.agreement import Row
-from training.lecture.plots import COLOURS, draw
-from training.lecture.section import Grid, Lesson, Plot, Section
+from training.lecture.plots import COLORS, draw
+from training.lecture.section import Lesson, Plot, Section, Table
 from training.networks.activations import ACTIVATIONS
 
-DEPTH, WIDTH, INPUTS = 20, 100, 200
-KINDS = ("sigmoid", "tanh", "relu")
-INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+DEPTH, WIDTH = 20, 100  # of each network
+BATCH_SIZE = 200
+COMPARED_ACTIVATIONS = ("sigmoid", "tanh", "relu")
+INITIALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "normal, deviation 0.01": partial(nn.init.normal_, std=0.01),
     "normal, deviation 1": nn.init.normal_,
     "Glorot": nn.init.xavier_normal_,
     "He": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
 }
 
-Gradients = dict[tuple[str, str], list[float]]  # by activation and initialisation, from the first layer on
+GradientNorms = dict[tuple[str, str], list[float]]  # by activation and initialization, from the first layer on
 
 
-def gradients(kind: str, initialise: Callable[[Tensor], Tensor], depth: int = DEPTH) -> list[float]:
-    """Return the norm of the loss's gradient in what each hidden layer is given, for random inputs and classes."""
+def gradient_norms(activation: str, initialize: Callable[[Tensor], Tensor], depth: int = DEPTH) -> list[float]:
+    """Return the norm of the loss's gradient at each hidden layer's input, for random inputs and classes."""
     torch.manual_seed(0)
-    values, given = torch.randn(INPUTS, WIDTH, dtype=torch.float64), []
+    values, layer_inputs = torch.randn(BATCH_SIZE, WIDTH, dtype=torch.float64), []
     for _ in range(depth):
-        weights = initialise(torch.empty(WIDTH, WIDTH, dtype=torch.float64))
-        given.append(values.requires_grad_())
-        values = ACTIVATIONS[kind]()(given[-1] @ weights.T)
+        weights = initialize(torch.empty(WIDTH, WIDTH, dtype=torch.float64))
+        layer_inputs.append(values.requires_grad_())
+        values = ACTIVATIONS[activation]()(layer_inputs[-1] @ weights.T)
     output = nn.init.xavier_normal_(torch.empty(10, WIDTH, dtype=torch.float64))
-    loss = functional.cross_entropy(values @ output.T, torch.arange(INPUTS) % 10)
-    return [float(gradient.norm()) for gradient in torch.autograd.grad(loss, given)]
+    loss = functional.cross_entropy(values @ output.T, torch.arange(BATCH_SIZE) % 10)
+    return [float(gradient.norm()) for gradient in torch.autograd.grad(loss, layer_inputs)]
+
+
+def first_to_last(norms: list[float]) -> float:
+    """Return the gradient norm of the first layer divided by that of the last."""
+    return norms[0] / norms[-1]
 
 
 def section(_: Lesson) -> Section:
     """Return the section."""
-    found: Gradients = {
-        (kind, name): gradients(kind, initialise) for kind in KINDS for name, initialise in INITIALISATIONS.items()
+    norms: GradientNorms = {
+        (activation, name): gradient_norms(activation, initialize)
+        for activation in COMPARED_ACTIVATIONS
+        for name, initialize in INITIALIZATIONS.items()
     }
     return Section(
         title="Gradients in deep networks",
         blocks=(
-            f"The gradient reaches the first of {DEPTH} layers through all those above it, and each multiplies it by "
-            "its weights and by the slope of its activation. Where the product is less than one it vanishes, layer by "
-            "layer, and the first layers learn nothing; where it is more than one it explodes. Below, networks before "
-            "their first step: a level line is what one wants.",
-            _plot(found),
-            "The sigmoid's slope is a quarter at most, so its gradients vanish however the weights are drawn, unless "
-            "they are large. ReLU's slope is one where it is awake, so with weights of the right size nothing is lost: "
-            "deviation `√(2/inputs)` (He), since half the units sleep; `√(2/(inputs + outputs))` (Glorot) suits tanh.",
-            _table(found),
+            f"The gradient reaches the first of {DEPTH} layers through all the layers after it. Each multiplies it by "
+            "its weights and by the derivative of its activation function. If the product is less than one, the "
+            "gradient vanishes layer by layer and the first layers learn nothing. If it is more than one, the gradient "
+            "explodes.",
+            "The figure shows networks before their first step of training. Their weights are drawn from a normal "
+            "distribution in four ways: with standard deviation 0.01, 1, `√(2/(inputs + outputs))` (Glorot) or "
+            "`√(2/inputs)` (He). A level line is best.",
+            _plot(norms),
+            "The derivative of the sigmoid is a quarter at most, so its gradients vanish unless the weights are large. "
+            "The derivative of ReLU is 1 where the unit is active, so weights of the right size lose nothing: He's are "
+            "larger than Glorot's, since half the units are inactive. Glorot's suit tanh. The table divides the "
+            "gradient at the first layer by that at the last; 1 is best.",
+            _table(norms),
         ),
-        rows=_rows(found),
-        names=("gradients.gradients", "gradients.INITIALISATIONS"),
+        rows=_rows(norms),
+        code=("gradients.gradient_norms", "gradients.INITIALIZATIONS"),
     )
 
 
-def ratio(norms: list[float]) -> float:
-    """Return the gradient of the first layer for each unit of that of the last."""
-    return norms[0] / norms[-1]
-
-
-def _rows(found: Gradients) -> tuple[Row, ...]:
-    ratios = {names: ratio(norms) for names, norms in found.items()}
+def _rows(norms: GradientNorms) -> tuple[Row, ...]:
+    ratios = {names: first_to_last(found) for names, found in norms.items()}
     small, large = ratios["tanh", "normal, deviation 0.01"], ratios["relu", "normal, deviation 1"]
     sigmoid, relu = ratios["sigmoid", "Glorot"], ratios["relu", "He"]
     return (
         Row(
             "Gradients in deep networks",
             "vanishing and exploding gradients are common",
-            f"first layer to last: {small:.1e} and {large:.1e} with careless initialisations",
+            f"first layer divided by last: {small:.1e} and {large:.1e} with careless initializations",
             small < 1e-3 and large > 1e3,
             "less than 0.001 and more than 1,000",
         ),
         Row(
-            "Gradients and initialisation",
+            "Gradients and initialization",
             "heuristics are needed for gradients neither too large nor too small",
             f"{ratios['tanh', 'Glorot']:.2g} for tanh with Glorot's, {relu:.2g} for ReLU with He's",
             0.1 < ratios["tanh", "Glorot"] < 10 and 0.1 < relu < 10,
@@ -89,29 +96,32 @@ def _rows(found: Gradients) -> tuple[Row, ...]:
         Row(
             "Gradients and ReLU",
             "ReLU mitigates the vanishing gradient problem",
-            f"{relu:.2g}, where the sigmoid has {sigmoid:.1e}",
+            f"{relu:.2g} with He's; the sigmoid has {sigmoid:.1e} with Glorot's",
             relu > 1e3 * sigmoid,
             "more than 1,000 times the sigmoid's",
         ),
     )
 
 
-def _table(found: Gradients) -> Grid:
-    rows = [(kind, *(f"{ratio(found[kind, name]):.1e}" for name in INITIALISATIONS)) for kind in KINDS]
-    return Grid(("Activation", *INITIALISATIONS), rows, "The gradient of the first layer for each unit of the last's.")
+def _table(norms: GradientNorms) -> Table:
+    rows = [
+        (activation, *(f"{first_to_last(norms[activation, name]):.1e}" for name in INITIALIZATIONS))
+        for activation in COMPARED_ACTIVATIONS
+    ]
+    caption = "The norm of the gradient at the first layer, divided by that at the last, by initialization."
+    return Table(("Activation", *INITIALIZATIONS), rows, caption)
 
 
-def _plot(found: Gradients) -> Plot:
+def _plot(norms: GradientNorms) -> Plot:
     def paint(axes: list[Axes]) -> None:
-        for place, kind in zip(axes, KINDS, strict=True):
-            for name, colour in zip(INITIALISATIONS, COLOURS, strict=False):
-                norms = [norm if norm > 0 else math.nan for norm in found[kind, name]]
-                place.plot(range(1, len(norms) + 1), norms, ".-", color=colour, label=name)
-            place.set(title=kind, xlabel="layer", yscale="log", ylim=(1e-36, 1e22))
+        for place, activation in zip(axes, COMPARED_ACTIVATIONS, strict=True):
+            for name, color in zip(INITIALIZATIONS, COLORS, strict=False):
+                found = [norm if norm > 0 else math.nan for norm in norms[activation, name]]
+                place.plot(range(1, len(found) + 1), found, ".-", color=color, label=name)
+            place.set(title=activation, xlabel="layer", yscale="log", ylim=(1e-36, 1e22))
         axes[0].set_ylabel("norm of the gradient")
         axes[1].legend(loc="lower right", fontsize=8)
 
-    alt = "The norm of the gradient by layer, for three activations and four initialisations"
-    return draw(
-        paint, alt, "The gradient in what each layer is given, from the first layer to the last.", columns=len(KINDS)
-    )
+    alt = "The norm of the gradient by layer, for three activation functions and four initializations"
+    caption = "The gradient with respect to the input of each layer, from the first layer to the last."
+    return draw(paint, alt, caption, columns=len(COMPARED_ACTIVATIONS))

@@ -1,4 +1,4 @@
-"""Output units: linear, sigmoid and softmax, each with the loss that fits it, on a small example of each."""
+"""Output units: linear, sigmoid and softmax, each with the loss that belongs to it, on a small example."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,40 +10,40 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.lecture.agreement import Row
-from training.lecture.plots import COLOURS, draw
-from training.lecture.section import Grid, Lesson, Plot, Section
+from training.lecture.plots import COLORS, draw
+from training.lecture.section import Lesson, Plot, Section, Table
 from training.lecture.xor import least_squares
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # of what comes before the output unit, [n, outputs], and the targets
+Loss = Callable[[Tensor, Tensor], Tensor]  # of the output unit's input z [n, outputs] and the targets
 
 
-def squared(z: Tensor, y: Tensor) -> Tensor:
-    """Return half the mean squared error of a linear output: the loss of a normal distribution around it."""
+def squared_error(z: Tensor, y: Tensor) -> Tensor:
+    """Return half the mean squared error: up to a constant, the negative log-likelihood of a normal distribution."""
     return (z - y).square().mean() / 2
 
 
 @dataclass(frozen=True)
 class Example:
-    """Data x [n, d], targets, and an output unit with its loss."""
+    """Inputs x [n, d], targets y, and the loss of an output unit."""
 
     x: Tensor
     y: Tensor
     outputs: int
     loss: Loss
 
-    def solved(self, steps: int = 200) -> nn.Linear:
-        """Return the layer before the output unit with the least loss, by quasi-Newton descent."""
+    def train_layer(self, steps: int = 200) -> nn.Linear:
+        """Return the linear layer before the output unit with the least loss, found by L-BFGS."""
         layer = nn.Linear(self.x.shape[1], self.outputs, dtype=self.x.dtype)
         nn.init.zeros_(layer.weight)
-        optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
 
-        def loss() -> Tensor:
-            optimiser.zero_grad()
-            now = self.loss(layer(self.x), self.y)
-            now.backward()
-            return now
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = self.loss(layer(self.x), self.y)
+            loss.backward()
+            return loss
 
-        optimiser.step(loss)
+        optimizer.step(closure)
         return layer.requires_grad_(False)
 
 
@@ -51,11 +51,11 @@ def regression(n: int = 200) -> Example:
     """Return points scattered about the line y = 2x - 1."""
     generator = torch.Generator().manual_seed(0)
     x, noise = torch.randn(2, n, 1, generator=generator, dtype=torch.float64)
-    return Example(x, 2 * x - 1 + 0.5 * noise, 1, squared)
+    return Example(x, 2 * x - 1 + 0.5 * noise, 1, squared_error)
 
 
 def two_classes(n: int = 100_000) -> Example:
-    """Return points around -1 and around 1 with deviation 1, of which the second are 1: P(1 | x) is sigmoid(2x)."""
+    """Return class 0 around -1 and class 1 around 1, both with standard deviation 1, so that P(1 | x) = sigmoid(2x)."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(n, dtype=torch.float64)[:, None] % 2
     x = 2 * y - 1 + torch.randn(n, 1, generator=generator, dtype=torch.float64)
@@ -63,61 +63,71 @@ def two_classes(n: int = 100_000) -> Example:
 
 
 def three_classes() -> Example:
-    """Return the 150 irises of three kinds that scikit-learn brings along, their measures standardised."""
-    measures, kinds = load_iris(return_X_y=True)
-    x = torch.from_numpy(measures)
-    return Example((x - x.mean(0)) / x.std(0), torch.from_numpy(kinds).long(), 3, functional.cross_entropy)
+    """Return scikit-learn's 150 irises of three species, with standardized measurements."""
+    measurements, species = load_iris(return_X_y=True)
+    x = torch.from_numpy(measurements)
+    return Example((x - x.mean(0)) / x.std(0), torch.from_numpy(species).long(), 3, functional.cross_entropy)
 
 
-def slope(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
-    """Return the gradient of the summed losses with respect to z, what comes before the output unit."""
+def gradient(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
+    """Return the gradient of the summed losses with respect to the output unit's input z."""
     z = z.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(z, y) * len(z), z)
-    return gradient
+    (slopes,) = torch.autograd.grad(loss(z, y) * len(z), z)
+    return slopes
+
+
+def accuracy(example: Example, layer: nn.Linear) -> float:
+    """Return the share of the inputs whose largest output is that of the target."""
+    return float((layer(example.x).argmax(1) == example.y).double().mean())
 
 
 def section(_: Lesson) -> Section:
     """Return the section."""
     line, pair, irises = regression(), two_classes(), three_classes()
-    fitted = [example.solved() for example in (line, pair, irises)]
+    layers = [example.train_layer() for example in (line, pair, irises)]
+    right = f"{accuracy(irises, layers[2]):.1%} of the irises right"
     return Section(
         title="Output units",
         blocks=(
-            "The output unit says what kind of answer is wanted, and the loss follows from it: it is the distance "
-            "between the distribution of the data and that of the model. A number: linear, with squared error. Yes or "
-            "no: sigmoid, with binary cross-entropy. One of many: softmax, with cross-entropy.",
-            Grid(
-                ("Output unit", "Loss", "Example", "What is learned"),
+            "The output unit decides which kind of answer the network gives, and the loss follows from it: it measures "
+            "the distance between the distribution of the data and that of the model. A number needs a linear output "
+            "with squared error, yes or no a sigmoid with binary cross-entropy, one of many classes softmax with "
+            "cross-entropy.",
+            "The table shows each of the three pairs of output unit and loss on a small example, and the result of "
+            "training. Here x is the input and z the weighted sum that goes into the output unit. In the second "
+            "example the true solution is `z = 2x`.",
+            Table(
+                ("Output unit", "Loss", "Example", "Result"),
                 [
-                    ("linear", "squared error", "200 points about y = 2x - 1", _linear(fitted[0])),
-                    ("sigmoid", "binary cross-entropy", "two overlapping heaps of 50,000", _linear(fitted[1])),
-                    ("softmax", "cross-entropy", "150 irises of three kinds", f"{accuracy(irises, fitted[2]):.1%}"),
+                    ("linear", "squared error", "200 points about y = 2x - 1", _equation(layers[0])),
+                    ("sigmoid", "binary cross-entropy", "two overlapping classes of 50,000", _equation(layers[1])),
+                    ("softmax", "cross-entropy", "150 irises of three species", right),
                 ],
-                "z is what comes before the output unit; of the irises, the share named rightly.",
+                "Three output units, each with its loss.",
             ),
-            "Why these pairs? Because the gradient with respect to what comes before the output unit is then simply "
-            "`answer - truth`, for all three: the more wrong, the harder the pull. A sigmoid with squared error pulls "
-            "least where it is most wrong, for there the sigmoid is flat.",
+            "Why these pairs? For all three, the gradient with respect to z is simply `answer - truth`: the more wrong "
+            "the answer, the harder the pull. A sigmoid with squared error hardly pulls where it is most wrong, since "
+            "the sigmoid is flat there.",
             _plot(),
         ),
-        rows=(*_fits(line, pair, irises, fitted), _coupled(line, pair, irises)),
-        names=("outputs.Example", "outputs.regression", "outputs.two_classes", "outputs.three_classes"),
+        rows=(*_unit_rows(line, pair, irises, layers), _coupling_row(line, pair, irises)),
+        code=("outputs.Example", "outputs.regression", "outputs.two_classes", "outputs.three_classes"),
     )
 
 
-def _fits(line: Example, pair: Example, irises: Example, fitted: list[nn.Linear]) -> tuple[Row, ...]:
+def _unit_rows(line: Example, pair: Example, irises: Example, layers: list[nn.Linear]) -> tuple[Row, ...]:
     beta, alpha = least_squares(line.x, line.y)
-    off = max(float((fitted[0].weight - beta).abs()), float((fitted[0].bias - alpha).abs()))
-    chances, weight = torch.sigmoid(fitted[1](pair.x)), float(fitted[1].weight)
+    difference = max(float((layers[0].weight - beta).abs()), float((layers[0].bias - alpha).abs()))
+    chances, weight = torch.sigmoid(layers[1](pair.x)), float(layers[1].weight)
     inside = bool(((chances > 0) & (chances < 1)).all())
-    shares, right = torch.softmax(fitted[2](irises.x), dim=1), accuracy(irises, fitted[2])
-    sums = float((shares.sum(1) - 1).abs().max())
+    probabilities, right = torch.softmax(layers[2](irises.x), dim=1), accuracy(irises, layers[2])
+    sum_error = float((probabilities.sum(1) - 1).abs().max())
     return (
         Row(
             "Linear output",
             "y = W'h + b, any real number",
-            f"the least-squares line but for {off:.2g}",
-            off < 1e-6,
+            f"the least-squares line, with a difference of {difference:.2g}",
+            difference < 1e-6,
             "within 1e-6 of the solution in closed form",
         ),
         Row(
@@ -125,45 +135,41 @@ def _fits(line: Example, pair: Example, irises: Example, fitted: list[nn.Linear]
             "1 / (1 + exp(-x)), for classification as 0 or 1",
             f"probabilities {'between 0 and 1' if inside else 'out of bounds'}: sigmoid({weight:.3f} x)",
             inside and abs(weight - 2) < 0.05,
-            "between 0 and 1, and within 0.05 of the true P(1 | x) = sigmoid(2 x)",
+            "between 0 and 1; the weight within 0.05 of the true P(1 | x) = sigmoid(2 x)",
         ),
         Row(
             "Softmax output",
             "exp(x) / Σ exp(x), for classification as one of many",
-            f"probabilities whose sum is 1 but for {sums:.2g}; {right:.1%} of the irises right",
-            sums < 1e-12 and right > 0.95,
-            "sum 1, and more than 95% right",
+            f"probabilities that sum to 1, with a difference of {sum_error:.2g}; {right:.1%} of the irises right",
+            sum_error < 1e-12 and right > 0.95,
+            "sum 1 within 1e-12, and more than 95% right",
         ),
     )
 
 
-def _coupled(line: Example, pair: Example, irises: Example) -> Row:
-    """Return the row that holds the gradient of each output unit and its loss against answer - truth."""
+def _coupling_row(line: Example, pair: Example, irises: Example) -> Row:
+    """Return the row that compares the gradient of each pair with answer - truth."""
     generator = torch.Generator().manual_seed(1)
-    answers: list[tuple[Example, Callable[[Tensor], Tensor], Tensor]] = [
+    pairs: list[tuple[Example, Callable[[Tensor], Tensor], Tensor]] = [
         (line, lambda z: z, line.y),
         (pair, torch.sigmoid, pair.y),
         (irises, lambda z: z.softmax(1), functional.one_hot(irises.y, 3)),
     ]
-    off = 0.0
-    for example, unit, truth in answers:
+    difference = 0.0
+    for example, unit, truth in pairs:
         z = torch.randn(len(example.x), example.outputs, generator=generator, dtype=torch.float64)
-        off = max(off, float((slope(example.loss, z, example.y) - (unit(z) - truth)).abs().max()))
+        found = gradient(example.loss, z, example.y)
+        difference = max(difference, float((found - (unit(z) - truth)).abs().max()))
     return Row(
         "Output units and losses",
         "the choice of cost function is tightly coupled with the choice of output unit",
-        f"for each pair the gradient is answer - truth, but for {off:.2g}",
-        off < 1e-9,
+        f"the gradient of each pair is answer - truth, with a difference of {difference:.2g}",
+        difference < 1e-9,
         "within 1e-9, for rounding, at random z",
     )
 
 
-def accuracy(example: Example, layer: nn.Linear) -> float:
-    """Return the share of the targets that are the largest output."""
-    return float((layer(example.x).argmax(1) == example.y).double().mean())
-
-
-def _linear(layer: nn.Linear) -> str:
+def _equation(layer: nn.Linear) -> str:
     weight, bias = float(layer.weight), float(layer.bias)
     return f"z = {weight:.3f} x {'-' if bias < 0 else '+'} {abs(bias):.3f}"
 
@@ -173,18 +179,18 @@ def _plot() -> Plot:
     truth = torch.ones_like(z)
 
     def mismatched(z: Tensor, y: Tensor) -> Tensor:
-        return squared(torch.sigmoid(z), y)
+        return squared_error(torch.sigmoid(z), y)
 
     def paint(axes: list[Axes]) -> None:
         losses: dict[str, Loss] = {
             "cross-entropy": functional.binary_cross_entropy_with_logits,
             "squared error": mismatched,
         }
-        for (name, loss), colour in zip(losses.items(), COLOURS, strict=False):
-            pull = -slope(loss, z, truth)
-            axes[0].plot(z.flatten().tolist(), pull.flatten().tolist(), color=colour, label=f"sigmoid with {name}")
-        axes[0].set(xlabel="z, before the sigmoid (the truth is 1: far left is very wrong)", ylabel="pull towards 1")
+        for (name, loss), color in zip(losses.items(), COLORS, strict=False):
+            pull = -gradient(loss, z, truth)
+            axes[0].plot(z.flatten().tolist(), pull.flatten().tolist(), color=color, label=f"sigmoid with {name}")
+        axes[0].set(xlabel="z; the truth is 1, so the answer is very wrong at the left", ylabel="pull toward 1")
         axes[0].legend()
 
     alt = "The gradient of two losses of a sigmoid output"
-    return draw(paint, alt, "How hard the loss pulls at a sigmoid output whose answer should be 1.")
+    return draw(paint, alt, "The pull (negative gradient) of two losses on a sigmoid whose answer should be 1.")

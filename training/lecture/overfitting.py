@@ -1,47 +1,48 @@
-"""Overfitting: few images, learned by heart."""
+"""Overfitting: a network learns a few images by heart."""
 
 from dataclasses import replace
 
 from matplotlib.axes import Axes
 
 from training.lecture.agreement import Row
-from training.lecture.plots import COLOURS, draw
+from training.lecture.plots import COLORS, draw
 from training.lecture.section import Lesson, Plot, Section
+from training.pipeline import split
 from training.recipes import LECTURE_MLP
-from training.train import fit
-from training.train.course import Epoch
-from training.trained import split
+from training.train.loop import train_network
+from training.train.trainer import Epoch
 
-LONG = replace(LECTURE_MLP, name="long", held=5_000, images=1_000, epochs=60)
+LONG_TRAINING = replace(LECTURE_MLP, name="long", validation_images=5_000, train_images=1_000, epochs=60)
 
 
 def section(lesson: Lesson) -> Section:
     """Return the section."""
-    seen, held = split(LONG, lesson.garments)
-    epochs = fit(LONG, seen, held).epochs
-    best, last = min(epochs, key=lambda epoch: epoch.held_loss), epochs[-1]
+    train, validation = split(LONG_TRAINING, lesson.fashion_mnist)
+    epochs = train_network(LONG_TRAINING, train, validation).epochs
+    best, last = min(epochs, key=lambda epoch: epoch.val_loss), epochs[-1]
     return Section(
         title="Overfitting",
         blocks=(
-            f"The lecture's MLP, but with {len(seen.take(slice(LONG.images))):,} training images and {LONG.epochs} "
-            "epochs. The training loss falls on and on: in the end the network knows these images by heart. "
-            "The loss on images that it does not learn from falls at first too, while what is learned holds for "
-            "garments in general, and rises again as the network grows sure of what holds for these alone.",
+            f"Here the lecture's MLP has only {len(train.take(slice(LONG_TRAINING.train_images))):,} training images "
+            f"and {LONG_TRAINING.epochs} epochs. The training loss keeps falling: in the end the network knows these "
+            "images by heart. The validation loss falls at first too, while the network learns what holds for garments "
+            "in general. It rises again as the network learns what holds for these images alone.",
             _plot(epochs, best),
-            f"It is least after {best.number} epochs. To stop there, by the validation loss, is the simplest remedy; "
-            "more images, a penalty on the weights, dropout and changing the images at random are others.",
+            f"The validation loss is lowest after {best.number} epochs. The simplest remedy is to stop there (early "
+            "stopping). Others are more images, a penalty on the weights (weight decay), dropout and random changes of "
+            "the images (augmentation).",
         ),
         rows=(
             Row(
                 "Overfitting",
                 "the training algorithm might choose the wrong function",
-                f"validation loss {best.held_loss:.3f} in epoch {best.number}, {last.held_loss:.3f} in epoch "
+                f"validation loss {best.val_loss:.3f} in epoch {best.number}, {last.val_loss:.3f} in epoch "
                 f"{last.number}; training loss {best.loss:.3f}, then {last.loss:.3f}",
-                last.held_loss > 1.1 * best.held_loss and last.loss < best.loss / 2,
-                "the one rises by more than a tenth while the other halves at least",
+                last.val_loss > 1.1 * best.val_loss and last.loss < best.loss / 2,
+                "the validation loss rises by more than a tenth while the training loss more than halves",
             ),
         ),
-        names=("overfitting.LONG", "training.train.fit"),
+        code=("overfitting.LONG_TRAINING", "training.train.loop.train_network"),
     )
 
 
@@ -50,12 +51,12 @@ def _plot(epochs: tuple[Epoch, ...], best: Epoch) -> Plot:
 
     def paint(axes: list[Axes]) -> None:
         for place, name in zip(axes, ("loss", "accuracy"), strict=True):
-            place.plot(numbers, [getattr(epoch, name) for epoch in epochs], color=COLOURS[0], label="training")
-            held = [getattr(epoch, f"held_{name}") for epoch in epochs]
-            place.plot(numbers, held, color=COLOURS[1], label="validation")
-            place.axvline(best.number, linestyle=":", color=COLOURS[5], label="least validation loss")
+            for prefix, color, label in (("", COLORS[0], "training"), ("val_", COLORS[1], "validation")):
+                values = [getattr(epoch, prefix + name) for epoch in epochs]
+                place.plot(numbers, values, color=color, label=label)
+            place.axvline(best.number, linestyle=":", color=COLORS[5], label="lowest validation loss")
             place.set(xlabel="epoch", ylabel=name)
         axes[0].legend()
 
     alt = "Training and validation loss and accuracy by epoch"
-    return draw(paint, alt, "Training and validation part after a few epochs.", columns=2)
+    return draw(paint, alt, "Training and validation diverge after a few epochs.", columns=2)

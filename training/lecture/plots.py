@@ -1,4 +1,4 @@
-"""Figures as the report has them: SVG in a data URL, in ink that follows the reader's light or dark page."""
+"""The report's figures: SVG in a data URL, in colors that follow the reader's light or dark theme."""
 
 import base64
 import io
@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 
 from training.lecture.section import Plot
 
-WIDTH, HEIGHT = 9.0, 3.4  # inches
-INK = "#24292f"  # of text and axes; in the file it gives way to the page's own
-FOLLOW_THE_PAGE = "<style>:root{color:#24292f}@media(prefers-color-scheme:dark){:root{color:#d5dbe1}}</style>"
-COLOURS = ("#3f83c8", "#df7a33", "#2f9e77", "#b0619e", "#c9a227", "#8a8f98", "#d2514f")  # seen on white and on black
-STYLE = {
-    "axes.edgecolor": INK,
+FIGURE_WIDTH, FIGURE_HEIGHT = 9.0, 3.4  # inches
+TEXT_COLOR = "#24292f"  # of text and axes; the file replaces it with currentColor, which THEME_STYLE sets
+THEME_STYLE = "<style>:root{color:#24292f}@media(prefers-color-scheme:dark){:root{color:#d5dbe1}}</style>"
+COLORS = ("#3f83c8", "#df7a33", "#2f9e77", "#b0619e", "#c9a227", "#8a8f98", "#d2514f")  # visible on white and on black
+MATPLOTLIB_STYLE = {
+    "axes.edgecolor": TEXT_COLOR,
     "axes.grid": True,
-    "axes.labelcolor": INK,
+    "axes.labelcolor": TEXT_COLOR,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlecolor": INK,
+    "axes.titlecolor": TEXT_COLOR,
     "axes.titlesize": 11,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -28,28 +28,28 @@ STYLE = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
-    "svg.hashsalt": "thimble",  # the same figure is the same file
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "svg.hashsalt": "thimble",  # the same figure gives the same file
+    "text.color": TEXT_COLOR,
+    "xtick.color": TEXT_COLOR,
+    "ytick.color": TEXT_COLOR,
 }
 
 Paint = Callable[[list[Axes]], None]
 
 
-def draw(paint: Paint, alt: str, caption: str, columns: int = 1, rows: int = 1, height: float = HEIGHT) -> Plot:
-    """Return the figure that paint fills, given its axes row by row."""
-    with rc_context(STYLE):  # type: ignore[arg-type]  # its keys are literals in the annotations
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def draw(paint: Paint, alt: str, caption: str, columns: int = 1, rows: int = 1, height: float = FIGURE_HEIGHT) -> Plot:
+    """Return a figure; paint fills its axes, which it gets row by row."""
+    with rc_context(MATPLOTLIB_STYLE):  # type: ignore[arg-type]  # its keys are literals in the annotations
+        figure = Figure(figsize=(FIGURE_WIDTH, height), layout="constrained")
         paint(figure.subplots(rows, columns, squeeze=False).ravel().tolist())
         return Plot(_data_url(figure), alt, caption)
 
 
 def _data_url(figure: Figure) -> str:
-    """Return a figure as a data URL that says nothing of when and with what it was made."""
+    """Return a figure as a data URL, without the metadata that names its date and its program."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     _, start, body = file.getvalue().partition("<svg ")
     attributes, end, content = body.partition(">")
-    picture = start + attributes + end + FOLLOW_THE_PAGE + content.replace(INK, "currentColor")
-    return f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
+    svg = start + attributes + end + THEME_STYLE + content.replace(TEXT_COLOR, "currentColor")
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

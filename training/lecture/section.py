@@ -1,4 +1,4 @@
-"""What a section of the report is made of."""
+"""The building blocks of a section of the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from training.datasets.images import DataSet
+from training.datasets.labelled import TrainTest
 from training.lecture.agreement import Row
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the sections work with; full: train the two demos exactly as long as the lecture does."""
+    """The data that the sections use; full: train the two demos exactly as the lecture does."""
 
-    garments: DataSet
-    things: DataSet
+    fashion_mnist: TrainTest
+    cifar_10: TrainTest
     full: bool = False
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure as a data URL; alt: what it shows, for those who cannot see it."""
+    """A figure as a data URL; alt: its description for a person who cannot see it."""
 
     kind: ClassVar[str] = "plot"
     url: str
@@ -30,10 +30,10 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table; cells that are numbers are set to the right."""
+class Table:
+    """A table; cells with numbers are right-aligned."""
 
-    kind: ClassVar[str] = "grid"
+    kind: ClassVar[str] = "table"
     headings: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     caption: str
@@ -41,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Matrices:
-    """Matrices in a row, each under its name: a calculation step by step."""
+    """Named matrices side by side: the steps of a calculation."""
 
     kind: ClassVar[str] = "matrices"
     steps: Sequence[tuple[str, Tensor]]
@@ -50,9 +50,12 @@ class Matrices:
 
 @dataclass(frozen=True)
 class Section:
-    """blocks: in the order in which they are read; text marks `code` by backticks. names: where the code is."""
+    """One section of the report and its rows of the table of agreement.
+
+    blocks: in reading order; backticks in a text mark `code`. code: names of the functions and values behind it.
+    """
 
     title: str
-    blocks: tuple[str | Plot | Grid | Matrices, ...]
+    blocks: tuple[str | Plot | Table | Matrices, ...]
     rows: tuple[Row, ...]
-    names: tuple[str, ...]
+    code: tuple[str, ...]

@@ -1,23 +1,25 @@
-"""What the tests of the lecture share: its lesson on lookalikes, and one run of the whole command."""
+"""Shared by the lecture's tests: a lesson on lookalike data, and one quick run of the whole command."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from training.datasets.images import DataSet
-from training.lecture import approximation, architecture, descent, overfitting, symmetry
+from training.datasets.labelled import TrainTest
+from training.lecture import approximation, architecture, cifar_demo, descent, nonlinearities, overfitting, symmetry
 from training.lecture.__main__ import main
 from training.lecture.section import Lesson
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute in one thread: at this size a second costs more than it brings, the more so on a busy machine."""
+    """Compute in one thread: at this size a second one costs more than it gains."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -31,27 +33,30 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def lesson(garments: DataSet, things: DataSet) -> Lesson:
-    """Both lookalikes."""
+def lesson(garments: TrainTest, things: TrainTest) -> Lesson:
+    """The lookalikes of both data sets."""
     return Lesson(garments, things)
 
 
 @pytest.fixture(scope="session")
-def _sooner() -> Iterator[None]:
-    """Go through the lecture with few steps: it is as long, and says as much, but finds less."""
+def _few_steps() -> Iterator[None]:
+    """Train with few steps: the report is as long, only its results are worse."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (descent, symmetry):
-            patch.setattr(module, "STARTS", 20)
-            patch.setattr(module, "STEPS", 50)
-        patch.setattr(approximation, "STEPS", 10)
+            patch.setattr(module, "RANDOM_STARTS", 20)
+            patch.setattr(module, "GRADIENT_STEPS", 50)
+        patch.setattr(approximation, "WIDTHS", (4, 16))
+        patch.setattr(approximation, "ADAM_STEPS", 10)
         patch.setattr(architecture, "WIDTHS", (8, 16))
-        patch.setattr(overfitting, "LONG", replace(overfitting.LONG, epochs=3))
+        patch.setattr(nonlinearities, "SHORT_TRAINING", replace(nonlinearities.SHORT_TRAINING, epochs=1))
+        patch.setattr(overfitting, "LONG_TRAINING", replace(overfitting.LONG_TRAINING, epochs=3))
+        patch.setattr(cifar_demo, "FAST_RECIPE", replace(cifar_demo.FAST_RECIPE, epochs=1))
         yield
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run that went through: the folder that it wrote, and what it printed."""
+class FinishedRun:
+    """A successful run: the folder that it wrote and the text that it printed."""
 
     out: Path
     printed: str
@@ -60,9 +65,14 @@ class Finished:
     def html(self) -> str:
         return (self.out / "report.html").read_text(encoding="utf-8")
 
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of table.json by item."""
+        return {row["item"]: row for row in json.loads((self.out / "table.json").read_text(encoding="utf-8"))}
+
 
 @pytest.fixture(scope="session")
-def run(data_dir: Path, _sooner: None) -> Callable[..., int]:
+def run(data_dir: Path, _few_steps: None) -> Callable[..., int]:
     """Run training.lecture on the lookalikes; returns its exit status."""
 
     def run(out: Path, *arguments: str) -> int:
@@ -72,9 +82,9 @@ def run(data_dir: Path, _sooner: None) -> Callable[..., int]:
 
 
 @pytest.fixture(scope="session")
-def finished(run: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The whole command with --json, run once: only to be read."""
+def finished(run: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """One run of the whole command with --json; tests only read it."""
     out = tmp_path_factory.mktemp("lecture") / "not" / "there yet"
     with one_thread(), redirect_stdout(io.StringIO()) as printed:
         assert run(out, "--json") == 0
-    return Finished(out, printed.getvalue())
+    return FinishedRun(out, printed.getvalue())

@@ -3,18 +3,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.lecture import garments, things
-from training.lecture.demo import Demo, Printed, Score
-from training.networks import MLP, parameters
+from training.lecture import cifar_demo, fashion_demo
+from training.lecture.demo import Demo, LectureScore, Score
 
 
 @pytest.fixture(scope="module")
 def demo(lesson) -> Demo:
-    return Demo(garments.FAST, lesson.garments)
+    return Demo(fashion_demo.FAST_RECIPE, lesson.fashion_mnist)
 
 
-def test_a_score_is_that_of_the_test_images(demo):
-    logits = demo.fitted.observe(demo.data.test.pixels).logits
+@pytest.mark.trains
+def test_the_score_is_measured_on_the_test_images(demo):
+    logits = demo.trained.forward_features(demo.data.test.pixels).logits
     right = (logits.argmax(1) == demo.data.test.labels).sum()
 
     assert demo.score.n == len(demo.data.test)
@@ -23,67 +23,51 @@ def test_a_score_is_that_of_the_test_images(demo):
 
 
 def test_the_margins_are_two_standard_errors_of_a_difference():
-    loss, accuracy = Score(loss=0.35, accuracy=0.8699, spread=0.6, n=10_000).beside("MLP", Printed(0.3378, 0.8792))
+    score = Score(loss=0.35, accuracy=0.8699, loss_std=0.6, n=10_000)
+
+    loss, accuracy = score.compare("MLP", LectureScore(0.3378, 0.8792))
 
     assert f"{0.3378 + 2 * 0.6 * 2**0.5 / 100:.4f}" in loss.criterion
     assert f"{0.8792 - 2 * (2 * 0.8792 * 0.1208) ** 0.5 / 100:.4f}" in accuracy.criterion
     assert (loss.agrees, accuracy.agrees) == (True, False)
 
 
-def test_the_log_has_a_line_for_each_epoch_with_training_and_validation(demo):
-    log = demo.log()
+@pytest.mark.trains
+def test_the_log_has_a_line_with_training_and_validation_figures_for_each_epoch(demo):
+    log, last = demo.log(), demo.epochs[-1]
 
     assert [row[0] for row in log.rows] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
     assert log.rows[-1][2:] == tuple(
-        f"{value:.4f}"
-        for value in (
-            demo.epochs[-1].loss,
-            demo.epochs[-1].accuracy,
-            demo.epochs[-1].held_loss,
-            demo.epochs[-1].held_accuracy,
-        )
+        f"{value:.4f}" for value in (last.loss, last.accuracy, last.val_loss, last.val_accuracy)
     )
 
 
-def test_how_it_was_trained_is_told_with_its_true_numbers(demo):
-    assert demo.told().startswith("5 epochs of 360 images in batches of 1,024 with Muon and Adam")
-    assert "40 more are held out" in demo.told()
+@pytest.mark.trains
+def test_the_result_names_both_accuracies(demo):
+    result = demo.result(LectureScore(loss=0.5, accuracy=0.25))
+
+    assert f"{demo.score.accuracy:.2%}" in result
+    assert "The lecture has 25.00% and 0.5000." in result
 
 
-def test_demo_1_has_the_lectures_classes_network_and_figures_beside_its_own(lesson):
-    section = garments.section(lesson)
-
-    rows = {row.item: row for row in section.rows}
-    assert rows["MLP: the class names"].agrees
-    assert rows["MLP: training loss by epoch"].agrees
-    assert rows["MLP: test accuracy"].lecture == 0.8792
-    assert rows["MLP: test loss"].lecture == pytest.approx(0.3378, abs=1e-4)
-    assert any(f"{parameters(MLP()):,}" in block for block in section.blocks if isinstance(block, str))
+def test_the_settings_are_described_with_their_true_numbers(demo):
+    assert demo.settings().startswith("Training takes 5 epochs of 360 images in batches of 1,024 with Muon and Adam")
+    assert "40 more images are set aside for validation" in demo.settings()
 
 
-def test_in_full_the_demos_have_the_lectures_own_settings(lesson):
+def test_full_demos_have_the_lectures_own_settings(lesson):
     full = replace(lesson, full=True)
 
-    garment, thing = (
-        Demo(module.recipe_of(full), data) for module, data in ((garments, lesson.garments), (things, lesson.things))
-    )
+    fashion = Demo(fashion_demo.recipe_for(full), lesson.fashion_mnist).settings()
+    cifar = Demo(cifar_demo.recipe_for(full), lesson.cifar_10).settings()
 
-    assert garment.told().startswith("5 epochs of 360 images in batches of 32 with Adam, the lecture's own settings")
-    assert thing.told().startswith("10 epochs of 360 images in batches of 32 with Adam, the lecture's own settings")
-
-
-def test_demo_2_has_the_lectures_tables_and_figures_beside_its_own(lesson):
-    rows = {row.item: row for row in things.section(lesson).rows}
-
-    shapes = [row for item, row in rows.items() if "shapes" in item or "parameters" in item]
-    assert len(shapes) == 6
-    assert all(row.agrees for row in shapes)
-    assert (rows["CNN: parameters of the base"].here, rows["CNN: parameters of the whole"].here) == (56_320, 122_570)
-    assert (rows["CNN: test loss"].lecture, rows["CNN: test accuracy"].lecture) == (1.016327, 0.6686)
+    own = "epochs of 360 images in batches of 32 with Adam, the lecture's own settings"
+    assert fashion.startswith(f"Training takes 5 {own}")
+    assert cifar.startswith(f"Training takes 10 {own}")
 
 
 def test_the_summary_lists_layers_as_the_lecture_does():
-    assert [tuple(layer) for layer in things.summary()] == [
+    assert [tuple(layer) for layer in cifar_demo.summary()] == [
         ("Conv2D", (30, 30, 32), 896),
         ("MaxPooling2D", (15, 15, 32), 0),
         ("Conv2D", (13, 13, 64), 18_496),

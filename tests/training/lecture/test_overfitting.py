@@ -1,24 +1,26 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
-from training.datasets.images import DataSet, Images
+from training.datasets.labelled import LabelledImages, TrainTest
 from training.lecture import overfitting
 from training.lecture.section import Lesson
 
 
-def mislabelled(images: Images, share: float) -> Images:
-    """Return images of which this share has labels drawn at random: what can be learned of those is by heart alone."""
+def mislabelled(images: LabelledImages, share: float) -> LabelledImages:
+    """Return images of which this share has random labels, which a network can only learn by heart."""
     generator = torch.Generator().manual_seed(0)
     wrong = torch.rand(len(images), generator=generator) < share
-    drawn = torch.randint(0, 10, (len(images),), generator=generator)
-    return Images(images.pixels, torch.where(wrong, drawn, images.labels))
+    random_labels = torch.randint(0, 10, (len(images),), generator=generator)
+    return LabelledImages(images.pixels, torch.where(wrong, random_labels, images.labels))
 
 
+@pytest.mark.trains
 def test_the_validation_loss_rises_again_while_the_training_loss_falls(lesson, monkeypatch):
-    monkeypatch.setattr(overfitting, "LONG", replace(overfitting.LONG, epochs=40))
-    noisy = DataSet(mislabelled(lesson.garments.train, 0.7), lesson.garments.test)
+    monkeypatch.setattr(overfitting, "LONG_TRAINING", replace(overfitting.LONG_TRAINING, epochs=40))
+    noisy = TrainTest(mislabelled(lesson.fashion_mnist.train, 0.7), lesson.fashion_mnist.test)
 
-    section = overfitting.section(Lesson(noisy, lesson.things))
+    section = overfitting.section(Lesson(noisy, lesson.cifar_10))
 
     assert [row.agrees for row in section.rows] == [True]

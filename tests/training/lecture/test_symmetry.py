@@ -1,29 +1,30 @@
 import pytest
 
 from training.lecture.descent import Networks, descend
-from training.lecture.symmetry import alike, difference
+from training.lecture.symmetry import unit_difference, with_equal_units
 
-STARTS, STEPS = 30, 2_000
+RANDOM_STARTS, GRADIENT_STEPS = 30, 2_000
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Networks:
-    return Networks.drawn(STARTS, units=4)
+def start() -> Networks:
+    return Networks.random(RANDOM_STARTS, units=4)
 
 
-def test_units_that_begin_alike_move_and_stay_alike_to_the_last_bit(drawn):
-    ended = descend(alike(drawn), 0.1, STEPS).ended
+@pytest.mark.trains
+def test_units_that_start_equal_move_stay_exactly_equal_and_never_find_xor(start):
+    equal = with_equal_units(start)
 
-    assert float((ended.w - alike(drawn).w).abs().max()) > 0.1
-    assert difference(ended) == 0
+    end = descend(equal, 0.1, GRADIENT_STEPS)
+
+    assert float((end.networks.w - equal.w).abs().max()) > 0.1
+    assert unit_difference(end.networks) == 0
+    assert end.solved_share == 0
 
 
-def test_units_that_begin_alike_never_find_xor(drawn):
-    assert descend(alike(drawn), 0.1, STEPS).share == 0
+@pytest.mark.trains
+def test_units_that_start_at_random_differ_and_often_find_xor(start):
+    end = descend(start, 0.1, GRADIENT_STEPS)
 
-
-def test_units_that_begin_at_random_differ_and_often_find_xor(drawn):
-    random = descend(drawn, 0.1, STEPS)
-
-    assert difference(random.ended) > 0.1
-    assert random.share > 0.3
+    assert unit_difference(end.networks) > 0.1
+    assert end.solved_share > 0.3

@@ -1,8 +1,7 @@
-import onnx
-import onnxruntime
 import pytest
 import torch
 
+from serving.model.runtime import open_session
 from training.lecture import xor
 
 
@@ -13,7 +12,7 @@ def test_the_best_linear_model_of_xor_answers_a_half_to_everything():
     assert alpha.tolist() == [0.5]
 
 
-def test_least_squares_finds_the_line_that_points_lie_on():
+def test_least_squares_finds_the_line_through_the_points():
     x = torch.tensor([[0.0], [1], [4]], dtype=torch.float64)
 
     beta, alpha = xor.least_squares(x, 3 * x - 2)
@@ -35,22 +34,17 @@ def test_the_network_answers_the_truth_table():
     assert xor.network()(xor.X.float()).flatten().tolist() == [0, 1, 1, 0]
 
 
-@pytest.fixture(scope="module")
-def exported() -> onnx.ModelProto:
-    return xor.to_onnx()
+def test_the_exported_network_answers_the_truth_table_through_onnxruntime():
+    assert xor.run_onnx(xor.to_onnx()).flatten().tolist() == [0, 1, 1, 0]
 
 
-def test_the_exported_network_answers_the_truth_table_through_onnxruntime(exported):
-    assert xor.answers(exported).flatten().tolist() == [0, 1, 1, 0]
-
-
-def test_the_exported_network_takes_any_number_of_cases(exported):
-    session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+def test_the_exported_network_takes_any_number_of_cases():
+    session = open_session(xor.to_onnx().SerializeToString())
 
     (truth,) = session.run(None, {"propositions": xor.X.float().numpy()[[2]]})
 
     assert truth.tolist() == [[1]]
 
 
-def test_the_section_agrees_with_the_lecture_throughout(lesson):
+def test_every_row_of_the_section_agrees_with_the_lecture(lesson):
     assert all(row.agrees for row in xor.section(lesson).rows)

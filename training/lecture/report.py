@@ -1,0 +1,57 @@
+"""The report: all sections and the table of agreement in one self-contained HTML file."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from training.lecture.agreement import Row, format_value
+from training.lecture.section import Section
+
+CODE_PATTERN = re.compile("`(.+?)`")
+NUMBER_PATTERN = re.compile(r"[-+]?[\d,./]+(e[-+]?\d+)?( ?%| s)?")
+
+
+@dataclass(frozen=True)
+class Report:
+    """All sections, and a note on the run that computed them."""
+
+    sections: Sequence[Section]
+    run_note: str
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table of agreement."""
+        return [row for section in self.sections for row in section.rows]
+
+    @property
+    def summary(self) -> str:
+        """Return a sentence with the number of rows that agree and the names of those that do not."""
+        disagreeing = [row.item for row in self.rows if not row.agrees]
+        agree = f"{len(self.rows) - len(disagreeing)} of {len(self.rows)} results agree with the lecture"
+        return f"{agree}; these do not: {', '.join(disagreeing)}." if disagreeing else f"{agree}."
+
+    def to_html(self) -> str:
+        """Return the page."""
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters.update(prose=prose, format_value=format_value, align=align)
+        return environment.get_template("report.html").render(report=self)
+
+
+def prose(text: str) -> Markup:
+    """Return text as HTML; text between backticks becomes code."""
+    return Markup(CODE_PATTERN.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # escaped just before
+
+
+def align(cell: str) -> str:
+    """Return the CSS class of a table cell: "number" is right-aligned."""
+    return "number" if NUMBER_PATTERN.fullmatch(cell) else "text"
