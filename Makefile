@@ -30,7 +30,11 @@ check: $(VENV)/everything ## lint, format and types
 
 .PHONY: test
 test: $(VENV)/everything ## all tests, with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
+
+.PHONY: test-fast
+test-fast: $(VENV)/everything ## the tests that train nothing, in under a minute
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not trains'
 
 .PHONY: bench
 bench: $(VENV)/everything ## measure what an image costs, model by model
