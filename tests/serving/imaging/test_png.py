@@ -1,4 +1,4 @@
-"""Pixels as PNG: exact both ways."""
+"""PNG: encoding and decoding are exact."""
 
 import io
 import zlib
@@ -15,7 +15,7 @@ END = png_chunk(b"IEND", b"")
 INTERLACED = png_chunk(b"IHDR", bytes((0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 1)))
 
 
-def _text():
+def text_chunk():
     text = PngInfo()
     text.add_text("Title", "noise")
     return text
@@ -40,35 +40,35 @@ def test_a_png_larger_than_any_input_is_refused_before_it_is_decoded():
     file = io.BytesIO()
     Image.new("1", (4096, 4097)).save(file, "PNG")
 
-    with pytest.raises(ValueError, match="4096 x 4097 pixels are more than any input has"):
+    with pytest.raises(ValueError, match="4096 x 4097 pixels; the limit is 16,777,216"):
         from_png(file.getvalue())
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_plain_png_holds_its_pixels_and_nothing_else(mode):
+def test_a_plain_png_is_decoded_exactly(mode):
     image = noise(mode=mode)
 
     found = parse_plain_png(saved(image, "PNG"))
 
     assert (found.mode, found.size) == (mode, image.size)
-    assert found.image().tobytes() == image.tobytes()
+    assert found.decode().tobytes() == image.tobytes()
 
 
-def test_a_file_of_very_many_pieces_is_left_to_pillows_plugin():
+def test_a_file_of_too_many_idat_chunks_is_left_to_pillows_plugin():
     whole = png(2, 2, 8, 0, bytes(6))
     start = whole.index(b"IDAT") - 4
-    pieces = [png_chunk(b"IDAT", b"")] * MAX_IDAT_CHUNKS
+    chunks = [png_chunk(b"IDAT", b"")] * MAX_IDAT_CHUNKS
 
-    assert parse_plain_png(whole[:start] + b"".join(pieces[1:]) + whole[start:])
-    assert parse_plain_png(whole[:start] + b"".join(pieces) + whole[start:]) is None
+    assert parse_plain_png(whole[:start] + b"".join(chunks[1:]) + whole[start:])
+    assert parse_plain_png(whole[:start] + b"".join(chunks) + whole[start:]) is None
 
 
-def test_pixels_may_lie_in_several_pieces():
+def test_pixels_may_be_in_several_idat_chunks():
     whole = png(2, 2, 8, 0, bytes(6))
     start, pixels = whole.index(b"IDAT") - 4, parse_plain_png(whole).idat
-    pieces = b"".join(png_chunk(b"IDAT", piece) for piece in (pixels[:3], b"", pixels[3:]))
+    chunks = b"".join(png_chunk(b"IDAT", part) for part in (pixels[:3], b"", pixels[3:]))
 
-    assert parse_plain_png(whole[:start] + pieces + END) == PlainPng("L", (2, 2), pixels)
+    assert parse_plain_png(whole[:start] + chunks + END) == PlainPng("L", (2, 2), pixels)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_pixels_may_lie_in_several_pieces():
         saved(noise(), "PNG", transparency=(1, 2, 3)),
         saved(noise(), "PNG", exif=oriented(6)),
         saved(noise(), "PNG", save_all=True, append_images=[noise(mode="RGB").rotate(90)]),
-        saved(noise(), "PNG", pnginfo=_text()),
+        saved(noise(), "PNG", pnginfo=text_chunk()),
         saved(noise(), "JPEG"),
         png(2, 2, 16, 0, bytes(10)),
         png(0, 2, 8, 0, bytes(2)),
@@ -92,7 +92,25 @@ def test_pixels_may_lie_in_several_pieces():
         saved(noise(), "PNG")[:-1],
         saved(noise(), "PNG").replace(b"IDAT", b"IDAU"),
     ],
-    ids=range(17),
+    ids=[
+        "RGBA",
+        "LA",
+        "palette",
+        "1-bit",
+        "tRNS",
+        "EXIF",
+        "animated",
+        "text",
+        "JPEG",
+        "16-bit",
+        "no pixels",
+        "interlaced",
+        "empty",
+        "signature alone",
+        "no header",
+        "truncated",
+        "damaged",
+    ],
 )
-def test_all_else_is_left_to_pillows_plugin(content):
+def test_any_other_file_is_left_to_pillows_plugin(content):
     assert parse_plain_png(content) is None

@@ -1,4 +1,4 @@
-"""How an image of another size becomes the input: the geometry, and the likeness to Fashion-MNIST's own making."""
+"""Resizing to a model's input: the geometry, and the likeness to Fashion-MNIST's own images."""
 
 import io
 
@@ -6,32 +6,29 @@ import numpy as np
 import pytest
 from pictures import COLOURS, quarters
 from PIL import Image, ImageOps
-from prometheus_client import CollectorRegistry
 
-from serving.inference.predictor import Desk
-from serving.concurrency import OneByOne
+from serving.concurrency import SerialExecutor
 from serving.imaging.resizing import RESIZERS, resize_garment, resize_photo
-from serving.inference.options import Question
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor
 from serving.repository.repository import Repository
-from serving.telemetry.prediction_metrics import Drift
-from serving.telemetry.metrics import Metrics
 
 NAMES = ("ankle-boot", "bag", "pullover", "sandal", "sneaker", "trouser")
 
 
 @pytest.fixture(scope="module")
-def desk(models):
-    return Desk(Repository(models), 10**6, Drift(Metrics(CollectorRegistry())), OneByOne(5.0))
+def predictor(models):
+    return Predictor(Repository(models), 10**6, SerialExecutor(5.0))
 
 
 def photo(image, width, height):
-    fitted = resize_photo(image, width, height)
-    return fitted.image, fitted.steps
+    resized = resize_photo(image, width, height)
+    return resized.image, resized.steps
 
 
 def garment(image, width, height):
-    fitted = resize_garment(image, width, height)
-    return fitted.image, fitted.steps
+    resized = resize_garment(image, width, height)
+    return resized.image, resized.steps
 
 
 def grey(pixels):
@@ -45,7 +42,7 @@ def block(width, height, box, inside, outside):
 
 
 def shop_photo(original, scale=10, offset=(90, 35), canvas=(520, 410)):
-    """Return a garment as a shop shows it: large, dark on white, anywhere in the picture."""
+    """Return a garment as shops show it: large, dark on white, anywhere in the image."""
     large = original.resize((original.width * scale, original.height * scale), Image.Resampling.NEAREST)
     image = Image.new("L", canvas, 255)
     image.paste(ImageOps.invert(large), offset)
@@ -65,22 +62,22 @@ def test_a_photo_keeps_the_centre_exactly(size, boxes):
     for box in boxes:
         image.paste((255, 255, 255), box)
 
-    result, done = photo(image, 32, 32)
+    result, steps = photo(image, 32, 32)
 
-    assert done == ("cropped",)
+    assert steps == ("cropped",)
     assert result.tobytes() == Image.new("RGB", (32, 32), (10, 20, 30)).tobytes()
 
 
 @pytest.mark.parametrize("size", [64, 16, 256, 49, 103, 1_001])
 def test_a_square_photo_is_only_resized(size):
-    result, done = photo(quarters(size, size), 32, 32)
+    result, steps = photo(quarters(size, size), 32, 32)
 
-    assert done == ("resized",)
+    assert steps == ("resized",)
     assert [result.getpixel(place) for place in ((4, 4), (27, 4), (4, 27), (27, 27))] == list(COLOURS)
 
 
 @pytest.mark.parametrize("size", range(33, 200))
-def test_a_square_of_any_size_loses_nothing(size):
+def test_a_square_of_any_size_is_not_cropped(size):
     assert photo(Image.new("L", (size, size)), 32, 32)[1] == ("resized",)
 
 
@@ -94,15 +91,15 @@ def test_a_large_photo_is_resized_by_its_shortest_side_and_cropped_at_the_longes
     ramp = np.linspace(0, 255, 128).round()
     image = grey(np.tile(ramp, (64, 1)) if side == "width" else np.tile(ramp[:, None], (1, 64)))
 
-    result, done = photo(image, 32, 32)
+    result, steps = photo(image, 32, 32)
     profile = np.asarray(result, float).mean(axis=0 if side == "width" else 1)
 
-    assert done == ("resized", "cropped")
+    assert steps == ("resized", "cropped")
     np.testing.assert_allclose(profile, ramp[32:96].reshape(32, 2).mean(axis=1), atol=2)
 
 
 @pytest.mark.parametrize("size", [(320, 320), (512, 320), (96, 640)])
-def test_a_fine_checkerboard_shrinks_to_an_even_grey(size):
+def test_a_fine_checkerboard_shrinks_to_uniform_grey(size):
     width, height = size
     board = grey(np.indices((height, width)).sum(axis=0) % 2 * 255)
 
@@ -111,34 +108,34 @@ def test_a_fine_checkerboard_shrinks_to_an_even_grey(size):
     assert np.abs(pixels - 127).max() <= 3
 
 
-def test_a_photo_for_an_oblong_input_fills_it():
-    result, done = photo(quarters(64, 64), 32, 16)
+def test_a_photo_fills_an_oblong_input():
+    result, steps = photo(quarters(64, 64), 32, 16)
 
     assert result.size == (32, 16)
-    assert done == ("resized", "cropped")
+    assert steps == ("resized", "cropped")
 
 
 def test_a_dark_border_is_kept_and_a_bright_one_inverted():
     box = (10, 10, 20, 20)
-    dark, dark_done = garment(block(40, 40, box, 200, 0), 28, 28)
-    bright, bright_done = garment(block(40, 40, box, 55, 255), 28, 28)
+    dark, dark_steps = garment(block(40, 40, box, 200, 0), 28, 28)
+    bright, bright_steps = garment(block(40, 40, box, 55, 255), 28, 28)
 
-    assert "inverted" not in dark_done
-    assert bright_done == ("inverted", *dark_done)
+    assert "inverted" not in dark_steps
+    assert bright_steps == ("inverted", *dark_steps)
     assert bright.tobytes() == dark.tobytes()
 
 
 @pytest.mark.parametrize(("border", "inverted"), [(0, False), (127, False), (128, True), (255, True)])
-def test_the_border_decides_at_the_middle_of_the_range(border, inverted):
-    _, done = garment(block(40, 40, (10, 10, 30, 30), 255 - border, border), 28, 28)
+def test_an_image_is_inverted_when_its_border_is_in_the_upper_half_of_the_range(border, inverted):
+    _, steps = garment(block(40, 40, (10, 10, 30, 30), 255 - border, border), 28, 28)
 
-    assert ("inverted" in done) is inverted
+    assert ("inverted" in steps) is inverted
 
 
-def test_a_garment_that_touches_an_edge_is_not_taken_for_the_border():
-    _, done = garment(block(40, 40, (10, 20, 30, 40), 0, 255), 28, 28)
+def test_a_garment_that_touches_an_edge_is_not_mistaken_for_the_border():
+    _, steps = garment(block(40, 40, (10, 20, 30, 40), 0, 255), 28, 28)
 
-    assert "inverted" in done
+    assert "inverted" in steps
 
 
 @pytest.mark.parametrize(
@@ -152,20 +149,20 @@ def test_a_garment_that_touches_an_edge_is_not_taken_for_the_border():
 def test_a_garment_is_trimmed_scaled_by_its_longest_side_and_centred_on_black(box, filled):
     image = block(100, 100, box, 180, 0)
 
-    result, done = garment(image, 28, 28)
+    result, steps = garment(image, 28, 28)
 
     assert result.getbbox() == filled
     assert result.crop(filled).getextrema() == (180, 180)
-    assert done == ("trimmed", "resized", "sharpened") + ("centred",) * (filled != (0, 0, 28, 28))
+    assert steps == ("trimmed", "resized", "sharpened") + ("centred",) * (filled != (0, 0, 28, 28))
 
 
 @pytest.mark.parametrize("difference", [13, 14])
-def test_what_is_close_to_the_background_is_trimmed(difference):
+def test_pixels_close_to_the_background_are_trimmed(difference):
     image = block(28, 28, (4, 4, 24, 24), 255 - difference, 255)
 
-    _, done = garment(image, 28, 28)
+    _, steps = garment(image, 28, 28)
 
-    assert ("trimmed" in done) is (difference == 14)
+    assert ("trimmed" in steps) is (difference == 14)
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -177,30 +174,30 @@ def test_a_blank_image_becomes_black(level, size):
     assert result.getextrema() == (0, 0)
 
 
-@pytest.mark.parametrize("how", RESIZERS)
-def test_a_checkerboard_survives_every_fit(how):
-    fitted = RESIZERS[how](grey(np.indices((99, 70)).sum(axis=0) % 2 * 255), 28, 28)
+@pytest.mark.parametrize("fit", RESIZERS)
+def test_every_resizer_takes_a_checkerboard(fit):
+    resized = RESIZERS[fit](grey(np.indices((99, 70)).sum(axis=0) % 2 * 255), 28, 28)
 
-    assert fitted.image.size == (28, 28)
+    assert resized.image.size == (28, 28)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shop_photo_of_a_garment_comes_back_as_fashion_mnist_has_it(image, name):
+def test_a_shop_photo_of_a_garment_becomes_the_image_in_fashion_mnist(image, name):
     original = Image.open(io.BytesIO(image(name)))
 
-    result, done = garment(shop_photo(original), 28, 28)
+    result, steps = garment(shop_photo(original), 28, 28)
     difference = np.abs(np.asarray(result, int) - np.asarray(original, int)).mean()
 
-    assert done[:3] == ("inverted", "trimmed", "resized")
+    assert steps[:3] == ("inverted", "trimmed", "resized")
     assert difference < 8
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shop_photo_of_a_garment_is_classified_as_the_original(desk, image, name):
+def test_a_shop_photo_of_a_garment_gets_the_label_of_the_original(predictor, image, name):
     file = io.BytesIO()
     shop_photo(Image.open(io.BytesIO(image(name)))).save(file, "PNG")
 
-    original, photographed = desk.answer([image(name), file.getvalue()], Question("fashion-mlp")).items
+    original, photographed = predictor.predict([image(name), file.getvalue()], PredictOptions("fashion-mlp")).items
 
     assert original.fit == ()
     assert photographed.label == original.label
