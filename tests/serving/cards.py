@@ -1,4 +1,4 @@
-"""The card of a graph in memory: read, and written whatever is in it."""
+"""Read and write the card of an ONNX graph in memory, valid or not."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ def write_card(model: onnx.ModelProto, card: dict[str, Any]) -> None:
 
 
 def without_novelty(model: onnx.ModelProto) -> None:
-    """Make a card say nothing of novelty."""
+    """Remove the novelty from a card."""
     card = read_card(model)
     del card["novelty"]
     write_card(model, card)

@@ -1,4 +1,4 @@
-"""Model files that keep the contract and model files that don't, made from the committed ones."""
+"""Model files made from the committed ones: some keep the contract, others break it."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Forge = Callable[..., Path]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return an empty folder of models."""
+    """Return an empty model folder."""
     folder = tmp_path / "models"
     folder.mkdir()
     return folder
@@ -43,7 +43,7 @@ def forge(models: Path, folder: Path) -> Forge:
 
 @pytest.fixture
 def while_waiting(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Have something done whenever a request waits for its turn; the clock of other threads is left alone."""
+    """Call something whenever a request yields to others; other threads keep their clock."""
 
     def arrange(act: Callable[[], object]) -> None:
         clock = SimpleNamespace(sleep=lambda _: act(), monotonic=time.monotonic)

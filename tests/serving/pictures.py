@@ -1,4 +1,4 @@
-"""Small pictures, and the files that hold them."""
+"""Small images, and files of them."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (220, 220, 60))  # top l
 
 
 def quarters(width: int = 40, height: int = 24) -> Image.Image:
-    """Return four coloured quarters: no turn or flip of it is like another."""
+    """Return four coloured quarters: every rotation and flip of it differs."""
     image = Image.new("RGB", (width, height))
     boxes = [(x, y, x + width // 2, y + height // 2) for y in (0, height // 2) for x in (0, width // 2)]
     for colour, box in zip(COLOURS, boxes, strict=True):
@@ -21,7 +21,7 @@ def quarters(width: int = 40, height: int = 24) -> Image.Image:
 
 
 def noise(width: int = 24, height: int = 20, mode: str = "RGB") -> Image.Image:
-    """Return what no compression makes small."""
+    """Return an image that no codec compresses well."""
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)).convert(mode)
 
 
@@ -33,7 +33,7 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def oriented(orientation: int) -> Image.Exif:
-    """Return EXIF data that says how the camera was held."""
+    """Return EXIF data with this orientation."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     return exif
@@ -44,7 +44,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: bytes) -> bytes:
-    """Return a PNG put together by hand, with more chunks before its pixels."""
+    """Return a PNG of these rows, which need not be valid, with more chunks before its pixels."""
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     tail = png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + tail

@@ -1,15 +1,15 @@
-"""Overload is refused at once, and nobody waits for ever."""
+"""Overload is refused at once, and a request that waited too long is refused too."""
 
 import time
 
 import pytest
 
-from serving.inference.admission import Admission
 from serving.errors import Overloaded
+from serving.inference.admission import Admission
 
 
 def test_images_are_in_flight_until_they_are_answered():
-    admission = Admission(images=4, seconds=1)
+    admission = Admission(max_images=4, timeout=1)
 
     with admission.admit(3):
         assert admission.in_flight == 3
@@ -19,17 +19,17 @@ def test_images_are_in_flight_until_they_are_answered():
     assert admission.in_flight == 0
 
 
-def test_what_comes_on_top_is_refused_and_leaves_no_trace():
-    admission = Admission(images=4, seconds=1)
+def test_a_request_beyond_the_limit_is_refused_and_not_counted():
+    admission = Admission(max_images=4, timeout=1)
 
-    with admission.admit(4), pytest.raises(Overloaded, match="4 images are being answered, and 4 are as many"):
+    with admission.admit(4), pytest.raises(Overloaded, match="4 images are in flight, and the limit is 4; ask again"):
         admission.admit(1).__enter__()
 
     assert admission.in_flight == 0
 
 
-def test_a_large_request_is_taken_where_there_is_any_room():
-    admission = Admission(images=4, seconds=1)
+def test_a_large_request_is_admitted_while_there_is_any_room():
+    admission = Admission(max_images=4, timeout=1)
 
     with admission.admit(3), admission.admit(64):
         assert admission.in_flight == 67
@@ -37,13 +37,13 @@ def test_a_large_request_is_taken_where_there_is_any_room():
             admission.admit(1).__enter__()
 
 
-def test_a_request_whose_connection_ends_while_it_waits_leaves_no_trace(monkeypatch):
-    admission = Admission(images=4, seconds=1)
+def test_a_request_whose_connection_ends_while_it_waits_is_not_counted(while_waiting):
+    admission = Admission(max_images=4, timeout=1)
 
-    def ended(_):
+    def end():
         raise GeneratorExit
 
-    monkeypatch.setattr(time, "sleep", ended)
+    while_waiting(end)
 
     with pytest.raises(GeneratorExit):
         admission.admit(1).__enter__()
@@ -51,10 +51,9 @@ def test_a_request_whose_connection_ends_while_it_waits_leaves_no_trace(monkeypa
     assert admission.in_flight == 0
 
 
-def test_a_request_that_waited_too_long_is_refused_and_leaves_no_trace(monkeypatch):
-    admission = Admission(images=4, seconds=0.01)
-    sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda _: sleep(0.05))  # the turn of others
+def test_a_request_that_waited_too_long_is_refused_and_not_counted(while_waiting):
+    admission = Admission(max_images=4, timeout=0.01)
+    while_waiting(lambda: time.sleep(0.05))
 
     with pytest.raises(Overloaded, match=r"waited for more than 0\.01 s"):
         admission.admit(1).__enter__()
@@ -62,8 +61,8 @@ def test_a_request_that_waited_too_long_is_refused_and_leaves_no_trace(monkeypat
     assert admission.in_flight == 0
 
 
-def test_a_failure_leaves_no_trace():
-    admission = Admission(images=4, seconds=1)
+def test_the_images_of_a_failed_request_are_no_longer_in_flight():
+    admission = Admission(max_images=4, timeout=1)
 
     with pytest.raises(ValueError, match="broken"), admission.admit(2):
         raise ValueError("broken")

@@ -1,16 +1,16 @@
-"""Requests that come together, and what each of them gets of a run."""
+"""Requests that come together share a run of the graph, and each gets its own outputs."""
 
 import gevent
 import numpy as np
 import pytest
 
-from serving.inference.batching import Runs
-from serving.model.classifier import AT_ONCE, Classifier, Outputs
 from serving.errors import InternalError
+from serving.inference.batching import MAX_BATCH_SIZE, Batcher
+from serving.model.classifier import Classifier, Outputs
 
 
-class Counted:
-    """A classifier that notes the size of each run, and fails at runs of a certain size."""
+class CountingClassifier:
+    """A classifier that counts the images of each run, and fails at runs of one size."""
 
     def __init__(self, classifier: Classifier, failing: int = 0) -> None:
         self._classifier = classifier
@@ -30,7 +30,7 @@ def classifier(models):
 
 
 def images(*sizes):
-    """Return as many requests, each with so many images."""
+    """Return a request for each size, with that many images."""
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (size, 28, 28, 1), np.uint8) for size in sizes]
 
@@ -39,18 +39,18 @@ def ignore(*_):
     pass
 
 
-def asked(counted, requests, note=None):
-    """Return the greenlets of requests that come at the same moment, at their end."""
-    runs = Runs(note or ignore)
-    greenlets = [gevent.spawn(runs.run, counted, pixels) for pixels in requests]
+def run_together(counted, requests, on_batch=ignore):
+    """Run requests that come at the same moment; return their greenlets, which have ended."""
+    batcher = Batcher(on_batch)
+    greenlets = [gevent.spawn(batcher.run, counted, pixels) for pixels in requests]
     gevent.joinall(greenlets, timeout=20)
     return greenlets
 
 
-def test_requests_that_come_together_are_one_run_and_each_gets_what_it_would_alone(classifier):
-    counted, requests = Counted(classifier), images(1, 3, 2)
+def test_requests_that_come_together_share_a_run_and_get_the_same_outputs_as_alone(classifier):
+    counted, requests = CountingClassifier(classifier), images(1, 3, 2)
 
-    answers = [greenlet.get() for greenlet in asked(counted, requests)]
+    answers = [greenlet.get() for greenlet in run_together(counted, requests)]
 
     assert counted.runs == [6]
     for pixels, (outputs, _) in zip(requests, answers, strict=True):
@@ -59,58 +59,58 @@ def test_requests_that_come_together_are_one_run_and_each_gets_what_it_would_alo
         np.testing.assert_allclose(outputs.novelty, alone.novelty, atol=1e-4)
 
 
-def test_each_run_is_told_of_once(classifier):
-    told, counted, requests = [], Counted(classifier), images(1, 3)
+def test_each_run_is_observed_once(classifier):
+    runs, counted, requests = [], CountingClassifier(classifier), images(1, 3)
 
-    answers = [greenlet.get() for greenlet in asked(counted, requests, lambda *run: told.append(run))]
+    answers = [greenlet.get() for greenlet in run_together(counted, requests, lambda *run: runs.append(run))]
 
-    ((whose, pixels, outputs, seconds),) = told
-    assert whose is counted
+    ((observed, pixels, outputs, seconds),) = runs
+    assert observed is counted
     np.testing.assert_array_equal(pixels, np.concatenate(requests))
     np.testing.assert_array_equal(outputs.probabilities, np.concatenate([one.outputs.probabilities for one in answers]))
     assert seconds == pytest.approx(sum(one.seconds for one in answers))
 
 
-def test_the_time_of_a_run_is_shared_by_images(classifier):
-    seconds = [greenlet.get().seconds for greenlet in asked(Counted(classifier), images(1, 3))]
+def test_the_time_of_a_run_is_divided_by_images(classifier):
+    seconds = [greenlet.get().seconds for greenlet in run_together(CountingClassifier(classifier), images(1, 3))]
 
     assert seconds[0] > 0
     assert seconds[1] == pytest.approx(3 * seconds[0])
 
 
-def test_a_run_takes_only_so_many_images(classifier):
-    counted = Counted(classifier)
+def test_requests_share_a_run_up_to_the_maximum_batch_size(classifier):
+    counted = CountingClassifier(classifier)
 
-    asked(counted, images(AT_ONCE - 1, 1, 1, AT_ONCE + 8))
+    run_together(counted, images(MAX_BATCH_SIZE - 1, 1, 1, MAX_BATCH_SIZE + 8))
 
-    assert sorted(counted.runs) == [1, AT_ONCE, AT_ONCE + 8]
+    assert sorted(counted.runs) == [1, MAX_BATCH_SIZE, MAX_BATCH_SIZE + 8]
 
 
-def test_those_that_come_later_are_a_run_of_their_own(classifier):
-    counted, runs = Counted(classifier), Runs(ignore)
+def test_a_later_request_gets_a_run_of_its_own(classifier):
+    counted, batcher = CountingClassifier(classifier), Batcher(ignore)
 
     for pixels in images(1, 1):
-        runs.run(counted, pixels)
+        batcher.run(counted, pixels)
 
     assert counted.runs == [1, 1]
 
 
-def test_models_do_not_mix(classifier):
-    one, other, runs = Counted(classifier), Counted(classifier), Runs(ignore)
+def test_requests_to_different_models_do_not_share_a_run(classifier):
+    one, other, batcher = CountingClassifier(classifier), CountingClassifier(classifier), Batcher(ignore)
 
-    together = zip((one, other), images(1, 2), strict=True)
-    gevent.joinall([gevent.spawn(runs.run, *which) for which in together])
+    requests = zip((one, other), images(1, 2), strict=True)
+    gevent.joinall([gevent.spawn(batcher.run, *request) for request in requests])
 
     assert (one.runs, other.runs) == ([1], [2])
 
 
-def test_a_failed_run_fails_for_all_that_share_it_and_for_no_other(classifier):
-    counted = Counted(classifier, failing=2)
+def test_a_failed_run_fails_for_the_requests_that_share_it_alone(classifier):
+    counted = CountingClassifier(classifier, failing=2)
 
-    first, second = asked(counted, images(1, 1))
+    first, second = run_together(counted, images(1, 1))
 
     with pytest.raises(ZeroDivisionError):
         first.get()
     with pytest.raises(InternalError):
         second.get()
-    assert asked(counted, images(1))[0].get().outputs.probabilities.shape == (1, 10)
+    assert run_together(counted, images(1))[0].get().outputs.probabilities.shape == (1, 10)

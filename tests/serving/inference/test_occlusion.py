@@ -1,4 +1,4 @@
-"""Which pixels mattered: checked on images where the answer is known."""
+"""Occlusion shows which pixels mattered; tested on images where the answer is known."""
 
 import io
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.model.classifier import Classifier
 from serving.inference.occlusion import explain, overlay
+from serving.model.classifier import Classifier
 
 NAMES = ("ankle-boot", "bag", "pullover", "sneaker")
 CORNER = np.s_[1:6, 22:27]
@@ -28,7 +28,7 @@ def garment(request, image):
     return np.asarray(Image.open(io.BytesIO(image(request.param))))[..., None]
 
 
-def test_a_bright_patch_in_a_corner_does_not_take_the_heat(mlp, garment):
+def test_a_bright_patch_in_a_corner_gets_little_heat(mlp, garment):
     patched = garment.copy()
     patched[CORNER] = 255
     assert mlp.classify(patched[None]).argmax() == mlp.classify(garment[None]).argmax()
@@ -38,14 +38,14 @@ def test_a_bright_patch_in_a_corner_does_not_take_the_heat(mlp, garment):
     assert explanation.heat[CORNER].mean() < 0.25 * explanation.heat.max()
 
 
-@pytest.mark.parametrize("garment", ["ankle-boot", "bag", "sneaker"], indirect=True)  # a pullover leaves no background
-def test_the_garment_takes_the_heat_and_its_background_does_not(mlp, garment):
+@pytest.mark.parametrize("garment", ["ankle-boot", "bag", "sneaker"], indirect=True)  # a pullover has no background
+def test_the_garment_gets_more_heat_than_its_background(mlp, garment):
     heat, worn = explain(mlp, garment).heat, garment[..., 0] > 13
 
     assert heat[worn].mean() > 1.5 * heat[~worn].mean()
 
 
-def test_covering_the_hottest_window_is_what_takes_the_probability(mlp, garment):
+def test_covering_the_hottest_window_lowers_the_probability_by_its_heat(mlp, garment):
     explanation = explain(mlp, garment)
     (tall, wide), (rows, columns) = explanation.window, explanation.grid.shape
     row, column = np.unravel_index(explanation.grid.argmax(), explanation.grid.shape)
@@ -59,17 +59,17 @@ def test_covering_the_hottest_window_is_what_takes_the_probability(mlp, garment)
     assert fall > 0.1
 
 
-def test_the_label_is_the_models_own_unless_another_is_asked_for(mlp, garment):
+def test_the_label_is_the_predicted_one_unless_another_is_requested(mlp, garment):
     probabilities = mlp.classify(garment[None])[0]
 
-    own, other = explain(mlp, garment), explain(mlp, garment, 3)
+    predicted, other = explain(mlp, garment), explain(mlp, garment, 3)
 
-    assert (own.index, other.index) == (probabilities.argmax(), 3)
-    assert own.probability == pytest.approx(probabilities.max(), abs=1e-6)
+    assert (predicted.index, other.index) == (probabilities.argmax(), 3)
+    assert predicted.probability == pytest.approx(probabilities.max(), abs=1e-6)
     assert other.probability == pytest.approx(probabilities[3], abs=1e-6)
 
 
-def test_an_even_image_is_changed_by_no_window(cnn):
+def test_a_uniform_image_has_no_heat(cnn):
     explanation = explain(cnn, np.full((32, 32, 3), 90, np.uint8))
 
     assert np.abs(explanation.grid).max() < 1e-5
@@ -77,15 +77,15 @@ def test_an_even_image_is_changed_by_no_window(cnn):
     assert np.isfinite(explanation.heat).all()
 
 
-def painted(heat, view, size):
+def paint(heat, view, size):
     return np.asarray(Image.open(io.BytesIO(overlay(heat, view, size))).convert("RGBA"))
 
 
-def test_the_overlay_has_the_size_of_the_upload_and_the_heat_in_its_place():
+def test_the_overlay_has_the_size_of_the_upload_and_the_heat_in_the_right_place():
     heat = np.zeros((28, 28), np.float32)
     heat[:14, :14] = 0.8
 
-    picture = painted(heat, (100, 40, 380, 320), (500, 400))
+    picture = paint(heat, (100, 40, 380, 320), (500, 400))
 
     assert picture.shape == (400, 500, 4)
     hot = picture[..., 3] > 90
@@ -95,21 +95,21 @@ def test_the_overlay_has_the_size_of_the_upload_and_the_heat_in_its_place():
     assert picture[100, 150].tolist()[:3] == [255, 0, 0]
 
 
-def test_a_view_beyond_the_upload_is_cut_at_its_edges():
-    picture = painted(np.ones((4, 4), np.float32), (-10, -10, 30, 30), (20, 20))
+def test_a_view_beyond_the_upload_is_cropped_to_it():
+    picture = paint(np.ones((4, 4), np.float32), (-10, -10, 30, 30), (20, 20))
 
     assert picture.shape == (20, 20, 4)
     assert (picture[..., 3] > 100).all()
 
 
 @pytest.mark.parametrize("level", [0.0, -0.5])
-def test_where_nothing_mattered_the_overlay_is_transparent(level):
-    picture = painted(np.full((4, 4), level, np.float32), (0, 0, 8, 8), (8, 8))
+def test_the_overlay_is_transparent_where_nothing_mattered(level):
+    picture = paint(np.full((4, 4), level, np.float32), (0, 0, 8, 8), (8, 8))
 
     assert (picture[..., 3] == 0).all()
 
 
 def test_a_small_fall_is_painted_faintly():
-    faint, strong = (painted(np.full((4, 4), fall, np.float32), (0, 0, 8, 8), (8, 8)) for fall in (0.02, 0.9))
+    faint, strong = (paint(np.full((4, 4), fall, np.float32), (0, 0, 8, 8), (8, 8)) for fall in (0.02, 0.9))
 
     assert 0 < faint[4, 4, 3] < 60 < strong[4, 4, 3]

@@ -1,4 +1,4 @@
-"""The card: what is written is read, and what is not valid is refused with where and what to do."""
+"""The card: it reads back as written, and an invalid one is refused with the place and what to do."""
 
 import json
 
@@ -21,7 +21,7 @@ def document(metadata):
 
 
 def change(document, path, value):
-    """Set the value at a path such as metrics.accuracy; a number in it is a place in a list."""
+    """Set the value at a path such as metrics.accuracy; a number in it is an index."""
     *steps, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
     for step in steps:
         document = document[step]
@@ -35,19 +35,19 @@ def remove(document, path):
     del document[last]
 
 
-def test_a_card_reads_as_it_was_written(metadata):
+def test_a_card_reads_back_as_written(metadata):
     card = ModelCard.from_metadata(metadata)
 
     assert ModelCard.from_metadata(card.to_metadata()) == card
 
 
-def test_a_written_card_is_the_document_that_the_committed_model_carries(metadata, document):
+def test_a_written_card_equals_that_of_the_committed_model(metadata, document):
     card = ModelCard.from_metadata(metadata)
 
     assert json.loads(card.to_metadata()[CARD_KEY]) == document
 
 
-def test_a_field_of_a_later_exporter_is_passed_over(document):
+def test_an_unknown_field_is_ignored(document):
     later = {CARD_KEY: json.dumps({**document, "sharpness": {"mean": 0.3}})}
 
     assert ModelCard.from_metadata(later).name == "fashion-mlp"
@@ -59,7 +59,7 @@ def test_metadata_without_a_card_is_refused_with_what_to_do():
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "{", "[]", "null", '"card"', "{}", '{"schema": 1}'])
-def test_a_card_that_is_no_document_is_refused_with_what_to_do(text):
+def test_a_card_that_is_not_a_json_document_is_refused_with_what_to_do(text):
     with pytest.raises(ContractError, match=r"the card is not valid: .+; export it again with python -m training"):
         ModelCard.from_metadata({CARD_KEY: text})
 
@@ -104,7 +104,7 @@ def test_a_card_that_is_no_document_is_refused_with_what_to_do(text):
         ("training.epochs", -1, r"\$\.training\.epochs"),
     ],
 )
-def test_a_card_with_a_wrong_value_is_refused_with_the_place_of_it(document, path, value, reason):
+def test_a_card_with_an_invalid_value_is_refused_with_its_place(document, path, value, reason):
     change(document, path, value)
 
     with pytest.raises(ContractError, match=f"the card is not valid: .*{reason}.*; export it again"):
@@ -128,7 +128,7 @@ def test_a_card_without_a_required_field_is_refused_with_its_name(document, path
         ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
 
 
-def test_two_golden_samples_are_too_few(document):
+def test_a_card_needs_three_golden_samples(document):
     document["golden"] = document["golden"][:2]
 
     with pytest.raises(ContractError, match=r"Expected `array` of length >= 3 - at `\$\.golden`"):
@@ -136,7 +136,7 @@ def test_two_golden_samples_are_too_few(document):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_golden_sample_gives_back_its_pixels_exactly(channels):
+def test_a_golden_sample_keeps_its_pixels_exactly(channels):
     pixels = np.random.default_rng(1).integers(0, 256, (6, 5, channels), np.uint8)
 
     golden = Golden.of(pixels, np.array([0.25, 0.75], np.float32))
@@ -145,8 +145,10 @@ def test_a_golden_sample_gives_back_its_pixels_exactly(channels):
     assert golden.probabilities == [0.25, 0.75]
 
 
-@pytest.mark.parametrize("image", ["", "?", "aGVsbG8=", "iVBORw0KGgo="], ids=["empty", "no base64", "text", "cut off"])
-def test_a_golden_sample_that_is_no_png_is_refused(image):
+@pytest.mark.parametrize(
+    "image", ["", "?", "aGVsbG8=", "iVBORw0KGgo="], ids=["empty", "not base64", "text", "truncated"]
+)
+def test_a_golden_sample_that_is_not_a_png_is_refused(image):
     with pytest.raises(ContractError, match="a golden sample's image is not a PNG in base64"):
         Golden(image, [0.5, 0.5]).pixels()
 
@@ -155,18 +157,19 @@ LEVELS = [Level(0.8, 0.4), Level(0.9, 0.2), Level(0.99, 0.01)]
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [(0.8, 0.8), (0.81, 0.9), (0.9, 0.9), (0.93, 0.95), (0.95, 0.95), (0.96, 0.99), (0.99, 0.99)]
+    ("requested", "level"),
+    [(0.8, 0.8), (0.81, 0.9), (0.9, 0.9), (0.93, 0.95), (0.95, 0.95), (0.96, 0.99), (0.99, 0.99)],
 )
-def test_a_coverage_is_answered_by_the_lowest_level_that_has_it(asked, given):
-    assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(asked).coverage == given
+def test_a_coverage_gets_the_lowest_level_that_reaches_it(requested, level):
+    assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(requested).coverage == level
 
 
-def test_a_coverage_beyond_all_levels_has_none():
+def test_a_coverage_above_all_levels_gets_none():
     assert Conformal(coverage=0.95, threshold=0.1, levels=LEVELS).level(0.995) is None
     assert Conformal(coverage=0.95, threshold=0.1).level(0.96) is None
 
 
-def test_a_set_has_the_labels_from_the_threshold_on_and_never_none():
+def test_a_set_has_all_labels_from_the_threshold_on_and_always_the_most_probable():
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]], np.float32)
 
     sets = Level(0.95, 0.5).sets(probabilities)

@@ -1,0 +1,155 @@
+"""The predictor decodes small uploads in the event loop and large ones by its executor, and tells its observer."""
+
+import numpy as np
+import pytest
+from pictures import noise, png_chunk, saved
+from PIL import Image
+
+from serving.concurrency import SerialExecutor
+from serving.errors import Refusal, TooManyPixels, UnreadableImage
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor
+from serving.inference.timings import Timings
+from serving.model.classifier import Outputs
+from serving.repository.repository import Repository
+
+ANY_MODEL = PredictOptions()
+
+
+class CountingExecutor(SerialExecutor):
+    """Counts its jobs."""
+
+    jobs = 0
+
+    def run(self, work):
+        self.jobs += 1
+        return super().run(work)
+
+
+class Recorder:
+    """Keeps everything that an observer is told."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, int, Outputs]] = []
+        self.requests: list[Timings] = []
+        self.refusals: list[tuple[str, str, Refusal, float]] = []
+
+    def on_batch(self, classifier, pixels, outputs, seconds):
+        self.batches.append((classifier.card.name, len(pixels), outputs))
+
+    def on_request(self, timings):
+        self.requests.append(timings)
+
+    def on_refusal(self, *refusal):
+        self.refusals.append(refusal)
+
+
+@pytest.fixture(scope="module")
+def repository(models):
+    return Repository(models)
+
+
+@pytest.fixture
+def executor():
+    return CountingExecutor(5.0)
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def predictor(repository, executor, recorder):
+    return Predictor(repository, 2_000_000, executor, recorder)
+
+
+def padded(size):
+    """Return a PNG of few pixels whose file has this many bytes."""
+    upload = saved(noise(), "PNG")
+    end = upload.index(b"IEND") - 4
+    padding = png_chunk(b"teSt", bytes(size - len(upload) - len(png_chunk(b"teSt", b""))))
+    return upload[:end] + padding + upload[end:]
+
+
+def blank(width, height):
+    """Return a small file of this many pixels."""
+    return saved(Image.new("L", (width, height)), "PNG")
+
+
+def test_a_small_file_of_few_pixels_is_decoded_in_the_event_loop(predictor, executor, image):
+    predictor.predict([image("bag"), saved(noise(), "JPEG")], ANY_MODEL)
+
+    assert executor.jobs == 0
+
+
+@pytest.mark.parametrize(("size", "jobs"), [(100_000, 0), (100_001, 1)])
+def test_a_file_over_100_kb_goes_to_the_executor_whatever_its_pixels(predictor, executor, size, jobs):
+    upload = padded(size)
+    assert len(upload) == size
+
+    (item,) = predictor.predict([upload], ANY_MODEL).items
+
+    assert executor.jobs == jobs
+    assert item.model == "cifar-cnn"
+
+
+@pytest.mark.parametrize(("height", "jobs"), [(1000, 0), (1001, 1)])
+def test_an_image_over_1_megapixel_goes_to_the_executor_however_small_its_file(predictor, executor, height, jobs):
+    upload = blank(1000, height)
+    assert len(upload) < 10_000
+
+    (item,) = predictor.predict([upload], ANY_MODEL).items
+
+    assert executor.jobs == jobs
+    assert item.model == "fashion-mlp"
+
+
+def test_a_large_file_that_is_not_an_image_is_refused_by_the_executor(predictor, executor):
+    (item,) = predictor.predict([bytes(100_001)], ANY_MODEL).items
+
+    assert executor.jobs == 1
+    assert isinstance(item, UnreadableImage)
+
+
+def test_an_image_of_too_many_pixels_is_refused_without_a_job(predictor, executor):
+    (item,) = predictor.predict([blank(2000, 1001)], ANY_MODEL).items
+
+    assert executor.jobs == 0
+    assert isinstance(item, TooManyPixels)
+
+
+def test_the_images_of_one_model_are_one_batch_and_the_observer_is_told_of_it(predictor, recorder, image):
+    predictions = predictor.predict([image("bag"), saved(noise(), "PNG"), b"", image("sandal")], ANY_MODEL)
+
+    assert [(name, images) for name, images, _ in recorder.batches] == [("fashion-mlp", 2), ("cifar-cnn", 1)]
+    assert recorder.requests == [predictions.timings]
+    assert [(run.classifier.card.name, run.images) for run in predictions.timings.runs] == [
+        ("fashion-mlp", 2), ("cifar-cnn", 1),
+    ]  # fmt: skip
+    labels = [np.argmax(probabilities) for _, _, outputs in recorder.batches for probabilities in outputs.probabilities]
+    bag, colourful, empty, sandal = predictions.items
+    assert [bag.index, sandal.index, colourful.index] == labels
+    assert isinstance(empty, Refusal)
+
+
+def test_a_refusal_is_observed_under_the_version_that_would_have_answered(predictor, recorder):
+    refusal = UnreadableImage("damaged")
+
+    predictor.record_refusal(PredictOptions("fashion-mlp"), refusal, 0.5)
+    predictor.record_refusal(PredictOptions("fashion-mlp", "1"), refusal, 0.25)
+
+    assert recorder.refusals == [("fashion-mlp", "1", refusal, 0.5), ("fashion-mlp", "1", refusal, 0.25)]
+
+
+@pytest.mark.parametrize("options", [ANY_MODEL, PredictOptions("hats"), PredictOptions("fashion-mlp", "7")])
+def test_a_refusal_of_a_request_that_does_not_name_an_existing_model_is_not_observed(predictor, recorder, options):
+    predictor.record_refusal(options, UnreadableImage("damaged"), 0.5)
+
+    assert recorder.refusals == []
+
+
+def test_a_predictor_needs_no_observer(repository, executor, image):
+    (item,) = Predictor(repository, 10**6, executor).predict([image("bag")], ANY_MODEL).items
+
+    assert item.label == "Bag"
