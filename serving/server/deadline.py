@@ -31,9 +31,10 @@ class Deadline:
     Under gevent that is a greenlet, so whatever reads must yield to it.
     """
 
-    def __init__(self, timeout: float) -> None:
-        """timeout: seconds for each arrival."""
+    def __init__(self, timeout: float, check_interval: float = CHECK_INTERVAL) -> None:
+        """timeout: seconds for each arrival. check_interval: seconds between two looks at the clock."""
         self.timeout = timeout
+        self._check_interval = check_interval
         self._lock = threading.Lock()
         self._arrivals: set[Arrival] = set()
         self._watcher: threading.Thread | None = None
@@ -64,7 +65,7 @@ class Deadline:
 
     def _run(self) -> None:
         while True:
-            time.sleep(CHECK_INTERVAL)
+            time.sleep(self._check_interval)
             with self._lock:  # stop() takes it too: a stopped arrival never expires
                 for arrival in [waiting for waiting in self._arrivals if waiting.due_at <= time.monotonic()]:
                     self._arrivals.discard(arrival)

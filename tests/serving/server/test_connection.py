@@ -1,4 +1,4 @@
-"""What arrives on a connection, whole or in pieces, well-formed or not, and what is made of it."""
+"""A connection: requests that arrive whole or in pieces, well-formed or malformed."""
 
 import gc
 import socket
@@ -9,12 +9,18 @@ from contextlib import closing, suppress
 
 import pytest
 
-from serving.server.connection import HEAD_BYTES, PIPELINED, BrokenBodyError, Connection, MalformedRequestError
+from serving.server.connection import (
+    MAX_HEAD_BYTES,
+    MAX_PIPELINED,
+    BrokenBodyError,
+    Connection,
+    MalformedRequestError,
+)
 
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """The client's and the server's end of a connection."""
+    """Yield the client's and the server's end of a connection."""
     client, server = socket.socketpair()
     with closing(client), closing(server):
         client.settimeout(10)
@@ -59,7 +65,7 @@ def test_a_request_is_read_with_its_head_and_body(client, connection):
     assert expected.items() <= environ.items()
 
 
-def test_a_body_is_read_in_pieces_of_the_size_that_is_asked_for(client, connection):
+def test_a_body_is_read_in_pieces_of_the_requested_size(client, connection):
     client.sendall(head("Content-Length: 10") + b"0123456789")
 
     request = connection.next(10)
@@ -67,12 +73,12 @@ def test_a_body_is_read_in_pieces_of_the_size_that_is_asked_for(client, connecti
     assert [request.read(4), request.read(4), request.read(4), request.read(4)] == [b"0123", b"4567", b"89", b""]
 
 
-def test_a_head_and_a_body_may_come_byte_by_byte(client, connection):
+def test_a_head_may_arrive_byte_by_byte(client, connection):
     message = head("Content-Length: 5", first="POST /classify?top_k=1 HTTP/1.1") + b"hello"
 
     for byte in message[:-5]:
         with suppress(TimeoutError):
-            connection.next(0.01)
+            connection.next(0.001)
         client.sendall(bytes([byte]))
     request = connection.next(10)
     client.sendall(message[-5:])
@@ -81,7 +87,7 @@ def test_a_head_and_a_body_may_come_byte_by_byte(client, connection):
     assert request.read() == b"hello"
 
 
-def test_chunks_are_one_body_and_their_trailer_is_no_header(client, connection):
+def test_chunks_make_one_body_and_their_trailer_is_not_a_header(client, connection):
     chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\nX-Late: yes\r\n\r\n"
     client.sendall(head("Transfer-Encoding: chunked") + chunks)
 
@@ -91,13 +97,13 @@ def test_chunks_are_one_body_and_their_trailer_is_no_header(client, connection):
     assert "HTTP_X_LATE" not in request.environ({})
 
 
-def test_requests_sent_at_once_are_read_one_by_one(client, connection):
+def test_pipelined_requests_are_read_one_by_one(client, connection):
     client.sendall(head("Content-Length: 1") + b"a" + head("Content-Length: 1") + b"b")
 
     assert [connection.next(10).read(), connection.next(10).read()] == [b"a", b"b"]
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(client, connection):
+def test_a_client_that_expects_100_continue_gets_it(client, connection):
     client.sendall(head("Content-Length: 3", "Expect: 100-continue"))
     request = connection.next(10)
     client.sendall(b"abc")
@@ -108,7 +114,7 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(client, connectio
     assert body == b"abc"
 
 
-def test_a_client_is_not_asked_for_a_body_that_nobody_reads(client, connection, ends):
+def test_100_continue_is_not_sent_for_a_body_that_nobody_reads(client, connection, ends):
     client.sendall(head("Content-Length: 3", "Expect: 100-continue"))
 
     connection.next(10)
@@ -118,7 +124,7 @@ def test_a_client_is_not_asked_for_a_body_that_nobody_reads(client, connection, 
 
 
 @pytest.mark.parametrize(
-    ("line", "keeps"),
+    ("line", "keep_alive"),
     [
         (("POST / HTTP/1.1", ()), True),
         (("POST / HTTP/1.1", ("Connection: close",)), False),
@@ -128,17 +134,17 @@ def test_a_client_is_not_asked_for_a_body_that_nobody_reads(client, connection, 
     ],
     ids=["1.1", "1.1-close", "1.0", "1.0-keep-alive", "upgrade"],
 )
-def test_it_is_known_whether_the_client_wants_to_ask_more(client, connection, line, keeps):
+def test_a_request_says_whether_the_connection_stays_open(client, connection, line, keep_alive):
     client.sendall(head(*line[1], first=line[0]))
 
     request = connection.next(10)
 
-    assert (request.keeps, request.whole) == (keeps, True)
+    assert (request.keep_alive, request.body_complete) == (keep_alive, True)
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 5", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("pause", [False, True], ids=["at-once", "after-a-pause"])
-def test_what_offers_another_protocol_keeps_its_body(client, connection, framing, pause):
+def test_a_request_that_offers_an_upgrade_keeps_its_body(client, connection, framing, pause):
     offer = head("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk", framing)
     body = b"hello" if "5" in framing else b"5\r\nhello\r\n0\r\nX-Trailer: 1\r\n\r\n"
     client.sendall(offer if pause else offer + body + head("X: 1", first="GET /next HTTP/1.1"))
@@ -148,12 +154,12 @@ def test_what_offers_another_protocol_keeps_its_body(client, connection, framing
         client.sendall(body + head("X: 1", first="GET /next HTTP/1.1"))
     read, following = request.read(), connection.next(10)
 
-    assert (request.method, request.target, read, request.keeps) == ("POST", b"/classify", b"hello", True)
+    assert (request.method, request.target, read, request.keep_alive) == ("POST", b"/classify", b"hello", True)
     assert len(request.headers) == 5
     assert (following.method, following.target, following.headers[-1]) == ("GET", b"/next", (b"X", b"1"))
 
 
-def test_a_client_of_http_1_0_is_not_told_to_go_on(client, connection):
+def test_100_continue_is_not_sent_to_a_client_of_http_1_0(client, connection):
     client.sendall(head("Expect: 100-continue", "Content-Length: 5", first="POST / HTTP/1.0") + b"hel")
 
     request = connection.next(10)
@@ -165,18 +171,18 @@ def test_a_client_of_http_1_0_is_not_told_to_go_on(client, connection):
         client.recv(100)
 
 
-def test_of_requests_sent_at_once_only_so_many_wait(client, connection):
-    client.sendall(head(first="GET / HTTP/1.1") * (PIPELINED + 1))
+def test_too_many_pipelined_requests_are_refused(client, connection):
+    client.sendall(head(first="GET / HTTP/1.1") * (MAX_PIPELINED + 1))
 
-    methods = [connection.next(10).method for _ in range(PIPELINED)]
+    methods = [connection.next(10).method for _ in range(MAX_PIPELINED)]
 
-    assert methods == ["GET"] * PIPELINED
-    with pytest.raises(MalformedRequestError, match="100 requests wait for their answers already"):
+    assert methods == ["GET"] * MAX_PIPELINED
+    with pytest.raises(MalformedRequestError, match="100 requests before it still wait for their responses"):
         connection.next(10)
 
 
 @pytest.mark.parametrize("endless", [b"0\r\nA: " + b"a" * 10**6, b"1;" + b"a" * 10**6], ids=["trailer", "extension"])
-def test_what_is_no_body_has_an_end(client, connection, endless):
+def test_endless_trailers_and_chunk_extensions_are_cut_off(client, connection, endless):
     with ThreadPoolExecutor() as threads:
         sending = threads.submit(client.sendall, head("Transfer-Encoding: chunked") + b"1\r\nx\r\n" + endless)
         request = connection.next(10)
@@ -188,7 +194,7 @@ def test_what_is_no_body_has_an_end(client, connection, endless):
     assert isinstance(sending.exception(), OSError)  # nobody reads it to its end
 
 
-def test_what_a_client_left_behind_is_let_go_at_once(client, connection):
+def test_closing_frees_a_request_without_garbage_collection(client, connection):
     client.sendall(head("Content-Length: 9") + b"abc")
     request = connection.next(10)
     left = weakref.ref(request)
@@ -202,13 +208,13 @@ def test_what_a_client_left_behind_is_let_go_at_once(client, connection):
         gc.enable()
 
 
-def test_a_client_that_leaves_is_done(client, connection):
+def test_a_client_that_left_has_no_next_request(client, connection):
     client.close()
 
     assert connection.next(10) is None
 
 
-def test_a_client_that_leaves_in_mid_head_is_done(client, connection):
+def test_a_client_that_left_within_a_head_has_no_next_request(client, connection):
     client.sendall(b"POST /classify HT")
     client.close()
 
@@ -234,8 +240,8 @@ def test_a_client_that_leaves_in_mid_head_is_done(client, connection):
         head("X: a\nb"),
         head(" folded"),
         head(*(f"X-{number}: 1" for number in range(200))),
-        head("X: " + "a" * HEAD_BYTES * 2),
-        b"GET /" + b"a" * HEAD_BYTES * 2,
+        head("X: " + "a" * MAX_HEAD_BYTES * 2),
+        b"GET /" + b"a" * MAX_HEAD_BYTES * 2,
     ],
     ids=[
         "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding",
@@ -243,14 +249,14 @@ def test_a_client_that_leaves_in_mid_head_is_done(client, connection):
         "long", "endless",
     ],
 )  # fmt: skip
-def test_what_is_no_request_is_said_to_be_none(client, connection, message):
+def test_a_malformed_request_is_refused_with_a_reason(client, connection, message):
     client.sendall(message)
 
     with pytest.raises(MalformedRequestError, match=r"\w"):
         connection.next(10)
 
 
-def test_what_follows_a_good_request_is_refused_only_after_it(client, connection):
+def test_garbage_behind_a_good_request_is_refused_after_it(client, connection):
     client.sendall(head("Content-Length: 1") + b"a" + b"\x00\x00\r\n\r\n")
 
     request = connection.next(10)
@@ -260,7 +266,7 @@ def test_what_follows_a_good_request_is_refused_only_after_it(client, connection
         connection.next(10)
 
 
-def test_a_body_that_breaks_off_says_so(client, connection):
+def test_a_body_that_ends_early_is_broken(client, connection):
     client.sendall(head("Content-Length: 5") + b"abc")
     request = connection.next(10)
     client.close()
@@ -269,16 +275,16 @@ def test_a_body_that_breaks_off_says_so(client, connection):
         request.read()
 
 
-def test_a_malformed_chunk_says_so(client, connection):
+def test_a_malformed_chunk_breaks_the_body(client, connection):
     client.sendall(head("Transfer-Encoding: chunked") + b"3\r\nabc\r\nnot a length\r\n")
     request = connection.next(10)
 
     with pytest.raises(BrokenBodyError):
         request.read()
-    assert not request.whole
+    assert not request.body_complete
 
 
-def test_a_head_that_comes_too_slowly_ends_the_waiting(client, connection):
+def test_a_head_that_arrives_too_slowly_times_out(client, connection):
     client.sendall(b"POST /classify HTTP/1.1\r\n")
 
     with pytest.raises(TimeoutError):
@@ -295,7 +301,7 @@ def test_a_head_that_comes_too_slowly_ends_the_waiting(client, connection):
         ("*", "*", ""),
     ],
 )
-def test_the_path_is_decoded_and_the_query_is_not(client, connection, target, path, query):
+def test_the_path_is_decoded_and_the_query_stays_encoded(client, connection, target, path, query):
     client.sendall(head(first=f"OPTIONS {target} HTTP/1.1"))
 
     environ = connection.next(10).environ({})
@@ -303,19 +309,19 @@ def test_the_path_is_decoded_and_the_query_is_not(client, connection, target, pa
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
 
 
-def test_a_header_with_an_underscore_does_not_pass_for_another(client, connection):
+def test_a_header_with_an_underscore_does_not_pass_for_one_with_a_hyphen(client, connection):
     client.sendall(head("X-Request-ID: mine", "X_Request_ID: forged"))
 
     assert connection.next(10).environ({})["HTTP_X_REQUEST_ID"] == "mine"
 
 
-def test_a_header_that_is_there_twice_is_one_list(client, connection):
+def test_a_repeated_header_becomes_one_list(client, connection):
     client.sendall(head("Accept: a", "Accept: b"))
 
     assert connection.next(10).environ({})["HTTP_ACCEPT"] == "a,b"
 
 
-def test_an_answer_outlives_what_the_client_goes_on_to_send(client, connection, ends):
+def test_a_response_arrives_although_the_client_goes_on_sending(client, connection, ends):
     client.sendall(head("Content-Length: 100000") + bytes(50_000))
     connection.next(10)
     connection.send(b"HTTP/1.1 413 Too Large\r\n\r\n")

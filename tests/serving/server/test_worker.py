@@ -1,63 +1,64 @@
-"""An answer on its way out."""
+"""The HTTP response: the bytes that the worker sends."""
 
 import pytest
 
-from serving.server.worker import Answer
+from serving.server.worker import HTTPResponse
 
 
 @pytest.fixture
-def answer():
-    answer = Answer()
-    answer.start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-    answer.body = b"hello"
-    return answer
+def response():
+    response = HTTPResponse()
+    response.start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    response.body = b"hello"
+    return response
 
 
-def test_head_and_body_are_one_message(answer):
-    lines = answer.message(True).split(b"\r\n")
+def test_head_and_body_are_one_message(response):
+    lines = response.message(keep_alive=True).split(b"\r\n")
 
     assert lines[0] == b"HTTP/1.1 200 OK"
     assert {b"Connection: keep-alive", b"Content-Type: text/plain", b"Content-Length: 5"} <= set(lines)
     assert lines[-2:] == [b"", b"hello"]
-    assert answer.sent == 5
+    assert response.sent == 5
 
 
-def test_the_last_answer_says_that_it_is(answer):
-    assert b"\r\nConnection: close\r\n" in answer.message(False)
+def test_the_last_response_of_a_connection_says_close(response):
+    assert b"\r\nConnection: close\r\n" in response.message(keep_alive=False)
 
 
-def test_an_answer_to_head_has_no_body(answer):
-    assert answer.message(True, "HEAD").endswith(b"\r\n\r\n")
+def test_a_response_to_head_has_no_body(response):
+    assert response.message(True, "HEAD").endswith(b"\r\n\r\n")
 
 
-def test_an_answer_that_has_no_body_has_no_length():
-    answer = Answer()
-    answer.start("304 Not Modified", [])
+def test_a_304_has_no_content_length():
+    response = HTTPResponse()
+    response.start("304 Not Modified", [])
 
-    assert b"Content-Length" not in answer.message(True)
+    assert b"Content-Length" not in response.message(True)
 
 
-def test_there_is_one_date_the_applications_own_if_it_gives_one(answer):
-    assert answer.message(True).count(b"\r\nDate: ") == 1
+def test_the_applications_date_replaces_the_workers(response):
+    assert response.message(True).count(b"\r\nDate: ") == 1
 
-    answer.headers.append(("Date", "Thu, 26 Nov 2026 00:00:00 GMT"))
+    response.headers.append(("Date", "Thu, 26 Nov 2026 00:00:00 GMT"))
 
-    assert answer.message(True).count(b"Date: ") == answer.message(True).count(b"Date: Thu, 26 Nov 2026 00:00:00") == 1
+    message = response.message(True)
+    assert message.count(b"Date: ") == message.count(b"Date: Thu, 26 Nov 2026 00:00:00") == 1
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb"])
-def test_a_line_break_in_a_header_is_not_sent(answer, value):
-    answer.headers.append(("Thimble-Model", value))
+def test_a_line_break_in_a_header_is_not_sent(response, value):
+    response.headers.append(("Thimble-Model", value))
 
     with pytest.raises(ValueError, match="line break"):
-        answer.message(True)
+        response.message(True)
 
 
-def test_what_an_application_writes_is_sent_too():
-    answer = Answer()
+def test_what_an_application_writes_is_part_of_the_body():
+    response = HTTPResponse()
 
-    write = answer.start("200 OK", [])
+    write = response.start("200 OK", [])
     write(b"one, ")
     write(b"two")
 
-    assert answer.message(True).endswith(b"Content-Length: 8\r\n\r\none, two")
+    assert response.message(True).endswith(b"Content-Length: 8\r\n\r\none, two")
