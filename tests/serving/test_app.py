@@ -11,7 +11,7 @@ from serving.errors import SlowBody
 from serving.settings import Settings, SettingsError
 
 KEYS = {"type", "title", "status", "detail", "code"}
-SECRET = "what only the log may say"
+SECRET = "for the log alone"
 
 
 @pytest.fixture
@@ -62,14 +62,15 @@ def test_a_refusal_is_a_problem_document_with_exactly_the_promised_fields(client
     assert response.json["type"] == f"urn:thimble:problem:{code}"
 
 
-def test_an_unknown_address_is_told_those_that_exist(client):
+def test_an_unknown_path_is_refused_with_those_that_exist(client):
     detail = client.get("/nothing").json["detail"]
 
-    assert detail.startswith("There is nothing here; there are: ")
-    assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz"} <= set(detail[34:].rstrip(".").split(", "))
+    assert detail.startswith("No such path. Paths: ")
+    paths = detail.removeprefix("No such path. Paths: ").rstrip(".").split(", ")
+    assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz"} <= set(paths)
 
 
-def test_a_method_that_is_not_taken_is_answered_with_those_that_are(client):
+def test_a_method_that_is_not_allowed_is_refused_with_those_that_are(client):
     response = client.get("/classify")
 
     allowed = {method.strip() for method in response.headers["Allow"].split(",")}
@@ -94,7 +95,7 @@ def test_options_is_answered_with_the_methods(client, address, method):
     assert method in response.headers["Allow"]
 
 
-def test_a_fault_is_a_problem_that_says_nothing_of_the_inside(faulty, caplog):
+def test_a_fault_is_a_problem_without_the_exceptions_message(faulty, caplog):
     response = faulty.get("/fault")
 
     assert response.status_code == 500
@@ -105,7 +106,7 @@ def test_a_fault_is_a_problem_that_says_nothing_of_the_inside(faulty, caplog):
     assert SECRET in caplog.text
 
 
-def test_another_refusal_of_the_framework_is_a_problem_too(faulty):
+def test_an_http_error_of_flask_is_a_problem(faulty):
     response = faulty.get("/teapot")
 
     assert response.content_type == "application/problem+json"
@@ -113,19 +114,19 @@ def test_another_refusal_of_the_framework_is_a_problem_too(faulty):
     assert "teapot" in response.json["detail"]
 
 
-def test_a_redirect_is_no_refusal(faulty):
+def test_a_redirect_is_not_a_refusal(faulty):
     response = faulty.get("/folder")
 
     assert response.status_code == 308
     assert response.headers["Location"].endswith("/folder/")
 
 
-def test_only_a_refusal_for_now_says_when_to_come_again(faulty, client):
+def test_only_a_temporary_refusal_has_retry_after(faulty, client):
     assert "Retry-After" not in faulty.get("/slow").headers
     assert "Retry-After" not in client.get("/nothing").headers
 
 
-def test_settings_are_read_from_the_environment_when_none_are_given(monkeypatch, models):
+def test_without_settings_the_environment_is_read(monkeypatch, models):
     monkeypatch.setenv("THIMBLE_MODELS", str(models))
 
     assert create_app().test_client().get("/readyz").status_code == 200
@@ -138,7 +139,8 @@ def test_bad_settings_in_the_environment_stop_the_application(monkeypatch):
         create_app()
 
 
-def test_importing_the_application_reads_no_setting_and_no_training(tmp_path):
+@pytest.mark.trains
+def test_importing_the_application_reads_no_settings_and_loads_no_training(tmp_path):
     code = "import sys, serving.app; print(sorted({'torch', 'onnx', 'training'} & set(sys.modules)))"
 
     done = subprocess.run(
@@ -148,7 +150,7 @@ def test_importing_the_application_reads_no_setting_and_no_training(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "[]")
 
 
-def test_a_doubled_slash_is_another_address(client):
+def test_a_doubled_slash_is_another_path(client):
     answer = client.post("//classify")
 
     assert (answer.status_code, answer.json["code"]) == (404, "not-found")

@@ -1,4 +1,4 @@
-"""The client and what answers it, which may be busy, broken or hostile."""
+"""The client against peers that are busy, broken or hostile."""
 
 import json
 import re
@@ -32,10 +32,11 @@ def http(body: object, status: str = "200 OK", *headers: str) -> bytes:
 
 
 GOOD = http({"predictions": [PREDICTION]})
+NOT_THIS_SERVICE = r"not an answer of this service .+; check the URL\.|not answer with valid HTTP: .+ Check the URL\."
 
 
 class Peer:
-    """What answers each request with the next of these pieces; None closes the connection in place of an answer."""
+    """Answers each request with the next of these pieces; None closes the connection instead of answering."""
 
     def __init__(self, *answers: bytes | None) -> None:
         self.requests: list[bytes] = []
@@ -61,7 +62,7 @@ class Peer:
                         break
 
     def _answer(self, sent: BinaryIO) -> bytes | None:
-        """Read a request and return the answer to it; None where there is no more of either."""
+        """Read a request and return its answer; None at the end of either."""
         line = head = sent.readline()
         while line not in (b"\r\n", b"") and head.startswith(b"POST "):
             line = sent.readline()
@@ -94,9 +95,9 @@ def peer() -> Iterator[Callable[..., Peer]]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """Wait no longer than it takes to see that it waited."""
-    monkeypatch.setattr(connection, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(connection, "SHORTEST_WAIT", 0.0)
+    """Let the client wait hardly at all before it asks again."""
+    monkeypatch.setattr(connection, "MAX_RETRY_AFTER", 0.01)
+    monkeypatch.setattr(connection, "MIN_RETRY_AFTER", 0.0)
 
 
 def test_one_connection_serves_all_images(peer):
@@ -111,7 +112,7 @@ def test_one_connection_serves_all_images(peer):
     assert service.requests[2].endswith(b"\r\n\r\nthree")
 
 
-def test_a_service_may_live_below_a_path(peer):
+def test_a_service_may_be_below_a_path(peer):
     service = peer(GOOD)
 
     with Client(f"{service.url}/our vision/") as client:
@@ -120,7 +121,7 @@ def test_a_service_may_live_below_a_path(peer):
     assert service.requests[0].startswith(b"POST /our%20vision/classify? HTTP/1.1\r\n")
 
 
-def test_a_kept_connection_that_was_closed_is_opened_anew(peer):
+def test_a_closed_connection_is_opened_again(peer):
     service = peer(GOOD, None, GOOD)
 
     with Client(service.url) as client:
@@ -131,9 +132,9 @@ def test_a_kept_connection_that_was_closed_is_opened_anew(peer):
 
 
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests"])
-@pytest.mark.parametrize("later", ["Retry-After: 1", "Retry-After: 99999999999999999999", "Retry-After: soon", "X: y"])
-def test_a_busy_service_is_asked_again(peer, status, later):
-    service = peer(http(BUSY, status, later), http(BUSY, status, later), GOOD)
+@pytest.mark.parametrize("retry", ["Retry-After: 1", "Retry-After: 99999999999999999999", "Retry-After: soon", "X: y"])
+def test_a_busy_service_is_asked_again(peer, status, retry):
+    service = peer(http(BUSY, status, retry), http(BUSY, status, retry), GOOD)
 
     with Client(service.url) as client:
         (answer,) = client.classify(b"one")
@@ -173,33 +174,33 @@ def test_a_service_that_stays_busy_is_asked_five_times(peer):
         http(GOOD, "200 OK", "Connection: close").replace(b"Content-Length: ", b"Content-Length: 9"),
     ],
 )
-def test_what_is_no_answer_of_the_service_is_said_to_be_none(peer, answer):
-    with Client(peer(answer).url) as client, pytest.raises(BadAnswerError, match="this service"):
+def test_a_foreign_answer_is_a_bad_answer(peer, answer):
+    with Client(peer(answer).url) as client, pytest.raises(BadAnswerError, match=NOT_THIS_SERVICE):
         client.classify(b"one")
 
 
 def test_an_endless_answer_is_cut_off(peer, monkeypatch):
-    monkeypatch.setattr(connection, "LARGEST", 100_000)
+    monkeypatch.setattr(connection, "MAX_RESPONSE_BYTES", 100_000)
     endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 200_000
 
     with Client(peer(endless).url) as client, pytest.raises(BadAnswerError, match="more than 100,000 bytes"):
         client.classify(b"one")
 
 
-def test_an_answer_that_drips_is_not_waited_for_for_ever(peer):
-    with Client(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{").url, seconds=0.3) as client:  # noqa: SIM117
+def test_an_answer_that_stops_midway_times_out(peer):
+    with Client(peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{").url, timeout=0.3) as client:  # noqa: SIM117
         with pytest.raises(NoAnswerError, match="timed out"):
             client.classify(b"one")
 
 
-def test_an_answer_in_many_small_pieces_has_no_more_time_than_any(peer, monkeypatch):
-    monkeypatch.setattr(connection, "PIECE", 1)  # as if each came by itself
+def test_an_answer_in_many_small_pieces_times_out_as_a_whole(peer, monkeypatch):
+    monkeypatch.setattr(connection, "READ_BYTES", 1)  # as if each came by itself
 
-    with Client(peer(http(b"x" * 1_000_000)).url, seconds=0.2) as client, pytest.raises(NoAnswerError, match=r"0\.2 s"):
+    with Client(peer(http(b"x" * 1_000_000)).url, timeout=0.2) as client, pytest.raises(NoAnswerError, match=r"0\.2 s"):
         client.classify(b"one")
 
 
-def test_where_nothing_listens_the_message_says_so():
+def test_when_nothing_listens_the_message_says_so():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -207,7 +208,7 @@ def test_where_nothing_listens_the_message_says_so():
         client.classify(b"one")
 
 
-def test_a_connection_that_is_closed_before_any_answer_is_no_answer(peer):
+def test_a_connection_closed_before_any_answer_is_not_an_answer(peer):
     with Client(peer(None, None).url) as client, pytest.raises(NoAnswerError):
         client.classify(b"one")
 
@@ -225,7 +226,7 @@ def test_a_connection_that_is_closed_before_any_answer_is_no_answer(peer):
         "http://a..b",
     ],
 )
-def test_what_is_no_address_is_refused_before_anything_is_sent(url, capsys):
+def test_an_invalid_url_is_refused_before_anything_is_sent(url, capsys):
     with pytest.raises(ValueError, match=r".+"):
         Client(url)
     with pytest.raises(SystemExit) as ended:
@@ -235,7 +236,7 @@ def test_what_is_no_address_is_refused_before_anything_is_sent(url, capsys):
     assert "--url or $THIMBLE_URL: " in capsys.readouterr().err
 
 
-def test_https_is_spoken_where_the_address_says_so(peer):
+def test_an_https_url_is_asked_with_tls(peer):
     service = peer(b"no TLS")
 
     with Client(service.url.replace("http:", "https:")) as client, pytest.raises(NoAnswerError):
@@ -244,18 +245,18 @@ def test_https_is_spoken_where_the_address_says_so(peer):
     assert service.requests[0][:1] == b"\x16"  # the first byte of TLS
 
 
-def test_the_command_ends_with_3_when_nothing_answers_as_the_service_does(peer, tmp_path, capsys):
+def test_the_command_exits_with_3_when_something_else_answers(peer, tmp_path, capsys):
     image = tmp_path / "cat.jpg"
     image.write_bytes(b"one")
 
     assert main(["--url", peer(http(b"\x1b[31mhello")).url, str(image)]) == 3
 
     complaint = capsys.readouterr().err
-    assert "that is not this service" in complaint
+    assert "which is not an answer of this service" in complaint
     assert "\x1b" not in complaint
 
 
-def test_what_a_server_or_a_file_name_says_cannot_steer_the_terminal(peer, tmp_path, capsys):
+def test_control_characters_of_a_server_or_a_file_name_do_not_reach_the_terminal(peer, tmp_path, capsys):
     image = tmp_path / "\x1b]0;cat\n\udcff.jpg"
     image.write_bytes(b"one")
     hostile = PREDICTION | {"set": ["cat\x1b[2J", "dog"], "novel": True}
@@ -268,21 +269,22 @@ def test_what_a_server_or_a_file_name_says_cannot_steer_the_terminal(peer, tmp_p
     )
 
 
-def test_a_file_without_an_end_is_not_read_to_it(monkeypatch, capsys):
-    monkeypatch.setattr("serving.client.__main__.LARGEST", 1000)
+def test_an_endless_file_is_read_to_the_limit_only(monkeypatch, capsys):
+    monkeypatch.setattr("serving.client.__main__.MAX_FILE_BYTES", 1000)
 
     assert main(["/dev/zero"]) == 1
 
     assert "/dev/zero: The file cannot be read: it has more than 1,000 bytes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "4000"])
-def test_a_patience_that_cannot_be_is_refused(seconds, capsys):
+@pytest.mark.parametrize("flag", ["--timeout", "--seconds"])  # the older name goes on working
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "4000"])
+def test_an_invalid_timeout_is_refused(flag, timeout, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["--seconds", seconds, "cat.jpg"])
+        main([flag, timeout, "cat.jpg"])
 
     assert ended.value.code == 2
-    assert "--seconds" in capsys.readouterr().err
+    assert f"--timeout {float(timeout):g} is not between 0 and 3600 seconds" in capsys.readouterr().err
 
 
 def test_help_says_what_each_exit_status_means():

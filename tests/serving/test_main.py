@@ -1,4 +1,4 @@
-"""python -m serving and gunicorn's settings: what is wrong with the environment is said before anything starts."""
+"""python -m serving and gunicorn's settings: a wrong environment is refused before anything starts."""
 
 import os
 import socket
@@ -50,13 +50,13 @@ def test_a_bad_flag_or_variable_is_named_and_nothing_starts(run, flags, environm
     assert "Traceback" not in done.stderr
 
 
-def test_a_flag_goes_before_its_variable(run):
+def test_a_flag_overrides_its_variable(run):
     done = run("-m", "serving", "--workers", "none", THIMBLE_WORKERS="2")
 
     assert "--workers='none'" in done.stderr
 
 
-def test_gunicorn_stops_with_the_variable_that_is_wrong(run):
+def test_gunicorn_refuses_a_wrong_variable_by_name(run):
     done = run("-m", "gunicorn", "--check-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",
                THIMBLE_MAX_IN_FLIGHT="many")  # fmt: skip
 
@@ -65,7 +65,8 @@ def test_gunicorn_stops_with_the_variable_that_is_wrong(run):
     assert "Traceback" not in done.stderr
 
 
-def test_gunicorn_takes_the_settings_of_the_environment(run):
+@pytest.mark.trains
+def test_gunicorn_is_configured_by_the_environment(run):
     done = run("-m", "gunicorn", "--print-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",
                THIMBLE_HTTP_PORT="8123", THIMBLE_HOST="::1", THIMBLE_WORKERS="3")  # fmt: skip
     chosen = dict(line.split("=", 1) for line in done.stdout.replace(" ", "").splitlines() if "=" in line)
@@ -76,7 +77,7 @@ def test_gunicorn_takes_the_settings_of_the_environment(run):
     assert chosen["preload_app"] == "False"
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(run, models):
+def test_a_port_in_use_is_refused_in_one_line(run, models):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -85,7 +86,10 @@ def test_a_port_that_is_taken_is_said_in_one_line(run, models):
         done = run("-m", "serving", "--port", port, "--models", str(models))
 
     assert done.returncode == 2
-    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use; see --port" in done.stderr
+    assert (
+        f"cannot listen on 127.0.0.1, port {port}: Address already in use; choose others with --host and --port"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,14 +99,14 @@ def test_a_port_that_is_taken_is_said_in_one_line(run, models):
         (["--models", "README.md"], "--models='README.md': there is no such folder"),
     ],
 )
-def test_a_folder_that_is_not_there_is_said_before_anything_starts(run, flags, says):
+def test_a_missing_model_folder_is_refused_before_anything_starts(run, flags, says):
     done = run("-m", "serving", *flags)
 
     assert done.returncode == 2
     assert says in done.stderr
 
 
-def test_a_default_that_is_not_there_is_said_before_anything_starts(run, models):
+def test_a_missing_default_model_is_refused_before_anything_starts(run, models):
     done = run("-m", "serving", "--models", str(models), THIMBLE_DEFAULT_GREY="fashion-nte")
 
     assert done.returncode == 2
