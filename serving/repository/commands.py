@@ -26,8 +26,9 @@ class Command:
 class WorkerCommands:
     """A folder that the workers share, with a file for each model that a command was published for."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Without a folder, this process is the only worker."""
+    def __init__(self, folder: Path | None = None, ack_timeout: float = ACK_TIMEOUT) -> None:
+        """Without a folder, this process is the only worker. ack_timeout: seconds that wait() waits."""
+        self.ack_timeout = ack_timeout
         self._folder = folder or Path(tempfile.mkdtemp(prefix="thimble-commands-"))
         self._folder.mkdir(exist_ok=True)
         if folder is None:
@@ -47,9 +48,9 @@ class WorkerCommands:
         tokens = {name: command.token for name, command in commands.items()}
         self._write(f"{ACK_PREFIX}{os.getpid()}", json.dumps(tokens))
 
-    def wait(self, name: str, timeout: float = ACK_TIMEOUT) -> bool:
-        """Return whether all workers acknowledge a model's last command within timeout seconds."""
-        deadline = time.monotonic() + timeout
+    def wait(self, name: str) -> bool:
+        """Return whether all workers acknowledge a model's last command in time."""
+        deadline = time.monotonic() + self.ack_timeout
         while not all(tokens.get(name) == self.read()[name].token for tokens in self._acknowledged()):
             if time.monotonic() > deadline:
                 return False

@@ -17,12 +17,16 @@ log = logging.getLogger(__name__)
 class Poller:
     """Has the repository follow its folder; call tick() about once a second."""
 
-    def __init__(self, repository: Repository, interval: float) -> None:
-        """interval: seconds from one poll of the folder to the next; 0 polls only when a load is commanded."""
+    def __init__(self, repository: Repository, interval: float, warn_after: float = SLOW_ROUND_SECONDS) -> None:
+        """interval: seconds from one poll of the folder to the next; 0 polls only when a load is commanded.
+
+        warn_after: seconds after which a round that still runs is logged.
+        """
         self._repository = repository
         self._interval = interval
         self._due = time.monotonic() + interval
         self._round: gevent.Greenlet | None = None
+        self._warn_after = warn_after
         self._warn_at = math.inf
 
     def tick(self) -> None:
@@ -30,11 +34,11 @@ class Poller:
         now = time.monotonic()
         if self._round is None or self._round.dead:
             self._round = gevent.spawn(self.poll)
-            self._warn_at = now + SLOW_ROUND_SECONDS
+            self._warn_at = now + self._warn_after
         elif now > self._warn_at:
             log.error(
                 "reading the model folder has taken %g s so far: until it ends, no new model is loaded",
-                SLOW_ROUND_SECONDS,
+                self._warn_after,
             )
             self._warn_at = math.inf
 

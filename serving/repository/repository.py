@@ -11,7 +11,7 @@ from serving.concurrency import run_in_thread
 from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
-from serving.repository.commands import ACK_TIMEOUT, LOAD, UNLOAD, Command, WorkerCommands
+from serving.repository.commands import LOAD, UNLOAD, Command, WorkerCommands
 from serving.repository.index import Model, ModelIndex, Routing, ShadowPair, Version
 from serving.repository.loader import Loader, LoadEvent
 from serving.repository.reloader import Reloader
@@ -35,11 +35,12 @@ class Repository:
         routing: Routing | None = None,
         commands: WorkerCommands | None = None,
         on_load: Callable[[LoadEvent], None] = lambda _: None,
+        load_timeout: float = LOAD_TIMEOUT,
     ) -> None:
         """Load the highest sound version of each model; a file that cannot be loaded is logged and reported.
 
         threads: of onnxruntime, for each model. commands: those published to all workers. on_load: is called for each
-        file that was opened.
+        file that was opened. load_timeout: seconds that a request waits for its model's turn to be loaded.
         """
         self._folder = folder
         self._routing = routing or Routing()
@@ -47,6 +48,7 @@ class Repository:
         self._reloader = Reloader(folder, self._loader)
         self._commands = commands or WorkerCommands()
         self._on_load = on_load
+        self._load_timeout = load_timeout
         self._logged: set[str] = set()
         self._seen_commands: Mapping[str, Command] = {}
         self._lock = threading.Lock()  # of the index; and onnxruntime makes one session at a time
@@ -144,12 +146,12 @@ class Repository:
         self._commands.publish(name, action)
         self.run_commands()
         if not self._commands.wait(name):
-            log.warning("%s %s: some workers have not finished within %g s", action, name, ACK_TIMEOUT)
+            log.warning("%s %s: some workers have not finished within %g s", action, name, self._commands.ack_timeout)
         return self.find(name)
 
     def _load_version(self, name: str, number: str) -> Version:
         """Load a version that a client is the first to name; raises Overloaded while others are being loaded."""
-        if not self._lock.acquire(timeout=LOAD_TIMEOUT):
+        if not self._lock.acquire(timeout=self._load_timeout):
             raise Overloaded(f"The model {name!r} waits while others are loaded; ask again a little later.")
         try:
             version = replace(_version(self.find(name), number), requested=True)

@@ -30,8 +30,10 @@ class PredictionMetrics:
     So /metrics may show another worker's counts a second late; call flush() that often.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, flush_at: int = FLUSH_AT) -> None:
+        """flush_at: images or requests that are counted together."""
         self._metrics = metrics
+        self._flush_at = flush_at
         self._observations: dict[Classifier, list[Observation]] = {}
         self._timings: list[Timings] = []
         self._images = 0
@@ -46,7 +48,7 @@ class PredictionMetrics:
     def on_request(self, timings: Timings) -> None:
         """Note an answered request."""
         self._timings.append(timings)
-        if max(self._images, len(self._timings)) >= FLUSH_AT:
+        if max(self._images, len(self._timings)) >= self._flush_at:
             self.flush()
 
     def on_refusal(self, model: str, version: str, refusal: Refusal, seconds: float) -> None:

@@ -45,9 +45,11 @@ class Comparison:
 class Shadow:
     """Notes batches, and compares them later in a thread beside the event loop; call tick() about once a second."""
 
-    def __init__(self, repository: Repository, metrics: Metrics) -> None:
+    def __init__(self, repository: Repository, metrics: Metrics, max_waiting_images: int = MAX_WAITING_IMAGES) -> None:
+        """max_waiting_images: to compare; once there are so many, further batches are dropped."""
         self._repository = repository
         self._metrics = metrics
+        self._max_waiting_images = max_waiting_images
         self._waiting: list[AnsweredBatch] = []
         self._images = 0
         self._round: gevent.Greenlet | None = None
@@ -58,7 +60,7 @@ class Shadow:
         pair = self._repository.pairs.get(classifier)
         if pair is None or random() >= pair.rule.share:  # noqa: S311  # a sample, not a secret
             return
-        if self._images >= MAX_WAITING_IMAGES:
+        if self._images >= self._max_waiting_images:
             self._drop(pair, "full", len(pixels))
             return
         self._waiting.append(AnsweredBatch(pair, pixels, outputs, seconds))

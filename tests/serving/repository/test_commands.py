@@ -1,4 +1,4 @@
-"""What is asked of all workers, though one is asked: here each repository stands for a worker."""
+"""A command that one worker gets is carried out by all; here each repository stands for a worker."""
 
 import shutil
 import subprocess
@@ -9,39 +9,40 @@ import time
 import pytest
 
 from serving.errors import NoModel, UnknownModel
+from serving.repository.commands import ACK_PREFIX, UNLOAD, WorkerCommands
 from serving.repository.repository import Repository
-from serving.repository.commands import DONE, UNLOAD, Orders
 
 
 @pytest.fixture
 def shared(tmp_path):
-    return tmp_path / "orders"
+    return tmp_path / "commands"
 
 
-def answers(repository, name="garments"):
+def answering(repository, name="garments"):
+    """Return the version that answers, or the refusal."""
     try:
         return repository.named(name).card.version
     except UnknownModel as refusal:
         return str(refusal)
 
 
-def test_an_unloaded_model_is_unknown_and_says_why_it_does_not_answer(folder, forge):
+def test_an_unloaded_model_is_refused_as_unknown_with_the_reason(folder, forge):
     forge("garments/1")
     forge("garments/2")
     repository = Repository(folder)
 
     model = repository.unload("garments")
 
-    assert answers(repository) == "The model 'garments' was unloaded; an operator can load it again."
+    assert answering(repository) == "The model 'garments' was unloaded; an operator can load it again."
     assert (model.classifier, model.reason) == (None, "unloaded")
     assert [version.state for version in model.files.values()] == ["unavailable", "unavailable"]
     with pytest.raises(UnknownModel, match="was unloaded"):
         repository.named("garments", "1")
-    with pytest.raises(NoModel, match="No model is loaded that answers greyscale"):
+    with pytest.raises(NoModel, match="No model for greyscale images is loaded"):
         repository.default(grey=True)
 
 
-def test_an_unloaded_model_stays_so_whatever_happens_to_its_folder(folder, forge):
+def test_an_unloaded_model_stays_unloaded_when_its_folder_changes(folder, forge):
     forge("garments/1")
     repository = Repository(folder)
     repository.unload("garments")
@@ -50,7 +51,7 @@ def test_an_unloaded_model_stays_so_whatever_happens_to_its_folder(folder, forge
     for _ in range(3):
         repository.poll()
 
-    assert "was unloaded" in answers(repository)
+    assert "was unloaded" in answering(repository)
     assert repository.find("garments").versions == ("1", "2")
 
 
@@ -60,15 +61,15 @@ def test_a_model_whose_folder_cannot_be_read_can_be_unloaded(folder, forge):
     shutil.rmtree(folder / "garments")
     (folder / "garments").symlink_to("garments")
     repository.poll()
-    assert answers(repository) == "1"
+    assert answering(repository) == "1"
 
     assert repository.unload("garments").unloaded
 
     repository.poll()
-    assert "was unloaded" in answers(repository)
+    assert "was unloaded" in answering(repository)
 
 
-def test_unloading_is_no_error_in_the_log(folder, forge, caplog):
+def test_unloading_is_not_logged_as_an_error(folder, forge, caplog):
     forge("garments/1")
 
     Repository(folder).unload("garments")
@@ -76,7 +77,7 @@ def test_unloading_is_no_error_in_the_log(folder, forge, caplog):
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-def test_a_loaded_model_answers_again_in_its_version_of_now(folder, forge):
+def test_a_loaded_model_answers_in_its_highest_version(folder, forge):
     forge("garments/1")
     repository = Repository(folder)
     repository.unload("garments")
@@ -84,19 +85,19 @@ def test_a_loaded_model_answers_again_in_its_version_of_now(folder, forge):
 
     model = repository.load("garments")
 
-    assert model.classifier.card.version == answers(repository) == "2"
+    assert model.classifier.card.version == answering(repository) == "2"
 
 
-def test_a_load_takes_up_a_new_model_at_once(folder, forge):
+def test_loading_adds_a_new_model_at_once(folder, forge):
     repository = Repository(folder)
     forge("garments/1")
 
     repository.load("garments")
 
-    assert answers(repository) == "1"
+    assert answering(repository) == "1"
 
 
-def test_a_load_leaves_other_models_as_they_are(folder, forge):
+def test_loading_leaves_other_models_unchanged(folder, forge):
     forge("garments/1")
     forge("shoes/1")
     repository = Repository(folder)
@@ -105,10 +106,10 @@ def test_a_load_leaves_other_models_as_they_are(folder, forge):
 
     repository.load("garments")
 
-    assert (answers(repository), answers(repository, "shoes")) == ("2", "1")
+    assert (answering(repository), answering(repository, "shoes")) == ("2", "1")
 
 
-def test_a_load_tries_what_was_refused_once_more(folder, forge, monkeypatch):
+def test_loading_opens_a_refused_file_once_more(folder, forge, monkeypatch):
     forge("garments/1")
     monkeypatch.setattr("serving.model.classifier.GOLDEN_TOLERANCE", -1.0)  # as if memory had failed for a moment
     repository = Repository(folder)
@@ -118,10 +119,10 @@ def test_a_load_tries_what_was_refused_once_more(folder, forge, monkeypatch):
 
     repository.load("garments")
 
-    assert answers(repository) == "1"
+    assert answering(repository) == "1"
 
 
-def test_a_model_that_cannot_be_loaded_says_why(folder, forge):
+def test_a_model_that_cannot_be_loaded_is_refused_with_the_reason(folder, forge):
     forge("garments/1").write_bytes(b"")
     repository = Repository(folder)
 
@@ -130,107 +131,108 @@ def test_a_model_that_cannot_be_loaded_says_why(folder, forge):
 
 
 @pytest.mark.parametrize("name", ["hats", "", ".", "..", "../models/garments", ".hidden", "garments/1", "a\0b"])
-@pytest.mark.parametrize("order", [Repository.load, Repository.unload])
-def test_what_is_no_model_is_neither_loaded_nor_unloaded(folder, forge, shared, order, name):
+@pytest.mark.parametrize("command", [Repository.load, Repository.unload])
+def test_a_name_that_is_not_a_models_is_neither_loaded_nor_unloaded(folder, forge, shared, command, name):
     forge("garments/1")
     (folder / ".hidden").mkdir()
-    repository = Repository(folder, orders=Orders(shared))
+    repository = Repository(folder, commands=WorkerCommands(shared))
     before = list(shared.iterdir())
 
-    with pytest.raises(UnknownModel, match="there are: garments"):
-        order(repository, name)
+    with pytest.raises(UnknownModel, match=r"Models: garments\."):
+        command(repository, name)
 
     assert list(shared.iterdir()) == before
 
 
-def test_nothing_is_ordered_while_the_folder_cannot_be_read(folder, forge):
+def test_a_new_model_is_unknown_while_the_folder_cannot_be_read(folder, forge):
     forge("garments/1")
     repository = Repository(folder)
     shutil.rmtree(folder)
 
-    with pytest.raises(UnknownModel, match="there are: garments"):
+    with pytest.raises(UnknownModel, match=r"Models: garments\."):
         repository.load("hats")
 
 
-def test_an_order_to_one_worker_is_done_by_the_others(folder, forge, shared):
+def test_a_command_to_one_worker_is_carried_out_by_the_others(folder, forge, shared):
     forge("garments/1")
-    one, other = (Repository(folder, orders=Orders(shared)) for _ in range(2))
+    one, other = (Repository(folder, commands=WorkerCommands(shared)) for _ in range(2))
 
     one.unload("garments")
-    assert answers(other) == "1"
-    other.obey()
-    assert "was unloaded" in answers(other)
+    assert answering(other) == "1"
+    other.run_commands()
+    assert "was unloaded" in answering(other)
 
     other.load("garments")
-    one.obey()
-    assert answers(one) == "1"
+    one.run_commands()
+    assert answering(one) == "1"
 
 
-def test_an_order_is_done_once(folder, forge, shared):
+def test_a_command_is_carried_out_once(folder, forge, shared):
     forge("garments/1").write_bytes(b"")
-    loadings = []
-    one = Repository(folder, orders=Orders(shared), heard=loadings.append)
-    Orders(shared).give("garments", "load")
+    events = []
+    one = Repository(folder, commands=WorkerCommands(shared), on_load=events.append)
+    WorkerCommands(shared).publish("garments", "load")
 
     for _ in range(3):
-        one.obey()
+        one.run_commands()
 
-    assert len(loadings) == 2
+    assert len(events) == 2
 
 
-def test_a_worker_that_starts_later_knows_what_was_ordered(folder, forge, shared):
+def test_a_worker_that_starts_later_carries_out_earlier_commands(folder, forge, shared):
     forge("garments/1")
-    Repository(folder, orders=Orders(shared)).unload("garments")
+    Repository(folder, commands=WorkerCommands(shared)).unload("garments")
 
-    assert "was unloaded" in answers(Repository(folder, orders=Orders(shared)))
+    assert "was unloaded" in answering(Repository(folder, commands=WorkerCommands(shared)))
 
 
 @pytest.fixture
 def worker(shared):
-    """Another living process that has done nothing yet."""
-    Orders(shared)
+    """Start another process, which has not acknowledged any command."""
+    WorkerCommands(shared)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    (shared / f"{DONE}{process.pid}").write_text("{}")
+    (shared / f"{ACK_PREFIX}{process.pid}").write_text("{}")
     yield process
     process.communicate(timeout=20)
 
 
-def test_whoever_orders_waits_for_the_other_workers(shared, worker):
-    orders = Orders(shared)
-    orders.give("garments", UNLOAD)
-    token = orders.read()["garments"].token
-    done = threading.Timer(0.2, (shared / f"{DONE}{worker.pid}").write_text, [f'{{"garments": "{token}"}}'])
+def test_a_command_waits_until_the_other_workers_have_acknowledged_it(shared, worker):
+    commands = WorkerCommands(shared)
+    commands.publish("garments", UNLOAD)
+    token = commands.read()["garments"].token
+    acknowledge = threading.Timer(
+        0.2, (shared / f"{ACK_PREFIX}{worker.pid}").write_text, [f'{{"garments": "{token}"}}']
+    )
 
     started = time.monotonic()
-    done.start()
+    acknowledge.start()
 
-    assert orders.wait("garments")
+    assert commands.wait("garments")
     assert time.monotonic() - started >= 0.2
 
 
-def test_whoever_orders_does_not_wait_for_ever(folder, forge, shared, worker, monkeypatch, caplog):
-    monkeypatch.setattr("serving.repository.commands.PATIENCE", 0.1)
+def test_a_worker_that_does_not_acknowledge_in_time_is_logged(folder, forge, shared, worker, caplog):
     forge("garments/1")
 
-    Repository(folder, orders=Orders(shared)).unload("garments")
+    Repository(folder, commands=WorkerCommands(shared, ack_timeout=0.1)).unload("garments")
 
-    assert "unload garments: not all workers have done it" in caplog.text
+    assert "unload garments: some workers have not finished within 0.1 s" in caplog.text
 
 
-def test_the_dead_are_not_waited_for(shared, worker):
-    orders = Orders(shared)
+def test_a_worker_that_has_ended_is_not_waited_for(shared, worker):
+    commands = WorkerCommands(shared)
     worker.communicate(timeout=20)
-    orders.give("garments", UNLOAD)
+    commands.publish("garments", UNLOAD)
 
-    assert orders.wait("garments")
-    assert not (shared / f"{DONE}{worker.pid}").exists()
+    assert commands.wait("garments")
+    assert not (shared / f"{ACK_PREFIX}{worker.pid}").exists()
 
 
 def test_a_service_of_one_process_leaves_no_folder_behind(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    orders = Orders()
+    commands = WorkerCommands()
     assert len(list(tmp_path.iterdir())) == 1
 
-    del orders
+    del commands
 
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What becomes of the models when their folder changes while they answer."""
+"""Models are reloaded when their folder changes, while they answer."""
 
 import os
 import shutil
@@ -12,21 +12,21 @@ from cards import read_card
 from serving.errors import NoModel, UnknownModel
 from serving.repository.repository import Repository
 
-LINKS = "..data"  # as a volume of Kubernetes is changed: by one link, through which all others go
+LINKS = "..data"  # Kubernetes replaces a volume by changing one link, through which all others go
 
 
 @pytest.fixture
-def loadings():
+def events():
     return []
 
 
 @pytest.fixture
-def follow(folder, loadings):
-    """Return a starter of a repository that notes what it loads."""
-    return lambda: Repository(folder, heard=loadings.append)
+def start(folder, events):
+    """Return a maker of a repository that records its events."""
+    return lambda: Repository(folder, on_load=events.append)
 
 
-def look_twice(repository):
+def poll_twice(repository):
     repository.poll()
     repository.poll()
 
@@ -36,21 +36,21 @@ def answering(repository, name="garments"):
 
 
 def other_golden(folder):
-    """Return golden samples that no sound graph answers."""
+    """Return golden samples that a sound graph answers differently."""
     golden = read_card(onnx.load(folder / "garments/1/model.onnx"))["golden"]
     return [{**sample, "probabilities": sample["probabilities"][::-1]} for sample in golden]
 
 
-SPOILT = {
+BAD_VERSIONS = {
     "half a file": lambda forge, folder: halve(forge("garments/2")),
     "another card": lambda forge, folder: forge("garments/2", schema=2),
     "wrong answers": lambda forge, folder: forge("garments/2", golden=other_golden(folder)),
-    "nothing": lambda forge, folder: (folder / "garments/2").mkdir(),
+    "no file": lambda forge, folder: (folder / "garments/2").mkdir(),
     "a folder": lambda forge, folder: (folder / "garments/2/model.onnx").mkdir(parents=True),
-    "a pipe": lambda forge, folder: os.mkfifo(beside(folder / "garments/2/model.onnx")),
-    "a device": lambda forge, folder: beside(folder / "garments/2/model.onnx").symlink_to("/dev/zero"),
-    "a circle": lambda forge, folder: beside(folder / "garments/2/model.onnx").symlink_to("model.onnx"),
-    "a circle of folders": lambda forge, folder: (folder / "garments/2").symlink_to("2"),
+    "a pipe": lambda forge, folder: os.mkfifo(make_parent(folder / "garments/2/model.onnx")),
+    "a device": lambda forge, folder: make_parent(folder / "garments/2/model.onnx").symlink_to("/dev/zero"),
+    "a circular link": lambda forge, folder: make_parent(folder / "garments/2/model.onnx").symlink_to("model.onnx"),
+    "a circular link of folders": lambda forge, folder: (folder / "garments/2").symlink_to("2"),
     "a file of terabytes": lambda forge, folder: os.truncate(forge("garments/2"), 2**42),
 }
 
@@ -59,16 +59,16 @@ def halve(path):
     os.truncate(path, path.stat().st_size // 2)
 
 
-def beside(path):
+def make_parent(path):
     path.parent.mkdir()
     return path
 
 
-@pytest.mark.parametrize("way", SPOILT)
-def test_a_bad_new_version_is_reported_once_while_the_old_one_answers(follow, forge, folder, loadings, caplog, way):
+@pytest.mark.parametrize("way", BAD_VERSIONS)
+def test_a_bad_new_version_is_reported_once_while_the_old_one_answers(start, forge, folder, events, caplog, way):
     forge("garments/1")
-    repository = follow()
-    SPOILT[way](forge, folder)
+    repository = start()
+    BAD_VERSIONS[way](forge, folder)
 
     for _ in range(4):
         repository.poll()
@@ -77,26 +77,26 @@ def test_a_bad_new_version_is_reported_once_while_the_old_one_answers(follow, fo
     assert answering(repository) == "1"
     assert "garments/2/model.onnx: " in reason
     assert caplog.text.count(reason) == 1
-    assert [(loading.version, loading.reason) for loading in loadings] == [("1", None), ("2", reason)]
+    assert [(event.version, event.reason) for event in events] == [("1", None), ("2", reason)]
 
 
-def test_a_bad_version_that_is_mended_answers(follow, forge, folder):
+def test_a_bad_version_answers_once_it_is_repaired(start, forge, folder):
     forge("garments/1")
     path = forge("garments/2")
     whole = path.read_bytes()
     halve(path)
-    repository = follow()
+    repository = start()
 
     path.write_bytes(whole)
-    look_twice(repository)
+    poll_twice(repository)
 
     assert answering(repository) == "2"
     assert repository.find("garments").reason is None
 
 
-def test_a_new_version_answers_once_it_has_looked_the_same_twice(follow, forge):
+def test_a_new_version_answers_once_two_scans_agree(start, forge):
     forge("garments/1")
-    repository = follow()
+    repository = start()
     forge("garments/2")
 
     repository.poll()
@@ -107,9 +107,9 @@ def test_a_new_version_answers_once_it_has_looked_the_same_twice(follow, forge):
     assert repository.find("garments").versions == ("1", "2")
 
 
-def test_a_file_that_still_grows_is_left_alone(follow, forge, loadings):
+def test_a_file_that_still_grows_is_not_opened(start, forge, events):
     forge("garments/1")
-    repository = follow()
+    repository = start()
     path = forge("garments/2")
     whole = path.read_bytes()
 
@@ -117,14 +117,14 @@ def test_a_file_that_still_grows_is_left_alone(follow, forge, loadings):
         path.write_bytes(whole[:length])
         repository.poll()
 
-    assert len(loadings) == 1
+    assert len(events) == 1
     repository.poll()
     assert answering(repository) == "2"
 
 
-def test_a_model_that_is_being_written_does_not_hold_up_another(follow, forge):
+def test_a_model_that_is_being_written_does_not_delay_another(start, forge):
     forge("garments/1")
-    repository = follow()
+    repository = start()
     forge("shoes/1")
     path = forge("garments/2")
 
@@ -136,93 +136,93 @@ def test_a_model_that_is_being_written_does_not_hold_up_another(follow, forge):
     assert answering(repository) == "1"
 
 
-def test_a_new_model_appears_and_may_be_a_default(follow, forge):
-    repository = follow()
+def test_a_new_model_may_become_the_default(start, forge):
+    repository = start()
     forge("garments/1")
 
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.default(grey=True) is repository.named("garments")
 
 
-def test_when_a_version_is_taken_away_the_highest_one_left_answers(follow, forge, folder):
+def test_the_next_highest_version_answers_when_the_highest_is_removed(start, forge, folder):
     forge("garments/1")
     forge("garments/2")
-    repository = follow()
+    repository = start()
     in_flight = repository.named("garments")
 
     shutil.rmtree(folder / "garments/2")
-    look_twice(repository)
+    poll_twice(repository)
 
     assert answering(repository) == "1"
     assert in_flight.classify(np.zeros((1, 28, 28, 1), np.uint8)).shape == (1, 10)
-    with pytest.raises(UnknownModel, match="no version '2'; there are: 1"):
+    with pytest.raises(UnknownModel, match=r"no version '2'\. Versions: 1\."):
         repository.named("garments", "2")
 
 
-def test_a_model_that_is_taken_away_vanishes(follow, forge, folder):
+def test_a_removed_model_is_unknown(start, forge, folder):
     forge("garments/1")
     forge("shoes/1")
-    repository = follow()
+    repository = start()
 
     shutil.rmtree(folder / "garments")
-    look_twice(repository)
+    poll_twice(repository)
 
     assert list(repository.models) == ["shoes"]
-    with pytest.raises(UnknownModel, match="there are: shoes"):
+    with pytest.raises(UnknownModel, match=r"Models: shoes\."):
         repository.named("garments")
 
 
-def test_a_file_that_is_taken_away_answers_no_more_though_its_folder_is_left(follow, forge):
+def test_a_removed_file_no_longer_answers_though_its_folder_is_there(start, forge):
     path = forge("garments/1")
-    repository = follow()
+    repository = start()
 
     path.unlink()
-    look_twice(repository)
+    poll_twice(repository)
 
     with pytest.raises(NoModel, match=r"garments/1/model\.onnx: cannot be read: No such file"):
         repository.named("garments")
 
 
-def test_another_file_in_a_versions_place_answers_under_its_own_digest(follow, forge, folder):
+def test_a_replaced_file_answers_under_its_own_digest(start, forge, folder):
     forge("garments/1")
-    repository = follow()
+    repository = start()
     before = repository.named("garments")
 
     shutil.rmtree(folder / "garments/1")
     forge("garments/1", title="Another")
-    look_twice(repository)
+    poll_twice(repository)
 
     after = repository.named("garments")
     assert after.card.title == "Another"
     assert after.digest != before.digest
 
 
-def test_a_bad_file_in_a_versions_place_leaves_the_one_before_answering(follow, forge):
+def test_the_previous_file_answers_when_its_replacement_is_bad(start, forge):
     path = forge("garments/1")
-    repository = follow()
+    repository = start()
     before = repository.named("garments")
 
     halve(path)
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.named("garments") is before
     assert "garments/1/model.onnx: onnxruntime cannot load it" in repository.find("garments").reason
 
 
-def test_the_same_bytes_written_again_are_not_loaded_again(follow, forge, loadings):
+def test_rewriting_the_same_bytes_does_not_reload_them(start, forge, events):
     path = forge("garments/1")
-    repository = follow()
+    repository = start()
     before = repository.named("garments")
 
     path.write_bytes(path.read_bytes())
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.named("garments") is before
-    assert len(loadings) == 1
+    assert len(events) == 1
 
 
-def test_a_volume_that_is_changed_by_one_link_is_followed(folder, forge):
+def test_a_volume_that_is_replaced_by_one_link_is_reloaded(folder, forge):
     for number in ("1", "2"):
         forge(f"{number}/1", name="garments", title=f"The {number}.")
     volume = folder / "volume"
@@ -234,14 +234,14 @@ def test_a_volume_that_is_changed_by_one_link_is_followed(folder, forge):
 
     (volume / "new").symlink_to(folder / "2")
     (volume / "new").replace(volume / LINKS)
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.named("garments").card.title == "The 2."
 
 
-def test_a_folder_that_cannot_be_looked_at_leaves_everything_as_it_was(follow, forge, folder, caplog):
+def test_all_models_stay_while_the_folder_cannot_be_read(start, forge, folder, caplog):
     forge("garments/1")
-    repository = follow()
+    repository = start()
 
     folder.rename(folder.with_name("away"))
     for _ in range(3):
@@ -251,90 +251,90 @@ def test_a_folder_that_cannot_be_looked_at_leaves_everything_as_it_was(follow, f
 
     folder.with_name("away").rename(folder)
     forge("garments/2")
-    look_twice(repository)
+    poll_twice(repository)
     assert answering(repository) == "2"
 
 
-def test_a_models_folder_that_cannot_be_read_leaves_it_as_it_was(follow, forge, folder):
+def test_a_model_stays_while_its_own_folder_cannot_be_read(start, forge, folder):
     forge("garments/1")
-    repository = follow()
+    repository = start()
 
     (folder / "garments").rename(folder / ".garments")
     (folder / "garments").symlink_to("garments")  # which even root cannot follow
-    look_twice(repository)
+    poll_twice(repository)
     assert answering(repository) == "1"
     assert "garments: cannot be read: Too many levels of symbolic links" in repository.find("garments").reason
 
     (folder / "garments").unlink()
     (folder / ".garments").rename(folder / "garments")
-    look_twice(repository)
+    poll_twice(repository)
     assert repository.find("garments").reason is None
 
 
-def test_a_folder_whose_name_no_model_can_have_is_reported_once(follow, folder, caplog):
+def test_a_folder_with_an_invalid_name_is_reported_once(start, folder, caplog):
     (folder / "my models").mkdir()
     (folder / os.fsdecode(b"\xff")).mkdir()
-    repository = follow()
-    look_twice(repository)
+    repository = start()
+    poll_twice(repository)
 
     assert repository.models == {}
-    assert caplog.text.count("my models': no model's name") == 1
-    assert caplog.text.count(r"\udcff': no model's name") == 1
+    assert caplog.text.count("my models': not a model's name") == 1
+    assert caplog.text.count(r"\udcff': not a model's name") == 1
 
 
-def test_a_version_that_no_longer_answers_gives_its_memory_back(follow, forge):
+def test_a_version_that_no_longer_answers_frees_its_memory(start, forge):
     forge("garments/1")
-    repository = follow()
+    repository = start()
     before = weakref.ref(repository.named("garments"))
 
     forge("garments/2")
-    look_twice(repository)
+    poll_twice(repository)
 
     assert before() is None
     assert repository.find("garments").files["1"].state == "idle"
 
 
-def test_a_version_that_a_client_named_stays_loaded(follow, forge):
+def test_a_version_that_a_client_named_stays_loaded(start, forge):
     forge("garments/1")
     forge("garments/2")
-    repository = follow()
+    repository = start()
     named = repository.named("garments", "1")
 
     forge("garments/3")
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.named("garments", "1") is named
 
 
-def test_a_version_that_a_client_named_is_followed_too(follow, forge, folder):
+def test_a_version_that_a_client_named_is_reloaded_too(start, forge, folder):
     forge("garments/1")
     forge("garments/2")
-    repository = follow()
+    repository = start()
     repository.named("garments", "1")
 
     shutil.rmtree(folder / "garments/1")
     forge("garments/1", title="Another")
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.named("garments", "1").card.title == "Another"
 
 
-def test_an_idle_version_is_loaded_as_it_is_when_it_is_named(follow, forge, folder):
+def test_an_idle_version_is_loaded_from_its_current_file(start, forge, folder):
     forge("garments/1")
     forge("garments/2")
-    repository = follow()
+    repository = start()
 
     shutil.rmtree(folder / "garments/1")
     forge("garments/1", title="Another")
-    look_twice(repository)
+    poll_twice(repository)
 
     assert repository.named("garments", "1").card.title == "Another"
 
 
-def test_who_answers_is_logged_when_that_changes(follow, forge, caplog):
+def test_the_answering_versions_are_logged_when_they_change(start, forge, caplog):
     caplog.set_level("INFO")
     forge("garments/1")
-    repository = follow()
+    repository = start()
 
     forge("garments/2")
     for _ in range(4):

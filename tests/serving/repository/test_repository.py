@@ -1,10 +1,11 @@
-"""The folder of models: which version answers, which model is the default, and what is said of the rest."""
+"""The model folder: which version answers, which model is the default, and which faults are reported."""
 
 import os
 
 import pytest
 
 from serving.errors import NoModel, Overloaded, UnknownModel
+from serving.repository.index import Routing
 from serving.repository.repository import Repository
 
 METRICS = {"accuracy": 0.5, "n": 100, "loss": 1.0, "ece": 0.1}
@@ -14,7 +15,7 @@ def accuracy(share):
     return {**METRICS, "accuracy": share, "set_size": 1.2, "set_coverage": 0.95}
 
 
-def test_the_committed_models_answer_each_its_colour(models):
+def test_each_committed_model_is_the_default_for_its_colour(models):
     repository = Repository(models)
 
     assert repository.default(grey=True).card.dataset == "Fashion-MNIST"
@@ -22,7 +23,7 @@ def test_the_committed_models_answer_each_its_colour(models):
     assert all(model.reason is None for model in repository.models.values())
 
 
-def test_the_highest_version_answers_by_number_not_by_letter(folder, forge):
+def test_the_highest_version_by_number_answers(folder, forge):
     for version in ("2", "10", "9"):
         forge(f"garments/{version}")
 
@@ -56,7 +57,7 @@ def test_an_older_version_is_loaded_when_it_is_first_named_and_kept(folder, forg
     assert repository.named("garments", "1") is loaded
 
 
-def test_an_older_version_that_cannot_be_loaded_is_not_tried_again(folder, forge):
+def test_an_older_version_that_cannot_be_loaded_is_not_opened_again(folder, forge):
     forge("garments/2")
     path = forge("garments/1")
     written = path.read_bytes()
@@ -71,20 +72,26 @@ def test_an_older_version_that_cannot_be_loaded_is_not_tried_again(folder, forge
         repository.named("garments", "1")
 
 
-def test_a_version_that_is_named_while_others_are_loaded_for_long_is_refused_for_now(folder, forge, monkeypatch):
-    monkeypatch.setattr("serving.repository.LOADING_SECONDS", 0.01)
-    forge("garments/1")
-    forge("garments/2")
-    repository = Repository(folder)
+def test_a_version_that_is_named_while_others_are_loaded_is_refused_for_the_moment(folder, forge):
+    for version in ("1", "2", "3"):
+        forge(f"garments/{version}")
+    refusals = []
 
-    with repository._changing, pytest.raises(Overloaded, match="'garments' waits for others to be loaded"):
-        repository.named("garments", "1")
+    def name_another(event):  # is called before loading has ended
+        if event.version == "2":
+            with pytest.raises(Overloaded, match="'garments' waits while others are loaded; ask again") as refusal:
+                repository.named("garments", "1")
+            refusals.append(refusal)
 
+    repository = Repository(folder, on_load=name_another, load_timeout=0.01)
+    repository.named("garments", "2")
+
+    assert len(refusals) == 1
     assert repository.named("garments", "1").card.version == "1"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_leaves_the_others_serving(folder, forge):
+def test_a_folder_that_cannot_be_read_does_not_affect_the_others(folder, forge):
     forge("garments/1")
     (folder / "locked").mkdir(mode=0)
 
@@ -94,7 +101,7 @@ def test_a_folder_that_cannot_be_read_leaves_the_others_serving(folder, forge):
     assert "locked: cannot be read" in models["locked"].reason
 
 
-def test_a_bad_highest_version_leaves_the_next_answering_and_is_reported(folder, forge, caplog):
+def test_a_bad_highest_version_is_reported_and_the_next_answers(folder, forge, caplog):
     forge("garments/1")
     forge("garments/2")
     forge("garments/3").write_bytes(b"")
@@ -107,7 +114,7 @@ def test_a_bad_highest_version_leaves_the_next_answering_and_is_reported(folder,
     assert "garments/3/model.onnx: onnxruntime cannot load it" in caplog.text
 
 
-def test_a_model_without_a_sound_version_is_listed_with_every_reason(folder, forge):
+def test_a_model_without_a_sound_version_has_every_reason(folder, forge):
     forge("garments/1").write_bytes(b"")
     forge("garments/2", schema=2)
 
@@ -121,37 +128,37 @@ def test_a_model_without_a_sound_version_is_listed_with_every_reason(folder, for
 
 
 @pytest.mark.parametrize(
-    ("place", "says"),
+    ("fields", "found"),
     [
         ({"name": "shoes"}, "'shoes' version 1"),
         ({"version": "4"}, "'garments' version 4"),
     ],
 )
-def test_a_card_of_another_place_is_refused_with_what_to_do(folder, forge, place, says):
-    forge("garments/1", **place)
+def test_a_card_of_another_folder_is_refused_with_what_to_do(folder, forge, fields, found):
+    forge("garments/1", **fields)
 
     reason = Repository(folder).find("garments").reason
 
-    assert f"garments/1/model.onnx: its card says {says}; put it in that folder" in reason
+    assert f"garments/1/model.onnx: its card says {found}; put it in that folder" in reason
 
 
-def test_an_empty_folder_has_no_models_and_says_how_to_make_some(folder, caplog):
+def test_an_empty_folder_is_logged_with_what_to_do(folder, caplog):
     repository = Repository(folder)
 
     assert repository.models == {}
-    assert f"{folder}: no models here; export some with python -m training.export --models-dir {folder}" in caplog.text
-    with pytest.raises(NoModel, match="No model is loaded"):
+    assert f"{folder}: it has no models; export some with python -m training.export --models-dir" in caplog.text
+    with pytest.raises(NoModel, match="No model for greyscale images is loaded; the service's log and GET /models say"):
         repository.default(grey=True)
 
 
-def test_a_missing_folder_is_logged_and_has_no_models(tmp_path, caplog):
+def test_a_missing_folder_is_logged(tmp_path, caplog):
     repository = Repository(tmp_path / "nowhere")
 
     assert repository.models == {}
     assert "nowhere: cannot be read: No such file or directory" in caplog.text
 
 
-def test_hidden_folders_and_files_are_no_models(folder, forge):
+def test_hidden_folders_and_files_are_not_models(folder, forge):
     forge(".export/1")
     forge("garments/1")
     (folder / "README.md").write_text("models")
@@ -160,7 +167,7 @@ def test_hidden_folders_and_files_are_no_models(folder, forge):
 
 
 @pytest.mark.parametrize("name", ["0", "01", "latest", ".2", "2.bak", "-3", "1234567890", "³"])
-def test_a_folder_that_is_no_version_is_passed_over(folder, forge, name):
+def test_a_folder_that_is_not_a_version_is_ignored(folder, forge, name):
     forge("garments/1")
     (folder / "garments" / name).mkdir()
 
@@ -175,32 +182,32 @@ def test_a_model_folder_without_a_version_is_reported(folder):
 
     reason = Repository(folder).find("garments").reason
 
-    assert reason.endswith("garments: no version in it, such as garments/1/model.onnx")
+    assert reason.endswith("garments: it has no version, such as garments/1/model.onnx")
 
 
-def test_an_unknown_name_is_refused_with_those_that_exist(folder, forge):
+def test_an_unknown_name_is_refused_with_the_existing_ones(folder, forge):
     forge("garments/1")
     forge("shoes/1")
 
-    with pytest.raises(UnknownModel, match="There is no model 'hats'; there are: garments, shoes"):
+    with pytest.raises(UnknownModel, match=r"There is no model 'hats'\. Models: garments, shoes\."):
         Repository(folder).named("hats")
 
 
-def test_a_name_in_an_empty_folder_is_refused_as_there_are_none(folder):
-    with pytest.raises(UnknownModel, match="there are: none at all"):
+def test_any_name_is_unknown_in_an_empty_folder(folder):
+    with pytest.raises(UnknownModel, match=r"Models: none\."):
         Repository(folder).named("hats")
 
 
 @pytest.mark.parametrize("version", ["3", "0", "01", "../1", "latest"])
-def test_an_unknown_version_is_refused_with_those_that_exist(folder, forge, version):
+def test_an_unknown_version_is_refused_with_the_existing_ones(folder, forge, version):
     forge("garments/1")
     forge("garments/2")
 
-    with pytest.raises(UnknownModel, match=f"'garments' has no version '{version}'; there are: 1, 2"):
+    with pytest.raises(UnknownModel, match=rf"'garments' has no version '{version}'\. Versions: 1, 2\."):
         Repository(folder).named("garments", version)
 
 
-def test_of_several_of_the_data_set_the_most_accurate_is_the_default(folder, forge):
+def test_the_most_accurate_model_of_the_data_set_is_the_default(folder, forge):
     forge("good/1", metrics=accuracy(0.9))
     forge("best/1", metrics=accuracy(0.95))
     forge("worse/1", metrics=accuracy(0.8))
@@ -208,21 +215,21 @@ def test_of_several_of_the_data_set_the_most_accurate_is_the_default(folder, for
     assert Repository(folder).default(grey=True).card.name == "best"
 
 
-def test_the_data_set_goes_before_accuracy(folder, forge):
+def test_the_data_set_matters_more_than_accuracy(folder, forge):
     forge("digits/1", dataset="MNIST", metrics=accuracy(0.99))
     forge("garments/1", metrics=accuracy(0.8))
 
     assert Repository(folder).default(grey=True).card.name == "garments"
 
 
-def test_the_channels_go_before_the_data_set(folder, forge):
+def test_the_channels_matter_more_than_the_data_set(folder, forge):
     forge("grey-things/1", dataset="CIFAR-10", metrics=accuracy(0.99))
     forge("pets/1", of="cifar-cnn", dataset="Pets", metrics=accuracy(0.5))
 
     assert Repository(folder).default(grey=False).card.name == "pets"
 
 
-def test_the_only_model_answers_both_colours(folder, forge):
+def test_the_only_model_is_the_default_for_both_colours(folder, forge):
     forge("garments/1")
 
     repository = Repository(folder)
@@ -236,7 +243,7 @@ def test_a_setting_names_the_default(folder, forge):
     forge("chosen/1", metrics=accuracy(0.3))
     forge("things/1", of="cifar-cnn")
 
-    repository = Repository(folder, default_grey="chosen")
+    repository = Repository(folder, routing=Routing(grey="chosen"))
 
     assert repository.default(grey=True).card.name == "chosen"
     assert repository.default(grey=False).card.name == "things"
@@ -247,7 +254,7 @@ def test_a_setting_may_name_a_model_of_the_other_colour(folder, forge):
     forge("garments/1")
     forge("things/1", of="cifar-cnn")
 
-    assert Repository(folder, default_colour="garments").default(grey=False).card.name == "garments"
+    assert Repository(folder, routing=Routing(colour="garments")).default(grey=False).card.name == "garments"
 
 
 def test_without_a_setting_one_model_of_each_colour_is_the_default(folder, forge):
@@ -260,32 +267,32 @@ def test_without_a_setting_one_model_of_each_colour_is_the_default(folder, forge
     assert {name for name, model in repository.models.items() if repository.is_default(model)} == {"best", "things"}
 
 
-def test_a_default_that_does_not_exist_is_logged_and_leaves_the_other_colour_alone(folder, forge, caplog):
+def test_a_missing_default_is_logged_and_does_not_affect_the_other_colour(folder, forge, caplog):
     forge("garments/1")
     forge("things/1", of="cifar-cnn")
 
-    repository = Repository(folder, default_grey="garmets")
+    repository = Repository(folder, routing=Routing(grey="garmets"))
 
-    assert "no model 'garmets' here, which is set as a default" in caplog.text
+    assert "the default model 'garmets' is not here; add it, or change the setting" in caplog.text
     assert repository.default(grey=False).card.name == "things"
     assert not repository.is_default(repository.find("garments"))
-    with pytest.raises(NoModel, match="No model is loaded that answers greyscale images"):
+    with pytest.raises(NoModel, match="No model for greyscale images is loaded"):
         repository.default(grey=True)
 
 
-def test_a_default_that_cannot_be_loaded_is_no_default(folder, forge):
+def test_a_default_that_cannot_be_loaded_is_not_the_default(folder, forge):
     forge("chosen/1").write_bytes(b"")
     forge("garments/1")
 
-    repository = Repository(folder, default_colour="chosen")
+    repository = Repository(folder, routing=Routing(colour="chosen"))
 
     assert not repository.is_default(repository.find("chosen"))
     assert repository.default(grey=True).card.name == "garments"
-    with pytest.raises(NoModel, match="No model is loaded that answers colour images"):
+    with pytest.raises(NoModel, match="No model for colour images is loaded"):
         repository.default(grey=False)
 
 
-def test_a_file_named_like_a_version_is_none(folder, forge):
+def test_a_file_named_like_a_version_is_ignored(folder, forge):
     forge("garments/1")
     (folder / "garments/9").touch()
 
