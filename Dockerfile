@@ -1,4 +1,4 @@
-# The service and its models: no compiler, no PyTorch, no root.
+# An image with the service and its models. It has no compiler and no PyTorch, and runs as a non-root user.
 ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS build
@@ -26,6 +26,6 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; \
-ask = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('THIMBLE_HTTP_PORT', 8000)), timeout=2); \
-ask.request('GET', '/readyz'); sys.exit(ask.getresponse().status != 200)"]
+connection = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('THIMBLE_HTTP_PORT', 8000)), timeout=2); \
+connection.request('GET', '/readyz'); sys.exit(connection.getresponse().status != 200)"]
 CMD ["python", "-m", "serving"]

@@ -1,9 +1,9 @@
-// Buttons that copy the command beside them, where the browser lets pages do so.
+// Buttons that copy the command beside them.
 
-/** Make the copy button of a command work. */
-export function copies(command) {
+/** Enable the copy button of a command, if the browser allows pages to write to the clipboard. */
+export function enableCopy(command) {
   const button = command.querySelector(".copy");
-  button.hidden = !navigator.clipboard; // only on https and on this machine
+  button.hidden = !navigator.clipboard; // browsers define it only for https and localhost
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(command.querySelector("code").textContent);
     button.textContent = "Copied";

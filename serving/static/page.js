@@ -1,54 +1,54 @@
-// The page: takes images in from every side, and has them answered one after another.
+// The page that classifies images: chosen, dropped, pasted or sample files, one request at a time.
 
 import { Result } from "./result.js";
 
-const part = (name) => document.getElementById(name);
+const byId = (id) => document.getElementById(id);
 const results = [];
 let queue = Promise.resolve();
 
 document.documentElement.classList.add("js");
 
-/** Return the query that the options say. */
+/** Return the chosen options as query parameters. */
 function options() {
-  const chosen = ["model", "coverage"].map((name) => [name, part(name).value]);
+  const chosen = ["model", "coverage"].map((name) => [name, byId(name).value]);
   return new URLSearchParams(chosen.filter(([, value]) => value));
 }
 
 function enqueue(result) {
-  queue = queue.then(async () => { part("status").textContent = await result.classify(); });
+  queue = queue.then(async () => { byId("status").textContent = await result.classify(); });
 }
 
-/** Show files, the newest on top, and ask about each. */
-function take(files) {
+/** Show files above the earlier ones, and classify each. */
+function addFiles(files) {
   const added = [...files].map((file) => new Result(file, options));
   results.unshift(...added);
-  part("results").prepend(...added.map((result) => result.element));
+  byId("results").prepend(...added.map((result) => result.element));
   added.forEach(enqueue);
 }
 
-part("files").addEventListener("change", ({ target }) => {
-  take(target.files);
-  target.value = ""; // so that the same file may be chosen again
+byId("files").addEventListener("change", ({ target }) => {
+  addFiles(target.files);
+  target.value = ""; // otherwise choosing the same file again would fire no event
 });
 
-for (const name of ["model", "coverage"]) part(name).addEventListener("change", () => results.forEach(enqueue));
+for (const name of ["model", "coverage"]) byId(name).addEventListener("change", () => results.forEach(enqueue));
 
-part("samples").addEventListener("click", async ({ target }) => {
-  const address = target.closest("button")?.dataset.sample;
-  if (!address) return;
-  const response = await fetch(address);
-  take([new File([await response.blob()], address.split("/").pop(), { type: "image/png" })]);
+byId("samples").addEventListener("click", async ({ target }) => {
+  const url = target.closest("button")?.dataset.sample;
+  if (!url) return;
+  const response = await fetch(url);
+  addFiles([new File([await response.blob()], url.split("/").pop(), { type: "image/png" })]);
 });
 
-document.addEventListener("paste", ({ clipboardData }) => take(clipboardData.files));
+document.addEventListener("paste", ({ clipboardData }) => addFiles(clipboardData.files));
 
 document.addEventListener("dragover", (event) => {
-  event.preventDefault(); // without it the browser would open what is dropped
-  part("drop").classList.add("over");
+  event.preventDefault(); // otherwise the browser opens the dropped file
+  byId("drop").classList.add("over");
 });
-document.addEventListener("dragleave", ({ relatedTarget }) => part("drop").classList.toggle("over", relatedTarget !== null));
+document.addEventListener("dragleave", ({ relatedTarget }) => byId("drop").classList.toggle("over", relatedTarget !== null));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  part("drop").classList.remove("over");
-  take(event.dataTransfer.files);
+  byId("drop").classList.remove("over");
+  addFiles(event.dataTransfer.files);
 });

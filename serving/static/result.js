@@ -1,77 +1,77 @@
-// One image with its answer. All text is set as text, never as markup.
+// One image and its prediction. All text is set with textContent, never as HTML.
 
-import { ask, kind } from "./ask.js";
-import { copies } from "./copy.js";
+import { enableCopy } from "./copy.js";
+import { contentType, postFile } from "./request.js";
 
-const SMALL = 100; // pixels; images up to that are shown larger, as squares
+const SMALL_PIXELS = 100; // the page enlarges images up to this width
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`; // for a shell
+const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 export class Result {
-  /** Show a file, not yet answered; options() returns the query to ask with. */
+  /** Show a file without a prediction; options() returns the query parameters of its requests. */
   constructor(file, options) {
     this.file = file;
     this.options = options;
     this.element = document.getElementById("result").content.firstElementChild.cloneNode(true);
-    this.part(".name").textContent = file.name;
-    this.part(".upload").alt = file.name;
-    this.part(".upload").addEventListener("load", ({ target }) => target.classList.toggle("small", target.naturalWidth <= SMALL));
-    this.part(".upload").addEventListener("error", () => { this.part(".stack").hidden = true; }); // such as TIFF
-    this.part(".upload").src = URL.createObjectURL(file);
-    this.part(".explain").addEventListener("click", () => this.part(".bars button").click());
-    copies(this.part(".command"));
+    this.find(".name").textContent = file.name;
+    this.find(".upload").alt = file.name;
+    this.find(".upload").addEventListener("load", ({ target }) => target.classList.toggle("small", target.naturalWidth <= SMALL_PIXELS));
+    this.find(".upload").addEventListener("error", () => { this.find(".stack").hidden = true; }); // the browser cannot show TIFF, for example
+    this.find(".upload").src = URL.createObjectURL(file);
+    this.find(".explain").addEventListener("click", () => this.find(".bars button").click());
+    enableCopy(this.find(".command"));
   }
 
-  part(selector) {
+  find(selector) {
     return this.element.querySelector(selector);
   }
 
-  /** Ask about the file and show the answer; returns it in a few words. */
+  /** Classify the file and show the prediction; return a summary for the status line. */
   async classify() {
     const query = this.options();
     query.set("seen", "true");
     this.element.setAttribute("aria-busy", "true");
     this.clear();
-    this.part(".curl").textContent = this.curl(`/classify?${query}`);
+    this.find(".curl").textContent = this.curl(`/classify?${query}`);
     const start = performance.now();
     try {
-      const { said, headers } = await ask(`/classify?${query}`, this.file);
-      this.show(said.predictions[0], headers, performance.now() - start);
+      const { body, headers } = await postFile(`/classify?${query}`, this.file);
+      this.showPrediction(body.predictions[0], headers, performance.now() - start);
     } catch (error) {
-      this.part(".label").textContent = "No answer";
-      this.fail(error);
+      this.find(".label").textContent = "No prediction";
+      this.showError(error);
     }
     this.element.setAttribute("aria-busy", "false");
-    return `${this.file.name}: ${this.part(".label").textContent}`;
+    return `${this.file.name}: ${this.find(".label").textContent}`;
   }
 
   clear() {
-    for (const name of [".problem", ".who", ".novel", ".set", ".why", ".seen", ".overlay"]) this.part(name).hidden = true;
-    this.part(".bars").replaceChildren();
-    this.part(".facts").replaceChildren();
+    for (const name of [".problem", ".who", ".novel", ".set", ".why", ".seen", ".overlay"]) this.find(name).hidden = true;
+    this.find(".bars").replaceChildren();
+    this.find(".facts").replaceChildren();
   }
 
-  fail(error) {
-    this.part(".problem").textContent = error.message;
-    this.part(".problem").hidden = false;
+  showError(error) {
+    this.find(".problem").textContent = error.message;
+    this.find(".problem").hidden = false;
   }
 
-  show(prediction, headers, milliseconds) {
-    this.part(".label").textContent = `${prediction.label}, ${percent(prediction.probability)}`;
-    this.part(".who").textContent = `${prediction.model}, version ${prediction.version}, in ${milliseconds.toFixed(0)} ms`;
-    this.part(".novel").hidden = !prediction.novel;
-    this.part(".set").textContent = inWords(prediction);
-    this.part(".pixels").src = prediction.seen;
-    this.part(".fit").textContent = prediction.fit.join(", ") || "untouched";
-    this.part(".bars").append(...prediction.top.map((candidate) => this.bar(candidate)));
-    this.part(".legend").textContent = "Or press a label to see what spoke for it.";
-    for (const name of [".who", ".set", ".why", ".seen"]) this.part(name).hidden = false;
-    this.fact("Model", headers.get("Thimble-Model")?.replace("@", " ") ?? "");
-    this.fact("Novelty", prediction.novelty === undefined ? "not given" : prediction.novelty.toFixed(3));
-    this.fact("Time", `${stages(headers)}; ${milliseconds.toFixed(1)} ms with the way there and back`);
+  showPrediction(prediction, headers, milliseconds) {
+    this.find(".label").textContent = `${prediction.label}, ${percent(prediction.probability)}`;
+    this.find(".who").textContent = `${prediction.model}, version ${prediction.version}, in ${milliseconds.toFixed(0)} ms`;
+    this.find(".novel").hidden = !prediction.novel;
+    this.find(".set").textContent = labelSetText(prediction);
+    this.find(".pixels").src = prediction.seen;
+    this.find(".fit").textContent = prediction.fit.join(", ") || "unchanged";
+    this.find(".bars").append(...prediction.top.map((candidate) => this.createBar(candidate)));
+    this.find(".legend").textContent = "Or press a label to explain that label.";
+    for (const name of [".who", ".set", ".why", ".seen"]) this.find(name).hidden = false;
+    this.addFact("Model", headers.get("Thimble-Model")?.replace("@", " ") ?? "");
+    this.addFact("Novelty", prediction.novelty === undefined ? "not measured by this model" : prediction.novelty.toFixed(3));
+    this.addFact("Time", `${stageTimes(headers)}; ${milliseconds.toFixed(1)} ms in total, with the network`);
   }
 
-  bar({ label, probability }) {
+  createBar({ label, probability }) {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.type = "button";
@@ -83,43 +83,43 @@ export class Result {
     return item;
   }
 
-  fact(name, value) {
-    const parts = [document.createElement("dt"), document.createElement("dd")];
-    [parts[0].textContent, parts[1].textContent] = [name, value];
-    this.part(".facts").append(...parts);
+  addFact(name, value) {
+    const [term, definition] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, definition.textContent] = [name, value];
+    this.find(".facts").append(term, definition);
   }
 
-  /** Lay over the image what spoke for a label; or take that away again. */
+  /** Overlay the heat map of a label on the image, or hide it if it is shown. */
   async explain(label, button) {
     const shown = button.getAttribute("aria-pressed") === "true";
     for (const other of this.element.querySelectorAll(".bars button")) other.setAttribute("aria-pressed", "false");
-    this.part(".overlay").hidden = true;
-    this.part(".problem").hidden = true;
-    this.part(".legend").textContent = "";
+    this.find(".overlay").hidden = true;
+    this.find(".problem").hidden = true;
+    this.find(".legend").textContent = "";
     if (shown) return;
     button.setAttribute("aria-pressed", "true");
     const query = this.options();
     query.delete("coverage");
     query.set("label", label);
     try {
-      const { said } = await ask(`/explain?${query}`, this.file);
-      if (button.getAttribute("aria-pressed") === "true") this.lay(said);
+      const { body } = await postFile(`/explain?${query}`, this.file);
+      if (button.getAttribute("aria-pressed") === "true") this.showOverlay(body);
     } catch (error) {
-      this.fail(error);
+      this.showError(error);
     }
   }
 
-  lay(explained) {
-    const most = Math.max(0, ...explained.grid.flat());
-    this.part(".overlay").src = explained.overlay;
-    this.part(".overlay").hidden = false;
-    this.part(".legend").textContent = most < 0.01
-      ? `Covering no single part makes ${explained.label} less probable.`
-      : `Covering the reddest part takes ${explained.label} from ${percent(explained.probability)} down by ${(100 * most).toFixed(0)} points.`;
+  showOverlay(explained) {
+    const largestFall = Math.max(0, ...explained.grid.flat());
+    this.find(".overlay").src = explained.overlay;
+    this.find(".overlay").hidden = false;
+    this.find(".legend").textContent = largestFall < 0.01
+      ? `No single part of the image lowers the probability of ${explained.label} when covered.`
+      : `Covering the reddest part lowers the probability of ${explained.label} from ${percent(explained.probability)} by ${(100 * largestFall).toFixed(0)} percentage points.`;
   }
 
-  curl(address) {
-    return `curl --data-binary @${quoted(this.file.name)} -H 'Content-Type: ${kind(this.file)}' ${quoted(location.origin + address)}`;
+  curl(path) {
+    return `curl --data-binary @${shellQuote(this.file.name)} -H 'Content-Type: ${contentType(this.file)}' ${shellQuote(location.origin + path)}`;
   }
 }
 
@@ -130,12 +130,12 @@ function span(name, text) {
   return element;
 }
 
-function inWords({ set, coverage }) {
-  return `On images like its training data the true label is among these in ${percent(coverage, 0)} of cases: ${set.join(", ")}.`;
+function labelSetText({ set, coverage }) {
+  return `Label set: ${set.join(", ")}. It holds the true label in ${percent(coverage, 0)} of cases, for images like the training data.`;
 }
 
-/** Return the stages of a Server-Timing header in words. */
-function stages(headers) {
+/** Return the stages in a Server-Timing header with their times, as text. */
+function stageTimes(headers) {
   const entries = (headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g);
   return [...entries].map(([, name, time]) => `${name} ${Number(time).toFixed(1)} ms`).join(", ");
 }

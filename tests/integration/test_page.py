@@ -56,11 +56,11 @@ def test_an_image_that_is_chosen_gets_its_label_with_all_that_is_known(page):
     result = page.get_by_role("article")
     expect(result.get_by_role("heading")).to_have_text(re.compile(r"^Bag, \d+\.\d\s%$"))
     expect(result.locator(".who")).to_have_text(re.compile(r"^fashion-mlp, version 1, in \d+ ms$"))
-    expect(result.locator(".set")).to_contain_text("the true label is among these in 95 % of cases: Bag")
+    expect(result.locator(".set")).to_contain_text("Label set: Bag. It holds the true label in 95 % of cases")
     expect(result.locator(".bars li")).to_have_count(5)
     expect(result.locator(".bars li").first).to_have_text(re.compile(r"^Bag\d+\.\d\s%$"))
     expect(result.locator(".novel")).to_be_hidden()
-    expect(result.locator(".fit")).to_have_text("untouched")
+    expect(result.locator(".fit")).to_have_text("unchanged")
     assert result.locator(".pixels").evaluate("image => image.decode().then(() => image.naturalWidth)") == 28
     expect(page.get_by_role("status")).to_have_text(re.compile("^bag.png: Bag, "))
 
@@ -77,12 +77,12 @@ def test_several_images_are_answered_in_their_order_and_the_newest_stand_on_top(
 def test_what_is_unlike_the_training_data_is_called_so(page):
     page.get_by_role("button", name="spiral").click()
 
-    expect(page.locator(".novel")).to_contain_text("Unlike anything it was trained on")
+    expect(page.locator(".novel")).to_contain_text("Unlike the training data")
 
 
 def test_the_answer_names_the_file_that_gave_it_the_times_and_the_command(page):
     choose(page, "bag")
-    page.get_by_text("About this answer").click()
+    page.get_by_text("Prediction details").click()
 
     facts = page.locator(".facts")
     expect(facts).to_contain_text(re.compile("fashion-mlp:1 sha256:[0-9a-f]{64}"))
@@ -100,7 +100,8 @@ def test_a_label_shows_which_pixels_spoke_for_it_and_hides_them_again(page):
 
     label = page.locator(".bars button").first
     expect(label).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".legend")).to_have_text(re.compile(r"takes Bag from \d+\.\d\s% down by \d+ points"))
+    effect = re.compile(r"lowers the probability of Bag from \d+\.\d\s% by \d+ percentage points")
+    expect(page.locator(".legend")).to_have_text(effect)
     upload, overlay = page.locator(".upload").bounding_box(), page.locator(".overlay").bounding_box()
     assert overlay == upload
 
@@ -131,7 +132,7 @@ def test_what_is_no_image_is_refused_in_words(page):
     page.set_input_files("#files", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
 
     expect(page.locator(".problem")).to_contain_text("The image cannot be read. The 5 bytes are not a whole image")
-    expect(page.get_by_role("status")).to_have_text("notes.txt: No answer")
+    expect(page.get_by_role("status")).to_have_text("notes.txt: No prediction")
 
 
 def test_a_file_named_like_markup_is_shown_as_text(page):
@@ -200,7 +201,7 @@ def test_the_keyboard_reaches_everything(page):
             )
         )
 
-    assert {"skip", "home", "files", "model", "coverage", "explain", "About this answer"} <= reached
+    assert {"skip", "home", "files", "model", "coverage", "explain", "Prediction details"} <= reached
 
 
 @pytest.mark.parametrize("address", ["/", "/docs"])
@@ -209,7 +210,7 @@ def test_nothing_is_wider_than_a_phone(page, address):
     page.goto(address)
     if address == "/":
         choose(page, "bag")
-        page.get_by_text("About this answer").click()
+        page.get_by_text("Prediction details").click()
 
     assert page.evaluate("() => document.documentElement.scrollWidth") == 360
 
