@@ -1,4 +1,4 @@
-"""Requests and answers as NVIDIA's own client writes and reads them, past a socket."""
+"""Requests and answers as NVIDIA's own client writes and reads them, without a socket."""
 
 import gzip
 import zlib
@@ -26,7 +26,7 @@ def output(name, **options):
 
 
 def infer(client, tensor, outputs=None, model="fashion-mlp", packed=None, headers=None, **options):
-    """Return the response to a request that the client has written."""
+    """Send a request that the client has written, and return the response."""
     body, length = InferenceServerClient.generate_request_body([tensor], outputs=outputs, **options)
     headers = {**({"Inference-Header-Content-Length": str(length)} if length else {}), **(headers or {})}
     if packed:
@@ -35,7 +35,7 @@ def infer(client, tensor, outputs=None, model="fashion-mlp", packed=None, header
 
 
 def result(response):
-    """Return what the client reads of a response."""
+    """Return a response as the client reads it."""
     assert response.status_code == 200, response.text
     length = response.headers.get("Inference-Header-Content-Length")
     coding = response.headers.get("Content-Encoding")

@@ -1,4 +1,4 @@
-"""POST /classify: what is asked, what is answered, and what stands in the place of a bad image."""
+"""POST /classify: predictions, and refusals in the place of bad images."""
 
 import base64
 import gc
@@ -49,11 +49,11 @@ def test_a_garment_is_recognised(post, name, label, index):
     assert prediction["probability"] > 0.5
 
 
-def test_a_prediction_says_all_that_is_promised_and_no_more(post):
+def test_a_prediction_has_exactly_the_promised_fields(post):
     prediction = only(post())
 
-    named = ["model", "version", "label", "index", "probability", "top", "set", "coverage", "novelty", "novel", "fit"]
-    assert list(prediction) == named
+    fields = ["model", "version", "label", "index", "probability", "top", "set", "coverage", "novelty", "novel", "fit"]
+    assert list(prediction) == fields
     assert prediction["top"][0] == {key: prediction[key] for key in ("label", "index", "probability")}
     assert prediction["fit"] == []
 
@@ -62,7 +62,7 @@ def test_the_answer_is_json(post):
     assert post().content_type == "application/json"
 
 
-def test_grey_goes_to_the_garments_and_colour_to_the_things(post, colourful):
+def test_grey_images_go_to_the_garments_and_coloured_ones_to_the_things(post, colourful):
     assert only(post())["model"] == "fashion-mlp"
     assert only(post(colourful))["model"] == "cifar-cnn"
 
@@ -85,10 +85,6 @@ def test_a_model_may_be_named_with_or_without_its_version(post, colourful, model
         assert (prediction["model"], prediction["version"]) == (model.partition(":")[0], "1")
 
 
-def test_an_empty_model_is_none(post):
-    assert only(post(model=""))["model"] == "fashion-mlp"
-
-
 @pytest.mark.parametrize("model", ["nothing", "nothing:1", "../fashion-mlp", "fashion-mlp/1", " ", "\u2603", "."])
 def test_an_unknown_model_is_refused_with_those_that_exist(post, model):
     response = post(model=model)
@@ -104,7 +100,7 @@ def test_an_unknown_version_is_refused_with_those_that_exist(post, version):
 
     assert response.status_code == 404
     assert response.json["code"] == "unknown-model"
-    assert response.json["detail"].endswith("there are: 1.")
+    assert response.json["detail"].endswith("has no version " + repr(version) + ". Versions: 1.")
 
 
 @pytest.mark.parametrize(
@@ -120,28 +116,8 @@ def test_top_k_is_five_unless_given_and_clipped_to_the_classes(post, query, coun
     assert len({candidate["label"] for candidate in top}) == count
 
 
-def test_all_probabilities_together_are_one(post):
+def test_all_probabilities_add_up_to_one(post):
     assert sum(candidate["probability"] for candidate in only(post(top_k=10))["top"]) == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("model", [":1", "fashion-mlp:", ":"])
-def test_half_a_model_and_version_is_a_bad_request(client, image, model):
-    response = client.post(f"/classify?model={model}", data=image("bag"), content_type="image/png")
-
-    assert response.status_code == 400
-    assert "neither NAME nor NAME:VERSION" in response.json["detail"]
-
-
-def test_an_empty_top_k_is_as_none(post):
-    assert len(only(post(top_k=""))["top"]) == 5
-
-
-@pytest.mark.parametrize("top_k", ["0", "-1", "abc", "1.5", " 3", "+3", "1e3", "\u0663", "000", "0" * 12])
-def test_a_top_k_that_is_no_whole_number_from_one_on_is_refused(post, top_k):
-    response = post(top_k=top_k)
-
-    assert response.status_code == 400
-    assert response.json["detail"] == f"top_k={top_k!r} is not a whole number from 1 on."
 
 
 @pytest.mark.parametrize("seen", ["true", "True", "1"])
@@ -154,7 +130,7 @@ def test_seen_shows_the_pixels_that_the_model_saw(post, image, seen):
     assert shown.tobytes() == Image.open(io.BytesIO(image("ankle-boot"))).tobytes()
 
 
-def test_what_was_seen_gives_the_same_answer_when_it_is_sent_again(post, colourful):
+def test_the_seen_image_gets_the_same_answer(post, colourful):
     first = only(post(colourful, seen="true"))
     again = only(post(base64.b64decode(first["seen"].partition(",")[2]), seen="true"))
 
@@ -165,19 +141,11 @@ def test_what_was_seen_gives_the_same_answer_when_it_is_sent_again(post, colourf
 
 
 @pytest.mark.parametrize("seen", ["false", "0", ""])
-def test_seen_is_left_out_unless_it_is_asked_for(post, seen):
+def test_seen_is_left_out_unless_it_is_requested(post, seen):
     assert "seen" not in only(post(seen=seen))
 
 
-@pytest.mark.parametrize("seen", ["yes", "2", "tru"])
-def test_a_seen_that_is_neither_true_nor_false_is_refused(post, seen):
-    response = post(seen=seen)
-
-    assert response.status_code == 400
-    assert response.json["detail"] == f"seen={seen!r} is neither true nor false."
-
-
-def test_a_bad_image_among_good_ones_stands_in_its_place(client, image):
+def test_a_bad_image_among_good_ones_is_refused_in_its_place(client, image):
     files = [(io.BytesIO(upload), "a") for upload in (image("bag"), b"hello", image("trouser"))]
 
     response = client.post("/classify", data={"files": files})
@@ -190,7 +158,7 @@ def test_a_bad_image_among_good_ones_stands_in_its_place(client, image):
     assert second["error"]["code"] == "unreadable-image"
 
 
-def test_when_every_image_is_bad_the_first_ones_problem_is_the_answer(client):
+def test_when_every_image_is_bad_the_first_refusal_is_the_answer(client):
     for images, status in ((["?", "aGVsbG8="], 400), (["aGVsbG8=", "?"], 422)):
         response = client.post("/classify", json={"images": images})
 
@@ -205,13 +173,13 @@ def test_a_text_file_is_refused_as_unreadable(client):
     assert response.json["code"] == "unreadable-image"
 
 
-def test_an_unknown_model_is_refused_before_the_images_are_looked_at(client):
+def test_an_unknown_model_is_refused_before_the_images_are_read(client):
     response = client.post("/classify?model=nothing", data=b"hello", content_type="image/png")
 
     assert response.status_code == 404
 
 
-def test_without_a_model_there_is_no_answer_yet(folder, image):
+def test_without_a_model_the_request_is_refused_for_now(folder, image):
     client = create_app(Settings(models=str(folder))).test_client()
 
     response = client.post("/classify", data=image("bag"), content_type="image/png")
@@ -243,7 +211,7 @@ def test_an_older_version_answers_as_itself(folder, forge, image):
         assert response.json["predictions"][0]["version"] == version
 
 
-def test_a_setting_chooses_what_answers_colour(models, colourful):
+def test_a_setting_chooses_the_model_for_coloured_images(models, colourful):
     client = create_app(Settings(models=str(models), default_colour="fashion-mlp")).test_client()
 
     response = client.post("/classify", data=colourful, content_type="image/jpeg")
@@ -269,21 +237,13 @@ def test_a_higher_coverage_makes_larger_sets(post, image):
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [("0.8", 0.8), (".9", 0.9), ("0.955", 0.96), ("0.95", 0.95), ("0.99", 0.99)]
+    ("requested", "given"), [("0.8", 0.8), (".9", 0.9), ("0.955", 0.96), ("0.95", 0.95), ("0.99", 0.99)]
 )
-def test_the_coverage_given_is_at_least_the_coverage_asked_for(post, asked, given):
-    assert only(post(coverage=asked))["coverage"] == given
+def test_the_coverage_is_at_least_the_requested_one(post, requested, given):
+    assert only(post(coverage=requested))["coverage"] == given
 
 
-@pytest.mark.parametrize("asked", ["0.79", "0.995", "1", "95", "high", "-0.9", "nan", "0.9e0", "0.9" + "0" * 30])
-def test_a_coverage_that_no_model_has_is_refused(post, asked):
-    problem = post(coverage=asked)
-
-    assert problem.status_code == 400
-    assert "is not a number from 0.8 to 0.99" in problem.json["detail"]
-
-
-def test_a_coverage_that_this_card_does_not_know_is_refused(forge, folder, image):
+def test_a_coverage_above_the_cards_highest_is_refused(forge, folder, image):
     forge("plain/1", conformal={"coverage": 0.9, "threshold": 0.2})
     client = create_app(Settings(models=str(folder))).test_client()
 
@@ -305,7 +265,7 @@ def test_noise_is_novel_and_a_garment_is_not(post):
     assert 0 <= known["novelty"] < 0.5 < foreign["novelty"] <= 1
 
 
-def test_the_head_of_an_answer_names_the_files_that_gave_it(client, post, image, colourful):
+def test_a_header_names_the_model_files_that_answered(client, post, image, colourful):
     digests = {model["name"]: model["digest"] for model in client.get("/models").json["models"]}
     uploads = [base64.b64encode(upload).decode() for upload in (colourful, image("bag"), colourful)]
 
@@ -318,12 +278,12 @@ def test_the_head_of_an_answer_names_the_files_that_gave_it(client, post, image,
 
 
 def refusals():
-    # By type(): isinstance() asks objects for their class, which some of other libraries answer with a warning.
+    # By type(): isinstance() reads __class__, at which some objects of other libraries warn.
     return [one for one in gc.get_objects() if issubclass(type(one), Refusal)]
 
 
 @pytest.mark.parametrize("path", ["/classify", "/explain"])
-def test_what_was_refused_is_let_go_at_once(client, path):
+def test_a_refusal_is_freed_without_garbage_collection(client, path):
     gc.collect()
     before = refusals()  # of other tests
     gc.disable()

@@ -1,4 +1,4 @@
-"""POST /explain: a grid of values, and a picture to lay over the upload."""
+"""POST /explain: a grid of falls in probability, and an overlay for the upload."""
 
 import base64
 import io
@@ -6,6 +6,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
+from serving.app import create_app
+from serving.settings import Settings
 
 KIND = {"content_type": "image/png"}
 
@@ -49,7 +52,7 @@ def test_the_grid_is_square_and_says_where_the_probability_falls(client, image):
     assert 0.1 < grid.max() <= explained["probability"]
 
 
-def test_the_overlay_is_as_large_as_the_upright_upload_and_hot_where_the_garment_is(client, photo):
+def test_the_overlay_has_the_size_of_the_upright_upload_and_is_hot_at_the_garment(client, photo):
     answer = client.post("/explain?model=fashion-mlp", data=photo, content_type="image/jpeg").json
     overlay = picture(answer)
 
@@ -58,17 +61,17 @@ def test_the_overlay_is_as_large_as_the_upright_upload_and_hot_where_the_garment
     assert alpha[90:370].mean() > 2 * alpha[:80].mean()
 
 
-def test_another_label_may_be_asked_about(client, image):
+def test_another_label_may_be_explained(client, image):
     explained = client.post("/explain?label=Shirt", data=image("pullover"), **KIND).json
 
     assert (explained["label"], explained["index"]) == ("Shirt", 6)
 
 
-def test_a_label_that_the_model_has_not_is_refused_with_those_it_has(client, image):
+def test_an_unknown_label_is_refused_with_the_labels_of_the_model(client, image):
     problem = client.post("/explain?label=Hat", data=image("pullover"), **KIND)
 
     assert problem.status_code == 400
-    assert "'Hat' is none of fashion-mlp's; there are: T-shirt/top, Trouser" in problem.json["detail"]
+    assert "label='Hat' is not a label of fashion-mlp. Labels: T-shirt/top, Trouser" in problem.json["detail"]
 
 
 def test_several_images_are_refused(client, image):
@@ -77,7 +80,7 @@ def test_several_images_are_refused(client, image):
     problem = client.post("/explain", json={"images": [upload, upload]})
 
     assert problem.status_code == 400
-    assert "One image is explained at a time; the request has 2." in problem.json["detail"]
+    assert "The request has 2 images; one is explained at a time." in problem.json["detail"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_several_images_are_refused(client, image):
         (None, "?coverage=2", 400, "bad-request"),
     ],
 )
-def test_what_classify_refuses_is_refused_here_too(client, image, upload, query, status, code):
+def test_explain_refuses_what_classify_refuses(client, image, upload, query, status, code):
     problem = client.post(f"/explain{query}", data=upload or image("bag"), **KIND)
 
     assert (problem.status_code, problem.json["code"]) == (status, code)
@@ -102,3 +105,20 @@ def test_a_colour_image_is_explained_by_the_colour_model(client):
 
     assert explained["model"] == "cifar-cnn"
     assert picture(explained).size == (90, 40)
+
+
+@pytest.mark.parametrize(("max_in_flight", "status"), [(64, 503), (65, 200)])
+def test_an_explanation_counts_as_64_images_in_flight(models, image, while_waiting, max_in_flight, status):
+    client = create_app(Settings(models=str(models), workers=1, max_in_flight=max_in_flight)).test_client()
+    begun, answers = [], []
+
+    def classify_once():  # while the explanation waits for its turn
+        if not begun:
+            begun.append(True)
+            answers.append(client.post("/classify", data=image("bag"), **KIND))
+
+    while_waiting(classify_once)
+    explained = client.post("/explain", data=image("bag"), **KIND)
+
+    assert explained.status_code == 200
+    assert [answer.status_code for answer in answers] == [status]

@@ -1,4 +1,4 @@
-"""GET /models: what there is to ask, and why something is not."""
+"""GET /models: the models, and why one is unavailable."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ KEYS = {"name", "version", "versions", "states", "state", "default", "digest", "
 
 @pytest.fixture
 def serve(folder):
-    """Return a starter of a service for the folder of models as it is then."""
+    """Return a starter of a service for the model folder as it is then."""
     return lambda: create_app(Settings(models=str(folder))).test_client()
 
 
@@ -26,7 +26,7 @@ def test_every_model_of_the_folder_is_listed(client, models):
     assert all(model["state"] == "ready" for model in listed)
 
 
-def test_a_model_can_be_asked_for_by_name(client):
+def test_a_model_is_found_by_name(client):
     listed = {model["name"]: model for model in client.get("/models").json["models"]}
 
     assert client.get("/models/cifar-cnn").json == listed["cifar-cnn"]
@@ -49,7 +49,7 @@ def test_an_unknown_name_is_refused_with_those_that_exist(client):
 
     assert response.status_code == 404
     assert response.json["code"] == "unknown-model"
-    assert "there are: cifar-cnn, fashion-mlp" in response.json["detail"]
+    assert "Models: cifar-cnn, fashion-mlp." in response.json["detail"]
 
 
 def test_a_model_that_cannot_be_loaded_is_listed_with_the_reason(serve, forge):

@@ -1,8 +1,7 @@
-"""The document of the interface says what the service does: each is held against the other."""
+"""The OpenAPI document and the service agree."""
 
 import base64
 import copy
-import io
 import json
 import re
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
-from PIL import Image
+from pictures import png
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from v2_client import files_input, infer, output, pixels_input
@@ -27,10 +26,8 @@ PIXELS = np.zeros((2, 28, 28, 1), np.uint8)
 
 
 def enormous():
-    """Return a small file of an image that has more pixels than are taken."""
-    file = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(file, "PNG")
-    return file.getvalue()
+    """Return a small file of an image with more pixels than the limit."""
+    return png(20_000, 20_000, 8, 0, b"")  # the header alone
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +36,7 @@ def interface(client):
 
 
 def operations(interface):
-    """Yield each call's method and address, and what the document says of it."""
+    """Yield each operation of the document, with its method and path."""
     for path, calls in interface["paths"].items():
         for method, operation in calls.items():
             yield method.upper(), path, operation
@@ -51,7 +48,7 @@ def test_the_document_is_valid_openapi(interface):
     assert interface["openapi"].startswith("3.1.")
 
 
-def test_each_route_is_in_the_document_and_each_call_of_the_document_is_a_route(interface, models):
+def test_the_document_has_exactly_the_routes(interface, models):
     app = create_app(Settings(models=str(models)))
 
     routes = {
@@ -69,18 +66,18 @@ def test_each_refusal_is_in_the_document(interface):
         for code, response in interface["components"]["responses"].items()
     }
 
-    assert documented == {(kind.status, kind.code) for kind in openapi.kinds_of(errors.Refusal)}
+    assert documented == {(kind.status, kind.code) for kind in openapi.subclasses(errors.Refusal)}
     codes = interface["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     assert sorted(codes) == sorted(code for _, code in documented)
 
 
-def test_a_refusal_that_may_be_tried_again_has_the_header_that_says_when(interface):
+def test_a_temporary_refusal_is_documented_with_retry_after(interface):
     later = {code for code, response in interface["components"]["responses"].items() if "headers" in response}
 
-    assert later == {kind.code for kind in openapi.kinds_of(errors.Refusal) if kind.retry_after}
+    assert later == {kind.code for kind in openapi.subclasses(errors.Refusal) if kind.retry_after}
 
 
-def test_each_call_says_how_it_is_refused_in_the_form_of_its_clients(interface):
+def test_each_call_has_its_refusals_in_the_form_of_its_protocol(interface):
     for _, path, call in operations(interface):
         refusals = {status: told for status, told in call["responses"].items() if status >= "400"}
         (kind,) = {kind for told in refusals.values() for kind in told["content"]}
@@ -89,7 +86,7 @@ def test_each_call_says_how_it_is_refused_in_the_form_of_its_clients(interface):
         assert kind == ("application/json" if path.startswith("/v2") else "application/problem+json")
 
 
-def test_a_service_that_was_never_installed_has_the_document_too(models, monkeypatch):
+def test_a_service_that_is_not_installed_has_the_document(models, monkeypatch):
     monkeypatch.setattr("serving.version.NAME", "thimble-elsewhere")
 
     interface = create_app(Settings(models=str(models))).test_client().get("/openapi.json").json
@@ -98,13 +95,13 @@ def test_a_service_that_was_never_installed_has_the_document_too(models, monkeyp
 
 
 @pytest.mark.parametrize("struct", openapi.STRUCTS, ids=lambda struct: struct.__name__)
-def test_the_files_describe_no_field_that_is_not_there(interface, struct):
+def test_the_files_describe_existing_fields_only(interface, struct):
     documented = interface["components"]["schemas"][struct.__name__]["properties"]
 
     assert documented.keys() == {field.encode_name for field in msgspec.structs.fields(struct)}
 
 
-def test_each_field_and_each_parameter_says_what_it_means(interface):
+def test_each_field_and_each_parameter_has_a_description(interface):
     silent = [
         f"{name}.{field}"
         for name, schema in interface["components"]["schemas"].items()
@@ -129,12 +126,12 @@ def test_the_limits_are_those_of_the_service(models):
     assert interface["components"]["schemas"]["ImageBody"]["properties"]["images"]["maxItems"] == 7
 
 
-def test_a_fact_that_two_files_state_is_refused():
-    with pytest.raises(ValueError, match="'one' and 'two' are said of the same"):
-        openapi.merged({"info": {"title": "one"}, "tags": []}, {"info": {"title": "two"}})
+def test_a_fact_in_two_files_is_refused():
+    with pytest.raises(ValueError, match="'one' and 'two' are two values of the same key"):
+        openapi.merge({"info": {"title": "one"}, "tags": []}, {"info": {"title": "two"}})
 
 
-def test_patterns_are_those_of_json_schema_and_not_pythons(interface):
+def test_patterns_are_json_schemas_not_pythons(interface):
     patterns = re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(interface))
 
     assert patterns
@@ -153,7 +150,7 @@ def strict(node):
 
 @pytest.fixture(scope="module")
 def check(interface):
-    """Return what asserts that a response is one that the document has for this call."""
+    """Return an assertion that a response is one of those that the document has for this call."""
     resource = DRAFT202012.create_resource(strict(copy.deepcopy(interface)))
     registry = Registry().with_resource("urn:interface", resource)
 
@@ -279,7 +276,7 @@ def test_a_model_that_cannot_be_served_is_listed_as_documented(folder, check):
         *(f"/models/{{name}}/versions/{{version}}{call}" for call in ("", "/ready", "/config", "/stats")),
     ],
 )
-def test_an_answer_of_the_protocol_is_as_documented(client, check, image, path):
+def test_a_v2_answer_is_as_documented(client, check, image, path):
     infer(client, files_input(image("bag")))  # so that there are statistics
     addressed = f"/v2{path}".replace("{version}", "1")
 
@@ -329,7 +326,7 @@ def test_an_inference_that_is_too_large_is_refused_as_documented(models, check):
     check(response, "POST", INFER)
 
 
-def test_a_service_with_no_sound_model_refuses_as_documented_in_the_protocols_form(folder, check):
+def test_a_service_without_a_sound_model_refuses_v2_calls_as_documented(folder, check):
     (folder / "empty").mkdir()
     broken = create_app(Settings(models=str(folder))).test_client()
 
@@ -351,7 +348,7 @@ def test_a_change_of_models_is_refused_as_documented(client, check, change, body
     check(response, "POST", f"/v2/repository/models/{{name}}/{change}")
 
 
-def test_the_examples_in_the_document_are_what_it_says_they_are(interface):
+def test_the_examples_in_the_document_match_their_schemas(interface):
     registry = Registry().with_resource("urn:interface", DRAFT202012.create_resource(strict(interface)))
     bodies = [call.get("requestBody", {}) for _, _, call in operations(interface)]
     answers = [call["responses"]["200"] for _, _, call in operations(interface)]

@@ -1,4 +1,4 @@
-"""The probes: alive is not yet ready."""
+"""The probes and the metrics: alive is not yet ready."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_one_sound_model_is_enough_to_be_ready(serve, forge):
     assert serve().get("/readyz").json["models"] == ["garments:2"]
 
 
-def test_a_model_that_answers_wrongly_by_now_is_not_ready(serve, forge, monkeypatch):
+def test_a_model_that_gives_wrong_answers_by_now_is_not_ready(serve, forge, monkeypatch):
     forge("garments/1")
     client = serve()
     assert client.get("/readyz").status_code == 200
@@ -49,10 +49,10 @@ def test_a_model_that_answers_wrongly_by_now_is_not_ready(serve, forge, monkeypa
 
     problem = client.get("/readyz")
     assert problem.status_code == 503
-    assert "The model 'garments' answers wrongly: golden sample 1 differs" in problem.json["detail"]
+    assert "The model 'garments' gives wrong answers: golden sample 1 differs" in problem.json["detail"]
 
 
-def test_the_metrics_have_the_answers_and_what_the_cards_say_of_them(serve, forge, image):
+def test_the_metrics_have_the_answers_and_the_references_of_the_cards(serve, forge, image):
     forge("garments/1")
     forge("broken/1").write_bytes(b"")
     client = serve()

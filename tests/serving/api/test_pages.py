@@ -1,4 +1,4 @@
-"""The pages: all from this service, under a policy that lets a browser load nothing else."""
+"""The pages: all from this service, under a policy that lets a browser load nothing from elsewhere."""
 
 import html
 import io
@@ -13,16 +13,16 @@ from serving.settings import Settings
 
 FILES = sorted(path.name for path in pages.STATIC.iterdir())
 PAGES = ("/", "/docs")
-LARGEST = 30_000  # bytes of the first page with all that it can load
+MAX_FIRST_PAGE_BYTES = 30_000  # with all that it can load
 
 
 def text(page):
-    """Return what a person reads of a page."""
+    """Return the text of a page, as a person reads it."""
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)))
 
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in FILES), "/static/nothing"])
-def test_the_policy_forbids_all_that_is_not_this_services(client, address):
+def test_the_policy_forbids_everything_from_other_hosts(client, address):
     with client.get(address) as response:
         policy = dict(rule.split(" ", 1) for rule in response.headers["Content-Security-Policy"].split("; "))
         kinds = response.headers["X-Content-Type-Options"]
@@ -34,7 +34,7 @@ def test_the_policy_forbids_all_that_is_not_this_services(client, address):
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_nothing_in_a_page_needs_a_laxer_policy(client, address):
+def test_a_page_has_no_inline_scripts_and_styles(client, address):
     page = client.get(address).text
 
     assert re.findall(r"<script(?![^>]* src=)", page) == []
@@ -51,7 +51,7 @@ def test_no_file_writes_markup_or_names_another_host(name):
 
 
 @pytest.mark.parametrize("address", [*PAGES, "/openapi.json", "/static/page.js"])
-def test_what_a_browser_has_already_is_not_sent_again(client, address):
+def test_a_browser_with_the_same_content_gets_304(client, address):
     with client.get(address) as first:
         tag = first.headers["ETag"]
         assert first.headers["Cache-Control"] == "no-cache"
@@ -61,8 +61,10 @@ def test_what_a_browser_has_already_is_not_sent_again(client, address):
         assert other.status_code == 200
 
 
-def test_the_first_page_is_small_with_all_that_it_loads(client):
-    assert len(client.get("/").data) + sum((pages.STATIC / name).stat().st_size for name in FILES) < LARGEST
+def test_the_first_page_is_small_with_all_its_files(client):
+    assert (
+        len(client.get("/").data) + sum((pages.STATIC / name).stat().st_size for name in FILES) < MAX_FIRST_PAGE_BYTES
+    )
 
 
 def test_every_file_is_loaded_by_something(client):
@@ -72,7 +74,7 @@ def test_every_file_is_loaded_by_something(client):
     assert [name for name in FILES if name not in loaded] == []
 
 
-def test_the_page_offers_the_models_that_are_ready_and_says_what_they_know(client):
+def test_the_page_offers_the_ready_models_with_their_labels(client):
     page = client.get("/").text
 
     assert '<option value="fashion-mlp">fashion-mlp: Fashion-MNIST, 90.2 %</option>' in page
@@ -95,7 +97,7 @@ def test_the_page_stays_short_whatever_labels_a_model_has(folder, forge):
     assert page.count("x" * 190) == 2
 
 
-def test_what_a_card_says_is_text_and_never_markup(folder, forge):
+def test_markup_in_a_card_is_shown_as_text(folder, forge):
     forge("fashion-mlp/1", dataset="<script>alert(1)</script>", labels=[f"<b>{n}</b>" for n in range(10)])
 
     page = create_app(Settings(models=str(folder))).test_client().get("/").text
@@ -122,7 +124,7 @@ def test_the_form_works_without_its_script(client):
 @pytest.mark.parametrize(("name", "label", "novel"), [
     ("trouser", "Trouser", False), ("handbag", "Bag", False), ("ship", "ship", False), ("spiral", None, True),
 ])  # fmt: skip
-def test_the_drawings_of_the_page_are_what_they_are_called(client, name, label, novel):
+def test_the_samples_of_the_page_get_their_own_labels(client, name, label, novel):
     drawing = (pages.STATIC / f"{name}.png").read_bytes()
 
     prediction = client.post("/classify", data=drawing, content_type="image/png").json["predictions"][0]
@@ -132,7 +134,7 @@ def test_the_drawings_of_the_page_are_what_they_are_called(client, name, label, 
     assert label in (None, prediction["label"])
 
 
-def test_the_page_about_the_interface_has_all_that_the_document_has(client, models):
+def test_the_docs_page_has_everything_of_the_document(client, models):
     interface = openapi.document(Settings(models=str(models)))
     page = client.get("/docs").text
     read = text(page)
@@ -150,12 +152,12 @@ def test_the_page_about_the_interface_has_all_that_the_document_has(client, mode
     assert "33,554,432 bytes" in read
 
 
-def test_no_link_within_the_page_about_the_interface_leads_nowhere(client):
+def test_every_link_within_the_docs_page_has_a_target(client):
     page = client.get("/docs").text
 
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
 
 
-def test_a_path_out_of_the_folder_of_files_leads_nowhere(client):
+def test_a_path_out_of_the_static_folder_is_not_found(client):
     for name in ("../app.py", "%2e%2e/app.py", "..%2fapp.py"):
         assert client.get(f"/static/{name}").status_code == 404

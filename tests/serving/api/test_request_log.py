@@ -1,4 +1,4 @@
-"""Requests in the log, in the counts and by their ids."""
+"""Requests: their ids, their lines in the log, and their counts."""
 
 import io
 import json
@@ -10,12 +10,12 @@ import pytest
 from pictures import noise, saved
 from prometheus_client import CollectorRegistry
 
-from serving.api.request_log import Journal
+from serving.api.replies import ProblemReplies
+from serving.api.request_log import RequestLog
 from serving.app import create_app
-from serving.errors import BadRequest
-from serving.server.hooks import REFUSE, TICK
+from serving.lifecycle import Lifecycle
 from serving.settings import Settings
-from serving.telemetry.logs import Entry
+from serving.telemetry.logs import RequestRecord
 from serving.telemetry.metrics import Metrics
 
 
@@ -26,16 +26,16 @@ def app(models):
 
 @pytest.fixture
 def lines(app, capfdbinary) -> Callable[[], list[dict]]:
-    """What the service has logged of requests, once the next second has come."""
+    """Return a reader of the lines that the service has logged of requests."""
 
     def lines():
-        app.extensions[TICK]()
+        Lifecycle.of(app).tick()
         return [json.loads(line) for line in capfdbinary.readouterr().err.splitlines() if b'"request":' in line]
 
     return lines
 
 
-def test_an_answer_bears_the_id_that_the_client_gave(app, image, lines):
+def test_a_response_has_the_id_that_the_client_sent(app, image, lines):
     answer = app.test_client().post(
         "/classify?model=fashion-mlp", data=image("bag"), headers={"X-Request-ID": "mine-7"}
     )
@@ -57,7 +57,7 @@ def test_an_id_that_could_harm_a_log_is_replaced(app, given, lines):
     ("call", "path", "status"),
     [("post", "/classify", 400), ("get", "/nothing", 404), ("put", "/classify", 405), ("get", "/v2/models/none", 404)],
 )
-def test_a_refusal_bears_an_id_and_is_a_warning(app, lines, call, path, status):
+def test_a_refusal_has_an_id_and_is_a_warning(app, lines, call, path, status):
     answer = getattr(app.test_client(), call)(path)
 
     (line,) = lines()
@@ -66,15 +66,19 @@ def test_a_refusal_bears_an_id_and_is_a_warning(app, lines, call, path, status):
     assert (line["level"], line["status"], line["path"]) == ("warning", status, path)
 
 
-def test_what_never_became_a_request_is_logged_with_an_id(app, lines):
-    reply = app.extensions[REFUSE](BadRequest("nonsense"))
+def test_a_malformed_request_is_logged_with_an_id(app, lines):
+    heads = []
 
-    (line,) = lines()
-    assert reply.headers["X-Request-ID"] == line["request"]
+    body = Lifecycle.of(app).malformed("nonsense", lambda status, headers: heads.append((status, dict(headers))))
+
+    ((status, headers),), (line,) = heads, lines()
+    assert status == "400 Bad Request"
+    assert b"Not a valid HTTP/1.1 request: nonsense." in b"".join(body)
+    assert headers["X-Request-ID"] == line["request"]
     assert (line["status"], line["method"]) == (400, "")
 
 
-def test_a_line_says_which_models_answered_how_many_images_and_what_that_took(app, image, lines):
+def test_a_line_has_the_models_the_images_and_the_times(app, image, lines):
     app.test_client().post("/classify", data=image("bag"), content_type="image/png")
 
     (line,) = lines()
@@ -100,7 +104,7 @@ def test_requests_are_counted_by_model_and_status(app, image):
     client = app.test_client()
     for data in (image("bag"), image("bag"), b"no image"):
         client.post("/classify?model=fashion-mlp", data=data, content_type="image/png")
-    app.extensions[TICK]()
+    Lifecycle.of(app).tick()
 
     counts = client.get("/metrics").text
 
@@ -114,7 +118,7 @@ def test_a_request_that_two_models_answer_counts_for_each(app, image):
     uploads = {"grey": (io.BytesIO(image("bag")), "a.png"), "colour": (io.BytesIO(things), "b.png")}
 
     answered = client.post("/classify", data=uploads).json["predictions"]
-    app.extensions[TICK]()
+    Lifecycle.of(app).tick()
 
     counts = client.get("/metrics").text
     for model in {prediction["model"] for prediction in answered}:
@@ -122,43 +126,46 @@ def test_a_request_that_two_models_answer_counts_for_each(app, image):
     assert len({prediction["model"] for prediction in answered}) == 2
 
 
-def test_nothing_is_logged_of_requests_where_that_is_turned_off(models, capfd):
+def test_requests_are_not_logged_when_that_is_turned_off(models, capfd):
     app = create_app(Settings(models=str(models), log_requests=False))
 
     app.test_client().get("/nothing")
-    app.extensions[TICK]()
+    Lifecycle.of(app).tick()
 
     assert '"request":' not in capfd.readouterr().err
 
 
-def test_a_person_reads_one_line_a_request(models, image, capfd):
+def test_as_text_a_request_is_one_line(models, image, capfd):
     app = create_app(Settings(models=str(models), log_format="text"))
 
     app.test_client().post("/classify", data=image("bag"), content_type="image/png", headers={"X-Request-ID": "me"})
-    app.extensions[TICK]()
+    Lifecycle.of(app).tick()
 
     assert re.search(r"Z 200 POST /classify fashion-mlp:1 x 1 [\d.]+ ms me\n", capfd.readouterr().err)
 
 
-def test_no_control_character_of_a_path_reaches_a_terminal():
-    entry = Entry(time="now", level="info", request="1", method="GET", path="/\x1b[2J", status=404, sent=0, ms=0.1)
+def test_control_characters_of_a_path_are_not_logged():
+    record = RequestRecord(
+        time="now", level="info", request="1", method="GET", path="/\x1b[2J", status=404, sent=0, ms=0.1
+    )
 
-    assert b"\x1b" not in entry.text()
-    assert b"\x1b" not in entry.json()
+    assert b"\x1b" not in record.text()
+    assert b"\x1b" not in record.json()
 
 
-def test_lines_are_written_in_pieces_that_a_pipe_takes_as_one():
+def test_lines_are_written_in_pieces_that_a_pipe_writes_whole():
     written: list[bytes] = []
 
     def application(_, start_response):
         start_response("200 OK", [("Content-Length", "0")])
         return [b""]
 
-    journal = Journal(application, Metrics(CollectorRegistry()), written.append, False, None)
+    metrics = Metrics(CollectorRegistry())
+    request_log = RequestLog(application, ProblemReplies(metrics), metrics, written.append)
 
     for number in range(100):
-        journal({"PATH_INFO": f"/{number}", "REQUEST_METHOD": "GET"}, lambda *_: None)
-    journal.tick()
+        request_log({"PATH_INFO": f"/{number}", "REQUEST_METHOD": "GET"}, lambda *_: None)
+    request_log.flush()
 
     assert max(map(len, written)) <= 4_096
     assert 1 < len(written) < 20
@@ -166,11 +173,12 @@ def test_lines_are_written_in_pieces_that_a_pipe_takes_as_one():
     assert paths == [f"/{number}" for number in range(100)]
 
 
-def test_a_log_that_nobody_reads_any_more_does_not_stop_the_service():
+def test_a_log_that_nobody_reads_does_not_stop_the_service():
     def write(_: bytes) -> None:
         raise BrokenPipeError
 
-    journal = Journal(lambda *_: [b""], Metrics(CollectorRegistry()), write, False, None)
+    metrics = Metrics(CollectorRegistry())
+    request_log = RequestLog(lambda *_: [b""], ProblemReplies(metrics), metrics, write)
 
-    assert list(journal({}, lambda *_: None)) == [b""]
-    journal.tick()
+    assert list(request_log({}, lambda *_: None)) == [b""]
+    request_log.flush()

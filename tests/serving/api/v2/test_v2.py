@@ -1,4 +1,4 @@
-"""The Open Inference Protocol around inference: who is there, is ready, and looks how."""
+"""The Open Inference Protocol around inference: server, health, models, metadata, configuration."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def serve(folder):
     return lambda **settings: create_app(Settings(models=str(folder), **settings)).test_client()
 
 
-def test_the_server_names_what_it_can_do(client):
+def test_the_server_lists_its_extensions(client):
     answer = client.get("/v2").json
 
     assert answer["name"] == "thimble"
@@ -100,7 +100,7 @@ def test_an_unknown_model_or_version_is_refused_with_those_that_exist(client, mo
 
     assert answer.status_code == 404
     assert list(answer.json) == ["error"]
-    assert "there are: " in answer.json["error"]
+    assert re.search(r"(Models|Versions): \w", answer.json["error"])
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_a_refusal_is_an_error_in_the_protocols_form(client, method, path, statu
     assert isinstance(answer.json["error"], str)
 
 
-def test_what_only_begins_like_the_protocol_is_answered_as_the_rest_is(client):
+def test_a_path_that_only_begins_like_the_protocols_is_refused_as_the_others_are(client):
     assert client.get("/v20").content_type == "application/problem+json"
 
 
-def test_an_address_that_there_is_not_is_told_which_there_are(client):
+def test_an_unknown_path_is_refused_with_the_known_ones_of_its_kind(client):
     protocol, rest = client.get("/v2/nothing").json["error"], client.get("/nothing").json["detail"]
 
     assert "/v2/repository/index" in protocol
@@ -135,12 +135,12 @@ def test_an_address_that_there_is_not_is_told_which_there_are(client):
     assert "/classify" in rest
 
 
-def test_a_failure_is_an_error_without_its_words(models):
+def test_a_fault_is_an_error_without_its_message(models):
     app = create_app(Settings(models=str(models)))
 
     @app.get("/v2/fault")
     def fault():
-        raise RuntimeError("what only the log may say")
+        raise RuntimeError("for the log alone")
 
     answer = app.test_client().get("/v2/fault")
 

@@ -1,4 +1,4 @@
-"""Inference requests that are wrong, by mistake or on purpose: each is refused with what was wrong."""
+"""Wrong inference requests, by mistake or on purpose: each is refused with the fault."""
 
 import json
 import zlib
@@ -23,7 +23,7 @@ def strict(models):
 
 
 def refused(client, request, status=400):
-    """Return the text of the refusal of a request in JSON."""
+    """Send a request in JSON and return the message of its refusal."""
     response = client.post(INFER, data=request if isinstance(request, bytes) else json.dumps(request))
     assert response.status_code == status
     assert list(response.json) == ["error"]
@@ -66,7 +66,7 @@ def deep(levels):
     ],
 )
 def test_json_of_another_form_is_refused(client, body):
-    assert refused(client, body).startswith("The JSON of the request cannot be taken: ")
+    assert refused(client, body).startswith("The JSON of the request is not valid: ")
 
 
 @pytest.mark.parametrize("inputs", [[], [GOOD, GOOD]])
@@ -75,28 +75,30 @@ def test_a_model_has_one_input(client, inputs):
 
 
 @pytest.mark.parametrize("name", ["Image", "", "image ", "x" * 1_000, "\u2603"])
-def test_an_unknown_input_is_refused_with_the_one_there_is(client, name):
+def test_an_unknown_input_is_refused_with_the_known_one(client, name):
     error = refused(client, with_tensor(name=name))
 
-    assert error.endswith("; there is: image.")
+    assert error.endswith(". Inputs: image.")
     assert len(error) < 200
 
 
 @pytest.mark.parametrize("name", ["logits", "", "Probabilities"])
-def test_an_unknown_output_is_refused_with_those_there_are(client, name):
+def test_an_unknown_output_is_refused_with_the_known_ones(client, name):
     error = refused(client, {"inputs": [GOOD], "outputs": [{"name": name}]})
 
-    assert error.endswith("; there are: probabilities, novelty.")
+    assert error.endswith(". Outputs: probabilities, novelty.")
 
 
-def test_an_output_is_answered_once(client):
+def test_an_output_is_requested_once(client):
     outputs = [{"name": "novelty"}] * 1_000
 
-    assert refused(client, {"inputs": [GOOD], "outputs": outputs}) == "An output is asked for more than once."
+    assert refused(client, {"inputs": [GOOD], "outputs": outputs}) == (
+        "An output is requested more than once; name each once."
+    )
 
 
 @pytest.mark.parametrize("datatype", ["FP32", "uint8", "INT64", "BOOL", "STRING", "", "x" * 1_000])
-def test_another_datatype_is_refused_with_those_that_are_taken(client, datatype):
+def test_another_datatype_is_refused_with_the_supported_ones(client, datatype):
     error = refused(client, with_tensor(datatype=datatype))
 
     assert "is UINT8, raw pixels, or BYTES, image files; not" in error
@@ -107,34 +109,34 @@ def test_another_datatype_is_refused_with_those_that_are_taken(client, datatype)
     "shape",
     [[], [0], [1], [0, 28, 28, 1], [28, 28, 1], [1, 28, 28], [1, 28, 28, 3], [1, 784], [1, 1, 28, 28], [1] * 999],
 )
-def test_another_shape_is_refused_with_the_one_that_is_taken(client, shape):
-    assert refused(client, with_tensor(shape=shape)).endswith(" as UINT8: [n, 28, 28, 1], with n from 1 on.")
+def test_another_shape_is_refused_with_the_expected_one(client, shape):
+    assert refused(client, with_tensor(shape=shape)).endswith(" as UINT8: [n, 28, 28, 1], with n of at least 1.")
 
 
 @pytest.mark.parametrize("shape", [[], [0], [1, 28, 28, 1], [1, 2], [1, 1, 1]])
 def test_files_have_a_shape_of_their_own(client, shape):
     error = refused(client, with_tensor(datatype="BYTES", shape=shape, data=["aGVsbG8="]))
 
-    assert error.endswith(" as BYTES: [n], with n from 1 on.")
+    assert error.endswith(" as BYTES: [n], with n of at least 1.")
 
 
 @pytest.mark.parametrize("size", ["-1", "true", "1.0", '"1"', "null", "9" * 30, "9" * 5_000, "1e400", "NaN", "[1]"])
-def test_a_size_that_is_no_whole_number_is_refused(client, size):
+def test_a_size_that_is_not_a_whole_number_is_refused(client, size):
     body = json.dumps(with_tensor(shape=["?", 28, 28, 1])).replace('"?"', size).encode()
 
-    assert "cannot be taken" in refused(client, body)
+    assert "is not valid" in refused(client, body)
 
 
 @pytest.mark.parametrize("value", [-1, 256, 1.0, True, None, "0", "[", {"a": 1}, 10**30])
-def test_a_pixel_that_is_no_whole_number_up_to_255_is_refused(client, value):
-    assert "cannot be taken" in refused(client, with_tensor(data=[value] + [0] * 783))
+def test_a_pixel_that_is_not_a_whole_number_up_to_255_is_refused(client, value):
+    assert "is not valid" in refused(client, with_tensor(data=[value] + [0] * 783))
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "0x10", "01"])
-def test_what_is_no_number_in_json_is_refused(client, value):
+def test_a_pixel_that_is_not_a_number_in_json_is_refused(client, value):
     body = json.dumps(with_tensor(data=["?"] + [0] * 783)).replace('"?"', value).encode()
 
-    assert "cannot be taken" in refused(client, body)
+    assert "is not valid" in refused(client, body)
 
 
 @pytest.mark.parametrize("data", [[0] * 783, [0] * 785, [], [[0]] * 783, [[0, 0]] * 784, "0", 0, None, {}])
@@ -145,13 +147,13 @@ def test_too_few_or_too_many_numbers_are_refused(client, data):
 
 
 def test_holes_in_lists_are_refused(client):
-    assert "cannot be taken" in refused(client, with_tensor(data=[[], *[0] * 783]))
+    assert "is not valid" in refused(client, with_tensor(data=[[], *[0] * 783]))
 
 
-def test_lists_in_lists_without_end_are_refused(client):
+def test_deeply_nested_lists_are_refused(client):
     body = json.dumps(with_tensor(data=["?"])).encode().replace(b'["?"]', deep(100_000))
 
-    assert "cannot be taken" in refused(client, body)
+    assert "is not valid" in refused(client, body)
 
 
 def test_an_input_without_data_is_refused(client):
@@ -161,7 +163,7 @@ def test_an_input_without_data_is_refused(client):
 
 
 @pytest.mark.parametrize("size", [0, 783, 785, 2**40])
-def test_binary_data_of_another_size_than_it_says_is_refused(client, size):
+def test_binary_data_of_another_size_than_declared_is_refused(client, size):
     document = json.dumps(with_tensor(data=None, parameters={"binary_data_size": size})).encode()
 
     response = client.post(
@@ -183,7 +185,7 @@ def test_binary_data_that_does_not_fill_the_shape_is_refused(client, length):
     )
 
     assert response.status_code == 400
-    assert f"{length} bytes are no tensor of shape [1, 28, 28, 1], which has 784." in response.json["error"]
+    assert f"The tensor has {length} bytes; its shape [1, 28, 28, 1] needs 784." in response.json["error"]
 
 
 def test_binary_data_that_belongs_to_no_input_is_refused(client):
@@ -196,13 +198,13 @@ def test_binary_data_that_belongs_to_no_input_is_refused(client):
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1.5", "99999", "9" * 5_000, "\u0663", " ", "0x10"])
-def test_a_length_of_json_that_cannot_be_is_refused(client, length):
+def test_an_invalid_length_of_the_json_is_refused(client, length):
     header = {"Inference-Header-Content-Length": length.encode().decode("latin-1")}
 
     response = client.post(INFER, data=json.dumps({"inputs": [GOOD]}), headers=header)
 
     assert response.status_code == 400
-    assert "is no number up to" in response.json["error"]
+    assert "is not a number from 0 to" in response.json["error"]
 
 
 @pytest.mark.parametrize("length", [0, 783, 785])
@@ -210,7 +212,7 @@ def test_a_body_without_json_has_the_size_of_one_image(client, length):
     response = client.post(INFER, data=bytes(length), headers={"Inference-Header-Content-Length": "0"})
 
     assert response.status_code == 400
-    assert f"{length} bytes are no tensor" in response.json["error"]
+    assert f"The tensor has {length} bytes" in response.json["error"]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_a_body_without_json_has_the_size_of_one_image(client, length):
         (b"\x01\x00\x00\x00a\x01\x00\x00\x00ab", "its 2 elements end after 10"),
     ],
 )
-def test_files_whose_lengths_cannot_be_are_refused(client, binary, words):
+def test_files_with_impossible_lengths_are_refused(client, binary, words):
     tensor = with_tensor(datatype="BYTES", shape=[2], data=None, parameters={"binary_data_size": len(binary)})
     document = json.dumps(tensor).encode()
 
@@ -240,7 +242,7 @@ def test_an_empty_file_is_refused_as_classify_refuses_it(client):
     response = infer(client, files_input(b""))
 
     assert response.status_code == 400
-    assert "no byte of it arrived" in response.json["error"]
+    assert "The image is empty" in response.json["error"]
 
 
 @pytest.mark.parametrize("data", [["aGVsbG8="], ["a"] * 3, []])
@@ -252,10 +254,10 @@ def test_files_in_json_are_as_many_as_the_shape_says(client, data):
 
 @pytest.mark.parametrize("data", [[5], "aGVsbG8=", [["aGVsbG8="]], [None]])
 def test_files_in_json_are_texts(client, data):
-    assert "cannot be taken" in refused(client, with_tensor(datatype="BYTES", shape=[1], data=data))
+    assert "is not valid" in refused(client, with_tensor(datatype="BYTES", shape=[1], data=data))
 
 
-def test_addresses_are_not_fetched(client):
+def test_urls_are_not_fetched(client):
     tensor = with_tensor(datatype="BYTES", shape=[1], data=["http://127.0.0.1/x.png"])
 
     assert "not fetched" in refused(client, tensor)
@@ -279,17 +281,17 @@ def test_a_file_of_too_many_pixels_is_refused(strict):
 
 
 def test_a_body_over_the_limit_is_too_large(strict):
-    assert "larger than 20,000 bytes" in refused(strict, b" " * 20_001, 413)
+    assert "more than 20,000 bytes" in refused(strict, b" " * 20_001, 413)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_the_limit_holds_for_what_a_compressed_body_becomes(strict, coding):
+def test_the_limit_holds_for_a_body_once_it_is_decompressed(strict, coding):
     bomb = np.zeros((26, 28, 28, 1), np.uint8)  # 20,384 bytes, which become a few dozen
 
     response = infer(strict, pixels_input(bomb), packed=coding)
 
     assert response.status_code == 413
-    assert "larger than 20,000 bytes" in response.json["error"]
+    assert "more than 20,000 bytes" in response.json["error"]
 
 
 def packed(content):
@@ -300,10 +302,10 @@ def packed(content):
     ("body", "words"),
     [
         (b"hello", "is not deflate, as its Content-Encoding says"),
-        (b"", "breaks off"),
-        (packed(b"hello")[:-1], "breaks off"),
-        (packed(b"hello") + b"x", "goes on behind its end"),
-        (packed(b"hello") * 2, "goes on behind its end"),
+        (b"", "ends early"),
+        (packed(b"hello")[:-1], "ends early"),
+        (packed(b"hello") + b"x", "has bytes behind its end"),
+        (packed(b"hello") * 2, "has bytes behind its end"),
     ],
 )
 def test_a_damaged_compressed_body_is_refused(client, body, words):
@@ -314,19 +316,19 @@ def test_a_damaged_compressed_body_is_refused(client, body, words):
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "x" * 1_000])
-def test_another_coding_is_refused_with_those_that_are_taken(client, coding):
+def test_another_coding_is_refused_with_the_supported_ones(client, coding):
     response = client.post(INFER, data=b"x", headers={"Content-Encoding": coding})
 
     assert response.status_code == 415
-    assert response.json["error"].endswith("is not taken; send gzip, deflate, or the body as it is.")
+    assert response.json["error"].endswith("is unsupported; send gzip, deflate, or the body uncompressed.")
 
 
-def test_inflated_bodies_together_stay_within_the_memory_for_bodies(models, while_waiting):
+def test_decompressed_bodies_stay_within_the_memory_budget(models, while_waiting):
     client = create_app(Settings(models=str(models), max_body=20_000)).test_client()
-    pixels = np.zeros((20, 28, 28, 1), np.uint8)  # 15,680 bytes inflated
+    pixels = np.zeros((20, 28, 28, 1), np.uint8)  # 15,680 bytes decompressed
     came, statuses = [], []
 
-    def another():  # while one waits for its turn, the next comes in
+    def another():  # the next request arrives while one waits for its turn
         if len(came) < 20:
             came.append(1)
             statuses.append(infer(client, pixels_input(pixels), packed="gzip").status_code)

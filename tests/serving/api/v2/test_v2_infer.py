@@ -1,4 +1,4 @@
-"""Inference as NVIDIA's client asks for it: tensors or files in, numbers or labels out."""
+"""Inference as NVIDIA's client requests it: tensors or files in, numbers or labels out."""
 
 from base64 import b64encode
 
@@ -8,8 +8,8 @@ from cards import without_novelty
 from v2_client import files_input, infer, output, pixels_input, result
 
 from serving.app import create_app
-from serving.model.classifier import Classifier
 from serving.model.card import NOVELTY, PROBABILITIES
+from serving.model.classifier import Classifier
 from serving.settings import Settings
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (3, 28, 28, 1), np.uint8)
@@ -17,12 +17,12 @@ PIXELS = np.random.default_rng(5).integers(0, 256, (3, 28, 28, 1), np.uint8)
 
 @pytest.fixture(scope="module")
 def expected(models):
-    """Return what the graph itself makes of the pixels."""
+    """Return the graph's own outputs for the pixels."""
     return Classifier.open(models / "fashion-mlp" / "1" / "model.onnx").run(PIXELS)
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_pixels_are_answered_as_the_graph_answers_them(client, expected, binary):
+def test_pixels_get_the_outputs_of_the_graph(client, expected, binary):
     answer = result(infer(client, pixels_input(PIXELS, binary)))
 
     assert np.abs(answer.as_numpy(PROBABILITIES) - expected.probabilities).max() < 1e-6
@@ -30,7 +30,7 @@ def test_pixels_are_answered_as_the_graph_answers_them(client, expected, binary)
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_an_output_comes_as_it_is_asked_for(client, binary):
+def test_an_output_comes_in_the_requested_form(client, binary):
     response = infer(client, pixels_input(PIXELS), [output(PROBABILITIES, binary_data=binary)])
 
     tensor = result(response).get_output(PROBABILITIES)
@@ -40,7 +40,7 @@ def test_an_output_comes_as_it_is_asked_for(client, binary):
     assert result(response).get_output(NOVELTY) is None
 
 
-def test_an_output_may_differ_from_what_is_said_of_all(client):
+def test_an_output_may_differ_from_the_default_form(client):
     outputs = [{"name": NOVELTY}, {"name": PROBABILITIES, "parameters": {"binary_data": False}}]
     tensor = {"name": "image", "shape": [3, 28, 28, 1], "datatype": "UINT8", "data": PIXELS.ravel().tolist()}
     request = {"inputs": [tensor], "outputs": outputs, "parameters": {"binary_data_output": True}}
@@ -52,7 +52,7 @@ def test_an_output_may_differ_from_what_is_said_of_all(client):
 
 
 @pytest.mark.parametrize("arrange", [np.ravel, np.asarray, lambda pixels: pixels.reshape(3, -1)])
-def test_numbers_may_lie_in_lists_of_any_depth(client, expected, arrange):
+def test_numbers_may_be_in_lists_of_any_depth(client, expected, arrange):
     tensor = {"name": "image", "shape": [3, 28, 28, 1], "datatype": "UINT8", "data": arrange(PIXELS).tolist()}
 
     answer = client.post("/v2/models/fashion-mlp/infer", json={"inputs": [tensor]}).json
@@ -70,7 +70,7 @@ def test_the_answer_names_the_model_its_version_and_the_request(client):
     assert "id" not in result(infer(client, pixels_input(PIXELS))).get_response()
 
 
-def test_parameters_that_mean_nothing_here_are_passed_over(client):
+def test_unknown_parameters_are_ignored(client):
     options = {"priority": 3, "timeout": 10, "sequence_id": 5, "parameters": {"mine": "x", "yours": True}}
 
     assert infer(client, pixels_input(PIXELS), **options).status_code == 200
@@ -142,7 +142,7 @@ def test_a_bad_file_is_named_by_its_place(client, image):
     response = infer(client, files_input(image("bag"), b"hello"))
 
     assert response.status_code == 422
-    assert response.json["error"].startswith("Image 2 of 2: The 5 bytes are not a whole image")
+    assert response.json["error"].startswith("Image 2 of 2: The 5 bytes are not a complete image")
 
 
 def test_a_body_without_json_is_one_image_and_answered_in_bytes(client, expected):
@@ -166,7 +166,7 @@ def test_bodies_may_be_compressed_either_way(client, expected, binary, asked, an
     assert np.abs(result(response).as_numpy(PROBABILITIES) - expected.probabilities).max() < 1e-6
 
 
-def test_the_head_of_an_answer_is_that_of_classify(client, image):
+def test_the_headers_of_an_answer_are_those_of_classify(client, image):
     classified = client.post("/classify?model=fashion-mlp", data=image("bag"), content_type="image/png")
 
     answer = infer(client, files_input(image("bag")))
@@ -178,7 +178,6 @@ def test_the_head_of_an_answer_is_that_of_classify(client, image):
 
 
 def test_a_model_without_novelty_has_one_output(forge, folder):
-
     forge("plain/1", edit=without_novelty)
     client = create_app(Settings(models=str(folder))).test_client()
 
@@ -189,7 +188,7 @@ def test_a_model_without_novelty_has_one_output(forge, folder):
     assert len(client.get("/v2/models/plain/config").json["output"]) == 1
 
 
-def test_more_images_than_may_be_in_flight_are_refused_with_a_time_to_come_back(models, while_waiting):
+def test_a_request_beyond_the_images_in_flight_is_refused_with_a_retry_after(models, while_waiting):
     client = create_app(Settings(models=str(models), workers=1, max_in_flight=2)).test_client()
     meanwhile = []
 
@@ -200,4 +199,4 @@ def test_more_images_than_may_be_in_flight_are_refused_with_a_time_to_come_back(
     assert first.status_code == 200
     assert second.status_code == 503
     assert second.headers["Retry-After"] == "1"
-    assert "images are being answered" in second.json["error"]
+    assert "images are in flight" in second.json["error"]

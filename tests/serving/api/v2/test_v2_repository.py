@@ -1,14 +1,15 @@
-"""The index of models; loading and unloading, which an operator must have allowed."""
+"""The index of models; loading and unloading, where an operator allows it."""
 
 import json
 
 import pytest
 from flask import Flask
 
-from serving.api.uploads import Limits, Memory
+from serving.api.intake import Intake, MemoryBudget
 from serving.api.v2.repository import blueprint
 from serving.app import create_app
 from serving.errors import NoModel, Refusal
+from serving.inference.admission import Admission
 from serving.repository.repository import Repository
 from serving.server.deadline import Deadline
 from serving.settings import Settings
@@ -25,7 +26,7 @@ def index(folder):
 
 
 class Loader:
-    """Notes what it is told; of one model it says that it cannot."""
+    """Records the loads and unloads; refuses one model."""
 
     def __init__(self):
         self.done = []
@@ -48,8 +49,8 @@ def loader():
 def allowed(folder, loader):
     """Return a client of a service whose operator allows loading."""
     app = Flask("test")
-    limits = Limits(1_000, 1, Deadline(1), Memory(10_000))
-    app.register_blueprint(blueprint(Repository(folder), loader, limits))
+    intake = Intake(1_000, 1, Deadline(1), MemoryBudget(10_000), Admission(1, 1.0))
+    app.register_blueprint(blueprint(Repository(folder), loader, intake))
     app.register_error_handler(Refusal, lambda refusal: (str(refusal), refusal.status))
     return app.test_client()
 
@@ -77,10 +78,10 @@ def test_a_folder_without_a_version_is_in_the_index_with_the_reason(index, folde
     (entry,) = index()
 
     assert (entry["version"], entry["state"]) == ("", "UNAVAILABLE")
-    assert "no version in it" in entry["reason"]
+    assert "it has no version" in entry["reason"]
 
 
-def test_the_index_may_be_of_what_is_ready_alone(index, forge):
+def test_the_index_may_list_ready_models_only(index, forge):
     forge("broken/1").write_bytes(b"")
     forge("garments/1")
 
@@ -92,7 +93,7 @@ def test_an_index_request_of_another_form_is_refused(client, body):
     response = client.post("/v2/repository/index", data=body)
 
     assert response.status_code == 400
-    assert "cannot be taken" in response.json["error"]
+    assert "is not valid" in response.json["error"]
 
 
 @pytest.mark.parametrize("what", ["load", "unload"])
@@ -105,7 +106,7 @@ def test_loading_is_refused_unless_an_operator_allows_it(client, what):
 
 @pytest.mark.parametrize("what", ["load", "unload"])
 @pytest.mark.parametrize("body", ["", "{}", '{"parameters": {}}', '{"parameters": {"unload_dependents": false}}'])
-def test_what_is_allowed_is_done(allowed, loader, what, body):
+def test_an_allowed_change_is_made(allowed, loader, what, body):
     response = allowed.post(f"/repository/models/garments/{what}", data=body)
 
     assert (response.status_code, response.json) == (200, {})
@@ -114,13 +115,13 @@ def test_what_is_allowed_is_done(allowed, loader, what, body):
 
 @pytest.mark.parametrize("parameter", ["config", "file:1/model.onnx", "url"])
 @pytest.mark.parametrize("what", ["load", "unload"])
-def test_a_model_never_comes_with_the_request(allowed, loader, what, parameter):
+def test_a_model_in_the_request_is_refused(allowed, loader, what, parameter):
     body = json.dumps({"parameters": {parameter: "x"}})
 
     response = allowed.post(f"/repository/models/garments/{what}", data=body)
 
     assert response.status_code == 400
-    assert f"The parameter {parameter!r} is not taken" in response.text
+    assert f"The parameter {parameter!r} is unsupported" in response.text
     assert loader.done == []
 
 
@@ -129,18 +130,18 @@ def test_a_load_request_of_another_form_is_refused(allowed, loader):
     assert loader.done == []
 
 
-def test_why_a_model_cannot_be_loaded_is_told(allowed):
+def test_a_refusal_to_load_has_the_loaders_reason(allowed):
     response = allowed.post("/repository/models/broken/load")
 
     assert (response.status_code, response.text) == (503, "It is broken.")
 
 
-def test_the_body_has_the_limit_of_the_others(allowed):
+def test_the_body_has_the_limit_of_all_bodies(allowed):
     assert allowed.post("/repository/models/garments/load", data=" " * 1_001).status_code == 413
 
 
 @pytest.mark.parametrize("what", ["load", "unload"])
-def test_with_loading_allowed_the_repository_is_asked(models, what):
+def test_with_loading_allowed_the_repository_answers(models, what):
     client = create_app(Settings(models=str(models), allow_loading=True)).test_client()
 
     response = client.post(f"/v2/repository/models/nothing/{what}")

@@ -1,4 +1,4 @@
-"""Triton's statistics, of what came by either way."""
+"""Triton's statistics, of requests in either protocol."""
 
 import time
 from base64 import b64encode
@@ -10,11 +10,12 @@ from v2_client import files_input, infer, pixels_input
 
 from serving.app import create_app
 from serving.settings import Settings
+from serving.telemetry.metrics import INTERNAL_PREFIX
 
 
 @pytest.fixture
 def client(models):
-    """Return a client of a service that was not asked anything yet."""
+    """Return a client of a service without requests so far."""
     return create_app(Settings(models=str(models))).test_client()
 
 
@@ -27,14 +28,14 @@ def classify(client, upload, query=""):
     return client.post(f"/classify{query}", data=upload, content_type="image/png")
 
 
-def test_nothing_asked_is_nothing_counted(client):
+def test_without_requests_all_counts_are_zero(client):
     answer = client.get("/v2/models/stats").json["model_stats"]
 
     assert [(entry["name"], entry["version"]) for entry in answer] == [("cifar-cnn", "1"), ("fashion-mlp", "1")]
     assert {(entry["inference_count"], entry["last_inference"]) for entry in answer} == {(0, 0)}
 
 
-def test_requests_of_either_way_are_counted_together(client, image):
+def test_requests_in_either_protocol_are_counted_together(client, image):
     classify(client, image("bag"))
     infer(client, pixels_input(np.zeros((5, 28, 28, 1), np.uint8)))
     infer(client, files_input(image("bag"), image("trouser")))
@@ -58,7 +59,7 @@ def test_the_parts_add_up_to_the_whole(client, image):
     assert found["success"]["ns"] == pytest.approx(sum(parts), abs=10)
 
 
-def test_a_request_that_asks_two_models_counts_for_each(client, image):
+def test_a_request_to_two_models_counts_for_each(client, image):
     texts = [b64encode(upload).decode() for upload in (image("bag"), image("bag"), saved(noise(), "PNG"))]
     client.post("/classify", json={"images": texts})
 
@@ -80,7 +81,7 @@ def test_a_refused_request_that_named_a_model_is_a_failure_of_it(client, path):
     assert found["inference_count"] == 0
 
 
-def test_what_named_no_model_or_one_there_is_not_is_nobodys_failure(client):
+def test_a_refused_request_without_an_existing_model_is_not_a_failure_of_any(client):
     classify(client, b"hello")
     classify(client, b"hello", "?model=nothing")
     infer(client, files_input(b"hello"), model="nothing")
@@ -92,7 +93,7 @@ def test_what_named_no_model_or_one_there_is_not_is_nobodys_failure(client):
     assert "nv_inference_request_failure{" not in client.get("/metrics").text
 
 
-def test_a_model_that_cannot_be_loaded_has_no_failures_of_its_own(forge, folder):
+def test_a_model_that_cannot_be_loaded_has_no_statistics(forge, folder):
     forge("broken/1").write_bytes(b"")
     client = create_app(Settings(models=str(folder))).test_client()
 
@@ -117,10 +118,10 @@ def test_the_metrics_have_tritons_names(client, image):
     total = float(lines[f"nv_inference_request_duration_us{whose}"])
     assert 0 < float(lines[f"nv_inference_compute_infer_duration_us{whose}"]) < total
     assert all(float(lines[part]) < total for part in parts)
-    assert not any("ledger" in line for line in lines)
+    assert not any(f"thimble_{INTERNAL_PREFIX}" in line for line in lines)
 
 
-def test_answers_of_the_protocol_count_for_drift(client):
+def test_inferences_count_for_drift(client):
     infer(client, pixels_input(np.zeros((5, 28, 28, 1), np.uint8)))
 
     lines = client.get("/metrics").text.splitlines()
@@ -128,7 +129,7 @@ def test_answers_of_the_protocol_count_for_drift(client):
     assert 'thimble_brightness_count{model="fashion-mlp",version="1"} 5.0' in lines
 
 
-def test_overload_is_a_rejection(models, image, while_waiting):
+def test_an_overload_counts_as_rejected(models, image, while_waiting):
     client = create_app(Settings(models=str(models), workers=1, max_in_flight=1)).test_client()
 
     while_waiting(lambda: classify(client, image("bag"), "?model=fashion-mlp"))

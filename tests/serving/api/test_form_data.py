@@ -1,0 +1,212 @@
+"""Multipart bodies: everything that RFC 2046 allows, malformed ones, and hostile ones."""
+
+import io
+import time
+
+import pytest
+from bodies import MULTIPART, labels, multipart
+
+MAX_BODY = 32 * 1024 * 1024  # the default limit
+MAX_SECONDS = 10  # far more than any refusal takes: the slowest takes a quarter of a second
+FILE_HEAD = b'Content-Disposition: form-data; name="a"; filename="a.png"'
+
+
+def post(client, body, kind=MULTIPART):
+    return client.post("/classify", data=body, content_type=kind)
+
+
+def test_a_body_may_hold_one_file(client, boot):
+    response = client.post("/classify", data={"image": (io.BytesIO(boot), "boot.png")})
+
+    assert labels(response) == ["Ankle boot"]
+
+
+def test_files_are_answered_in_order_whatever_their_names(client, image):
+    parts = [
+        ('name="b"; filename="1.png"', image("bag")),
+        ('name="a"; filename="2.png"', image("trouser")),
+        ('name="note"', b"a field is skipped"),
+        ('name="b"; filename="1.png"', image("ankle-boot")),
+        ('name="a"; filename="x.txt"', image("sneaker")),
+        ('name=""; filename="z"', image("trouser")),
+    ]
+
+    response = post(client, multipart(*parts))
+
+    assert labels(response) == ["Bag", "Trouser", "Ankle boot", "Sneaker", "Trouser"]
+
+
+@pytest.mark.parametrize(
+    "lookalike",
+    [b"\r\n--b not quite\r\n--\r\n", b"\r\n--bx\r\n", b"\r\n--b--x\r\n", b"\r\n--b- -\r\n", b" --b\r\n", b"\r--b\r"],
+)
+def test_a_file_that_contains_a_lookalike_of_the_boundary_is_read_whole(client, boot, lookalike):
+    body = multipart(('name="a"; filename="a.png"', lookalike), ('name="a"; filename="a.png"', boot + lookalike))
+
+    refused, answered = post(client, body).json["predictions"]
+
+    assert f"The {len(lookalike)} bytes are not a complete image" in refused["error"]["detail"]
+    assert answered["label"] == "Ankle boot"
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "form-data; name=\"a\"; filename*=UTF-8''caf%C3%A9.png",
+        'form-data; name="a"; filename="cafe.png"; filename*=UTF-8\'\'caf%C3%A9.png',
+        "form-data; name=\"a\"; filename*=iso-8859-1'en'caf%E9.png",
+        "form-data; name=a; filename=a.png",
+        'form-data;filename="a.png";name="a"',
+        'FORM-DATA; NAME="a"; FILENAME="a.png"',
+        'form-data; name="a"; filename="café.png"',
+        'form-data; name="a"; filename="a\\"b.png"',
+        'form-data; name="a"; filename="C:\\photos\\a.png"',
+        'form-data; filename="a.png"',
+        'attachment; filename="a.png"',
+    ],
+)
+def test_a_file_name_may_be_written_in_every_form(client, boot, disposition):
+    body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + boot + b"\r\n--b--\r\n"
+
+    assert labels(post(client, body)) == ["Ankle boot"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda body: b"a preamble\r\n" + body + b"an epilogue", id="preamble and epilogue"),
+        pytest.param(lambda body: b"\r\n" + body + b"--b\r\nnot a part", id="a part behind the last boundary"),
+        pytest.param(lambda body: body.replace(b"--b\r\n", b"--b \t\r\n"), id="white space behind the boundary"),
+        pytest.param(lambda body: body.replace(b"--b--\r\n", b"--b-- \t\r\n"), id="white space behind the last"),
+        pytest.param(
+            lambda body: body.replace(b"Content-Disposition", b"X: y\r\ncontent-disposition"), id="more headers"
+        ),
+        pytest.param(lambda body: body.replace(b"Content-D", b"X: filename*=y\r\n" * 100 + b"Content-D"), id="many"),
+        pytest.param(lambda body: body.replace(b"Content-D", b"Content-Length: 7\r\nContent-D"), id="wrong length"),
+        pytest.param(lambda body: body.removesuffix(b"\r\n"), id="no line break at the end"),
+    ],
+)
+def test_a_body_may_be_written_in_other_ways(client, boot, write):
+    body = write(multipart(('name="a"; filename="a.png"', boot)))
+
+    assert labels(post(client, body)) == ["Ankle boot"]
+
+
+def test_lines_may_end_in_a_line_feed_alone(client):
+    picture = b"P5 1 1 255 a"  # a file without a line break in it
+    body = b'--b\nContent-Disposition: form-data; name="a"; filename="a.pgm"\n\n' + picture + b"\n--b--\n"
+
+    assert post(client, body).status_code == 200
+
+
+def test_a_head_with_line_feeds_alone_ends_at_its_own_blank_line(client, boot):
+    body = b'--b\nContent-Disposition: form-data; name="a"; filename="a.png"\n\n' + boot + b"\r\n\r\n\n--b--\n"
+
+    assert labels(post(client, body)) == ["Ankle boot"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [('name="image"', b"no file name")],
+        [('name="image"; filename=""', b"")],
+        [('name="filename*=image"', b"no file name")],
+        [],
+    ],
+    ids=["a field", "no file chosen", "a field called like one", "nothing"],
+)
+def test_a_body_without_a_file_is_refused_with_the_way_to_send_one(client, parts):
+    response = post(client, multipart(*parts))
+
+    assert response.status_code == 400
+    assert "no file part" in response.json["detail"]
+    assert "-F image=@photo.jpg" in response.json["detail"]
+
+
+def test_an_empty_file_is_not_an_image(client):
+    response = post(client, multipart(('name="image"; filename="a.png"', b"")))
+
+    assert response.status_code == 400
+    assert "empty" in response.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "reason"),
+    [
+        pytest.param("multipart/form-data", b"--b\r\n\r\n--b--\r\n", "boundary '' of the", id="no boundary named"),
+        pytest.param("multipart/form-data; boundary=", b"--\r\n", "boundary '' of the", id="empty boundary"),
+        pytest.param(f"multipart/form-data; boundary={'b' * 71}", b"", "use 1 to 70 letters", id="long boundary"),
+        pytest.param("multipart/form-data; boundary=other", b"--b\r\n\r\nx\r\n--b--", "no line --other", id="another"),
+        pytest.param(MULTIPART, b"not multipart at all", "no line --b", id="no boundary in the body"),
+        pytest.param(MULTIPART, b"--b\r\nX: y\r\n\r\nx\r\n--b--\r\n", "no Content-Disposition", id="no disposition"),
+        pytest.param(MULTIPART, b"--b\r\n\r\nx\r\n--b--\r\n", "no blank line", id="no head"),
+        pytest.param(MULTIPART, b"--b\r\n" + FILE_HEAD + b"\r\n\r\ncut off", "ends in the middle", id="no end"),
+        pytest.param(MULTIPART, b"--b\r\nContent-Disposition", "ends in the middle", id="cut off in a header"),
+        pytest.param("multipart/form-data; boundary=\u00fc\u20ac", b"--b\r\n", "is not valid", id="beyond Latin-1"),
+    ],
+)
+def test_a_malformed_body_is_refused_with_the_reason(client, kind, body, reason):
+    response = post(client, body or b"--", kind)
+
+    assert response.status_code == 400
+    assert response.json["code"] == "bad-request"
+    assert "multipart body" in response.json["detail"]
+    assert reason in response.json["detail"]
+
+
+def test_a_file_name_in_another_encoding_is_refused(client, boot):
+    body = multipart(('name="image"; filename="a.png"', boot)).replace(b"a.png", b"caf\xe9.png")
+
+    response = post(client, body)
+
+    assert response.status_code == 400
+    assert "name the file in UTF-8 or ASCII" in response.json["detail"]
+
+
+def test_more_files_than_the_limit_are_refused(strict, image):
+    response = post(strict, multipart(*[('name="a"; filename="a"', image("sandal"))] * 4))
+
+    assert response.status_code == 413
+
+
+def test_more_parts_than_any_form_has_are_refused(client):
+    response = post(client, multipart(*[('name="field"', b"x")] * 400))
+
+    assert response.status_code == 413
+    assert "too many parts" in response.json["detail"]
+
+
+def filled(head, piece):
+    """Return a body of the largest size: a head, and a piece again and again."""
+    return (head + piece * (MAX_BODY // len(piece)))[:MAX_BODY]
+
+
+@pytest.mark.parametrize(
+    ("boundary", "head", "piece", "status", "reason"),
+    [
+        pytest.param("-", b"", b"-", 400, "choose a longer one", id="dashes"),
+        pytest.param("-" * 69 + "a", b"", b"-", 400, "no line ---", id="nearly the boundary"),
+        pytest.param("-" * 50_000, b"", b"-", 400, "is not valid", id="a boundary of 50,000 bytes"),
+        pytest.param("b", b"", b"\n--b", 400, "no blank line", id="boundaries"),
+        pytest.param("b", b"", b"\n--b\n", 400, "no blank line", id="boundary lines"),
+        pytest.param("b", b"--b\n" + FILE_HEAD + b"\n\n", b"\n--b.", 400, "choose a longer one", id="lookalikes"),
+        pytest.param("b", b"--b", b" ", 400, "ends in the middle", id="padding without end"),
+        pytest.param("b", b"", b"\n", 400, "no line --b", id="preamble without end"),
+        pytest.param("b", b"--b\r\nX: ", b"a", 400, "ends in the middle", id="header without end"),
+        pytest.param("b", b"--b\n", b"a:\n", 400, "ends in the middle", id="head without end"),
+        pytest.param("b", b"", b"--b\n" + b"a:\n" * 10_000 + b"\n\n", 400, "no blank line", id="long heads"),
+        pytest.param("b", b"--b\r\n", b"\r\n--b\r\n", 400, "no blank line", id="millions of parts without a head"),
+        pytest.param(
+            "b", b"", b"--b\r\nContent-Disposition:a\r\n\r\n\r\n", 413, "too many parts", id="a million parts"
+        ),
+    ],
+)
+def test_a_hostile_body_is_refused_soon(client, boundary, head, piece, status, reason):
+    body = filled(head, piece)
+    start = time.monotonic()
+
+    response = post(client, body, f"multipart/form-data; boundary={boundary}")
+
+    assert time.monotonic() - start < MAX_SECONDS
+    assert response.status_code == status
+    assert reason in response.json["detail"]
