@@ -41,8 +41,8 @@ TRAINING = [
     "export", "evaluate",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
     "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
-    "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.fashion_demo", "lecture.cifar_demo", "lecture.report",
-    "lecture", "lecture.__main__",
+    "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.fashion_demo", "lecture.cifar_demo",
+    "lecture.report", "lecture", "lecture.__main__",
 ]  # fmt: skip
 SHARED_ROOMS = ("serving.model.", "serving.imaging.")  # what a model file is, and how an upload is read
 # Own images have the limits and the refusals of the service: what is learned from is what is served.
