@@ -24,7 +24,7 @@ EXPLANATION_COST = 64  # images that an explanation counts as in flight: about t
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """How much the probability of a label falls when a window of the input is covered.
+    """The fall of a label's probability when a window of the input is covered.
 
     window: its height and width in pixels of the input. grid: the fall by the window's place, row by row. overlay: the
     same as a PNG to lay over the upright upload.

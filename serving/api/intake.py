@@ -1,4 +1,4 @@
-"""How a request's body is taken in: its limits in bytes, images and time, and the room for it."""
+"""Take in the body of a request, within its limits in bytes, images, time and memory."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext

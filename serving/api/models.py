@@ -18,7 +18,7 @@ class VersionState(Struct, frozen=True, kw_only=True):
 
 
 class ModelListing(Struct, frozen=True, kw_only=True):
-    """A model as clients see it; the reason says why no version answers, or not the highest."""
+    """A model as clients see it; reason: why no version answers, or not the highest."""
 
     name: str
     version: str | None = None

@@ -1,4 +1,4 @@
-"""Which pixels mattered: cover the image window by window, and note how the probability falls.
+"""Explain a label by occlusion: cover the image window by window, and note how its probability falls.
 
 Occlusion sensitivity (Zeiler and Fergus 2014, section 4.2); it needs nothing of a model but its outputs.
 """
@@ -21,7 +21,7 @@ MAX_ALPHA = 190  # of 255: the opacity of the strongest heat
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much the probability of a label falls when a window of the input is covered.
+    """The fall of a label's probability when a window of the input is covered.
 
     index, probability: of the label. window: height and width. grid: [rows, columns], by the place of the window;
     negative where covering it helps. heat: [height, width] of the input, the mean over all windows that cover a pixel.

@@ -1,4 +1,4 @@
-"""What a request asks of its images, whichever protocol it came in."""
+"""The options of a request for predictions, whichever protocol it came in."""
 
 from dataclasses import dataclass
 

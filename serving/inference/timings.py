@@ -1,4 +1,4 @@
-"""Where a request's time goes."""
+"""The time that a request takes, by stage."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -88,7 +88,7 @@ class Level(Struct, frozen=True):
 
 
 class Conformal(Struct, frozen=True, kw_only=True):
-    """How to make a label set: take all labels whose probability is at least the threshold.
+    """The rule for label sets: take all labels whose probability is at least the threshold.
 
     coverage, threshold: the default level. levels: thresholds for other coverages.
     """
@@ -109,7 +109,7 @@ class Conformal(Struct, frozen=True, kw_only=True):
 
 
 class Novelty(Struct, frozen=True, kw_only=True):
-    """How to read the graph's novelty: above the threshold an image is unlike the training data.
+    """The novelty threshold: above it an image is unlike the training data.
 
     share: of test images above the threshold. auroc: area under the ROC curve of telling out-of-distribution images
     from test images, by the kind of image.
@@ -148,7 +148,7 @@ class Reference(Struct, frozen=True, kw_only=True):
 
 
 class Training(Struct, frozen=True, kw_only=True):
-    """How the network was trained, enough to repeat it; limit: the number of images that --limit allowed."""
+    """The training, in enough detail to repeat it; limit: the number of images that --limit allowed."""
 
     recipe: Text
     seed: int

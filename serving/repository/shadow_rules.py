@@ -1,4 +1,4 @@
-"""Which model runs as a shadow of which: the rules of THIMBLE_SHADOW, as an operator writes them."""
+"""The rules of THIMBLE_SHADOW: which model runs as a shadow of which."""
 
 import re
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What the service measures: metrics, shadows, the log, traces."""
+"""The service's measurements of itself: metrics, shadows, the log, traces."""
