@@ -1,51 +1,51 @@
-"""Long work beside the loop."""
+"""Slow work runs in threads beside the event loop."""
 
 import time
 
 import gevent
 import pytest
 
-from serving.concurrency import OneByOne, aside, finish
+from serving.concurrency import SerialExecutor, join_threads, run_in_thread
 from serving.errors import Overloaded
 
 
-def test_the_loop_goes_on_while_work_is_done_aside():
+def test_the_event_loop_goes_on_while_work_runs_in_a_thread():
     turns = []
     counting = gevent.spawn(lambda: [turns.append(gevent.sleep(0.01)) for _ in range(10)])
 
-    assert aside(lambda: time.sleep(0.5) or "done") == "done"
+    assert run_in_thread(lambda: time.sleep(0.2) or "done") == "done"
     assert len(turns) == 10
     counting.join()
 
 
-def test_what_fails_aside_fails_where_it_was_asked_for():
+def test_an_exception_in_a_thread_is_raised_in_the_caller():
     with pytest.raises(ZeroDivisionError):
-        aside(lambda: 1 / 0)
+        run_in_thread(lambda: 1 / 0)
 
 
-def test_whoever_ends_waits_for_what_is_under_way():
+def test_join_threads_waits_for_running_work():
     done = []
-    working = gevent.spawn(aside, lambda: done.append(time.sleep(0.3)))
+    working = gevent.spawn(run_in_thread, lambda: done.append(time.sleep(0.3)))
     gevent.sleep(0.05)
 
-    finish(20)
+    join_threads(20)
 
     assert done == [None]
     working.join()
 
 
-def test_whoever_ends_does_not_wait_for_ever():
-    working = gevent.spawn(aside, lambda: time.sleep(1))
+def test_join_threads_waits_no_longer_than_its_timeout():
+    working = gevent.spawn(run_in_thread, lambda: time.sleep(0.3))
     gevent.sleep(0.05)
 
-    finish(0.1)
+    join_threads(0.1)
 
     assert not working.ready()
     working.join()
 
 
-def test_long_work_is_done_one_after_another():
-    one_by_one, running, most = OneByOne(20), [], []
+def test_a_serial_executor_runs_one_job_at_a_time():
+    executor, running, most = SerialExecutor(20), [], []
 
     def work():
         running.append(1)
@@ -53,18 +53,18 @@ def test_long_work_is_done_one_after_another():
         time.sleep(0.02)
         running.pop()
 
-    gevent.joinall([gevent.spawn(one_by_one, work) for _ in range(4)])
+    gevent.joinall([gevent.spawn(executor.run, work) for _ in range(4)])
 
     assert most == [1, 1, 1, 1]
 
 
-def test_who_waits_too_long_for_long_work_is_refused_and_the_next_is_not():
-    one_by_one = OneByOne(0.05)
-    working = gevent.spawn(one_by_one, lambda: time.sleep(0.5))
+def test_a_job_that_waits_too_long_is_refused_and_a_later_one_runs():
+    executor = SerialExecutor(0.05)
+    working = gevent.spawn(executor.run, lambda: time.sleep(0.2))
     gevent.sleep(0.1)
 
-    with pytest.raises(Overloaded, match=r"0\.05 s"):
-        one_by_one(time.time)
+    with pytest.raises(Overloaded, match=r"waited for 0\.05 s while other requests did slow work; ask again"):
+        executor.run(time.time)
 
     working.join()
-    assert one_by_one(lambda: "done") == "done"
+    assert executor.run(lambda: "done") == "done"

@@ -1,4 +1,4 @@
-"""The usable cores: quotas of made-up control groups, in both versions' layouts."""
+"""The usable cores under quotas of control groups, in both versions' layouts."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from serving.cpu import usable_cores
 
 @pytest.fixture
 def cores(tmp_path):
-    """Return a reader of the usable cores under these control groups' files and own groups."""
+    """Return a reader of the usable cores for these files of control groups and own groups."""
 
     def read(own_groups, files):
         for name, content in files.items():
@@ -92,5 +92,5 @@ def test_without_a_quota_there_are_as_many_cores_as_the_affinity_allows(cores, a
     assert cores(own_groups, files) == all_cores
 
 
-def test_there_is_a_core_at_least_without_control_groups(all_cores):
+def test_there_is_at_least_one_core_without_control_groups(all_cores):
     assert all_cores >= 1

@@ -1,4 +1,4 @@
-"""The tree of refusals: the drawing in its docstring is the classes."""
+"""The tree of refusals: the docstring draws exactly the classes."""
 
 import re
 
@@ -11,11 +11,11 @@ DRAWN = re.compile(r"^(?P<indent>[ │]*)[├└]── (?P<name>\w+) +(?P<statu
 
 
 def descendants(kind: type[errors.Refusal]) -> list[type[errors.Refusal]]:
-    return [heir for child in kind.__subclasses__() for heir in (child, *descendants(child))]
+    return [found for child in kind.__subclasses__() for found in (child, *descendants(child))]
 
 
 def drawing() -> set[tuple[str, str, int, str]]:
-    """Return what the docstring draws: parent, name, status and code."""
+    """Return parent, name, status and code of each class in the docstring."""
     above = {0: "Refusal"}
     drawn = set()
     for line in errors.__doc__.splitlines():
@@ -26,14 +26,14 @@ def drawing() -> set[tuple[str, str, int, str]]:
     return drawn
 
 
-def test_the_tree_in_the_docstring_is_that_of_the_classes():
+def test_the_docstring_draws_the_tree_of_classes():
     classes = {(kind.__base__.__name__, kind.__name__, kind.status, kind.code) for kind in descendants(errors.Refusal)}
 
     assert drawing() == classes
 
 
 @pytest.mark.parametrize("kind", descendants(errors.Refusal), ids=lambda kind: kind.code)
-def test_a_problem_says_type_title_status_detail_and_code(kind):
+def test_a_problem_has_type_title_status_detail_and_code(kind):
     problem = msgspec.to_builtins(kind("This is wrong.").problem())
 
     assert problem == {

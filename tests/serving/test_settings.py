@@ -1,4 +1,4 @@
-"""The environment as a typed value."""
+"""The settings are read from the environment into a typed value."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from serving.cpu import usable_cores
+from serving.repository.shadow_rules import ShadowRule
 from serving.settings import Settings, SettingsError, variable
-from serving.repository.shadow_rules import Shade
 
 SAMPLES = {
     "models": ("elsewhere", "elsewhere"),
@@ -17,7 +17,7 @@ SAMPLES = {
     "default_grey": ("fashion-net", "fashion-net"),
     "default_colour": ("cifar-net", "cifar-net"),
     "poll_seconds": ("0.5", 0.5),
-    "shadow": ("cifar-net=cifar-net:2@0.1", (Shade("cifar-net", "cifar-net", "2", 0.1),)),
+    "shadow": ("cifar-net=cifar-net:2@0.1", (ShadowRule("cifar-net", "cifar-net", "2", 0.1),)),
     "max_body": ("1000", 1000),
     "max_pixels": ("2000", 2000),
     "max_images": ("16", 16),
@@ -45,11 +45,11 @@ def test_a_field_is_read_from_the_variable_of_its_name(name):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_an_empty_variable_is_as_good_as_none(name):
+def test_an_empty_variable_is_unset(name):
     assert Settings.from_environment({variable(name): ""}) == Settings()
 
 
-def test_variables_of_others_are_passed_over():
+def test_other_variables_are_ignored():
     assert Settings.from_environment({"PORT": "1", "THIMBLE_PORT": "tcp://10.0.0.1:80", "HOME": "/"}) == Settings()
 
 
@@ -78,7 +78,7 @@ def test_variables_of_others_are_passed_over():
         ("body_seconds", "soon"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused_with_its_variable(name, text):
+def test_an_invalid_value_is_refused_with_its_variable(name, text):
     with pytest.raises(SettingsError, match=f"^THIMBLE_{name.upper()}='{text}': Expected .+"):
         Settings.from_environment({variable(name): text})
 
@@ -87,12 +87,12 @@ def test_the_folder_is_the_path_of_the_models():
     assert Settings(models="some/where").folder == Path("some/where")
 
 
-def test_there_is_a_worker_a_usable_core_unless_a_number_is_given():
+def test_there_is_a_worker_for_each_usable_core_unless_a_number_is_set():
     assert Settings().processes == max(1, int(usable_cores()))
     assert Settings(workers=7).processes == 7
 
 
-def test_workers_share_the_cores_between_their_sessions():
+def test_the_workers_share_the_cores():
     assert Settings(workers=1).session_threads == max(1, int(usable_cores()))
     assert Settings(workers=10_000).session_threads == 1
 
@@ -103,14 +103,14 @@ def test_the_workers_share_the_images_in_flight():
 
 
 @pytest.mark.parametrize("rule", ["things=fashion-mlp@0.5", "fashion-mlp=things:2@0.5"])
-def test_a_shadow_of_or_by_a_model_that_is_not_there_is_refused_at_the_start(models, rule):
+def test_a_shadow_rule_with_a_missing_model_is_refused_at_the_start(models, rule):
     settings = Settings.from_environment({"THIMBLE_MODELS": str(models), "THIMBLE_SHADOW": rule})
 
-    with pytest.raises(SettingsError, match=r"^THIMBLE_SHADOW: there is no model 'things' in "):
+    with pytest.raises(SettingsError, match=r"^THIMBLE_SHADOW='things': there is no such model in "):
         settings.check()
 
 
-def test_a_shadows_version_may_come_later(models):
+def test_a_shadows_version_may_be_added_later(models):
     settings = Settings.from_environment(
         {"THIMBLE_MODELS": str(models), "THIMBLE_SHADOW": "fashion-mlp=fashion-mlp:9@1"}
     )

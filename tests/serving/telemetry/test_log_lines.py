@@ -1,4 +1,4 @@
-"""The service's own words, as machines and persons read them."""
+"""The service's log lines: JSON for machines, text for a person."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import sys
 import pytest
 from gunicorn.config import Config
 
-from serving.telemetry.logs import JsonLines, Log, moment, readable
+from serving.telemetry.logs import GunicornLogger, JsonFormatter, logs_text, rfc3339
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def record():
 
 
 def test_a_record_is_one_line_of_json(record):
-    line = JsonLines().format(record)
+    line = JsonFormatter().format(record)
 
     assert "\n" not in line
     fields = json.loads(line)
@@ -30,29 +30,29 @@ def test_a_traceback_is_part_of_the_line(record):
     except KeyError:
         record.exc_info = sys.exc_info()
 
-    line = JsonLines().format(record)
+    line = JsonFormatter().format(record)
 
     assert "\n" not in line
     assert "KeyError: 'lost'" in json.loads(line)["exception"]
 
 
-def test_a_moment_is_told_in_utc_to_the_millisecond():
-    assert moment(1_700_000_000.1234) == "2023-11-14T22:13:20.123Z"
+def test_a_time_is_written_in_utc_to_the_millisecond():
+    assert rfc3339(1_700_000_000.1234) == "2023-11-14T22:13:20.123Z"
 
 
-@pytest.mark.parametrize(("form", "terminal", "text"), [
+@pytest.mark.parametrize(("log_format", "terminal", "text"), [
     (None, True, True), (None, False, False), ("json", True, False), ("text", False, True),
 ])  # fmt: skip
-def test_a_person_is_written_for_where_one_is_watching_or_it_is_asked_for(monkeypatch, form, terminal, text):
+def test_logs_are_text_on_a_terminal_or_where_the_setting_says_so(monkeypatch, log_format, terminal, text):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
 
-    assert readable(form) is text
+    assert logs_text(log_format) is text
 
 
-@pytest.mark.parametrize(("text", "kind"), [(False, JsonLines), (True, logging.Formatter)])
-def test_gunicorn_says_its_own_words_in_the_same_form(monkeypatch, text, kind):
-    monkeypatch.setattr(Log, "text", text)
+@pytest.mark.parametrize(("text", "formatter"), [(False, JsonFormatter), (True, logging.Formatter)])
+def test_gunicorns_own_messages_have_the_same_format(monkeypatch, text, formatter):
+    monkeypatch.setattr(GunicornLogger, "text", text)
 
-    log = Log(Config())
+    log = GunicornLogger(Config())
 
-    assert {type(handler.formatter) for handler in log.error_log.handlers} == {kind}
+    assert {type(handler.formatter) for handler in log.error_log.handlers} == {formatter}

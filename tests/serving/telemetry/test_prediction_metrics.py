@@ -1,16 +1,15 @@
-"""What is counted of the answers, beside what the cards say they were."""
+"""The counts and distributions of predictions."""
 
 import numpy as np
 import pytest
-from cards import without_novelty
 from prometheus_client import CollectorRegistry
 
+from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
-from serving.repository.repository import Repository
-from serving.telemetry.prediction_metrics import Drift, References
 from serving.telemetry.metrics import Metrics
+from serving.telemetry.prediction_metrics import PredictionMetrics
 
-WHOSE = {"model": "fashion-mlp", "version": "1"}
+MODEL = {"model": "fashion-mlp", "version": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -25,24 +24,24 @@ def registry():
 
 @pytest.fixture
 def counted(classifier, registry):
-    """Count 50 images of noise; returns the images and their outputs."""
+    """Count 50 images of noise; return the images and their outputs."""
     pixels = np.random.default_rng(0).integers(0, 256, (50, 28, 28, 1), np.uint8)
     outputs = classifier.run(pixels)
-    drift = Drift(Metrics(registry))
-    drift.observe(classifier, pixels, outputs)
-    drift.tick()
+    predictions = PredictionMetrics(Metrics(registry))
+    predictions.on_batch(classifier, pixels, outputs)
+    predictions.flush()
     return pixels, outputs
 
 
-def test_each_image_is_counted_once_under_its_label(classifier, registry, counted):
+def test_each_image_is_counted_once_under_its_predicted_label(classifier, registry, counted):
     _, outputs = counted
 
     for index, label in enumerate(classifier.card.labels):
-        found = registry.get_sample_value("thimble_predictions_total", {**WHOSE, "label": label})
+        found = registry.get_sample_value("thimble_predictions_total", {**MODEL, "label": label})
         assert (found or 0) == (outputs.probabilities.argmax(1) == index).sum()
 
 
-def test_histograms_add_up_to_what_was_answered(classifier, registry, counted):
+def test_histograms_add_up_to_the_answers(classifier, registry, counted):
     pixels, outputs = counted
     probabilities = outputs.probabilities.astype(float)
     sums = {
@@ -53,41 +52,25 @@ def test_histograms_add_up_to_what_was_answered(classifier, registry, counted):
     }
 
     for name, expected in sums.items():
-        assert registry.get_sample_value(f"{name}_sum", WHOSE) == pytest.approx(expected, rel=1e-4)
-        assert registry.get_sample_value(f"{name}_count", WHOSE) == 50
+        assert registry.get_sample_value(f"{name}_sum", MODEL) == pytest.approx(expected, rel=1e-4)
+        assert registry.get_sample_value(f"{name}_count", MODEL) == 50
 
 
-def test_images_called_novel_are_counted(registry, counted):
+def test_novel_images_are_counted(registry, counted):
     _, outputs = counted
 
-    assert registry.get_sample_value("thimble_novel_total", WHOSE) == (outputs.novelty > 0.5).sum() > 40
+    assert registry.get_sample_value("thimble_novel_total", MODEL) == (outputs.novelty > 0.5).sum() > 40
 
 
-def test_the_references_are_those_of_the_cards(models, registry, classifier):
-    registry.register(References(Repository(models)))
-    card = classifier.card
+@pytest.mark.parametrize(("images", "requests"), [(3, 1), (1, 3)])
+def test_everything_is_counted_once_enough_images_or_requests_are_noted(classifier, registry, images, requests):
+    predictions = PredictionMetrics(Metrics(registry), flush_at=3)
+    pixels = np.zeros((images, 28, 28, 1), np.uint8)
+    predictions.on_batch(classifier, pixels, classifier.run(pixels))
 
-    def sample(name, **more):
-        return registry.get_sample_value(f"thimble_reference_{name}", WHOSE | more)
+    for _ in range(requests):
+        assert registry.get_sample_value("thimble_brightness_count", MODEL) is None
+        predictions.on_request(Timings(decode=0.5))
 
-    assert [sample("label_share", label=label) for label in card.labels] == card.reference.labels
-    assert sample("brightness_mean") == card.reference.brightness.mean
-    assert sample("top_probability_spread") == card.reference.top_probability.spread
-    assert sample("entropy_nats_mean") == card.reference.entropy.mean
-    assert sample("set_size_mean") == card.metrics.set_size
-    assert sample("novel_share") == card.novelty.share
-
-
-def test_a_card_that_says_less_has_fewer_references(forge, folder, registry):
-    reference = {
-        "labels": [0.1] * 10,
-        "brightness": {"mean": 0.3, "spread": 0.1},
-        "top_probability": {"mean": 0.9, "spread": 0.1},
-    }
-    forge("plain/1", reference=reference, edit=without_novelty)
-    registry.register(References(Repository(folder)))
-    whose = {"model": "plain", "version": "1"}
-
-    assert registry.get_sample_value("thimble_reference_brightness_mean", whose) == 0.3
-    assert registry.get_sample_value("thimble_reference_entropy_nats_mean", whose) is None
-    assert registry.get_sample_value("thimble_reference_novel_share", whose) is None
+    assert registry.get_sample_value("thimble_brightness_count", MODEL) == images
+    assert registry.get_sample_value("thimble_stage_seconds_sum", {"stage": "decode"}) == 0.5 * requests

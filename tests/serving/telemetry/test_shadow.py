@@ -1,23 +1,26 @@
-"""A second model beside the first: it answers nobody, and what it would have said is counted."""
+"""A shadow runs beside a model: it answers no client, and its agreement with the model is counted."""
 
 import numpy as np
 import onnx
 import pytest
+from cards import renew_golden
 from prometheus_client import CollectorRegistry
+from waiting import until
 
-from serving.inference.predictor import Desk
-from serving.concurrency import OneByOne
-from serving.model.classifier import Outputs
+from serving.concurrency import SerialExecutor
 from serving.errors import NoModel
-from serving.inference.options import Question
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor
+from serving.model.classifier import Outputs
+from serving.repository.index import Routing
 from serving.repository.repository import Repository
-from serving.repository.shadow_rules import Shade
-from serving.telemetry.prediction_metrics import Drift
+from serving.repository.shadow_rules import ShadowRule
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.shadow import MOST, Shadow
+from serving.telemetry.shadow import Shadow
+from serving.telemetry.telemetry import Telemetry
 
-WHOSE = {"model": "garments", "version": "1", "shadow": "garments:2"}
-SECOND = Shade("garments", "garments", "2", 1.0)
+LABELS = {"model": "garments", "version": "1", "shadow": "garments:2"}
+SECOND = ShadowRule("garments", "garments", "2", 1.0)
 
 
 @pytest.fixture
@@ -27,25 +30,25 @@ def registry():
 
 @pytest.fixture
 def shadowed(folder, registry):
-    """Return a starter of a shadow beside the models of the folder, with the repository that it reads."""
+    """Return a maker of a shadow for the models of the folder, and of their repository."""
 
-    def start(shade=SECOND):
-        repository = Repository(folder, shades=(shade,))
-        return Shadow(repository, Metrics(registry)), repository
+    def start(rule=SECOND, max_waiting_images=100):
+        repository = Repository(folder, routing=Routing(shadow_rules=(rule,)))
+        return Shadow(repository, Metrics(registry), max_waiting_images), repository
 
     return start
 
 
 @pytest.fixture
 def observe():
-    """Have images of noise answered by a model and observed, as the desk does it; returns the outputs."""
+    """Run a model on noise and tell the shadow, as the predictor does; return inputs and outputs."""
 
     def observe(shadow, classifier, images=1, times=1):
         shape = images, classifier.height, classifier.width, classifier.channels
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         outputs = classifier.run(pixels)
         for _ in range(times):
-            shadow.observe(classifier, pixels, outputs, 0.25)
+            shadow.on_batch(classifier, pixels, outputs, 0.25)
         return pixels, outputs
 
     return observe
@@ -53,24 +56,24 @@ def observe():
 
 @pytest.fixture
 def sample(registry):
-    return lambda name, **labels: registry.get_sample_value(f"thimble_shadow_{name}", WHOSE | labels)
+    return lambda name, **labels: registry.get_sample_value(f"thimble_shadow_{name}", LABELS | labels)
 
 
 def other_weights(model):
-    """Make a graph answer otherwise, and its card expect nothing else."""
+    """Reverse a weight, and record the graph's new answers in its card."""
     weights = model.graph.initializer[0]
     values = onnx.numpy_helper.to_array(weights)
     weights.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values[:, ::-1]), weights.name))
+    renew_golden(model)
 
 
 @pytest.fixture
-def two_that_differ(forge, monkeypatch):
-    monkeypatch.setattr("serving.model.classifier.GOLDEN_TOLERANCE", 1.0)
+def two_that_differ(forge):
     forge("garments/1")
     forge("garments/2", edit=other_weights)
 
 
-def test_a_shadow_does_not_answer_though_it_is_the_highest_version(shadowed, forge):
+def test_a_shadow_does_not_answer_even_as_the_highest_version(shadowed, forge):
     forge("garments/1")
     forge("garments/2")
 
@@ -78,23 +81,23 @@ def test_a_shadow_does_not_answer_though_it_is_the_highest_version(shadowed, for
 
     assert repository.named("garments").card.version == "1"
     assert repository.default(grey=True).card.version == "1"
-    assert repository.named("garments", "2").card.version == "2"  # whoever names it gets it
+    assert repository.named("garments", "2").card.version == "2"  # a client that names it gets it
     assert repository.find("garments").reason is None
 
 
-def test_a_model_with_none_but_a_shadow_cannot_be_served(shadowed, forge):
+def test_a_model_whose_only_version_is_its_shadow_cannot_be_served(shadowed, forge):
     forge("garments/2")
 
     _, repository = shadowed()
 
-    with pytest.raises(NoModel, match="garments: no version in it but a shadow's"):
+    with pytest.raises(NoModel, match="garments: its only version is a shadow's"):
         repository.named("garments")
 
 
-def test_a_shadow_that_comes_later_is_taken_up_and_one_that_goes_is_reported(shadowed, forge, folder, caplog):
+def test_a_new_shadow_runs_and_a_removed_one_is_reported(shadowed, forge, folder, caplog):
     forge("garments/1")
     _, repository = shadowed()
-    missing = "no shadow garments:2 of garments: garments:2 is not loaded"
+    missing = "the shadow garments:2 of garments does not run: garments:2 is not loaded"
     assert caplog.text.count(missing) == 1
 
     path = forge("garments/2")
@@ -109,12 +112,12 @@ def test_a_shadow_that_comes_later_is_taken_up_and_one_that_goes_is_reported(sha
     assert caplog.text.count(missing) == 2
 
 
-def test_a_shadow_of_a_model_that_is_not_there_is_reported(shadowed, forge, caplog):
+def test_a_shadow_of_a_missing_model_is_reported(shadowed, forge, caplog):
     forge("shoes/1")
 
-    shadowed(Shade("garments", "shoes", "", 1.0))
+    shadowed(ShadowRule("garments", "shoes", "", 1.0))
 
-    assert "no shadow shoes of garments: no version of garments answers" in caplog.text
+    assert "the shadow shoes of garments does not run: no version of garments answers" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_a_shadow_of_a_model_that_is_not_there_is_reported(shadowed, forge, capl
     [
         ({"of": "cifar-cnn"}, "its input is 32 x 32 x 3 by 'photo', not 28 x 28 x 1 by 'garment'"),
         ({"fit": "photo"}, "its input is 28 x 28 x 1 by 'photo', not 28 x 28 x 1 by 'garment'"),
-        ({"labels": list("abcdefghij")}, "its labels are others"),
+        ({"labels": list("abcdefghij")}, "its labels differ"),
     ],
 )
 def test_a_shadow_that_cannot_be_compared_is_reported(shadowed, forge, caplog, fields, reason):
@@ -131,17 +134,17 @@ def test_a_shadow_that_cannot_be_compared_is_reported(shadowed, forge, caplog, f
 
     _, repository = shadowed()
 
-    assert f"no shadow garments:2 of garments: {reason}" in caplog.text
+    assert f"the shadow garments:2 of garments does not run: {reason}" in caplog.text
     assert repository.pairs == {}
 
 
-def test_a_copy_agrees_in_everything(shadowed, forge, observe, sample):
+def test_a_copy_agrees_on_every_image(shadowed, forge, observe, sample):
     forge("garments/1")
     forge("garments/2")
     shadow, repository = shadowed()
 
     observe(shadow, repository.named("garments"), images=20)
-    shadow.round()
+    shadow.compare()
 
     assert sample("images_total") == sample("agreements_total") == 20
     assert sample("difference_sum") == 0
@@ -152,11 +155,11 @@ def test_a_copy_agrees_in_everything(shadowed, forge, observe, sample):
 
 
 @pytest.mark.usefixtures("two_that_differ")
-def test_what_differs_is_counted_as_it_is(shadowed, observe, sample):
+def test_differences_are_counted(shadowed, observe, sample):
     shadow, repository = shadowed()
 
     pixels, outputs = observe(shadow, repository.named("garments"), images=30)
-    shadow.round()
+    shadow.compare()
 
     others = repository.named("garments", "2").classify(pixels)
     agreements = (others.argmax(1) == outputs.probabilities.argmax(1)).sum()
@@ -164,59 +167,60 @@ def test_what_differs_is_counted_as_it_is(shadowed, observe, sample):
     assert sample("difference_sum") == pytest.approx(np.abs(others - outputs.probabilities).max(1).sum(), rel=1e-5)
 
 
-def test_an_answer_that_is_no_number_differs_by_all_there_is(shadowed, forge, observe, sample):
+def test_a_nan_counts_as_the_largest_difference(shadowed, forge, observe, sample):
     forge("garments/1")
     forge("garments/2")
     shadow, repository = shadowed()
     answering = repository.named("garments")
     pixels = np.zeros((1, 28, 28, 1), np.uint8)
 
-    shadow.observe(answering, pixels, Outputs(np.full((1, 10), np.nan, np.float32), None), 0.1)
-    shadow.round()
+    shadow.on_batch(answering, pixels, Outputs(np.full((1, 10), np.nan, np.float32), None), 0.1)
+    shadow.compare()
 
     assert sample("difference_sum") == 1
 
 
-def test_another_model_may_be_the_shadow_and_answers_its_own_clients(shadowed, forge, observe, registry):
+def test_a_shadow_may_be_another_model_that_answers_its_own_clients(shadowed, forge, observe, registry):
     forge("garments/1")
     forge("shoes/1")
     forge("shoes/2")
-    shadow, repository = shadowed(Shade("garments", "shoes", "", 1.0))
+    shadow, repository = shadowed(ShadowRule("garments", "shoes", "", 1.0))
 
     observe(shadow, repository.named("garments"))
     observe(shadow, repository.named("shoes"))
-    shadow.round()
+    shadow.compare()
 
-    whose = {"model": "garments", "version": "1", "shadow": "shoes:2"}
-    assert registry.get_sample_value("thimble_shadow_images_total", whose) == 1
+    labels = {"model": "garments", "version": "1", "shadow": "shoes:2"}
+    assert registry.get_sample_value("thimble_shadow_images_total", labels) == 1
     assert repository.named("shoes").card.version == "2"
 
 
-def test_only_a_share_is_compared(shadowed, forge, observe):
+def test_only_a_share_is_compared(shadowed, forge, observe, sample):
     forge("garments/1")
     forge("garments/2")
-    shadow, repository = shadowed(Shade("garments", "garments", "2", 0.1))
+    shadow, repository = shadowed(ShadowRule("garments", "garments", "2", 0.1), max_waiting_images=1000)
 
     observe(shadow, repository.named("garments"), times=1000)
+    shadow.compare()
 
-    assert 50 < len(shadow._waiting) < 160  # one in a thousand million runs is outside
+    assert 50 < sample("images_total") < 160  # outside in one of a thousand million runs
 
 
-def test_what_is_too_much_is_dropped_and_counted(shadowed, forge, observe, sample, registry):
+def test_images_beyond_the_limit_are_dropped_and_counted(shadowed, forge, observe, sample, registry):
     forge("garments/1")
     forge("garments/2")
-    shadow, repository = shadowed()
+    shadow, repository = shadowed(max_waiting_images=10)
 
-    observe(shadow, repository.named("garments"), images=2, times=MOST)
-    shadow.round()
+    observe(shadow, repository.named("garments"), images=2, times=10)
+    shadow.compare()
 
     dropped = {"model": "garments", "shadow": "garments:2", "reason": "full"}
-    assert sample("images_total") == MOST
-    assert registry.get_sample_value("thimble_shadow_dropped_total", dropped) == MOST
+    assert sample("images_total") == 10
+    assert registry.get_sample_value("thimble_shadow_dropped_total", dropped) == 10
 
 
 def one_at_a_time(model):
-    """Make a graph that takes its golden samples, which come one by one, and fails on two."""
+    """Make a graph fail on two images; it passes its golden samples, which come one by one."""
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 784]), "one"))
     first = next(node for node in model.graph.node if node.op_type in {"Reshape", "Flatten"})
     first.CopyFrom(onnx.helper.make_node("Reshape", [first.input[0], "one"], first.output))
@@ -228,14 +232,14 @@ def test_a_shadow_that_fails_is_counted_and_reported_once(shadowed, forge, obser
     shadow, repository = shadowed()
 
     observe(shadow, repository.named("garments"), images=2, times=3)
-    shadow.round()
+    shadow.compare()
 
     dropped = {"model": "garments", "shadow": "garments:2", "reason": "failed"}
     assert registry.get_sample_value("thimble_shadow_dropped_total", dropped) == 6
     assert caplog.text.count("the shadow garments:2 of garments failed: ") == 1
 
 
-def test_a_tick_compares_beside_the_loop_and_one_at_a_time(shadowed, forge, observe, sample):
+def test_a_tick_compares_beside_the_event_loop(shadowed, forge, observe, sample):
     forge("garments/1")
     forge("garments/2")
     shadow, repository = shadowed()
@@ -244,20 +248,26 @@ def test_a_tick_compares_beside_the_loop_and_one_at_a_time(shadowed, forge, obse
     shadow.tick()
     shadow.tick()
     assert sample("images_total") is None
-    shadow._round.join(20)
+    until(lambda: sample("images_total"))
 
     assert sample("images_total") == 1
 
 
-def test_the_desk_answers_first_and_has_it_compared_later(shadowed, forge, image, registry, sample):
+def test_a_client_is_answered_first_and_the_shadow_compared_later(folder, forge, image):
     forge("garments/1")
     forge("garments/2")
-    shadow, repository = shadowed()
-    desk = Desk(repository, 10**6, Drift(Metrics(CollectorRegistry())), OneByOne(5.0), shadow)
+    telemetry = Telemetry()
+    repository = Repository(folder, routing=Routing(shadow_rules=(SECOND,)), on_load=telemetry.on_load)
+    telemetry.attach(repository)
+    predictor = Predictor(repository, 10**6, SerialExecutor(5.0), telemetry)
 
-    (answer,) = desk.answer([image("bag")], Question()).items
+    def sample(name):
+        return telemetry.registry.get_sample_value(f"thimble_shadow_{name}", LABELS)
+
+    (answer,) = predictor.predict([image("bag")], PredictOptions()).items
 
     assert (answer.label, answer.version) == ("Bag", "1")
     assert sample("images_total") is None
-    shadow.round()
+    telemetry.tick()
+    until(lambda: sample("images_total"))
     assert sample("agreements_total") == 1

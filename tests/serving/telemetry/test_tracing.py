@@ -1,4 +1,4 @@
-"""Traces, as a collector of OpenTelemetry receives them."""
+"""Traces, as an OpenTelemetry collector receives them."""
 
 import subprocess
 import sys
@@ -11,16 +11,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from serving.app import create_app
-from serving.server.hooks import END
+from serving.lifecycle import Lifecycle
 from serving.settings import Settings
-from serving.telemetry.tracing import ENDPOINTS, Tracing, TracingError, wanted
+from serving.telemetry.tracing import ENDPOINTS, Tracing, TracingError, tracing_wanted
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
 def received(monkeypatch) -> Iterator[list[ExportTraceServiceRequest]]:
-    """What a collector, whom the environment names, has received."""
+    """The requests that a collector, named in the environment, has received."""
     requests: list[ExportTraceServiceRequest] = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -33,7 +33,7 @@ def received(monkeypatch) -> Iterator[list[ExportTraceServiceRequest]]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         yield requests
@@ -51,11 +51,11 @@ def spans(received) -> list[Span]:
     ]
 
 
-def test_each_request_is_a_span_below_that_of_its_client(received, models, image):
+def test_each_request_is_a_span_below_its_clients(received, models, image):
     app = create_app(Settings(models=str(models)))
     headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-ID": "me"}
     app.test_client().post("/classify", data=image("bag"), content_type="image/png", headers=headers)
-    app.extensions[END]()
+    Lifecycle.of(app).close()
 
     (span,) = spans(received)
 
@@ -74,7 +74,7 @@ def test_each_request_is_a_span_below_that_of_its_client(received, models, image
 def test_a_failure_is_a_failed_span_of_its_own_trace(received, tmp_path):
     app = create_app(Settings(models=str(tmp_path)))
     app.test_client().get("/readyz")
-    app.extensions[END]()
+    Lifecycle.of(app).close()
 
     (span,) = spans(received)
 
@@ -83,7 +83,7 @@ def test_a_failure_is_a_failed_span_of_its_own_trace(received, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environment", "asked"),
+    ("environment", "wanted"),
     [
         ({}, False),
         ({ENDPOINTS[0]: "http://collector:4318"}, True),
@@ -93,23 +93,23 @@ def test_a_failure_is_a_failed_span_of_its_own_trace(received, tmp_path):
         ({ENDPOINTS[0]: "http://collector:4318", "OTEL_SDK_DISABLED": "True"}, False),
     ],
 )
-def test_traces_are_made_where_opentelemetrys_own_variables_ask_for_them(environment, asked):
-    assert wanted(environment) is asked
+def test_traces_are_made_where_opentelemetrys_own_variables_ask_for_them(environment, wanted):
+    assert tracing_wanted(environment) is wanted
 
 
-def test_an_exporter_that_is_not_known_is_refused():
+def test_an_unknown_exporter_is_refused():
     with pytest.raises(TracingError, match=r"OTEL_TRACES_EXPORTER='zipkin'.*otlp"):
-        wanted({"OTEL_TRACES_EXPORTER": "zipkin"})
+        tracing_wanted({"OTEL_TRACES_EXPORTER": "zipkin"})
 
 
-def test_off_it_imports_nothing():
+def test_nothing_is_imported_without_tracing():
     code = "import sys, serving.app; serving.app.Tracing.from_environment(); print('opentelemetry' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert run.stdout == "False\n"
 
 
-def test_where_the_packages_are_missing_the_start_says_what_to_install(monkeypatch):
+def test_missing_packages_are_refused_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
 
