@@ -1,6 +1,7 @@
 """Turn uploads into predictions: read the header, decode, preprocess, infer, answer. Knows no web framework."""
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter, time
 from typing import NamedTuple, Protocol
 
@@ -134,35 +135,35 @@ class Predictor:
         """Read, decode and preprocess one upload: in the event loop if it is small, otherwise in a thread."""
         if isinstance(upload, Refusal):
             return upload
+        start = perf_counter()
         try:
-            if len(upload) > OFFLOAD_BYTES:
-                return self.executor.run(
-                    lambda: self._to_input(_read_header(upload, budget, timings), classifier, timings)
-                )
-            header = _read_header(upload, budget, timings)
-            if header.is_large:
-                return self.executor.run(lambda: self._to_input(header, classifier, timings))
-            return self._to_input(header, classifier, timings)
+            header = None if len(upload) > OFFLOAD_BYTES else read_header(upload, budget)
+            timings.decode += perf_counter() - start
+            work = partial(self._to_input, upload, header, classifier, budget, timings)
+            return self.executor.run(work) if header is None or header.is_large else work()
         except Refusal as refusal:
             return refusal
 
-    def _to_input(self, header: ImageHeader, classifier: Classifier | None, timings: Timings) -> PreparedInput:
-        """Decode and preprocess an image for this model, or for the default model for its colour."""
+    def _to_input(
+        self,
+        upload: bytes,
+        header: ImageHeader | None,
+        classifier: Classifier | None,
+        budget: PixelBudget,
+        timings: Timings,
+    ) -> PreparedInput:
+        """Decode and preprocess an upload for this model, or for the default model for its colour.
+
+        header: None where it has yet to be read.
+        """
         start = perf_counter()
-        decoded = decode(header)
+        decoded = decode(header or read_header(upload, budget))
         chosen = classifier or self._repository.default(decoded.grey)
         middle = perf_counter()
         made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
         timings.decode += middle - start
         timings.fit += perf_counter() - middle
         return PreparedInput(chosen, made)
-
-
-def _read_header(upload: bytes, budget: PixelBudget, timings: Timings) -> ImageHeader:
-    start = perf_counter()
-    header = read_header(upload, budget)
-    timings.decode += perf_counter() - start
-    return header
 
 
 def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:
