@@ -1,4 +1,4 @@
-"""What every part of the tests uses: the committed models, real images, a client without a server and real servers."""
+"""Shared by all tests: the committed models, real images, a client without a server, and real servers."""
 
 import os
 import shutil
@@ -18,11 +18,11 @@ from serving.app import create_app
 from serving.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-LIGHT = ("fashion-mlp", "cifar-cnn")  # quick to load: what most tests of the service serve
+LIGHT = ("fashion-mlp", "cifar-cnn")  # quick to load: most tests of the service use them
 STRONG = ("fashion-net", "cifar-net")
 IMAGES = ROOT / "tests" / "images"
 COMMAND = (sys.executable, "-m", "serving")
-PATIENCE = 30  # seconds for a server to become ready, or to stop
+SERVER_TIMEOUT = 30  # seconds for a server to become ready, or to stop
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Server:
             return False
 
     def stop(self) -> int:
-        """Send SIGTERM and return the exit status."""
+        """Send SIGTERM, wait for the end, and return the exit status."""
         self.process.terminate()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(SERVER_TIMEOUT)
 
 
 def free_port() -> int:
@@ -57,18 +57,18 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of the light ones of the committed models."""
+    """Return a folder with the light models among the committed ones."""
     return committed(LIGHT, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
 def all_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of all committed models."""
+    """Return a folder with all committed models."""
     return committed(LIGHT + STRONG, tmp_path_factory.mktemp("all-models"))
 
 
 def committed(names: tuple[str, ...], folder: Path) -> Path:
-    """Copy the first version of committed models, whatever has been exported beside them since; returns the folder."""
+    """Copy the first version of committed models, not later exports; returns the folder."""
     for name in names:
         later = [path.name for path in (ROOT / "models" / name).iterdir() if path.is_dir() and path.name != "1"]
         shutil.copytree(ROOT / "models" / name, folder / name, ignore=shutil.ignore_patterns(*later))
@@ -89,7 +89,7 @@ def image() -> Callable[[str], bytes]:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Callable[..., Server]]:
-    """Start a server with these settings and wait until it answers; all are stopped at the end."""
+    """Return a starter of servers, which waits until they answer; all are stopped at the end."""
     servers = []
 
     def start_one(command: tuple[str, ...] = COMMAND, **settings: str) -> Server:
@@ -101,7 +101,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Ca
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output, stdout=output)
         server = Server(process, port, log)
         servers.append(server)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SERVER_TIMEOUT
         while not server.answers():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -110,11 +110,24 @@ def start(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Ca
 
     yield start_one
     for server in servers:
-        if server.process.poll() is None:
-            server.stop()
+        server.process.terminate()  # all at once: each takes about a second to end
+    for server in servers:
+        server.process.wait(SERVER_TIMEOUT)
 
 
 @pytest.fixture(scope="session")
 def server(start: Callable[..., Server]) -> Server:
-    """The service as a user starts it."""
+    """Return the service as a user starts it."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def strict_server(start: Callable[..., Server]) -> Server:
+    """Return a server with limits that a test can reach."""
+    return start(max_body="100000", body_seconds="0.5", workers="1")
+
+
+@pytest.fixture(scope="session")
+def strong_server(start: Callable[..., Server], all_models: Path) -> Server:
+    """Return a server with all committed models."""
+    return start(models=str(all_models))

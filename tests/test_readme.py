@@ -1,4 +1,4 @@
-"""The README is held to what it says: its tables against the code and the cards, its commands by running them."""
+"""The README is true: its tables against the code and the cards, its commands by running them."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from serving.api.v2 import is_v2
+from serving.api.v2.protocol import is_v2
 from serving.app import create_app
 from serving.model.classifier import Classifier
 from serving.settings import Settings, variable
@@ -82,15 +82,14 @@ def roughly(answer):
     return json.loads(answer, parse_float=lambda digits: round(float(digits), 4))
 
 
-def test_the_first_curl_gets_the_answer_that_is_printed(start, all_models):
-    server = start(models=str(all_models))
+def test_the_first_curl_gets_the_answer_that_is_printed(strong_server):
     curl = next(command for command in commands() if command.startswith("curl"))
     printed = re.search(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[1]
 
     _, option, file, url = shlex.split(curl)
-    what_curl_says = {"Content-Type": "application/x-www-form-urlencoded"}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
     upload = (ROOT / file.removeprefix("@")).read_bytes()
-    answer = requests.post(url.replace("http://127.0.0.1:8000", server.url), upload, headers=what_curl_says, timeout=20)
+    answer = requests.post(url.replace("http://127.0.0.1:8000", strong_server.url), upload, headers=headers, timeout=20)
 
     assert option == "--data-binary"
     assert roughly(answer.text) == roughly(printed)

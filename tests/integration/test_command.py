@@ -1,4 +1,4 @@
-"""The client, as a command and as a library, against a real service."""
+"""The client, as a command and as a library, against a running service."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_json_has_the_whole_answer_of_each_file(run):
     assert len(answer["prediction"]["top"]) == 3
 
 
-def test_what_is_refused_or_cannot_be_read_is_said_and_the_rest_is_answered(run, tmp_path):
+def test_bad_files_are_reported_and_the_rest_is_answered(run, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty.png").touch()
 
@@ -60,8 +60,8 @@ def test_what_is_refused_or_cannot_be_read_is_said_and_the_rest_is_answered(run,
 
     assert done.returncode == 1
     refused, empty, missing = done.stderr.splitlines()
-    assert "notes.txt: The image cannot be read: The 5 bytes are not a whole image" in refused
-    assert "empty.png: The file cannot be read: there is nothing in it" in empty
+    assert "notes.txt: The image cannot be read: The 5 bytes are not a complete image" in refused
+    assert "empty.png: The file cannot be read: the file is empty" in empty
     assert "none.png: The file cannot be read: No such file or directory" in missing
     assert "bag.png: Bag" in done.stdout
 
@@ -75,7 +75,7 @@ def test_errors_are_json_too(run, tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_a_folder_stands_for_the_images_in_it(run, tmp_path):
+def test_a_folder_means_the_images_in_it(run, tmp_path):
     (tmp_path / "deep").mkdir()
     shutil.copy(IMAGES / "bag.png", tmp_path / "b.PNG")
     shutil.copy(IMAGES / "sandal.png", tmp_path / "deep" / "a.png")
@@ -89,7 +89,7 @@ def test_a_folder_stands_for_the_images_in_it(run, tmp_path):
     ]
 
 
-def test_a_folder_without_images_is_said_to_have_none(run, tmp_path):
+def test_a_folder_without_images_is_reported(run, tmp_path):
     done = run(tmp_path)
 
     assert done.returncode == 1
@@ -109,21 +109,20 @@ def test_an_image_unlike_the_training_data_is_called_so(run):
     assert run(drawing).stdout.endswith("; unlike anything it was trained on\n")
 
 
-def test_an_unknown_model_is_said_once(run):
+def test_an_unknown_model_is_reported_once(run):
     done = run(IMAGES, "--model", "nothing")
 
     assert done.returncode == 2
-    assert done.stderr == "There is no model 'nothing'; there are: cifar-cnn, fashion-mlp.\n"
+    assert done.stderr == "There is no model 'nothing'. Models: cifar-cnn, fashion-mlp.\n"
 
 
-def test_a_body_over_the_limit_is_refused_and_the_rest_is_answered(start, run, tmp_path):
-    small = start(max_body="100000")
+def test_a_body_over_the_limit_is_refused_and_the_rest_is_answered(strict_server, run, tmp_path):
     (tmp_path / "large.png").write_bytes(os.urandom(20_000_000))
 
-    done = run("--url", small.url, tmp_path / "large.png", IMAGES / "bag.png")
+    done = run("--url", strict_server.url, tmp_path / "large.png", IMAGES / "bag.png")
 
     assert done.returncode == 1
-    assert "large.png: The request is too large: The body is larger than 100,000 bytes" in done.stderr
+    assert "large.png: The request is too large: The body has more than 100,000 bytes" in done.stderr
     assert "bag.png: Bag" in done.stdout
 
 
@@ -140,7 +139,7 @@ def test_ctrl_c_ends_without_a_traceback(server):
     assert (running.returncode, complaints) == (130, "")
 
 
-def test_a_reader_that_has_had_enough_ends_it_without_a_traceback(server):
+def test_a_closed_pipe_ends_it_without_a_traceback(server):
     command = f"{sys.executable} -m serving.client {' '.join([str(IMAGES)] * 30)} | head -n 1"
     environment = os.environ | {"THIMBLE_URL": server.url}
 
@@ -150,7 +149,7 @@ def test_a_reader_that_has_had_enough_ends_it_without_a_traceback(server):
     assert done.stderr == ""
 
 
-def test_progress_is_shown_on_a_terminal_and_only_while_the_answers_go_elsewhere(run):
+def test_progress_is_shown_on_a_terminal_when_the_answers_go_elsewhere(run):
     terminal, end = pty.openpty()
 
     done = run(IMAGES, capture_output=False, stdout=subprocess.PIPE, stderr=end)
@@ -177,12 +176,12 @@ def test_the_library_gives_a_typed_answer_to_each_path_and_to_bytes(server, imag
     assert bag == again == by_name
 
 
-def test_a_file_that_is_not_there_is_an_error_of_the_library(server):
+def test_a_missing_file_is_an_error_of_the_library(server):
     with Client(server.url) as client, pytest.raises(FileNotFoundError):
         client.classify("none.png")
 
 
-def test_the_client_needs_nothing_that_the_service_needs_to_answer():
+def test_the_client_loads_no_library_of_the_service():
     program = "import sys, serving.client.__main__; print(*{name.split('.')[0] for name in sys.modules})"
 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it loads gevent

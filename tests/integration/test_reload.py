@@ -1,4 +1,4 @@
-"""Models come and go while clients ask: a real server of two workers, and no answer is lost."""
+"""Models come and go while clients send requests: a server of two workers loses no request."""
 
 import os
 import shutil
@@ -13,17 +13,19 @@ import pytest
 import requests
 
 from serving.model.card import CARD_KEY
-from serving.repository.commands import LOAD, UNLOAD, Orders
+from serving.repository.commands import LOAD, UNLOAD, WorkerCommands
+
+pytestmark = pytest.mark.trains
 
 NAME = "fashion-mlp"
 CLIENTS = 6
 WORKERS = 2
-PATIENCE = 20  # seconds for all workers to take up a change
+TIMEOUT = 20  # seconds for all workers to load a change
 LOADED, REFUSED = (f'thimble_model_loads_total{{model="{NAME}",result="{result}"}}' for result in ("loaded", "refused"))
 
 
 class Clients:
-    """Threads that ask without a pause; of each answer the moment of the question, the status and the version."""
+    """Threads that send requests without a pause; they note each request's start, status and version."""
 
     def __init__(self, server, body):
         self._server, self._body = server, body
@@ -39,29 +41,29 @@ class Clients:
     def __exit__(self, *_):
         self._ended.set()
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
     def _run(self):
         with requests.Session() as session:
             while not self._ended.is_set():
                 asked = time.monotonic()
-                answer = session.post(f"{self._server.url}/classify?model={NAME}", self._body, timeout=PATIENCE)
+                answer = session.post(f"{self._server.url}/classify?model={NAME}", self._body, timeout=TIMEOUT)
                 version = answer.json()["predictions"][0]["version"] if answer.ok else None
                 self.answers.append((asked, answer.status_code, version))
 
 
 @pytest.fixture
 def server(start, models, tmp_path):
-    """A server over a folder of its own, whose version 9 will be a shadow."""
+    """Return a server with a folder of its own, whose version 9 will be a shadow."""
     shutil.copytree(models / NAME, tmp_path / NAME)
-    server = start(models=str(tmp_path), workers=str(WORKERS), shadow=f"{NAME}={NAME}:9@1")
+    server = start(models=str(tmp_path), workers=str(WORKERS), poll_seconds="0.5", shadow=f"{NAME}={NAME}:9@1")
     wait_until(lambda: metric(server, LOADED) == WORKERS)
     return server
 
 
 @pytest.fixture
 def put(server, tmp_path):
-    """Write a version aside and rename it into place: the first but for the card, or so many bytes of it."""
+    """Return a writer of versions: a copy of the first with a card of its own, or the first bytes of that."""
 
     def put(version, length=None):
         model = onnx.load(tmp_path / NAME / "1" / "model.onnx")
@@ -76,26 +78,26 @@ def put(server, tmp_path):
 
 
 @pytest.fixture
-def orders(server):
-    (folder,) = Path("/dev/shm").glob(f"thimble-counts-{server.process.pid}-*")
-    return Orders(folder / "orders")
+def commands(server):
+    (folder,) = Path("/dev/shm").glob(f"thimble-shared-{server.process.pid}-*")
+    return WorkerCommands(folder / "commands")
 
 
 def metric(server, start):
-    """Return the sum of the samples that start like this, of all workers."""
-    lines = requests.get(f"{server.url}/metrics", timeout=PATIENCE).text.splitlines()
+    """Return the sum of the samples of all workers that begin like this."""
+    lines = requests.get(f"{server.url}/metrics", timeout=TIMEOUT).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 def all_workers(server, change, counter=LOADED):
-    """Make a change, and return the moment at which every worker had opened the file that it is about."""
+    """Make a change, wait until every worker has opened its file, and return the time."""
     before = metric(server, counter)
     change()
     wait_until(lambda: metric(server, counter) == before + WORKERS)
@@ -103,7 +105,7 @@ def all_workers(server, change, counter=LOADED):
 
 
 def ask(server, body, model=NAME):
-    return requests.post(f"{server.url}/classify?model={model}", body, timeout=PATIENCE)
+    return requests.post(f"{server.url}/classify?model={model}", body, timeout=TIMEOUT)
 
 
 def test_no_request_is_lost_while_versions_come_and_go(server, put, tmp_path, image):
@@ -125,18 +127,18 @@ def test_no_request_is_lost_while_versions_come_and_go(server, put, tmp_path, im
     assert {status for _, status, _ in clients.answers} == {200}
 
 
-def test_a_bad_version_is_reported_once_by_each_worker_while_the_old_one_answers(server, put, image):
+def test_each_worker_reports_a_bad_version_once_while_the_old_one_answers(server, put, image):
     with Clients(server, image("bag")) as clients:
         all_workers(server, lambda: put("2", length=1000), REFUSED)
-        time.sleep(2.5)
+        time.sleep(1.5)  # at least one further poll
 
     assert {(status, version) for _, status, version in clients.answers} == {(200, "1")}
     assert server.log.read_text().count(f"{NAME}/2/model.onnx: onnxruntime cannot load it") == WORKERS
-    states = requests.get(f"{server.url}/models/{NAME}", timeout=PATIENCE).json()["states"]
+    states = requests.get(f"{server.url}/models/{NAME}", timeout=TIMEOUT).json()["states"]
     assert [state["state"] for state in states] == ["ready", "unavailable"]
 
 
-def test_a_version_that_many_name_at_once_is_loaded_once_by_a_worker(server, put, image):
+def test_a_version_that_many_requests_name_is_loaded_once_by_a_worker(server, put, image):
     all_workers(server, lambda: put("2"))
     before = metric(server, LOADED)
 
@@ -148,9 +150,9 @@ def test_a_version_that_many_name_at_once_is_loaded_once_by_a_worker(server, put
     assert 1 <= metric(server, LOADED) - before <= WORKERS
 
 
-def test_an_order_reaches_every_worker_and_the_ones_that_start_later(server, orders, image):
-    orders.give(NAME, UNLOAD)
-    assert orders.wait(NAME)
+def test_a_command_reaches_every_worker_and_those_that_start_later(server, commands, image):
+    commands.publish(NAME, UNLOAD)
+    assert commands.wait(NAME)
     assert {ask(server, image("bag")).status_code for _ in range(20)} == {404}
 
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
@@ -160,24 +162,24 @@ def test_an_order_reaches_every_worker_and_the_ones_that_start_later(server, ord
         time.sleep(0.05)
     assert ask(server, image("bag")).status_code == 404
 
-    orders.give(NAME, LOAD)
-    assert orders.wait(NAME)
+    commands.publish(NAME, LOAD)
+    assert commands.wait(NAME)
     assert {ask(server, image("bag")).status_code for _ in range(20)} == {200}
 
 
-def test_a_shadow_answers_nobody_and_is_compared_with_what_clients_got(server, put, image):
+def test_a_shadow_answers_nobody_and_is_compared_with_the_answers(server, put, image):
     with Clients(server, image("bag")) as clients:
         all_workers(server, lambda: put("9"))
         wait_until(lambda: metric(server, "thimble_shadow_images_total") > 0)
 
     assert {(status, version) for _, status, version in clients.answers} == {(200, "1")}
-    time.sleep(2.5)  # what was asked last is compared, too
-    compared = metric(server, "thimble_shadow_images_total")
-    assert metric(server, "thimble_shadow_agreements_total") == compared
+    wait_until(
+        lambda: metric(server, "thimble_shadow_agreements_total") == metric(server, "thimble_shadow_images_total")
+    )
     assert metric(server, "thimble_shadow_difference_sum") == 0
 
 
-def test_the_end_does_not_cut_off_a_comparison(server, put, image):
+def test_the_end_does_not_abort_a_comparison(server, put, image):
     all_workers(server, lambda: put("9"))
     for _ in range(20):
         ask(server, image("bag"))

@@ -1,4 +1,4 @@
-"""The service as its clients meet it: over a socket, with the committed models."""
+"""The service over a socket, with the committed models."""
 
 import base64
 import http.client
@@ -26,7 +26,7 @@ LABELS = {
     "sneaker": "Sneaker",
     "trouser": "Trouser",
 }
-SPELLED_OUT = (
+GUNICORN_COMMAND = (
     *(sys.executable, "-m", "gunicorn"),
     *("-c", "python:serving.gunicorn_conf", "serving.app:create_app()"),
 )
@@ -59,7 +59,7 @@ def test_a_test_image_gets_its_own_label(server, image, name, label):
     assert answer.json()["predictions"][0]["model"] == "fashion-mlp"
 
 
-def test_several_files_are_answered_in_their_order(server, image):
+def test_several_files_are_answered_in_order(server, image):
     files = [("file", (f"{name}.png", image(name))) for name in LABELS]
 
     answer = classify(server, files=files)
@@ -67,7 +67,7 @@ def test_several_files_are_answered_in_their_order(server, image):
     assert [prediction["label"] for prediction in answer.json()["predictions"]] == list(LABELS.values())
 
 
-def test_base64_in_json_is_answered_as_the_bytes_are(server, image):
+def test_base64_in_json_is_answered_as_bytes_are(server, image):
     text = base64.b64encode(image("bag")).decode()
 
     answer = classify(server, json={"images": [text, f"data:image/png;base64,{text}"]})
@@ -77,14 +77,14 @@ def test_base64_in_json_is_answered_as_the_bytes_are(server, image):
 
 
 def test_curl_needs_no_content_type(server, image):
-    what_curl_says = {"Content-Type": "application/x-www-form-urlencoded"}
+    headers_of_curl = {"Content-Type": "application/x-www-form-urlencoded"}
 
-    answer = classify(server, data=image("ankle-boot"), headers=what_curl_says)
+    answer = classify(server, data=image("ankle-boot"), headers=headers_of_curl)
 
     assert answer.json()["predictions"][0]["label"] == "Ankle boot"
 
 
-def test_the_start_says_what_was_found_and_chosen(server):
+def test_the_log_of_the_start_has_the_address_the_cores_and_the_models(server):
     log = server.log.read_text()
 
     assert f"Thimble on {server.url}" in log
@@ -113,35 +113,30 @@ def test_a_connection_survives_a_refusal(server, image):
     assert (refused.status, answered.status) == (422, 200)
 
 
-def test_the_spelled_out_command_serves_the_same(start, image):
-    server = start(SPELLED_OUT)
+@pytest.mark.trains
+def test_the_gunicorn_command_serves_the_same(start, image):
+    server = start(GUNICORN_COMMAND)
 
     assert classify(server, data=image("bag")).json()["predictions"][0]["label"] == "Bag"
 
 
-@pytest.fixture(scope="module")
-def strict(start):
-    """A server with limits that a test can reach."""
-    return start(max_body="100000", body_seconds="1", workers="1")
-
-
 @pytest.mark.parametrize("body", [bytes(100_001), iter([bytes(60_000)] * 4)], ids=["announced", "chunked"])
-def test_a_body_over_the_limit_is_too_large(strict, body):
-    answer = classify(strict, data=body, headers={"Content-Type": "image/png"})
+def test_a_body_over_the_limit_is_too_large(strict_server, body):
+    answer = classify(strict_server, data=body, headers={"Content-Type": "image/png"})
 
     assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
 
 
-def test_a_body_that_does_not_arrive_in_time_is_refused(strict):
-    with open_request(strict, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
+def test_a_body_that_does_not_arrive_in_time_is_refused(strict_server):
+    with open_request(strict_server, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
         connection.sendall(bytes(100))
         status, problem = read_answer(connection)
 
     assert (status, problem["code"]) == (408, "slow-body")
 
 
-def test_what_follows_a_late_body_is_not_taken_for_a_request(strict):
-    with open_request(strict, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
+def test_bytes_behind_a_late_body_are_not_a_request(strict_server):
+    with open_request(strict_server, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
         status, _ = read_answer(connection)
         following = b""
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: thimble\r\n\r\n")
@@ -152,33 +147,33 @@ def test_what_follows_a_late_body_is_not_taken_for_a_request(strict):
     assert following == b""
 
 
-def test_heads_that_never_end_do_not_stop_the_service(strict):
-    stalled = [socket.create_connection(("127.0.0.1", strict.port)) for _ in range(2)]
+def test_heads_that_never_end_do_not_stop_the_service(strict_server):
+    stalled = [socket.create_connection(("127.0.0.1", strict_server.port)) for _ in range(2)]
     for connection in stalled:
         connection.sendall(b"POST /cl")
 
-    alive = requests.get(f"{strict.url}/livez", timeout=25)
+    alive = requests.get(f"{strict_server.url}/livez", timeout=25)
 
     for connection in stalled:
         connection.close()
     assert alive.status_code == 200
 
 
-def test_connections_that_send_nothing_hold_no_thread(strict):
-    silent = [socket.create_connection(("127.0.0.1", strict.port)) for _ in range(30)]
+def test_silent_connections_do_not_delay_others(strict_server):
+    silent = [socket.create_connection(("127.0.0.1", strict_server.port)) for _ in range(30)]
 
-    alive = requests.get(f"{strict.url}/livez", timeout=25)
+    alive = requests.get(f"{strict_server.url}/livez", timeout=25)
 
     for connection in silent:
         connection.close()
     assert alive.elapsed.total_seconds() < 4
 
 
-def test_slow_clients_do_not_keep_others_waiting_for_long(strict, image):
+def test_slow_clients_do_not_keep_others_waiting_for_long(strict_server, image):
     head = [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]
-    slow = [open_request(strict, head) for _ in range(4)]
+    slow = [open_request(strict_server, head) for _ in range(4)]
 
-    answer = classify(strict, data=image("bag"))
+    answer = classify(strict_server, data=image("bag"))
 
     for connection in slow:
         connection.close()
@@ -186,7 +181,8 @@ def test_slow_clients_do_not_keep_others_waiting_for_long(strict, image):
     assert answer.elapsed.total_seconds() < 10
 
 
-def test_nobody_waits_for_the_decoding_of_a_large_image(start):
+@pytest.mark.trains
+def test_decoding_a_large_image_does_not_delay_others(start):
     server, photo = start(workers="1"), io.BytesIO()
     Image.new("RGB", (7_000, 7_000), "teal").save(photo, "PNG", compress_level=1)
 
@@ -199,8 +195,8 @@ def test_nobody_waits_for_the_decoding_of_a_large_image(start):
     assert all(alive)
 
 
-def test_a_body_that_breaks_off_is_a_bad_request(strict):
-    with open_request(strict, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
+def test_a_body_that_ends_early_is_a_bad_request(strict_server):
+    with open_request(strict_server, [b"Content-Type: image/png", b"Content-Length: 5000"]) as connection:
         connection.sendall(bytes(100))
         connection.shutdown(socket.SHUT_WR)
         status, problem = read_answer(connection)
@@ -208,18 +204,18 @@ def test_a_body_that_breaks_off_is_a_bad_request(strict):
     assert (status, problem["code"]) == (400, "bad-request")
 
 
-def test_what_is_no_request_is_a_bad_request(strict):
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=20) as connection:
+def test_a_malformed_request_is_a_bad_request(strict_server):
+    with socket.create_connection(("127.0.0.1", strict_server.port), timeout=20) as connection:
         connection.sendall(b"POST /classify HTTP/1.1\r\nContent-Length: three\r\n\r\n")
         status, problem = read_answer(connection)
         after = connection.recv(1)
 
     assert (status, problem["code"], after) == (400, "bad-request", b"")
-    assert "no request of HTTP/1.1" in problem["detail"]
-    assert 'thimble_refusals_total{code="bad-request"}' in requests.get(f"{strict.url}/metrics", timeout=20).text
+    assert "Not a valid HTTP/1.1 request" in problem["detail"]
+    assert 'thimble_refusals_total{code="bad-request"}' in requests.get(f"{strict_server.url}/metrics", timeout=20).text
 
 
-def test_head_says_what_get_would(server):
+def test_head_has_the_headers_of_get(server):
     answers = [requests.request(method, f"{server.url}/livez", timeout=20) for method in ("GET", "HEAD")]
 
     got, head = answers
@@ -227,14 +223,15 @@ def test_head_says_what_get_would(server):
     assert head.headers["Content-Length"] == str(len(got.content))
 
 
-def test_a_malformed_chunk_is_a_bad_request(strict):
-    with open_request(strict, [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]) as connection:
+def test_a_malformed_chunk_is_a_bad_request(strict_server):
+    with open_request(strict_server, [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]) as connection:
         connection.sendall(b"zz\r\nhello\r\n0\r\n\r\n")
         status, problem = read_answer(connection)
 
     assert (status, problem["code"]) == (400, "bad-request")
 
 
+@pytest.mark.trains
 def test_sigterm_lets_an_accepted_request_finish(start, image):
     server = start(workers="1")
     body = image("bag")
@@ -249,6 +246,7 @@ def test_sigterm_lets_an_accepted_request_finish(start, image):
     assert server.process.wait(20) == 0
 
 
+@pytest.mark.trains
 def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, image, tmp_path):
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     (tmp_path / "cifar-cnn/1/model.onnx").write_bytes(b"not a model")
@@ -262,14 +260,22 @@ def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, im
     assert "cifar-cnn/1/model.onnx: onnxruntime cannot load it" in server.log.read_text()
 
 
-def test_without_any_model_the_service_lives_but_is_not_ready(start, tmp_path):
+@pytest.mark.trains
+def test_without_models_the_service_is_alive_but_not_ready(start, tmp_path):
     server = start(models=str(tmp_path))
 
     ready = requests.get(f"{server.url}/readyz", timeout=20)
 
     assert requests.get(f"{server.url}/livez", timeout=20).status_code == 200
     assert (ready.status_code, ready.json()["code"]) == (503, "no-model")
-    assert "no models here; export some" in server.log.read_text()
+    assert "it has no models; " in server.log.read_text()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def workers_of(server):
@@ -279,48 +285,49 @@ def workers_of(server):
 
 
 def answered(server):
-    """Return how many images were answered, by all workers that there were."""
+    """Return the number of answered images, of all workers since the start."""
     lines = requests.get(f"{server.url}/metrics", timeout=5).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("thimble_predictions_total"))
 
 
-def test_all_workers_count_together_through_restarts_and_leave_nothing_behind(start, image):
+@pytest.mark.trains
+def test_all_workers_count_together_through_restarts_and_leave_no_files(start, image):
     server = start(workers="2")
-    folders = list(Path("/dev/shm").glob(f"thimble-counts-{server.process.pid}-*"))
+    folders = list(Path("/dev/shm").glob(f"thimble-shared-{server.process.pid}-*"))
 
-    for _ in range(2):
+    for images in (20, 40):
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: classify(server, data=image("bag")).status_code, range(20)))
-        time.sleep(2.5)
+        wait_until(lambda images=images: answered(server) == images)  # each worker counts about once a second
         for worker in workers_of(server):
             os.kill(worker, signal.SIGKILL)
         while not server.answers():
             time.sleep(0.05)
 
-    time.sleep(2.5)  # what another worker counted may be a second old
     assert answered(server) == 40
     assert server.stop() == 0
     assert len(folders) == 1
     assert not folders[0].exists()
 
 
-def test_what_a_killed_service_left_is_taken_away_by_the_next(start):
+@pytest.mark.trains
+def test_the_next_service_removes_the_files_of_a_killed_one(start):
     killed = start(workers="1")
-    (folder,) = Path("/dev/shm").glob(f"thimble-counts-{killed.process.pid}-*")
+    (folder,) = Path("/dev/shm").glob(f"thimble-shared-{killed.process.pid}-*")  # tests beside this may remove it, too
     workers = workers_of(killed)
     killed.process.kill()
     killed.process.wait()
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    assert folder.exists()
 
     start(workers="1")
 
     assert not folder.exists()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_connection_does_not_hold_up_the_end(start, image, way):
+def test_an_idle_connection_does_not_delay_the_end(start, image, way):
     server = start(workers="1")
     with requests.Session() as session:
         session.post(f"{server.url}/classify", image("bag"), headers={"Content-Type": "image/png"}, timeout=20)
@@ -333,7 +340,7 @@ def test_an_idle_connection_does_not_hold_up_the_end(start, image, way):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_connection_is_kept_and_answers_come_one_by_one(server, image):
+def test_a_connection_is_kept_open_from_request_to_request(server, image):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     with closing(connection):
         for name, label in LABELS.items():
@@ -343,7 +350,7 @@ def test_a_connection_is_kept_and_answers_come_one_by_one(server, image):
             assert json.loads(answer.read())["predictions"][0]["label"] == label
 
 
-def test_requests_sent_at_once_are_answered_in_their_order(server):
+def test_pipelined_requests_are_answered_in_order(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\nGET /nothing HTTP/1.1\r\nHost: t\r\n\r\n")
         received = b""
