@@ -1,4 +1,4 @@
-"""The committed models keep the contract, in this service and in other engines."""
+"""The committed models keep the contract and the promises of the README."""
 
 import math
 import re
@@ -12,10 +12,10 @@ from serving.repository.repository import Repository
 
 REPOSITORY = Path(__file__).parent.parent
 PARAMETERS = {"fashion-mlp": 101_770, "cifar-cnn": 122_570, "fashion-net": 1_962_120, "cifar-net": 1_971_352}
-FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.945}
-FOREIGN = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.94}
+ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.945}
+AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.94}
 MEGABYTE = 1_000_000
-MOST = {"fashion-mlp": MEGABYTE, "cifar-cnn": MEGABYTE, "fashion-net": 10 * MEGABYTE, "cifar-net": 10 * MEGABYTE}
+MAX_BYTES = {"fashion-mlp": MEGABYTE, "cifar-cnn": MEGABYTE, "fashion-net": 10 * MEGABYTE, "cifar-net": 10 * MEGABYTE}
 
 
 @pytest.fixture(params=PARAMETERS)
@@ -28,7 +28,7 @@ def file(all_models, name):
     return all_models / name / "1/model.onnx"
 
 
-def test_the_folder_holds_what_is_promised_and_nothing_else(all_models, name):
+def test_the_folder_has_the_promised_files_and_no_others(all_models, name):
     folder = all_models / name
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -36,19 +36,19 @@ def test_the_folder_holds_what_is_promised_and_nothing_else(all_models, name):
     assert found == {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx"} | pictures
 
 
-def test_the_repository_serves_it_without_a_complaint(all_models, name):
+def test_the_repository_serves_it_without_a_fault(all_models, name):
     model = Repository(all_models).models[name]
 
     assert model.classifier
     assert model.reason is None
 
 
-def test_its_card_has_its_number_of_parameters(file, name):
+def test_its_card_has_the_number_of_parameters(file, name):
     assert Classifier.open(file).card.parameters == PARAMETERS[name]
 
 
 @pytest.mark.parametrize("name", ["fashion-mlp", "cifar-cnn"])
-def test_the_graph_of_a_lectures_network_has_exactly_its_parameters(all_models, name):
+def test_the_graph_of_a_light_network_has_exactly_its_parameters(all_models, name):
     graph = onnx.load(all_models / name / "1/model.onnx").graph
 
     weights = [tensor for tensor in graph.initializer if tensor.name.startswith("network.")]
@@ -56,20 +56,20 @@ def test_the_graph_of_a_lectures_network_has_exactly_its_parameters(all_models, 
     assert sum(math.prod(tensor.dims) for tensor in weights) == PARAMETERS[name]
 
 
-def test_it_is_one_small_file_with_nothing_of_the_machine_that_made_it(file, name):
+def test_it_is_one_small_file_without_paths_of_the_exporting_machine(file, name):
     graph = onnx.load(file, load_external_data=False)
 
-    assert file.stat().st_size < MOST[name]
+    assert file.stat().st_size < MAX_BYTES[name]
     assert all(not tensor.external_data for tensor in graph.graph.initializer)
     for tensor in graph.graph.initializer:
-        tensor.ClearField("raw_data")  # in millions of weights there is any three letters
+        tensor.ClearField("raw_data")  # millions of weights contain any three letters
     content = graph.SerializeToString()
     assert not re.search(rb"site-packages|/home/|/root/|\.py\b", content)
     assert str(REPOSITORY).encode() not in content
 
 
 def test_its_accuracy_is_above_the_floor(file, name):
-    assert Classifier.open(file).card.metrics.accuracy >= FLOORS[name]
+    assert Classifier.open(file).card.metrics.accuracy >= ACCURACY_FLOORS[name]
 
 
 def test_its_probabilities_are_calibrated(file):
@@ -79,7 +79,7 @@ def test_its_probabilities_are_calibrated(file):
     assert metrics.ece < metrics.ece_uncalibrated
 
 
-def test_its_label_sets_hold_the_truth_as_often_as_they_say(file):
+def test_its_label_sets_have_the_promised_coverage(file):
     card = Classifier.open(file).card
 
     assert card.conformal.coverage == 0.95
@@ -88,20 +88,20 @@ def test_its_label_sets_hold_the_truth_as_often_as_they_say(file):
     assert [level.coverage for level in card.conformal.levels] == [percent / 100 for percent in range(80, 100)]
 
 
-def test_it_tells_foreign_images_of_every_kind(file, name):
+def test_it_detects_out_of_distribution_images_of_every_kind(file, name):
     novelty = Classifier.open(file).card.novelty
 
     assert len(novelty.auroc) == 4
-    assert min(novelty.auroc.values()) >= FOREIGN[name]
+    assert min(novelty.auroc.values()) >= AUROC_FLOORS[name]
     assert 0.04 <= novelty.share <= 0.06
 
 
-def test_photos_cost_it_little_accuracy(file):
+def test_it_loses_little_accuracy_on_photos(file):
     card = Classifier.open(file).card
 
-    most = {"garment": 0.02, "photo": 0.03}[card.fit]
+    max_loss = {"garment": 0.02, "photo": 0.03}[card.fit]
     assert card.photos.n == 2_000
-    assert card.photos.accuracy >= card.photos.untouched - most
+    assert card.photos.accuracy >= card.photos.untouched - max_loss
 
 
 def test_its_golden_samples_record_novelty_too(file):
