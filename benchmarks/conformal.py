@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from serving.model.classifier import Classifier
-from training.datasets import SOURCES
+from training.datasets.builtin import SOURCES
+from training.pipeline import split
 from training.recipes import RECIPES
-from training.trained import split
 
 COVERAGE = 0.95
 SPLITS = 20

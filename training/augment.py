@@ -5,24 +5,24 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def mirror(images: Tensor, which: Tensor) -> Tensor:
-    """Mirror those images left to right for which the mask [n] says so."""
-    return torch.where(which[:, None, None, None], images.flip(3), images)
+def flip_lr(images: Tensor, mask: Tensor) -> Tensor:
+    """Flip the images of a mask [n] left to right."""
+    return torch.where(mask[:, None, None, None], images.flip(3), images)
 
 
-def shift(images: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
-    """Move each image by up to that many pixels along both axes; what comes in mirrors the border."""
+def random_shift(images: Tensor, generator: torch.Generator, max_pixels: int = 2) -> Tensor:
+    """Shift each image by up to so many pixels along both axes, padded by reflection at the border."""
     n, _, height, width = images.shape
-    padded = functional.pad(images, (most,) * 4, mode="reflect")
-    corner = torch.randint(0, 2 * most + 1, (2, n, 1), generator=generator).to(images.device)
+    padded = functional.pad(images, (max_pixels,) * 4, mode="reflect")
+    corner = torch.randint(0, 2 * max_pixels + 1, (2, n, 1), generator=generator).to(images.device)
     rows = (corner[0] + torch.arange(height, device=images.device))[:, None, :, None]
     columns = (corner[1] + torch.arange(width, device=images.device))[:, None, None, :]
     batch, channels = (torch.arange(size, device=images.device) for size in images.shape[:2])
     return padded[batch[:, None, None, None], channels[None, :, None, None], rows, columns]
 
 
-def cut_out(images: Tensor, generator: torch.Generator, side: int = 12) -> Tensor:
-    """Blank a square of that many pixels at a random place in each image (DeVries and Taylor 2017)."""
+def cutout(images: Tensor, generator: torch.Generator, side: int = 12) -> Tensor:
+    """Set a square of this side to 0 at a random place in each image (DeVries and Taylor 2017)."""
     n, _, height, width = images.shape
     top = torch.randint(0, height - side + 1, (n, 1), generator=generator).to(images.device)
     left = torch.randint(0, width - side + 1, (n, 1), generator=generator).to(images.device)

@@ -1,4 +1,4 @@
-"""What a person sees while waiting: bars for fetching and training, on standard error."""
+"""Progress bars for downloads and training, on standard error."""
 
 from typing import Self
 
@@ -17,7 +17,7 @@ CONSOLE = Console(stderr=True)
 
 
 class DownloadBar:
-    """The bar of one download, in the form that pooch drives."""
+    """The progress bar of one download, with the methods that pooch calls."""
 
     def __init__(self, name: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -33,7 +33,7 @@ class DownloadBar:
 
     @property
     def total(self) -> float | None:
-        """The number of bytes to come, which pooch learns from the server."""
+        """The size of the file in bytes, which pooch learns from the server; None where the server does not say."""
         return self._progress.tasks[0].total
 
     @total.setter
@@ -41,32 +41,32 @@ class DownloadBar:
         self._progress.update(self._task, total=size or None)
 
     def update(self, size: int) -> None:
-        """Advance by that many bytes."""
+        """Advance by so many bytes."""
         self._progress.advance(self._task, size)
 
     def reset(self) -> None:
-        """Go back to nothing; pooch does this to end on the exact size."""
+        """Go back to 0; pooch does this to end on the exact size."""
         self._progress.update(self._task, completed=0)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Keep the bar as it is; pooch calls this at the end."""
 
 
 class TrainingBar:
-    """The bar of one training: an image is a step; loss and accuracy are those of the epoch so far."""
+    """The progress bar of one training, by images, with loss and accuracy of the epoch so far."""
 
     def __init__(self, epochs: int, images: int, shown: bool = True) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             TimeRemainingColumn(),
         )
         self._epochs = epochs
         self._images = images
         self._progress = Progress(*columns, console=CONSOLE, disable=not shown)
-        self._task = self._progress.add_task("", total=epochs * images, figures="")
+        self._task = self._progress.add_task("", total=epochs * images, metrics="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -76,11 +76,11 @@ class TrainingBar:
         self._progress.stop()
 
     def update(self, images: int, loss: float, accuracy: float) -> None:
-        """Show that this many images have been seen in all."""
+        """Show the progress; images: the number of all images seen since the first epoch."""
         epoch = min(images // self._images + 1, self._epochs)
         self._progress.update(
             self._task,
             completed=images,
             description=f"epoch {epoch}/{self._epochs}",
-            figures=f"loss {loss:.4f}  accuracy {accuracy:.4f}",
+            metrics=f"loss {loss:.4f}  accuracy {accuracy:.4f}",
         )

@@ -1,4 +1,4 @@
-"""What a person sees of a training: tables in the terminal, its curves, and what is taken for what."""
+"""The report of a training for people: tables in the terminal, its curves, and the confusion matrix."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -10,32 +10,33 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
-from training.appraisal import Appraisal
-from training.networks import parameters
+from training.evaluation.evaluate_graph import Evaluation
+from training.networks.base import count_parameters
 from training.networks.layers import layers
 from training.recipes import Recipe
-from training.train.course import Epoch
+from training.train.trainer import Epoch
 
-LARGEST_SIDE = 30  # inches of a confusion matrix: one of 300 labels would otherwise take gigabytes
-MOST_LABELS_WITH_COUNTS = 20  # beyond that the numbers of a confusion matrix would not fit into its cells
+MAX_CONFUSION_INCHES = 30  # of a side: the matrix of 300 labels would otherwise take gigabytes
+MAX_LABELS_WITH_COUNTS = 20  # with more, the numbers of a confusion matrix would not fit into its cells
 
 
 def recipes_table(recipes: Iterable[Recipe]) -> Table:
-    """Return what there is to train."""
-    table = Table("Recipe", "Data", "Network", "Parameters", "Epochs", "What it is")
+    """Return the recipes, one a row."""
+    table = Table("Recipe", "Data", "Network", "Parameters", "Epochs", "Title")
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.overflow = "fold"
     for recipe in recipes:
         network = recipe.network()
-        sizes = f"{parameters(network):,}", str(recipe.epochs)
+        sizes = f"{count_parameters(network):,}", str(recipe.epochs)
         table.add_row(recipe.name, recipe.source.title, network.title, *sizes, recipe.title)
     return table
 
 
 def summary(network: nn.Module, title: str, shape: tuple[int, int, int]) -> Table:
     """Return type, output shape and parameters of each layer, for an input [channels, height, width]."""
-    table = Table("Layer", "Output shape", "Parameters", title=title, caption=f"{parameters(network):,} parameters")
+    caption = f"{count_parameters(network):,} parameters"
+    table = Table("Layer", "Output shape", "Parameters", title=title, caption=caption)
     table.columns[2].justify = "right"
     for layer in layers(network, shape):
         table.add_row(layer.kind, str(layer.shape), f"{layer.parameters:,}")
@@ -43,45 +44,50 @@ def summary(network: nn.Module, title: str, shape: tuple[int, int, int]) -> Tabl
 
 
 def epochs_table(epochs: Sequence[Epoch]) -> Table:
-    """Return the training epoch by epoch; held: on the images held out of training."""
-    table = Table("Epoch", "Loss", "Accuracy", "Held loss", "Held accuracy", "Seconds", title="Training")
+    """Return the training epoch by epoch; "val" is short for validation."""
+    table = Table("Epoch", "Loss", "Accuracy", "Val loss", "Val accuracy", "Seconds", title="Training")
     for column in table.columns:
         column.justify = "right"
     for epoch in epochs:
-        figures = (epoch.loss, epoch.accuracy, epoch.held_loss, epoch.held_accuracy)
-        table.add_row(str(epoch.number), *(f"{figure:.4f}" for figure in figures), f"{epoch.seconds:.1f}")
+        metrics = (epoch.loss, epoch.accuracy, epoch.val_loss, epoch.val_accuracy)
+        table.add_row(str(epoch.number), *(f"{value:.4f}" for value in metrics), f"{epoch.seconds:.1f}")
     return table
 
 
-def appraisal_table(appraisal: Appraisal, labels: Sequence[str]) -> Table:
-    """Return what a model is worth on its test images, as served."""
-    table = Table("Figure", "Value", title="Test, as served")
+def evaluation_table(evaluation: Evaluation, labels: Sequence[str]) -> Table:
+    """Return the metrics of a model on its test images, as served."""
+    table = Table(
+        "Metric",
+        "Value",
+        title="Test, as served",
+        caption="ece: expected calibration error. AUROC: area under the receiver operating characteristic curve.",
+    )
     table.columns[1].justify = "right"
-    for name, value in _rows(appraisal, labels):
+    for name, value in _rows(evaluation, labels):
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     return table
 
 
-def _rows(appraisal: Appraisal, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
-    yield from asdict(appraisal.figures).items()
-    covered = {label: share for label, share in zip(labels, appraisal.coverage_by_label, strict=True) if share >= 0}
+def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
+    yield from asdict(evaluation.metrics).items()
+    covered = {label: share for label, share in zip(labels, evaluation.coverage_by_label, strict=True) if share >= 0}
     worst = min(covered, key=lambda label: covered[label])
-    yield f"set_coverage of {escape(worst)}, the least", covered[worst]
-    if appraisal.novelty:
-        yield "novel", appraisal.novelty.share
-        yield from ((f"AUROC against {name}", value) for name, value in appraisal.novelty.auroc.items())
-    yield f"accuracy of photos ({appraisal.photos.n:,} images)", appraisal.photos.accuracy
-    yield "accuracy of the same images", appraisal.photos.untouched
+    yield f"set_coverage of {escape(worst)}, the lowest", covered[worst]
+    if evaluation.novelty:
+        yield "novel", evaluation.novelty.share
+        yield from ((f"AUROC against {name}", value) for name, value in evaluation.novelty.auroc.items())
+    yield f"accuracy on photos ({evaluation.photos.n:,} images)", evaluation.photos.accuracy
+    yield "accuracy on the same images", evaluation.photos.untouched
 
 
 def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
-    """Plot loss and accuracy by epoch, of training and held-out images, and the learning rate, into a PNG."""
+    """Plot loss and accuracy by epoch, in training and on validation images, and the learning rate, into a PNG."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     numbers = [epoch.number for epoch in epochs]
     *both, third = figure.subplots(1, 3)
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
         axes.plot(numbers, [getattr(epoch, name) for epoch in epochs], ".-", label="training, during the epoch")
-        axes.plot(numbers, [getattr(epoch, f"held_{name}") for epoch in epochs], ".-", label="held out, after it")
+        axes.plot(numbers, [getattr(epoch, f"val_{name}") for epoch in epochs], ".-", label="validation, after it")
         axes.set(xlabel="epoch", ylabel=name)
         axes.legend()
     third.plot(numbers, [epoch.learning_rate for epoch in epochs], ".-")
@@ -93,8 +99,8 @@ def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
 
 
 def draw_confusion(counts: Tensor, labels: Sequence[str], path: Path) -> None:
-    """Plot how the images of each label were labelled, counts [classes, classes], into a PNG."""
-    side = min(2.5 + 0.45 * len(labels), LARGEST_SIDE)
+    """Plot a confusion matrix, counts [true label, predicted label], into a PNG."""
+    side = min(2.5 + 0.45 * len(labels), MAX_CONFUSION_INCHES)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
@@ -102,8 +108,8 @@ def draw_confusion(counts: Tensor, labels: Sequence[str], path: Path) -> None:
     places = range(len(labels))
     axes.set_xticks(places, labels, rotation=90, parse_math=False)  # a $ in a label is a dollar
     axes.set_yticks(places, labels, parse_math=False)
-    axes.set(xlabel="label given", ylabel="true label")
-    if len(labels) <= MOST_LABELS_WITH_COUNTS:
+    axes.set(xlabel="predicted label", ylabel="true label")
+    if len(labels) <= MAX_LABELS_WITH_COUNTS:
         for row, column in counts.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=8)

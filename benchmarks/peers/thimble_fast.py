@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.recipes import RECIPES
-from training.train import fit
 from training.train.allocator import keep_memory
+from training.train.loop import train_network
 
 
 def main(kind: str, data_dir: str, seed: str) -> None:
     keep_memory()
     recipe = replace(RECIPES[f"lecture-{kind}-fast"], seed=int(seed))
     data = recipe.source.load(Path(data_dir) if data_dir else None)
-    train, held = data.train.split(recipe.held)
+    train, validation = data.train.split(recipe.validation_images)
     start = time.perf_counter()
-    fitted = fit(recipe, train, held)
+    trained = train_network(recipe, train, validation)
     seconds = time.perf_counter() - start
-    accuracy = float((fitted.observe(data.test.pixels).logits.argmax(1) == data.test.labels).double().mean())
+    accuracy = float((trained.forward_features(data.test.pixels).logits.argmax(1) == data.test.labels).double().mean())
     print(json.dumps({"seconds": seconds, "epochs": recipe.epochs, "accuracy": accuracy}))
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.augment import cut_out, mirror, shift
+from training.augment import cutout, flip_lr, random_shift
 
 IMAGES = torch.arange(400 * 3 * 8 * 8, dtype=torch.float32).view(400, 3, 8, 8)
 
@@ -21,30 +21,30 @@ def moved(image: Tensor, down: int, across: int) -> Tensor:
 
 
 def some(count: int) -> Tensor:
-    """Return a mask that holds for two of three images."""
+    """Return a mask of two of three images."""
     return torch.arange(count) % 3 > 0
 
 
-def test_exactly_the_images_of_the_mask_are_mirrored_left_to_right():
-    which = some(len(IMAGES))
+def test_the_images_of_the_mask_alone_are_flipped_left_to_right():
+    mask = some(len(IMAGES))
 
-    mirrored = mirror(IMAGES, which)
+    flipped = flip_lr(IMAGES, mask)
 
-    assert torch.equal(mirrored[which], IMAGES[which].flip(3))
-    assert torch.equal(mirrored[~which], IMAGES[~which])
+    assert torch.equal(flipped[mask], IMAGES[mask].flip(3))
+    assert torch.equal(flipped[~mask], IMAGES[~mask])
 
 
-def test_mirrored_twice_an_image_is_itself_again():
-    which = some(len(IMAGES))
+def test_flipped_twice_an_image_is_itself_again():
+    mask = some(len(IMAGES))
 
-    assert torch.equal(mirror(mirror(IMAGES, which), which), IMAGES)
+    assert torch.equal(flip_lr(flip_lr(IMAGES, mask), mask), IMAGES)
 
 
 def test_a_shift_moves_each_image_by_up_to_two_pixels_and_reflects_the_border():
     images = IMAGES[:100]
     offsets = [(down, across) for down in range(-2, 3) for across in range(-2, 3)]
 
-    shifted = shift(images, generator())
+    shifted = random_shift(images, generator())
 
     seen = [
         [by for by in offsets if torch.equal(after, moved(before, *by))]
@@ -55,7 +55,7 @@ def test_a_shift_moves_each_image_by_up_to_two_pixels_and_reflects_the_border():
 
 
 def test_the_generator_alone_decides_how_images_are_shifted():
-    once, again, other = (shift(IMAGES, generator(seed)) for seed in (1, 1, 2))
+    once, again, other = (random_shift(IMAGES, generator(seed)) for seed in (1, 1, 2))
 
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
@@ -63,8 +63,8 @@ def test_the_generator_alone_decides_how_images_are_shifted():
 
 @pytest.mark.parametrize(
     "augmentation",
-    [lambda images: mirror(images, some(len(images))), lambda images: shift(images, generator())],
-    ids=["mirror", "shift"],
+    [lambda images: flip_lr(images, some(len(images))), lambda images: random_shift(images, generator())],
+    ids=["flip", "shift"],
 )
 class TestBoth:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
@@ -77,7 +77,7 @@ class TestBoth:
         assert augmented.shape == images.shape
         assert augmented.dtype == dtype
 
-    def test_the_batch_given_is_not_changed(self, augmentation):
+    def test_the_given_batch_stays_as_it_is(self, augmentation):
         images = IMAGES.clone()
 
         augmentation(images)
@@ -85,10 +85,10 @@ class TestBoth:
         assert torch.equal(images, IMAGES)
 
 
-def test_a_square_is_cut_out_of_each_image_at_places_that_differ():
+def test_each_image_loses_a_square_at_a_place_of_its_own():
     images = torch.ones(50, 3, 32, 28)
 
-    cut = cut_out(images, torch.Generator().manual_seed(0), side=5)
+    cut = cutout(images, torch.Generator().manual_seed(0), side=5)
 
     blank = cut[:, 0] == 0
     assert torch.equal(cut == 0, blank[:, None].expand_as(cut))
@@ -98,6 +98,6 @@ def test_a_square_is_cut_out_of_each_image_at_places_that_differ():
 
 
 def test_a_square_reaches_every_border():
-    cut = cut_out(torch.ones(500, 1, 9, 9), torch.Generator().manual_seed(0), side=8)
+    cut = cutout(torch.ones(500, 1, 9, 9), torch.Generator().manual_seed(0), side=8)
 
     assert {tuple(mask.nonzero()[0].tolist()) for mask in cut[:, 0] == 0} == {(0, 0), (0, 1), (1, 0), (1, 1)}

@@ -2,49 +2,51 @@ import msgspec
 import onnx
 import pytest
 
-from serving.model.classifier import Classifier
 from serving.model.card import ModelCard
-from training import evaluate
-from training.graph import with_metadata
+from serving.model.classifier import Classifier
+from training.graph.onnx_export import with_metadata
 
 
 @pytest.fixture(params=["fashion-mlp", "cifar-cnn"])
 def file(request, rehearsal):
-    """A file of the rehearsal, which saw all test images that the lookalikes have."""
+    """A file of the rehearsal; its limit was above the number of test images of the lookalikes."""
     return rehearsal.models / request.param / "1" / "model.onnx"
 
 
 def rewritten(file, target, **changes):
-    """Write a file again with another card, or with none when nothing is changed."""
+    """Write a file again with a changed card, or without a card if no changes are given."""
     card = Classifier.open(file).card
     metadata = msgspec.structs.replace(card, **changes).to_metadata() if changes else {}
     target.write_bytes(with_metadata(onnx.load(file), metadata))
     return target
 
 
-def test_the_figures_are_the_cards_own(file, data_dir, capsys):
-    status = evaluate.main([str(file), "--data-dir", str(data_dir), "--json"])
+def test_the_metrics_are_the_cards_own(file, run_evaluate, data_dir, capsys):
+    status = run_evaluate(file, "--data-dir", data_dir, "--json")
 
-    card, told = Classifier.open(file).card, msgspec.json.decode(capsys.readouterr().out)
+    card, printed = Classifier.open(file).card, msgspec.json.decode(capsys.readouterr().out)
     assert status == 0
     for name, value in msgspec.structs.asdict(card.metrics).items():
-        assert told[name] == pytest.approx(value, rel=1e-5)
-    assert told["novelty"] == {"share": pytest.approx(card.novelty.share), "auroc": pytest.approx(card.novelty.auroc)}
-    assert told["photos"] == pytest.approx(msgspec.structs.asdict(card.photos))
-    assert list(told["set_coverage_by_label"]) == card.labels
+        assert printed[name] == pytest.approx(value, rel=1e-5)
+    assert printed["novelty"] == {
+        "share": pytest.approx(card.novelty.share),
+        "auroc": pytest.approx(card.novelty.auroc),
+    }
+    assert printed["photos"] == pytest.approx(msgspec.structs.asdict(card.photos))
+    assert list(printed["set_coverage_by_label"]) == card.labels
 
 
-def test_a_rehearsal_is_measured_on_as_many_images_as_it_was_held_to(file, tmp_path, data_dir, capsys):
+def test_a_rehearsal_is_evaluated_on_as_many_images_as_its_limit(file, run_evaluate, tmp_path, data_dir, capsys):
     training = msgspec.structs.replace(Classifier.open(file).card.training, limit=20)
     rehearsal = rewritten(file, tmp_path / "rehearsal.onnx", training=training)
 
-    evaluate.main([str(rehearsal), "--data-dir", str(data_dir), "--json"])
+    run_evaluate(rehearsal, "--data-dir", data_dir, "--json")
 
     assert msgspec.json.decode(capsys.readouterr().out)["n"] == 20
 
 
-def test_the_table_names_the_model_and_shows_its_figures(file, data_dir, capsys):
-    status = evaluate.main([str(file), "--data-dir", str(data_dir)])
+def test_the_table_names_the_model_and_shows_its_metrics(file, run_evaluate, data_dir, capsys):
+    status = run_evaluate(file, "--data-dir", data_dir)
 
     shown, card = capsys.readouterr().out, Classifier.open(file).card
     assert status == 0
@@ -52,60 +54,60 @@ def test_the_table_names_the_model_and_shows_its_figures(file, data_dir, capsys)
         assert part in shown
 
 
-def test_the_data_is_found_where_the_environment_says(file, data_dir, monkeypatch, capsys):
+def test_the_data_is_found_in_the_folder_that_the_environment_names(file, run_evaluate, data_dir, monkeypatch):
     monkeypatch.setenv("THIMBLE_DATA", str(data_dir))
 
-    assert evaluate.main([str(file), "--json"]) == 0
+    assert run_evaluate(file, "--json") == 0
 
 
-def test_a_file_without_a_card_is_refused(file, tmp_path, data_dir, capsys):
+def test_a_file_without_a_card_is_refused(file, run_evaluate, tmp_path, data_dir, capsys):
     bare = rewritten(file, tmp_path / "bare.onnx")
 
-    status = evaluate.main([str(bare), "--data-dir", str(data_dir)])
+    status = run_evaluate(bare, "--data-dir", data_dir)
 
     assert status == 1
     assert f"{bare}: no 'thimble.card' in the metadata" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [None, b"<!DOCTYPE html>"], ids=["missing", "foreign"])
-def test_a_file_that_is_no_graph_is_refused(tmp_path, capsys, content):
+def test_a_file_that_is_not_a_graph_is_refused(run_evaluate, tmp_path, capsys, content):
     if content:
         (tmp_path / "net.onnx").write_bytes(content)
 
-    status = evaluate.main([str(tmp_path / "net.onnx")])
+    status = run_evaluate(tmp_path / "net.onnx")
 
     assert status == 1
     assert f"training.evaluate: {tmp_path / 'net.onnx'}: " in capsys.readouterr().err
 
 
-def test_a_data_set_that_is_not_known_is_refused_with_those_that_are(file, tmp_path, data_dir, capsys):
+def test_an_unknown_data_set_is_refused_with_those_that_are_known(file, run_evaluate, tmp_path, data_dir, capsys):
     other = rewritten(file, tmp_path / "other.onnx", dataset="my cats")
 
-    status = evaluate.main([str(other), "--data-dir", str(data_dir)])
+    status = run_evaluate(other, "--data-dir", data_dir)
 
     message = capsys.readouterr().err
     assert status == 1
-    assert "'my cats' are not known here; there are: Fashion-MNIST, CIFAR-10" in message
+    assert "unknown data set 'my cats'; known: Fashion-MNIST, CIFAR-10" in message
 
 
-def test_a_card_that_claims_the_other_data_set_is_refused(rehearsal, tmp_path, data_dir, capsys):
+def test_a_card_that_claims_the_other_data_set_is_refused(rehearsal, run_evaluate, tmp_path, data_dir, capsys):
     file = rehearsal.models / "fashion-mlp" / "1" / "model.onnx"
     other = rewritten(file, tmp_path / "other.onnx", dataset="CIFAR-10")
 
-    status = evaluate.main([str(other), "--data-dir", str(data_dir)])
+    status = run_evaluate(other, "--data-dir", data_dir)
 
     assert status == 1
     assert "training.evaluate: " in capsys.readouterr().err
 
 
-def test_a_truncated_data_set_is_refused(file, tmp_path, data_dir, capsys):
+def test_a_truncated_data_set_is_refused(file, run_evaluate, tmp_path, data_dir, capsys):
     for source in data_dir.rglob("*"):
         if source.is_file():
             target = tmp_path / source.relative_to(data_dir)
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(source.read_bytes()[:-5])
 
-    assert evaluate.main([str(file), "--data-dir", str(tmp_path)]) == 1
+    assert run_evaluate(file, "--data-dir", tmp_path) == 1
     assert str(tmp_path) in capsys.readouterr().err
 
 
@@ -118,11 +120,11 @@ def test_a_card_survives_being_written_again(file, tmp_path):
     assert isinstance(again, ModelCard)
 
 
-def test_several_files_are_evaluated_one_after_the_other(rehearsal, data_dir, capsys):
+def test_several_files_are_evaluated_one_after_the_other(rehearsal, run_evaluate, data_dir, capsys):
     files = [rehearsal.models / name / "1/model.onnx" for name in ("fashion-mlp", "cifar-cnn")]
 
-    status = evaluate.main([*map(str, files), "--data-dir", str(data_dir), "--json"])
+    status = run_evaluate(*files, "--data-dir", data_dir, "--json")
 
-    answers = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    printed = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
     assert status == 0
-    assert [answer["accuracy"] for answer in answers] == [Classifier.open(file).card.metrics.accuracy for file in files]
+    assert [each["accuracy"] for each in printed] == [Classifier.open(file).card.metrics.accuracy for file in files]

@@ -3,7 +3,7 @@ import pytest
 from training.progress import DownloadBar, TrainingBar
 
 
-def test_a_download_bar_ends_on_what_came(capsys):
+def test_a_download_bar_ends_on_the_bytes_received(capsys):
     with DownloadBar("file.gz") as bar:
         bar.total = 2_000
         bar.update(1_500)

@@ -1,12 +1,17 @@
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from training import augment
-from training.networks import CNN, MLP, Mirrored, Net, parameters
-from training.networks.normalisation import Normalise
-from training.recipes import DEFAULT, PATIENCE, RECIPES
+from training.augment import random_shift
+from training.datasets.image_folder import ImageFolder
+from training.networks.base import Mirrored, count_parameters
+from training.networks.cnn import CNN
+from training.networks.mlp import MLP
+from training.networks.net import Net
+from training.networks.normalize import Normalize
+from training.recipes import DEFAULT, LONG_RUN_EPOCHS, RECIPES, own_recipe
 
 
 def test_the_recipes_are_those_of_the_contract():
@@ -39,7 +44,7 @@ def test_each_recipe_trains_the_promised_network_on_the_promised_data(name, data
     network = recipe.network()
 
     assert isinstance(network, kind)
-    assert parameters(network) == count
+    assert count_parameters(network) == count
     assert (recipe.source.title, recipe.fit) == (dataset, fit)
 
 
@@ -56,54 +61,76 @@ def test_the_lecture_recipes_have_the_lectures_settings(name, epochs):
 def test_the_lecture_recipes_only_divide_pixels_by_255(name):
     pixels = torch.randint(0, 256, (4, 6, 6, 3), dtype=torch.uint8)
 
-    normalised = RECIPES[name].normalise(pixels)(pixels)
+    normalized = RECIPES[name].normalize(pixels)(pixels)
 
-    assert torch.equal(normalised, pixels.permute(0, 3, 1, 2) / 255)
+    assert torch.equal(normalized, pixels.permute(0, 3, 1, 2) / 255)
 
 
-def test_the_default_recipes_standardise_their_pixels():
-    assert [RECIPES[name].normalise for name in DEFAULT] == [Normalise.to_roots, Normalise.to_standard]
+def test_the_default_recipes_standardize_their_pixels():
+    assert [RECIPES[name].normalize for name in DEFAULT] == [Normalize.to_roots, Normalize.to_standard]
 
 
 @pytest.mark.parametrize(
     ("name", "flip", "augmentations", "mirrored"),
     [
         ("fashion-mlp", False, (), False),
-        ("cifar-cnn", True, (augment.shift,), False),
-        ("fashion-net", True, (augment.shift,), True),
-        ("cifar-net", True, (augment.shift,), True),
+        ("cifar-cnn", True, (random_shift,), False),
+        ("fashion-net", True, (random_shift,), True),
+        ("cifar-net", True, (random_shift,), True),
     ],
 )
-def test_images_are_mirrored_and_moved_for_convolutions_alone(name, flip, augmentations, mirrored):
+def test_images_are_flipped_and_shifted_for_convolutions_alone(name, flip, augmentations, mirrored):
     recipe = RECIPES[name]
 
     assert (recipe.flip, recipe.augmentations, recipe.mirrored) == (flip, augmentations, mirrored)
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
-def test_what_is_served_sees_the_mirror_image_too_where_the_recipe_says_so(mirrored):
+def test_the_served_network_sees_the_flipped_image_too_if_the_recipe_says_so(mirrored):
     network = CNN()
 
-    answering = replace(RECIPES["cifar-cnn"], mirrored=mirrored).answering(network)
+    served = replace(RECIPES["cifar-cnn"], mirrored=mirrored).to_served(network)
 
-    assert isinstance(answering, Mirrored) is mirrored
-    assert answering is network or answering.network is network
+    assert isinstance(served, Mirrored) is mirrored
+    assert served is network or served.network is network
 
 
-def test_the_values_of_a_recipe_are_all_of_it_that_can_be_written_down():
+def test_the_values_of_a_recipe_are_all_its_fields_that_can_be_written_down():
     recipe = RECIPES["cifar-net"]
 
     values = recipe.values()
 
-    assert {field.name for field in fields(recipe)} - set(values) == {"source", "augmentations", "patient"}
-    assert (values.pop("network"), values.pop("normalise")) == ("net 64-256-256", "to_standard")
+    assert {field.name for field in fields(recipe)} - set(values) == {
+        "source",
+        "augmentations",
+        "long_run_augmentations",
+    }
+    assert (values.pop("network"), values.pop("normalize")) == ("net 64-256-256", "to_standard")
     assert all(value == getattr(recipe, name) for name, value in values.items())
 
 
-@pytest.mark.parametrize(("epochs", "cuts"), [(PATIENCE - 1, False), (PATIENCE, True)])
-def test_images_are_cut_in_patient_trainings_alone(epochs, cuts):
+@pytest.mark.parametrize(("epochs", "cuts"), [(LONG_RUN_EPOCHS - 1, False), (LONG_RUN_EPOCHS, True)])
+def test_cutout_is_for_long_runs_alone(epochs, cuts):
     recipe = replace(RECIPES["fashion-net"], epochs=epochs)
 
     changed = recipe.augment(torch.ones(20, 1, 28, 28), torch.Generator().manual_seed(0))
 
     assert bool((changed == 0).any()) is cuts
+
+
+def folder_of(count: int) -> ImageFolder:
+    """Return so many own images, none of which is there."""
+    return ImageFolder("flowers", Path("flowers"), ("daisy", "rose"), ((0, Path("1.png")),) * count, 28, 1)
+
+
+@pytest.mark.parametrize(("count", "epochs", "batch"), [(20, 200, 32), (2_000, 100, 62), (1_000_000, 8, 128)])
+def test_few_own_images_are_trained_on_more_often_and_in_smaller_batches(count, epochs, batch):
+    recipe = own_recipe(folder_of(count))
+
+    assert (recipe.epochs, recipe.batch) == (epochs, batch)
+
+
+def test_own_images_are_never_flipped():
+    recipe = own_recipe(folder_of(20))
+
+    assert (recipe.flip, recipe.mirrored, recipe.fit) == (False, False, "photo")

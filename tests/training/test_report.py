@@ -6,11 +6,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from training.appraisal import Appraisal, NoveltyFigures, PhotoFigures
-from training.calibrate import Figures
-from training.networks import CNN, MLP
-from training.report import appraisal_table, draw_confusion, draw_curves, epochs_table, summary
-from training.train.course import Epoch
+from training.evaluation.calibration import ClassificationMetrics
+from training.evaluation.evaluate_graph import Evaluation, NoveltyMetrics, PhotoMetrics
+from training.networks.cnn import CNN
+from training.networks.mlp import MLP
+from training.report import draw_confusion, draw_curves, epochs_table, evaluation_table, summary
+from training.train.trainer import Epoch
 
 EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
 
@@ -53,26 +54,26 @@ def test_the_epochs_are_listed_one_a_row():
 
     assert rows(table)[0] == ("1", "1.0000", "0.7000", "1.2000", "0.5877", "61.2")
     assert [row[0] for row in rows(table)] == ["1", "2", "3"]
-    assert "Held accuracy" in rendered(table)
+    assert "Val accuracy" in rendered(table)
 
 
-def test_all_that_was_measured_is_listed_by_name_with_counts_in_full():
-    figures = Figures(0.88888, 10_000, 0.3, 0.01, 0.02, 1.2, 0.951)
-    novelty, photos = NoveltyFigures(0.0512, {"noise": 0.99}), PhotoFigures(0.87, 0.89, 2_000)
-    appraisal = Appraisal(figures, [0.9, math.nan, 0.8], novelty, photos, torch.empty(0))
+def test_all_metrics_are_listed_by_name_with_counts_in_full():
+    metrics = ClassificationMetrics(0.88888, 10_000, 0.3, 0.01, 0.02, 1.2, 0.951)
+    novelty, photos = NoveltyMetrics(0.0512, {"noise": 0.99}), PhotoMetrics(0.87, 0.89, 2_000)
+    evaluation = Evaluation(metrics, [0.9, math.nan, 0.8], novelty, photos, torch.empty(0))
 
-    table = dict(rows(appraisal_table(appraisal, ("Bag", "Coat", "[Shirt]"))))
+    table = dict(rows(evaluation_table(evaluation, ("Bag", "Coat", "[Shirt]"))))
 
     assert (table["accuracy"], table["n"], table["set_coverage"]) == ("0.8889", "10,000", "0.9510")
     assert (table["novel"], table["AUROC against noise"]) == ("0.0512", "0.9900")
-    assert table["set_coverage of [Shirt], the least"] == "0.8000"
-    assert table["accuracy of photos (2,000 images)"] == "0.8700"
+    assert table["set_coverage of [Shirt], the lowest"] == "0.8000"
+    assert table["accuracy on photos (2,000 images)"] == "0.8700"
 
 
 def test_a_graph_without_novelty_has_no_such_rows():
-    figures, photos = Figures(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoFigures(0.87, 0.89, 10)
+    metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
 
-    table = dict(rows(appraisal_table(Appraisal(figures, [0.9], None, photos, torch.empty(0)), ("Bag",))))
+    table = dict(rows(evaluation_table(Evaluation(metrics, [0.9], None, photos, torch.empty(0)), ("Bag",))))
 
     assert not any("novel" in name or "AUROC" in name for name in table)
 
@@ -103,7 +104,7 @@ def test_the_confusion_is_a_square_png_that_grows_with_the_labels(tmp_path, clas
     assert width > 45 * classes
 
 
-def test_a_label_without_images_does_not_spoil_the_confusion(tmp_path):
+def test_a_label_without_images_leaves_the_confusion_matrix_whole(tmp_path):
     draw_confusion(torch.tensor([[3, 1], [0, 0]]), ["cat", "dog"], tmp_path / "confusion.png")
 
     assert (tmp_path / "confusion.png").stat().st_size > 1_000

@@ -1,7 +1,7 @@
-"""Outliers of our own making: what a network is shown to learn what its training data is not.
+"""Synthetic outliers: images unlike the training data, against which the novelty score is fitted.
 
-Pure functions from images to images, [n, channels, height, width] between 0 and 1. Some destroy what training images
-show and keep their colours, so that those alone do not give them away; others draw.
+Pure functions from images to images, [n, channels, height, width] between 0 and 1. Some destroy the content of training
+images and keep their colours, so that colours alone do not reveal an outlier; others draw new images.
 """
 
 import math
@@ -11,23 +11,23 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-SHAPES = 5  # that are drawn over one another
-COARSE, PIXELATED = 3, 6  # squares a side that are left of an image
+SHAPES_PER_IMAGE = 5  # drawn over one another
+COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduced
 
 
 def outliers(pixels: Tensor, generator: Generator) -> Tensor:
-    """Return as many outliers as there are training pixels uint8 [n, h, w, c], of each kind alike."""
+    """Return an outlier for each training image, uint8 [n, h, w, c], with equal numbers of each kind."""
     images = pixels.permute(0, 3, 1, 2).float() / 255
     parts = images.tensor_split(len(KINDS))
-    made = [kind(part, generator) for kind, part in zip(KINDS, parts, strict=True) if len(part)]
-    together = torch.cat(made)
-    if together.shape[1] > 1:  # every other one without colour, which alone is no sign of an outlier
-        together[::2] = together[::2].mean(1, keepdim=True)
-    return (255 * together.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    kinds_made = [kind(part, generator) for kind, part in zip(KINDS, parts, strict=True) if len(part)]
+    made = torch.cat(kinds_made)
+    if made.shape[1] > 1:  # every other one is grey, so that a lack of colour alone is not a sign of an outlier
+        made[::2] = made[::2].mean(1, keepdim=True)
+    return (255 * made.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def shuffled(images: Tensor, generator: Generator, across: int = 2) -> Tensor:
-    """Cut each image into tiles, so many across and down, and lay them in another order."""
+    """Cut each image into tiles, so many across and so many down, and put them in another order."""
     n, channels, height, width = images.shape
     tall, wide = height // across, width // across
     cut = images[:, :, : tall * across, : wide * across].unfold(2, tall, tall).unfold(3, wide, wide)
@@ -41,7 +41,7 @@ def shuffled(images: Tensor, generator: Generator, across: int = 2) -> Tensor:
 
 
 def finely_shuffled(images: Tensor, generator: Generator) -> Tensor:
-    """The same with four tiles across and down."""
+    """Cut each image into four tiles across and four down, and put them in another order."""
     return shuffled(images, generator, across=4)
 
 
@@ -58,7 +58,7 @@ def magnified(images: Tensor, generator: Generator) -> Tensor:
 
 
 def scrambled(images: Tensor, generator: Generator) -> Tensor:
-    """Keep the strength of each frequency and draw its phase anew: textures of the same colours."""
+    """Keep the amplitude of each frequency and draw a random phase: textures of the same colours."""
     n, _, height, width = images.shape
     phases = torch.fft.fft2(torch.randn(n, 1, height, width, generator=generator))
     phases[..., 0, 0] = 1  # the mean stays
@@ -67,14 +67,14 @@ def scrambled(images: Tensor, generator: Generator) -> Tensor:
 
 
 def coarse(images: Tensor, generator: Generator) -> Tensor:
-    """Leave three by three colours, smoothly joined."""
-    small = functional.adaptive_avg_pool2d(images, COARSE)
+    """Reduce each image to three by three colours, smoothly joined."""
+    small = functional.adaptive_avg_pool2d(images, COARSE_SIDE)
     return functional.interpolate(small, images.shape[2:], mode="bicubic")
 
 
 def pixelated(images: Tensor, generator: Generator) -> Tensor:
-    """Leave six by six squares of one colour each."""
-    return functional.interpolate(functional.adaptive_avg_pool2d(images, PIXELATED), images.shape[2:])
+    """Reduce each image to six by six squares of one colour each."""
+    return functional.interpolate(functional.adaptive_avg_pool2d(images, PIXELATED_SIDE), images.shape[2:])
 
 
 def clouds(images: Tensor, generator: Generator) -> Tensor:
@@ -93,14 +93,14 @@ def clouds(images: Tensor, generator: Generator) -> Tensor:
 
 
 def stripes(images: Tensor, generator: Generator) -> Tensor:
-    """Draw stripes or chequers of two colours, hard or soft."""
+    """Draw stripes or checks of two colours, hard or soft."""
     n, channels, height, width = images.shape
     down, across = _grid(height, width)
     angle, pitch, phase, crossing, hard = torch.rand(5, n, 1, 1, generator=generator)
     cos, sin, pitch = (math.pi * angle).cos(), (math.pi * angle).sin(), 0.15 + 1.2 * pitch
     waves = torch.sin((across * cos + down * sin) * pitch + 2 * math.pi * phase)
-    chequers = waves * torch.sin((down * cos - across * sin) * pitch)
-    waves = torch.where(crossing < 0.5, waves, chequers)
+    checks = waves * torch.sin((down * cos - across * sin) * pitch)
+    waves = torch.where(crossing < 0.5, waves, checks)
     waves = torch.where(hard < 0.5, waves, waves.sign())
     first, second = torch.rand(2, n, channels, 1, 1, generator=generator)
     drawn: Tensor = first + (second - first) * (waves[:, None] + 1) / 2
@@ -108,12 +108,12 @@ def stripes(images: Tensor, generator: Generator) -> Tensor:
 
 
 def shapes(images: Tensor, generator: Generator) -> Tensor:
-    """Draw ellipses and rectangles, full or hollow, over one another, every other time on black."""
+    """Draw ellipses and rectangles, full or hollow, over one another; half of the images are on black."""
     n, channels, height, width = images.shape
     down, across = _grid(height, width)
     dark = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
     canvas = (torch.rand(n, channels, 1, 1, generator=generator) * ~dark).expand(n, channels, height, width)
-    for _ in range(SHAPES):
+    for _ in range(SHAPES_PER_IMAGE):
         left, top, wide, tall, angle, rectangle, hollow = torch.rand(7, n, 1, 1, generator=generator)
         x, y, cos, sin = across - left * width, down - top * height, (math.pi * angle).cos(), (math.pi * angle).sin()
         u = (x * cos + y * sin) / (1 + 0.35 * width * wide)

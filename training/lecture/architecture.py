@@ -59,9 +59,9 @@ def section(lesson: Lesson) -> Section:
     return Section(
         title="Depth and width",
         blocks=(
-            "How many layers should a network have, and how wide should they be? No formula tells. One tries, and "
-            "compares the errors on validation images. The test images must not decide: after a choice by their error, "
-            "nothing is left to measure how well the choice does on new images.",
+            "How many layers should a network have, and how wide should they be? No formula tells. The answer "
+            "takes experiments, guided by the error on validation images. The test images must not guide them: after a "
+            "choice by their error, nothing is left to measure how well the choice does on new images.",
             _errors_plot(errors),
             "Width pays at first, then less and less. Depth alone does little on images this simple. But depth can "
             "save units. Each layer of the next figure folds the line in two, so "

@@ -44,10 +44,10 @@ def section(lesson: Lesson) -> Section:
             "looks at all places with the same few weights, 3 × 3 pixels at a time. Pooling (MaxPooling2D) keeps the "
             "largest of each 2 × 2 values. The maps become smaller, and each of their values depends on more of the "
             "image. The table lists the layers; an output shape is height, width and channels.",
-            _table(listed[: len(BASE_SHAPES)], "The convolutional base."),
+            _table(listed[: len(BASE_SHAPES)], "The convolutional base"),
             "A classifier like that of demo 1 follows: a hidden layer of 64 units and an output layer of ten, both "
             "fully connected (Dense).",
-            _table(listed, "The whole network."),
+            _table(listed, "The whole network"),
             f"{demo.settings()} The lecture evaluates on the test images during training. Here they wait until the "
             "end.",
             demo.log(),
@@ -80,4 +80,4 @@ def _layer_rows(listed: Sequence[Layer]) -> tuple[Row, ...]:
 def _table(listed: Sequence[Layer], caption: str) -> Table:
     rows = [(layer.kind, format_value(layer.shape), f"{layer.parameters:,}") for layer in listed]
     total = sum(layer.parameters for layer in listed)
-    return Table(("Layer", "Output shape", "Parameters"), rows, f"{caption} It has {total:,} parameters in all.")
+    return Table(("Layer", "Output shape", "Parameters"), rows, f"{caption}: {total:,} parameters.")

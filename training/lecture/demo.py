@@ -81,10 +81,13 @@ class Demo:
         """Return a sentence on how the network is trained."""
         train, validation = split(self.recipe, self.data)
         images = len(train.take(slice(self.recipe.train_images)))
-        optimizers = "Muon and Adam, which takes less time" if self.recipe.muon else "Adam, the lecture's own settings"
+        if self.recipe.muon:
+            optimizers = "the optimizers Muon and Adam (faster than the lecture's settings)"
+        else:
+            optimizers = "the optimizer Adam (the lecture's own settings)"
         return (
-            f"Training takes {self.recipe.epochs} epochs of {images:,} images in batches of {self.recipe.batch:,} with "
-            f"{optimizers}; {len(validation):,} more images are set aside for validation."
+            f"It trains for {self.recipe.epochs} epochs of {images:,} images, in batches of {self.recipe.batch:,}, with "
+            f"{optimizers}. {len(validation):,} more images are set aside for validation."
         )
 
     def result(self, lecture: LectureScore) -> str:

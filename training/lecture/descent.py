@@ -119,9 +119,9 @@ def section(_: Lesson) -> Section:
             f"weights, take {GRADIENT_STEPS:,} steps of size {STEP_SIZE} down the gradient of the mean squared error "
             "over all four cases. This error is their loss.",
             _plot(descent),
-            f"{descent.solved_share:.0%} of them find XOR. The others do not wander: each is stuck on one of three "
+            f"{descent.solved_share:.0%} of the networks find XOR. The others do not wander: each is stuck on one of three "
             "plateaus, where the gradient is zero although the answer is wrong. The start alone decides which one. The "
-            "table counts the starts by their end. A unit is dead when none of the four cases activates it: its "
+            "table counts the starts by their last answer. A unit is dead when none of the four cases activates it: its "
             "gradient is zero, so it never recovers.",
             _ends_table(descent),
             f"{int((dead & stuck).sum())} of the {int(stuck.sum())} stuck networks have a dead unit. With one unit "
@@ -159,7 +159,7 @@ def _rows(descent: Descent, shares: list[float]) -> tuple[Row, ...]:
         Row(
             "XOR by descent: the solutions",
             "usually not clean, integer-valued",
-            f"{descent.integer_solutions} of {solved} are",
+            f"{descent.integer_solutions} of {solved} are integer-valued",
             solved > 0 and descent.integer_solutions < solved / 2,
             "fewer than half are within 0.01 of whole numbers",
         ),

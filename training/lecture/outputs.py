@@ -90,9 +90,9 @@ def section(_: Lesson) -> Section:
         title="Output units",
         blocks=(
             "The output unit decides which kind of answer the network gives, and the loss follows from it: it measures "
-            "the distance between the distribution of the data and that of the model. A number needs a linear output "
-            "with squared error, yes or no a sigmoid with binary cross-entropy, one of many classes softmax with "
-            "cross-entropy.",
+            "the distance between the distribution of the data and that of the model. For a number, take a linear "
+            "output with squared error; for yes or no, a sigmoid with binary cross-entropy; for one of many classes, "
+            "softmax with cross-entropy.",
             "The table shows each of the three pairs of output unit and loss on a small example, and the result of "
             "training. Here x is the input and z the weighted sum that goes into the output unit. In the second "
             "example the true solution is `z = 2x`.",

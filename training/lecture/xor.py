@@ -69,8 +69,8 @@ def section(_: Lesson) -> Section:
         blocks=(
             "Exclusive or (XOR) is true when exactly one of two propositions, p and q, is true. No straight line "
             "separates its true cases from its false ones. The best that the linear model `y = Xβ + α` can do is to "
-            "answer ½ in all four cases: each proposition speaks as often for true as for false, so its weight is "
-            "zero.",
+            "answer ½ in all four cases: p alone says nothing about the answer, nor does q alone, so both weights in β "
+            "are zero.",
             "One hidden layer of two rectified linear units (ReLU, `max{0, z}`) is enough. The first unit counts the "
             "true propositions. The second is active only when both are true. The output is the first minus twice the "
             "second. The lecture writes the network as `ŷ = max{0, XW + c} w + b`. Each row of X is one of the four "

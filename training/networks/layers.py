@@ -1,15 +1,15 @@
-"""The layers of a network, as a summary of it lists them."""
+"""The layers of a network, as a summary lists them."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from training.networks import parameters
+from training.networks.base import count_parameters
 
 
 class Layer(NamedTuple):
-    """shape: of what it makes of one image."""
+    """One layer; shape: of its output for one image."""
 
     kind: str
     shape: tuple[int, ...]
@@ -20,11 +20,11 @@ def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
     """Return the layers in their order, for an input [channels, height, width]."""
     found: list[Layer] = []
 
-    def note(layer: nn.Module, _: object, output: Tensor) -> None:
-        found.append(Layer(type(layer).__name__, tuple(output.shape[1:]), parameters(layer)))
+    def record(layer: nn.Module, _: object, output: Tensor) -> None:
+        found.append(Layer(type(layer).__name__, tuple(output.shape[1:]), count_parameters(layer)))
 
     leaves = [module for module in network.modules() if not list(module.children())]
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    hooks = [leaf.register_forward_hook(record) for leaf in leaves]
     with torch.inference_mode():
         network.eval()(torch.zeros(1, *shape))
     for hook in hooks:

@@ -1,4 +1,4 @@
-"""How the C library hands out memory, which on a processor decides half the speed of training small networks."""
+"""Settings of the C library's allocator, which on a processor decide half the speed of training small networks."""
 
 import ctypes
 import sys
@@ -10,7 +10,7 @@ TOP_PAD = 256 * 2**20
 
 
 def keep_memory() -> None:
-    """Have the C library keep freed memory for the next tensor; does nothing where there is no glibc."""
+    """Have the C library keep freed memory for the next tensor; does nothing without glibc."""
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None)

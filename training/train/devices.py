@@ -12,14 +12,14 @@ DEVICES: dict[str, Callable[[], bool]] = {  # fastest first
 
 
 class DeviceError(Exception):
-    """A device that was asked for and is not there."""
+    """The device is not available."""
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device of this name; "auto" is the fastest there is. Raises DeviceError when it is not there."""
-    there = [kind for kind, available in DEVICES.items() if available()]
+    """Return the device of this name; "auto" is the fastest available. Raises DeviceError when it is not available."""
+    available = [kind for kind, is_available in DEVICES.items() if is_available()]
     if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
-        raise DeviceError(f"--device {name}: PyTorch finds none on this machine; there is {', '.join(there)}")
+        return torch.device(available[0])
+    if name not in available:
+        raise DeviceError(f"--device {name}: PyTorch finds none on this machine; available: {', '.join(available)}")
     return torch.device(name)

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are orthogonalised before each step (Jordan et al. 2024)."""
+"""Muon: momentum whose matrices are orthogonalized before each step (Jordan et al. 2024)."""
 
 from collections.abc import Iterable
 
@@ -12,14 +12,14 @@ ITERATIONS = 5
 
 
 class Muon(Optimizer):
-    """For matrices and convolution kernels [out, ...] alone; each keeps the norm of a random orthogonal matrix."""
+    """The optimizer for matrices and convolution kernels [out, ...]; each keeps the norm of an orthogonal matrix."""
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.9) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take one step along the orthogonalised Nesterov momentum."""
+        """Take one step along the orthogonalized Nesterov momentum."""
         for group in self.param_groups:
             for weights in group["params"]:
                 state = self.state[weights]
@@ -29,10 +29,10 @@ class Muon(Optimizer):
                 momentum.mul_(group["momentum"]).add_(weights.grad)
                 update = weights.grad.add(momentum, alpha=group["momentum"])
                 weights.mul_(len(weights) ** 0.5 / weights.norm())
-                weights.add_(orthogonalise(update.flatten(1)).view_as(weights), alpha=-group["lr"])
+                weights.add_(orthogonalize(update.flatten(1)).view_as(weights), alpha=-group["lr"])
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """Return nearly the closest matrix [rows, columns] whose singular values are all 1, by Newton-Schulz iteration."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]

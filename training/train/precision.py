@@ -1,4 +1,4 @@
-"""The number format and memory layout in which a network trains fastest where it is."""
+"""The number format and memory layout in which a network trains fastest on a device."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.networks import Network
+from training.networks.base import Network
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A format for activations and a layout for images; the weights stay float32."""
+    """A number format for activations and a memory layout for images; the weights stay float32."""
 
     device: torch.device
     dtype: torch.dtype
@@ -21,20 +21,21 @@ class Precision:
         """Return the context in which the network computes in this format."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def lay_out(self, network: Network) -> Network:
-        """Bring a network to the device in this layout."""
+    def to_device(self, network: Network) -> Network:
+        """Move a network to the device, in this layout."""
         return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
 
-    def prepare(self, images: Tensor) -> Tensor:
+    def cast(self, images: Tensor) -> Tensor:
         """Return images [n, c, h, w] in this format and layout."""
         return images.to(self.dtype).contiguous(memory_format=self.layout)
 
 
-PLAIN = Precision(torch.device("cpu"), torch.float32, torch.contiguous_format)  # as the exported graph computes
+# The exported graph computes in these.
+CPU_FLOAT32 = Precision(torch.device("cpu"), torch.float32, torch.contiguous_format)
 
 
 def fastest(network: Network, device: torch.device) -> Precision:
-    """Return bf16 in channels-last order for convolutions where the hardware multiplies bf16, else float32.
+    """Return bf16 in channels-last order for convolutions where the hardware multiplies bf16, otherwise float32.
 
     The two pay only together, and only for convolutions: a small MLP is faster in float32.
     """

@@ -35,8 +35,8 @@ def test_an_idx_file_is_read_as_it_was_written(tmp_path, values):
         (gzip.compress(RAW[:10]), "not a complete gzipped IDX file"),
         (gzip.compress(b""), "not a complete gzipped IDX file"),
         (WHOLE[:10] + b"\xff" * 40 + WHOLE[50:], "not a complete gzipped IDX file"),
-        (gzip.compress(RAW[:-100]), "its header says 39,200 bytes of values, it holds 39,100"),
-        (gzip.compress(RAW + b"x"), "its header says 39,200 bytes of values, it holds"),
+        (gzip.compress(RAW[:-100]), "its header says 39,200 bytes of values, but it holds 39,100"),
+        (gzip.compress(RAW + b"x"), "its header says 39,200 bytes of values, but it holds"),
         (gzip.compress(b"\x00\x00\x0d\x03" + RAW[4:]), "magic number 0x00000d03, expected 0x00000803"),
         (idx(VALUES[0]), "magic number 0x00000802, expected 0x00000803"),
     ],
@@ -57,7 +57,7 @@ def test_an_idx_file_is_read_as_it_was_written(tmp_path, values):
         "other dimensions",
     ],
 )
-def test_anything_but_a_whole_idx_file_is_refused_with_what_is_wrong(tmp_path, content, found):
+def test_anything_but_a_whole_idx_file_is_refused_with_the_reason(tmp_path, content, found):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(content)
 
@@ -73,16 +73,16 @@ def test_a_header_that_claims_absurd_sizes_is_refused(tmp_path, size):
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(struct.pack(">4I", 0x0803, size, size, size) + b"values"))
 
-    with pytest.raises(DataError, match="it holds 6; fetch it again"):
+    with pytest.raises(DataError, match="but it holds 6; delete it, and it is downloaded again"):
         read_idx(path, 3)
 
 
 @pytest.mark.parametrize(
     ("content", "advice"),
     [
-        (WHOLE[:-4], "delete it and let it be fetched again"),
-        (gzip.compress(RAW[:-1]), "fetch it again"),
-        (idx(VALUES[0]), "put the right one there"),
+        (WHOLE[:-4], "delete it, and it is downloaded again"),
+        (gzip.compress(RAW[:-1]), "delete it, and it is downloaded again"),
+        (idx(VALUES[0]), "put the right file there"),
     ],
     ids=["truncated", "values missing", "another kind"],
 )
@@ -108,7 +108,7 @@ def an_archive(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", [a_folder, an_archive])
-def test_both_forms_of_cifar_give_the_batches_in_the_order_asked_for(tmp_path, form):
+def test_both_forms_of_cifar_give_the_batches_in_the_given_order(tmp_path, form):
     batches = read_cifar(form(tmp_path), CIFAR_FILES)
 
     assert [records(*batch) for batch in batches] == [BATCHES[name] for name in CIFAR_FILES]
@@ -130,7 +130,9 @@ def test_the_planes_of_a_cifar_record_become_channels_of_each_pixel(tmp_path):
 def test_a_cifar_batch_of_partial_records_is_refused(tmp_path, size):
     place = put(tmp_path / "batches", BATCHES | {"data_batch_3.bin": bytes(size)})
 
-    with pytest.raises(DataError, match=rf"data_batch_3\.bin: {size:,} bytes are not whole records of 3,073 .* fetch"):
+    with pytest.raises(
+        DataError, match=rf"data_batch_3\.bin: {size:,} bytes are not whole records of 3,073 .* delete it"
+    ):
         read_cifar(place, CIFAR_FILES)
 
 
@@ -138,7 +140,7 @@ def test_a_cifar_folder_without_a_batch_is_refused_by_the_name_of_the_batch(tmp_
     place = a_folder(tmp_path)
     (place / "data_batch_4.bin").unlink()
 
-    with pytest.raises(DataError, match=r"data_batch_4\.bin: cannot be read .* must hold all six batches"):
+    with pytest.raises(DataError, match=r"data_batch_4\.bin: cannot be read .* put all six batches into the folder"):
         read_cifar(place, CIFAR_FILES)
 
 
@@ -148,16 +150,16 @@ def test_a_truncated_cifar_archive_is_refused(tmp_path, share):
     content = place.read_bytes()
     place.write_bytes(content[: int(len(content) * share)])
 
-    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: not a complete tar\.gz archive .* fetched again"):
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: not a complete tar\.gz archive .* delete it"):
         read_cifar(place, CIFAR_FILES)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<!DOCTYPE html>", gzip.compress(b"no archive" * 100)],
+    [b"", b"<!DOCTYPE html>", gzip.compress(b"not an archive" * 100)],
     ids=["empty", "a web page", "only gzipped"],
 )
-def test_what_is_no_archive_is_refused_as_cifar(tmp_path, content):
+def test_a_file_that_is_not_an_archive_is_refused_as_cifar(tmp_path, content):
     place = tmp_path / "cifar-10-binary.tar.gz"
     place.write_bytes(content)
 
@@ -165,8 +167,8 @@ def test_what_is_no_archive_is_refused_as_cifar(tmp_path, content):
         read_cifar(place, CIFAR_FILES)
 
 
-def test_an_archive_without_a_batch_is_refused_with_the_names_that_it_lacks(tmp_path):
+def test_an_archive_without_a_batch_is_refused_with_the_names_of_the_missing_ones(tmp_path):
     place = packed(tmp_path / "cifar-10-binary.tar.gz", BATCHES, order=CIFAR_FILES[:-2])
 
-    with pytest.raises(DataError, match=r"holds no data_batch_5\.bin, test_batch\.bin; .* binary version"):
+    with pytest.raises(DataError, match=r": data_batch_5\.bin, test_batch\.bin not found in it; .* binary version"):
         read_cifar(place, CIFAR_FILES)

@@ -14,19 +14,19 @@ def drawn(pixels, seed=1):
 
 
 @pytest.mark.parametrize("shape", [(45, 28, 28, 1), (45, 32, 32, 3), (9, 64, 64, 3), (4, 30, 30, 1)])
-def test_there_are_as_many_as_images_of_their_shape_and_type(shape):
+def test_there_is_an_outlier_for_each_image_of_its_shape_and_type(shape):
     made = drawn(torch.randint(0, 256, shape, dtype=torch.uint8))
 
     assert tuple(made.shape) == shape
     assert made.dtype == torch.uint8
 
 
-def test_the_same_seed_makes_the_same_and_another_makes_others(pixels):
+def test_the_seed_decides_the_outliers(pixels):
     assert torch.equal(drawn(pixels), drawn(pixels))
     assert not torch.equal(drawn(pixels), drawn(pixels, seed=2))
 
 
-def test_every_other_one_has_no_colour(pixels):
+def test_every_other_outlier_is_grey(pixels):
     made = drawn(pixels)
 
     colourless = (made == made[..., :1]).flatten(1).all(1)
@@ -35,7 +35,7 @@ def test_every_other_one_has_no_colour(pixels):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_none_is_the_image_it_was_made_of_and_no_two_are_alike(kind):
+def test_each_outlier_differs_from_its_image_and_from_all_others(kind):
     images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
     made = kind(images, torch.Generator().manual_seed(1))

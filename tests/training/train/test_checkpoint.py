@@ -1,4 +1,4 @@
-"""Files of weights and of trainings: what they give back, and what is refused."""
+"""Checkpoint files: what they restore, and what is refused."""
 
 import pickle
 from collections.abc import Callable
@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from training.networks import CNN, MLP
+from training.networks.cnn import CNN
+from training.networks.mlp import MLP
 from training.train.checkpoint import CheckpointError, SavedRun, load_weights
 
-WHAT = {"name": "fashion-mlp", "seed": 1, "epochs": 30, "learning_rate": 4e-3, "flip": False, "teacher": None}
+IDENTITY = {"name": "fashion-mlp", "seed": 1, "epochs": 30, "learning_rate": 4e-3, "flip": False, "teacher": None}
 FOREIGN = {
     "empty": b"",
     "text": b"hello",
     "a dot": b".",
     "image": b"\x89PNG\r\n\x1a\n",
-    "archive": b"PK\x03\x04 no archive",
+    "archive": b"PK\x03\x04 not an archive",
     "pickle": pickle.dumps([1, 2], protocol=2),
 }
 
@@ -33,7 +34,7 @@ class Trap:
 
 
 class Interrupting:
-    """An object in whose saving Ctrl-C is pressed."""
+    """An object that raises KeyboardInterrupt when it is saved."""
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         raise KeyboardInterrupt
@@ -48,12 +49,12 @@ def write_trap(file: Path, sprung: Path, how: str) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where a test's file of weights is."""
+    """The path of a test's file of weights."""
     return tmp_path / "weights.pt"
 
 
 class TestWeights:
-    def test_they_are_those_of_the_network_that_was_saved(self, file):
+    def test_they_are_those_of_the_saved_network(self, file):
         saved, loaded = MLP(), MLP()
         torch.save(saved.state_dict(), file)
 
@@ -80,7 +81,7 @@ class TestWeights:
     @pytest.mark.parametrize(
         "saved",
         [CNN().state_dict(), MLP(classes=4).state_dict(), {}, {1: 2}, [1], torch.zeros(3), None],
-        ids=["other network", "other classes", "empty", "numbers", "list", "tensor", "nothing"],
+        ids=["other network", "other classes", "empty", "numbers", "list", "tensor", "None"],
     )
     def test_other_things_that_torch_saves_are_refused(self, file, saved):
         torch.save(saved, file)
@@ -89,16 +90,16 @@ class TestWeights:
             load_weights(MLP(), file)
 
     @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-    def test_those_that_are_no_finite_numbers_are_refused(self, file, number):
+    def test_weights_that_are_nan_or_infinite_are_refused(self, file, number):
         weights = MLP().state_dict()
         weights["3.bias"][0] = number
         torch.save(weights, file)
 
-        with pytest.raises(CheckpointError, match=r"weights\.pt: some of its weights are not finite numbers"):
+        with pytest.raises(CheckpointError, match=r"weights\.pt: some of its weights are NaN or infinite"):
             load_weights(MLP(), file)
 
     @pytest.mark.parametrize("place", ["nowhere.pt", "."], ids=["missing", "a folder"])
-    def test_what_is_no_file_is_refused_by_name(self, tmp_path, place):
+    def test_a_path_that_is_not_a_file_is_refused_by_name(self, tmp_path, place):
         with pytest.raises(CheckpointError, match=str(tmp_path / place)):
             load_weights(MLP(), tmp_path / place)
 
@@ -106,20 +107,20 @@ class TestWeights:
 class TestSavedRun:
     @pytest.fixture
     def run(self, tmp_path: Path) -> SavedRun:
-        """A place in a folder that is not there yet."""
-        return SavedRun(tmp_path / "models" / ".checkpoints" / "fashion-mlp.pt", WHAT)
+        """A run whose folder does not exist yet."""
+        return SavedRun(tmp_path / "models" / ".checkpoints" / "fashion-mlp.pt", IDENTITY)
 
-    def test_it_gives_back_what_was_saved_last(self, run):
-        run.save({"epochs": [], "course": torch.zeros(3)})
-        run.save({"epochs": [{"number": 1, "loss": 0.5}], "course": torch.ones(3)})
+    def test_it_loads_the_state_that_was_saved_last(self, run):
+        run.save({"epochs": [], "trainer": torch.zeros(3)})
+        run.save({"epochs": [{"number": 1, "loss": 0.5}], "trainer": torch.ones(3)})
 
         state = run.load()
 
         assert state["epochs"] == [{"number": 1, "loss": 0.5}]
-        assert torch.equal(state["course"], torch.ones(3))
+        assert torch.equal(state["trainer"], torch.ones(3))
         assert [path.name for path in run.file.parent.iterdir()] == ["fashion-mlp.pt"]
 
-    def test_a_save_that_is_interrupted_leaves_the_old_file_whole(self, run):
+    def test_an_interrupted_save_leaves_the_old_file_whole(self, run):
         run.save({"step": 1})
 
         with pytest.raises(KeyboardInterrupt):
@@ -127,7 +128,7 @@ class TestSavedRun:
 
         assert run.load() == {"step": 1}
 
-    def test_what_an_interrupted_save_left_does_not_stop_the_next(self, run):
+    def test_an_interrupted_save_does_not_stop_the_next(self, run):
         with pytest.raises(KeyboardInterrupt):
             run.save({"step": Interrupting()})
 
@@ -136,7 +137,7 @@ class TestSavedRun:
         assert run.load() == {"step": 2}
 
     def test_without_a_file_there_is_nothing_to_resume(self, run):
-        with pytest.raises(CheckpointError, match=r"fashion-mlp\.pt: there is no training to resume; leave --resume"):
+        with pytest.raises(CheckpointError, match=r"fashion-mlp\.pt: no saved training to resume; leave --resume"):
             run.load()
 
     @pytest.mark.parametrize(
@@ -149,33 +150,35 @@ class TestSavedRun:
             ({"seed": 2, "flip": True}, "seed 1, not 2; flip False, not True"),
         ],
     )
-    def test_one_of_another_training_is_refused_with_all_that_differs(self, run, changed, reason):
+    def test_the_file_of_another_training_is_refused_with_all_that_differs(self, run, changed, reason):
         run.save({"step": 1})
 
         with pytest.raises(CheckpointError, match=rf"fashion-mlp\.pt: saved by another training: {reason}; leave"):
-            SavedRun(run.file, WHAT | changed).load()
+            SavedRun(run.file, IDENTITY | changed).load()
 
     @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
     def test_a_foreign_file_is_refused(self, run, content):
         run.file.parent.mkdir(parents=True)
         run.file.write_bytes(content)
 
-        with pytest.raises(CheckpointError, match=r"(?s)fashion-mlp\.pt: not a training .* here .* train anew"):
+        with pytest.raises(
+            CheckpointError, match=r"(?s)fashion-mlp\.pt: not a training saved by training.export .* train anew"
+        ):
             run.load()
 
-    def test_a_file_that_was_cut_off_is_refused(self, run):
-        run.save({"course": torch.zeros(1_000)})
+    def test_a_truncated_file_is_refused(self, run):
+        run.save({"trainer": torch.zeros(1_000)})
         run.file.write_bytes(run.file.read_bytes()[:-500])
 
-        with pytest.raises(CheckpointError, match=r"fashion-mlp\.pt: not a training that was saved here"):
+        with pytest.raises(CheckpointError, match=r"fashion-mlp\.pt: not a training saved by training.export"):
             run.load()
 
-    @pytest.mark.parametrize("saved", [MLP().state_dict(), {"what": WHAT}, [1], None], ids=type)
+    @pytest.mark.parametrize("saved", [MLP().state_dict(), {"identity": IDENTITY}, [1], None], ids=type)
     def test_other_things_that_torch_saves_are_refused(self, run, saved: Any):
         run.file.parent.mkdir(parents=True)
         torch.save(saved, run.file)
 
-        with pytest.raises(CheckpointError, match=r"fashion-mlp\.pt: not a training that was saved here"):
+        with pytest.raises(CheckpointError, match=r"fashion-mlp\.pt: not a training saved by training.export"):
             run.load()
 
     @pytest.mark.parametrize("how", ["by torch", "by pickle"])
@@ -183,7 +186,7 @@ class TestSavedRun:
         run.file.parent.mkdir(parents=True)
         write_trap(run.file, tmp_path / "sprung", how)
 
-        with pytest.raises(CheckpointError, match="not a training that was saved here"):
+        with pytest.raises(CheckpointError, match=r"not a training saved by training\.export"):
             run.load()
 
         assert not (tmp_path / "sprung").exists()

@@ -1,10 +1,12 @@
-"""The format in which a network trains: chosen by its layers and by the hardware."""
+"""The number format of a training: chosen by the network's layers and by the hardware."""
 
 import pytest
 import torch
 
-from training.networks import CNN, MLP, Net
-from training.train.precision import PLAIN, Precision, fastest
+from training.networks.cnn import CNN
+from training.networks.mlp import MLP
+from training.networks.net import Net
+from training.train.precision import CPU_FLOAT32, Precision, fastest
 
 CPU = torch.device("cpu")
 
@@ -22,7 +24,7 @@ def test_a_cnn_takes_bf16_exactly_where_the_processor_multiplies_it():
 
 
 @pytest.mark.parametrize("device", ["mps"])
-def test_a_device_that_is_not_known_to_multiply_bf16_trains_in_float32(device):
+def test_a_device_not_known_to_multiply_bf16_trains_in_float32(device):
     assert fastest(CNN(), torch.device(device)).dtype == torch.float32
 
 
@@ -52,29 +54,29 @@ def test_an_mlp_stays_in_float32_on_a_graphics_card_too(monkeypatch):
 
 @pytest.mark.parametrize(
     "precision",
-    [PLAIN, Precision(CPU, torch.bfloat16, torch.channels_last)],
+    [CPU_FLOAT32, Precision(CPU, torch.bfloat16, torch.channels_last)],
     ids=["float32 in order", "bf16 channels last"],
 )
-def test_images_are_prepared_in_format_and_layout(precision):
+def test_images_are_cast_to_format_and_layout(precision):
     images = torch.rand(11, 3, 8, 8)
 
-    prepared = precision.prepare(images)
+    cast = precision.cast(images)
 
-    assert torch.equal(prepared, images.to(precision.dtype))
-    assert prepared.dtype == precision.dtype
-    assert prepared.is_contiguous(memory_format=precision.layout)
+    assert torch.equal(cast, images.to(precision.dtype))
+    assert cast.dtype == precision.dtype
+    assert cast.is_contiguous(memory_format=precision.layout)
 
 
-def test_a_network_laid_out_and_back_answers_as_before():
+def test_a_network_moved_to_a_device_and_back_gives_the_same_logits():
     network = CNN().eval()
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before = network(images)
-        after = PLAIN.lay_out(fastest(network, CPU).lay_out(network))(images)
+        after = CPU_FLOAT32.to_device(fastest(network, CPU).to_device(network))(images)
 
     torch.testing.assert_close(after, before)
 
 
-def test_plain_precision_computes_in_float32():
-    with torch.inference_mode(), PLAIN.autocast():
+def test_the_precision_of_the_exported_graph_is_float32():
+    with torch.inference_mode(), CPU_FLOAT32.autocast():
         assert CNN()(torch.rand(1, 3, 32, 32)).dtype == torch.float32

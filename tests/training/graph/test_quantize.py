@@ -1,0 +1,261 @@
+import io
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+from rich.console import Console
+from torch import nn
+
+from serving.repository.repository import Repository
+from training.datasets.builtin import FASHION_MNIST
+from training.datasets.labelled import LabelledImages, TrainTest
+from training.evaluation.evaluate_graph import SampleSizes
+from training.graph.onnx_export import run, to_onnx, with_metadata
+from training.graph.quantize import Int8Limits, Measurement, comparison, measure, objections, quantize
+from training.networks.base import Mirrored, Network
+from training.networks.exported import ExportedModel
+from training.networks.mlp import MLP
+from training.networks.net import BatchNorm
+from training.networks.normalize import Normalize
+from training.pipeline import train_and_calibrate
+from training.publish.golden import golden_images
+from training.publish.publisher import Publisher
+from training.recipes import RECIPES
+from training.train.trainer import RunContext
+
+SHARPNESS = 0.05  # a temperature at which the probabilities of untrained networks differ from each other
+
+pytestmark = pytest.mark.trains
+
+FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.png", "1/confusion.png"}
+
+
+def mirrored() -> nn.Module:
+    """Return a small network that occurs twice in its graph, with a batch norm that can be folded."""
+    convolutions = nn.Conv2d(1, 16, 3), BatchNorm(16), nn.GELU(), nn.Conv2d(16, 32, 3), BatchNorm(32), nn.GELU()
+    network = Network(*convolutions, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+    with torch.inference_mode():
+        network.train()(torch.randn(64, 1, 28, 28))  # which makes the batch norms differ from the identity
+    return Mirrored(network)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A graph, its int8 version and the network behind both."""
+
+    network: nn.Module
+    original: onnx.ModelProto
+    int8: onnx.ModelProto
+
+
+@pytest.fixture(scope="module", params=[MLP, mirrored], ids=["mlp", "mirrored"])
+def pair(request: pytest.FixtureRequest, garments: TrainTest) -> Pair:
+    torch.manual_seed(0)
+    network = request.param()
+    model = ExportedModel(Normalize.to_standard(garments.train.pixels), network, SHARPNESS).eval()
+    original = to_onnx(model, 28, 28, 1)
+    return Pair(network, original, quantize(original, garments.train.pixels.numpy()))
+
+
+@pytest.fixture(scope="module")
+def pixels(garments: TrainTest) -> NDArray[np.uint8]:
+    """Images that had no part in the calibration."""
+    return garments.test.pixels.numpy()
+
+
+def int8_weights(graph: onnx.ModelProto) -> list[NDArray[np.int8]]:
+    weights = [onnx.numpy_helper.to_array(weight) for weight in graph.graph.initializer]
+    return [weight for weight in weights if weight.dtype == np.int8 and weight.ndim > 1]
+
+
+class TestQuantised:
+    def test_its_outputs_are_nearly_those_of_the_original(self, pair, pixels):
+        expected, found = (run(graph, pixels).probabilities for graph in (pair.original, pair.int8))
+
+        assert expected.max(1).mean() > 0.3
+        assert np.abs(found - expected).mean() < 0.01
+        assert (found.argmax(1) == expected.argmax(1)).mean() > 0.9
+
+    def test_it_is_written_with_quantise_and_dequantize_nodes(self, pair):
+        kinds = {node.op_type for node in pair.int8.graph.node}
+
+        assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+        assert kinds & {"Conv", "Gemm"}
+
+    def test_its_weights_have_7_bits_so_that_no_processor_overflows(self, pair):
+        largest = [int(np.abs(weight.astype(int)).max()) for weight in int8_weights(pair.int8)]
+
+        assert largest
+        assert max(largest) <= 64
+
+    def test_it_holds_each_weight_once_even_if_the_network_occurs_twice(self, pair):
+        matrices = [weight.numel() for weight in pair.network.parameters() if weight.ndim > 1]
+
+        assert sorted(weight.size for weight in int8_weights(pair.int8)) == sorted(matrices)
+
+    def test_other_runtimes_give_nearly_the_same_outputs(self, pair, pixels):
+        (found,) = ReferenceEvaluator(pair.int8).run(None, {"image": pixels[:5]})
+
+        assert np.abs(found - run(pair.int8, pixels[:5]).probabilities).max() < 0.05
+
+    def test_an_image_has_the_same_outputs_in_any_batch(self, pair, pixels):
+        assert max(run(pair.int8, pixels[:7], batch=1).differences(run(pair.int8, pixels[:7]))) <= 1e-6
+
+    def test_it_is_a_valid_graph_that_does_not_mention_the_tools(self, pair):
+        file = with_metadata(pair.int8, {})
+
+        graph = onnx.load_from_string(file)
+        assert [(opset.domain, opset.version) for opset in graph.opset_import] == [("", 20)]
+        assert (graph.producer_name, graph.producer_version) == ("thimble", "")
+        assert not graph.metadata_props
+        assert tempfile.gettempdir().encode() not in file
+
+
+@pytest.fixture
+def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_own_temporary_folder")
+def test_quantizing_prints_nothing_and_leaves_nothing_behind(pair, pixels, monkeypatch, tmp_path, capfd):
+    monkeypatch.chdir(tmp_path)
+    before, root = pair.original.SerializeToString(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    quantize(pair.original, pixels[:20])
+
+    assert capfd.readouterr() == ("", "")
+    assert (root.handlers, root.level) == (handlers, level)
+    assert pair.original.SerializeToString() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+
+
+def test_measuring_gives_size_time_and_correct_labels_of_each_graph(pair, garments):
+    labels = run(pair.original, garments.test.pixels.numpy()).probabilities.argmax(1)
+    validation = LabelledImages(garments.test.pixels, torch.from_numpy(labels))
+
+    before, after = measure((pair.original, pair.int8), validation, repetitions=5)
+
+    assert before.size == len(pair.original.SerializeToString()) > after.size
+    assert before.correct == before.n == after.n == len(validation)
+    assert 0.9 * len(validation) < after.correct <= len(validation)
+    assert min(before.ms, after.ms) > 0
+
+
+BEFORE = Measurement(size=1_000, ms=6.0, correct=900, n=1_000)
+AT_THE_LIMITS = Measurement(size=999, ms=5.0, correct=897, n=1_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({}, []),
+        ({"size": 1_000}, ["it is not smaller"]),
+        ({"ms": 5.01}, ["it is 1.198 times as fast, at least 1.2 is needed"]),
+        ({"correct": 896}, ["it loses 0.400 points of accuracy, at most 0.3 are allowed"]),
+        ({"correct": 950}, []),
+        (
+            {"size": 2_000, "ms": 12.0, "correct": 500},
+            [
+                "it is not smaller",
+                "it is 0.500 times as fast, at least 1.2 is needed",
+                "it loses 40.000 points of accuracy, at most 0.3 are allowed",
+            ],
+        ),
+    ],
+)
+def test_int8_is_worth_keeping_up_to_the_limits(changes, reasons):
+    assert objections(BEFORE, replace(AT_THE_LIMITS, **changes)) == reasons
+
+
+def test_the_comparison_gives_each_figure_beside_the_originals():
+    before, after = Measurement(7_916_000, 4.0124, 4_669, 5_000), Measurement(2_031_000, 1.7273, 4_661, 5_000)
+
+    assert comparison(before, after) == (
+        "int8, on one thread and 5,000 validation images: 2.03 MB instead of 7.92, 1.727 ms an image instead of 4.012, "
+        "accuracy 0.9322 instead of 0.9338"
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The models that an export in int8 wrote, and the text that it printed."""
+
+    models: Path
+    printed: str
+
+
+def export_int8(models: Path, data: TrainTest, limits: Int8Limits, also_float: bool) -> Outcome:
+    """Train a small network and export it in int8; also_float: before that in float32."""
+    recipe, console = replace(RECIPES["lecture-mlp"], epochs=1), Console(width=200, file=io.StringIO())
+    model = train_and_calibrate(recipe, data, RunContext(), models, None, console)
+    publisher = Publisher(model, models, None, console, SampleSizes(ood_set=60, photos=20), limits)
+    if also_float:
+        publisher.export()
+    publisher.export_int8()
+    return Outcome(models, console.file.getvalue())
+
+
+@pytest.fixture(scope="module")
+def few(data_dir: Path) -> TrainTest:
+    """A hundred images to train on, and as many to test."""
+    return FASHION_MNIST.load(data_dir, limit=100)
+
+
+@pytest.fixture(scope="module")
+def published(few: TrainTest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """An export in float32 and in int8 that is kept whatever its speed and accuracy: only to be read."""
+    return export_int8(tmp_path_factory.mktemp("int8"), few, Int8Limits(0.0, 1_000), also_float=True)
+
+
+def test_int8_within_the_limits_is_published_and_served_as_a_model_of_its_own(published):
+    folder, repository = published.models / "lecture-mlp-int8", Repository(published.models)
+    original, int8 = repository.named("lecture-mlp").card, repository.named("lecture-mlp-int8").card
+    assert "int8, on one thread and 10 validation images: 0.25 MB instead of 0.55" in published.printed
+    assert "not kept" not in published.printed
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == FILES
+    assert 'name: "lecture-mlp-int8"' in (folder / "config.pbtxt").read_text()
+    assert (original.network, int8.network) == ("mlp 784-128-10", "mlp 784-128-10 int8")
+    assert (int8.parameters, int8.training, int8.labels) == (original.parameters, original.training, original.labels)
+
+
+def test_the_card_of_int8_has_the_golden_samples_and_the_metrics_of_its_own_graph(published, few):
+    repository = Repository(published.models)
+
+    original, int8 = repository.named("lecture-mlp"), repository.named("lecture-mlp-int8")
+
+    expected = np.array([golden.probabilities for golden in int8.card.golden], np.float32)
+    assert np.allclose(int8.classify(golden_images(28, 28, 1)), expected, atol=1e-6)
+    assert [golden.probabilities for golden in original.card.golden] != expected.tolist()
+    correct = int8.classify(few.test.pixels.numpy()).argmax(1) == few.test.labels.numpy()
+    assert (int8.card.metrics.accuracy, int8.card.metrics.n) == (correct.mean(), 100)
+
+
+def test_int8_beyond_the_limits_is_not_kept_and_the_reason_is_printed(few, tmp_path):
+    outcome = export_int8(tmp_path, few, Int8Limits(min_speedup=1e9), also_float=False)
+
+    assert "int8, on one thread and 10 validation images: 0.25 MB instead of 0.55" in outcome.printed
+    assert "int8 was not kept: " in outcome.printed
+    assert "times as fast, at least 1e+09 is needed" in outcome.printed
+    assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
+
+
+def test_the_command_compares_int8_with_the_original(run_export, tmp_path, capsys):
+    status = run_export(tmp_path / "models", "lecture-mlp", "--limit", "100", "--epochs", "1", "--int8")
+
+    assert status == 0
+    assert "int8, on one thread and 10 validation images: 0.25 MB instead of 0.55" in " ".join(
+        capsys.readouterr().out.split()
+    )

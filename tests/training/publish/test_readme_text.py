@@ -1,0 +1,147 @@
+import re
+
+import msgspec
+import pytest
+
+from serving.model.card import (
+    Conformal,
+    Golden,
+    ModelCard,
+    ModelMetrics,
+    Novelty,
+    Photos,
+    Reference,
+    Spread,
+    Training,
+)
+from training.publish.readme import readme
+
+CARD = ModelCard(
+    schema=1,
+    name="fashion-mlp",
+    version="3",
+    title="Garments, multilayer perceptron",
+    dataset="Fashion-MNIST",
+    licence="MIT; the images: MIT",
+    labels=["T-shirt/top", "Ankle boot"],
+    network="mlp 784-128-10",
+    parameters=101_770,
+    fit="garment",
+    metrics=ModelMetrics(
+        accuracy=0.8912,
+        n=10_000,
+        loss=0.30456,
+        ece=0.00789,
+        ece_uncalibrated=0.01234,
+        set_size=1.13579,
+        set_coverage=0.9512,
+    ),
+    temperature=1.23456,
+    conformal=Conformal(coverage=0.95, threshold=0.2),
+    novelty=Novelty(threshold=0.5, share=0.0456, auroc={"noise": 0.9871}),
+    photos=Photos(accuracy=0.8876, untouched=0.8901, n=2_000),
+    reference=Reference(labels=[0.5, 0.5], brightness=Spread(0.3, 0.1), top_probability=Spread(0.9, 0.1)),
+    golden=[Golden(image="", probabilities=[0.5, 0.5])] * 3,
+    training=Training(
+        recipe="fashion-mlp",
+        seed=1,
+        epochs=2,
+        seconds=61.4,
+        device="cpu",
+        libraries={"python": "3.11.7", "torch": "2.13.0"},
+        date="2026-01-31",
+        data_sha256="ab" * 32,
+        epoch_accuracy=[0.8123, 0.8899],
+    ),
+)
+
+
+CONFUSION, COVERAGE = [[80, 20], [0, 100]], [0.87, 1.0]
+
+
+def written(card: ModelCard, plots: tuple[str, ...] = ("3/confusion.png", "3/curves.png")) -> str:
+    return readme(msgspec.to_builtins(card), CONFUSION, COVERAGE, plots)
+
+
+def test_the_front_matter_is_what_model_hubs_read():
+    _, front, _ = written(CARD).split("---\n", 2)
+
+    lines = front.splitlines()
+    assert {"license: mit", "library_name: onnx", "pipeline_tag: image-classification"} <= set(lines)
+    assert "datasets: [Fashion-MNIST]" in lines
+    assert "  - name: fashion-mlp" in lines
+    assert "        metrics: [{type: accuracy, value: 0.8912}]" in lines
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "# fashion-mlp: Garments, multilayer perceptron",
+        "101,770 parameters (mlp 784-128-10), trained on Fashion-MNIST",
+        "`3/model.onnx`",
+        "It knows 2 labels: T-shirt/top, Ankle boot.",
+        "On 10,000 test images",
+        "| accuracy | 0.8912 |",
+        "| loss (negative log-likelihood) | 0.3046 |",
+        "| expected calibration error (ECE), 15 bins | 0.0079 |",
+        "| the same before calibration | 0.0123 |",
+        "| mean number of labels in a set that is to hold the true label in 95% of cases | 1.136 |",
+        "| share of sets that hold it | 0.9512 |",
+        "| images called novel | 4.56% |",
+        "| noise | 0.987 |",
+        "| accuracy on 2,000 of them, as photos | 0.8876 |",
+        "| accuracy on the same, untouched | 0.8901 |",
+        "on a white sheet, off its centre",
+        "The temperature folded into the graph, 1.235,",
+        "2 epochs in 61 s on cpu, 2026-01-31",
+        "Accuracy on validation images at the end: 0.8899.",
+        "python 3.11.7, torch 2.13.0",
+        "![curves](3/curves.png)",
+        "![confusion](3/confusion.png)",
+        "| T-shirt/top | 100 | 0.800 | 1.000 | 0.870 | Ankle boot (20) |",
+        "| Ankle boot | 100 | 1.000 | 0.833 | 1.000 | none |",
+        "`python -m training.export fashion-mlp --epochs 2 --seed 1`",
+        "ab" * 32,
+        "inverted where the border is bright",
+        "Licence: MIT; the images: MIT.",
+    ],
+)
+def test_the_text_says_what_the_card_says(part):
+    assert part in written(CARD)
+
+
+def test_the_preprocessing_of_photos_is_described():
+    text = written(msgspec.structs.replace(CARD, fit="photo"))
+
+    assert "the centre cut out" in text
+    assert "inverted" not in text
+
+
+def test_without_plots_none_is_promised():
+    assert "![" not in written(CARD, plots=())
+
+
+def test_a_label_without_test_images_has_no_shares():
+    text = readme(msgspec.to_builtins(CARD), [[10, 0], [0, 0]], [1.0, float("nan")], [])
+
+    assert "| Ankle boot | 0 | none | none | none | none |" in text
+
+
+def test_a_graph_without_novelty_is_described_as_such():
+    text = written(msgspec.structs.replace(CARD, novelty=msgspec.UNSET))
+
+    assert "| images called novel | the graph has no such output |" in text
+    assert "AUROC" not in text
+
+
+def test_without_epochs_no_training_is_described():
+    training = msgspec.structs.replace(CARD.training, epochs=0, epoch_accuracy=[])
+
+    text = written(msgspec.structs.replace(CARD, training=training), plots=())
+
+    assert "at the end" not in text
+    assert "--epochs 0" not in text
+
+
+def test_no_placeholder_is_left():
+    assert not re.search(r"\{[a-z_]*\}", written(CARD).split("---\n", 2)[2])

@@ -1,0 +1,167 @@
+"""A model of own images, from a folder to the service's answer."""
+
+import base64
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from own_images import JPEG, LABELS, PNG, WEBP, encoded, fill, flower
+from PIL import Image
+
+from serving.app import create_app
+from serving.model.classifier import Classifier
+from serving.settings import Settings
+from training import export
+from training.datasets.image_folder import ImageFolder
+from training.evaluation.evaluate_graph import SampleSizes
+from training.export_options import chosen, contradiction_in, export_parser
+
+COMMITTED = Path(__file__).parents[2] / "models"
+EPOCHS = 3
+
+pytestmark = pytest.mark.trains
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Colour images in several sizes and formats, a broken and a hidden file among them: only to be read."""
+    folder = fill(tmp_path_factory.mktemp("own") / "flowers", 40, (28, 40, 32), (PNG, JPEG, WEBP), channels=3)
+    (folder / "rose" / "broken.jpg").write_bytes((folder / "rose" / "1.jpg").read_bytes()[:200])
+    (folder / "rose" / ".hidden.jpg").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small folder of grey images."""
+    return fill(tmp_path / "flowers")
+
+
+@pytest.fixture(scope="module")
+def models(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models after an export of those images: only to be read."""
+    models = tmp_path_factory.mktemp("models")
+    arguments = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(models), "--epochs", str(EPOCHS)]
+    assert export.main(arguments, SampleSizes(ood_set=60, photos=20)) == 0
+    return models
+
+
+@pytest.fixture
+def file(models: Path) -> Path:
+    """The exported file."""
+    return models / "flowers" / "1" / "model.onnx"
+
+
+@pytest.fixture
+def client(models: Path) -> FlaskClient:
+    """A client of a service that has no other models."""
+    return create_app(Settings(models=str(models))).test_client()
+
+
+def classify(client: FlaskClient, upload: bytes, query: str = "") -> dict[str, Any]:
+    """Return the service's answer to one image."""
+    response = client.post(f"/classify?{query}", data=upload, content_type="application/octet-stream")
+    return response.json["predictions"][0]
+
+
+def pixels_of(data_url: str) -> bytes:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))).tobytes()
+
+
+class TestServed:
+    def test_the_service_recognizes_images_that_it_was_not_trained_on(self, client):
+        uploads = [encoded(flower(label, 99, side=50, channels=3), "JPEG") for label in range(len(LABELS))]
+
+        given = [classify(client, upload, "model=flowers") for upload in uploads]
+
+        assert [answer["label"] for answer in given] == list(LABELS)
+        assert {answer["model"] for answer in given} == {"flowers"}
+
+    def test_the_service_sees_the_pixels_that_the_model_was_trained_on(self, client, flowers):
+        files = [file for _, file in ImageFolder.open(flowers, "flowers").files if file.name != "broken.jpg"]
+
+        seen = {pixels_of(classify(client, file.read_bytes(), "model=flowers&seen=true")["seen"]) for file in files}
+
+        data = ImageFolder.open(flowers, "flowers").load()
+        learned = {pixels.numpy().tobytes() for part in (data.train, data.test) for pixels in part.pixels}
+        assert seen == learned
+
+    def test_a_service_with_this_model_alone_uses_it_for_any_image(self, client):
+        grey, coloured = (encoded(flower(2, 99, channels=channels), "PNG") for channels in (1, 3))
+
+        assert {classify(client, upload)["model"] for upload in (grey, coloured)} == {"flowers"}
+
+    def test_the_card_says_that_the_images_are_own(self, file):
+        card = Classifier.open(file).card
+
+        assert (card.name, card.dataset, card.fit) == ("flowers", "own images (flowers)", "photo")
+        assert card.labels == list(LABELS)
+        assert card.licence.startswith("not stated")
+
+    def test_the_readmes_command_trains_it_again(self, models, flowers):
+        (command,) = re.findall(r"`python -m training\.export (.*?)`", (models / "flowers/README.md").read_text())
+
+        options = export_parser().parse_args(command.replace("DIR", str(flowers)).split())
+
+        (recipe,) = chosen(options)
+        assert contradiction_in(options) is None
+        assert (recipe.name, recipe.epochs, recipe.seed) == ("flowers", EPOCHS, 1)
+
+    def test_the_readme_claims_neither_a_licence_nor_a_published_data_set(self, models):
+        text = (models / "flowers/README.md").read_text()
+
+        front = text.split("---\n")[1]
+        assert "license: other" in front
+        assert "datasets:" not in front
+        assert "trained on own images (flowers)" in text
+        assert "MIT" not in text
+
+
+class TestEvaluate:
+    def test_the_metrics_on_the_same_test_images_are_the_cards_own(self, run_evaluate, file, flowers, capsys):
+        status = run_evaluate(file, "--images", flowers, "--json")
+
+        shown = capsys.readouterr()
+        metrics, printed = msgspec.structs.asdict(Classifier.open(file).card.metrics), msgspec.json.decode(shown.out)
+        assert status == 0
+        assert {name: printed[name] for name in metrics} == pytest.approx(metrics, rel=1e-5)
+        assert list(printed["novelty"]["auroc"]) == ["noise", "digits", "photo crops"]  # the others are not available
+        assert "has changed" not in shown.err
+
+    def test_without_the_folder_the_data_set_is_unknown(self, run_evaluate, file, capsys):
+        status = run_evaluate(file)
+
+        assert status == 1
+        assert "name the folder that it was trained on with --images DIR" in capsys.readouterr().err
+
+    def test_a_changed_folder_gives_a_warning(self, run_evaluate, file, flowers, tmp_path, capsys):
+        changed = shutil.copytree(flowers, tmp_path / "flowers")
+        (changed / "rose" / "1.jpg").unlink()
+
+        status = run_evaluate(file, "--images", changed)
+
+        assert status == 0
+        assert f"{changed} has changed since flowers was trained" in capsys.readouterr().err
+
+    def test_a_folder_of_other_labels_is_refused(self, run_evaluate, file, folder, capsys):
+        (folder / "violet").rename(folder / "yarrow")
+
+        status = run_evaluate(file, "--images", folder)
+
+        assert status == 1
+        assert (
+            "has the labels daisy, rose, tulip, yarrow; flowers has daisy, rose, tulip, violet"
+            in capsys.readouterr().err
+        )
+
+    def test_own_images_are_refused_for_a_model_of_published_data(self, run_evaluate, folder, capsys):
+        status = run_evaluate(COMMITTED / "fashion-mlp/1/model.onnx", "--images", folder)
+
+        assert status == 1
+        assert "was trained on Fashion-MNIST, not on own images; leave --images out" in capsys.readouterr().err

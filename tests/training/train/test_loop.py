@@ -1,0 +1,472 @@
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from small_networks import SmallNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.datasets.labelled import LabelledImages, TrainTest
+from training.networks.base import Mirrored
+from training.networks.cnn import CNN
+from training.networks.mlp import MLP
+from training.networks.normalize import Normalize
+from training.recipes import RECIPES, Recipe
+from training.train.checkpoint import CheckpointError, SavedRun
+from training.train.loop import TrainedNetwork, from_checkpoint, train_network
+from training.train.precision import CPU_FLOAT32
+from training.train.trainer import Epoch, RunContext, distillation_loss, infer, loss_and_accuracy
+
+pytestmark = pytest.mark.trains
+
+QUICK = replace(RECIPES["lecture-mlp"], epochs=1, learning_rate=3e-3)
+
+
+SMALL_NET = replace(RECIPES["cifar-net"], network=lambda: SmallNet(channels=3))
+
+
+@pytest.fixture(scope="module")
+def parts(garments: TrainTest) -> tuple[LabelledImages, LabelledImages]:
+    """The images to train on, and the validation images."""
+    return garments.train.split(60)
+
+
+def weights(trained: TrainedNetwork) -> Tensor:
+    return nn.utils.parameters_to_vector(trained.network.parameters()).detach()
+
+
+def assert_same(one: TrainedNetwork, other: TrainedNetwork) -> None:
+    """Assert that two networks are equal to the last bit: weights, biases and running statistics."""
+    states = [trained.network.state_dict() for trained in (one, other)]
+    assert list(states[0]) == list(states[1])
+    assert [name for name in states[0] if not torch.equal(states[0][name], states[1][name])] == []
+
+
+def test_one_epoch_learns(parts):
+    trained = train_network(QUICK, *parts)
+
+    (epoch,) = trained.epochs
+    assert epoch.number == 1
+    assert epoch.val_accuracy > 0.8
+    assert epoch.val_loss < epoch.loss
+    assert epoch.seconds > 0
+    assert epoch.learning_rate == 3e-3
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_learns_in_a_few_epochs(recipe, data_dir):
+    train, validation = recipe.source.load(data_dir, limit=150).train.split(50)
+
+    trained = train_network(replace(recipe, epochs=6, batch=16), train, validation)
+
+    assert trained.epochs[-1].val_accuracy > 0.3
+    assert trained.epochs[-1].loss < trained.epochs[0].loss
+
+
+def test_an_epochs_validation_metrics_are_those_of_the_network_on_the_validation_images(parts):
+    validation = parts[1]
+
+    trained = train_network(replace(QUICK, epochs=2), *parts)
+
+    loss, accuracy = loss_and_accuracy(trained.forward_features(validation.pixels).logits, validation.labels)
+    assert [epoch.number for epoch in trained.epochs] == [1, 2]
+    assert trained.epochs[-1].val_loss == pytest.approx(loss)
+    assert trained.epochs[-1].val_accuracy == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("recipe", [RECIPES["fashion-mlp"], RECIPES["cifar-cnn"], SMALL_NET], ids=["mlp", "cnn", "net"])
+def test_the_seed_decides_the_weights(recipe, data_dir):
+    recipe = replace(recipe, epochs=2, batch=32)
+    train, validation = recipe.source.load(data_dir, limit=100).train.split(10)
+
+    first, again, other = (train_network(replace(recipe, seed=seed), train, validation) for seed in (1, 1, 2))
+
+    assert_same(first, again)
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_the_seed_decides_the_order_of_the_images_too(parts):
+    def same_start() -> MLP:
+        torch.manual_seed(0)
+        return MLP()
+
+    first, again, other = (
+        weights(train_network(replace(QUICK, network=same_start, seed=seed), *parts)) for seed in (1, 1, 2)
+    )
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_dropout_is_on_in_every_epoch_and_off_on_validation_images(parts):
+    train, validation = parts
+    modes = []
+
+    class Watched(MLP):
+        def forward(self, images: Tensor) -> Tensor:
+            modes.append((len(images), self.training))
+            return super().forward(images)
+
+    train_network(replace(QUICK, network=Watched, epochs=2, batch=len(train)), train, validation)
+
+    assert modes == [(len(train), True), (len(validation), False)] * 2
+
+
+def test_a_trained_network_is_in_evaluation_mode_on_the_processor(parts):
+    trained = train_network(replace(QUICK, network=lambda: MLP(dropout=0.5), mirrored=True), *parts)
+
+    assert not any(module.training for module in trained.served.modules())
+    assert {parameter.device for parameter in trained.served.parameters()} == {torch.device("cpu")}
+
+
+def test_the_served_network_sees_the_flipped_image_too_if_the_recipe_says_so(parts):
+    pixels = parts[1].pixels
+
+    plain, mirrored = (train_network(replace(QUICK, mirrored=mirrored), *parts) for mirrored in (False, True))
+
+    assert_same(plain, mirrored)
+    assert isinstance(mirrored.served, Mirrored)
+    expected = (plain.forward_features(pixels).logits + plain.forward_features(pixels.flip(2)).logits) / 2
+    torch.testing.assert_close(mirrored.forward_features(pixels).logits, expected)
+
+
+def test_the_report_counts_images_up_to_all_of_them(parts):
+    reports = []
+
+    trained = train_network(
+        replace(QUICK, epochs=2, batch=16), *parts, RunContext(report=lambda *report: reports.append(report))
+    )
+
+    seen = [images for images, _, _ in reports]
+    assert seen == [160, 320, 340, 500, 660, 680]
+    assert [reports[2][1:], reports[5][1:]] == [(epoch.loss, epoch.accuracy) for epoch in trained.epochs]
+
+
+def test_each_epoch_is_passed_on_as_it_ends(parts):
+    epochs: list[Epoch] = []
+
+    trained = train_network(replace(QUICK, epochs=3), *parts, RunContext(on_epoch=epochs.append))
+
+    assert tuple(epochs) == trained.epochs
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(1, 1), (1, 5), (32, 5), (33, 5), (160, 1)])
+def test_a_one_cycle_recipe_trains_whatever_the_number_of_steps(garments, images, epochs):
+    train, validation = garments.train.take(slice(images)), garments.train.take(slice(350, None))
+    recipe = replace(RECIPES["fashion-mlp"], epochs=epochs, batch=32, normalize=QUICK.normalize)
+
+    trained = train_network(recipe, train, validation)
+
+    assert len(trained.epochs) == epochs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"label_smoothing": 0.2}, {"weight_decay": 0.5}, {"flip": True}, {"train_images": 100}, {"muon": 0.1}],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_field_of_a_recipe_changes_the_training(parts, change):
+    plain = train_network(QUICK, *parts)
+
+    changed = train_network(replace(QUICK, **change), *parts)
+
+    assert not torch.equal(weights(plain), weights(changed))
+
+
+def test_a_recipe_for_fewer_images_sees_only_the_first_of_them(parts):
+    train, validation = parts
+
+    limited, few = (
+        train_network(replace(QUICK, train_images=100), train, validation),
+        train_network(QUICK, train.take(slice(100)), validation),
+    )
+
+    assert_same(limited, few)
+
+
+def test_augmentations_see_every_batch_in_their_order(parts):
+    seen = []
+
+    def first(images: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append(len(images))
+        return images * 0
+
+    def second(images: Tensor, generator: torch.Generator) -> Tensor:
+        assert not images.any()
+        return images
+
+    train_network(replace(QUICK, batch=100, augmentations=(first, second)), *parts)
+
+    assert seen == [100, 100, 100, 40]
+
+
+def test_each_image_is_seen_as_it_is_and_flipped_in_turn(parts):
+    train, validation = parts
+    seen: list[set[bytes]] = []
+
+    def watch(images: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append({image.numpy().tobytes() for image in images})
+        return images
+
+    train_network(replace(QUICK, epochs=4, batch=len(train), flip=True, augmentations=(watch,)), train, validation)
+
+    images = Normalize.to_unit(train.pixels)(train.pixels)
+    plain = [image.numpy().tobytes() for image in images]
+    mirrored = [image.flip(2).contiguous().numpy().tobytes() for image in images]
+    first = [image in seen[0] for image in plain]
+    assert 0.4 * len(train) < sum(first) < 0.6 * len(train)
+    for epoch, images_seen in enumerate(seen):
+        as_they_are = first if epoch % 2 == 0 else [not was for was in first]
+        assert [image in images_seen for image in plain] == as_they_are
+        assert [image in images_seen for image in mirrored] == [not is_plain for is_plain in as_they_are]
+
+
+def test_micro_batches_take_the_same_steps_as_the_whole_batch(parts):
+    recipe = replace(QUICK, batch=100)
+    whole = train_network(recipe, *parts)
+
+    in_parts = train_network(recipe, *parts, RunContext(micro_batch=30))
+
+    torch.testing.assert_close(weights(in_parts), weights(whole), rtol=0, atol=1e-5)
+    assert in_parts.epochs[0].loss == pytest.approx(whole.epochs[0].loss, rel=1e-4)
+
+
+def test_the_whitening_is_computed_from_the_images_and_stays(things):
+    train, validation = things.train.split(40)
+    initialized = SmallNet(channels=3)
+
+    trained = train_network(replace(SMALL_NET, epochs=2, batch=100), train, validation)
+
+    initialized.init_from_data(trained.normalize(train.pixels))
+    torch.testing.assert_close(trained.network[0].weight, initialized[0].weight)
+
+
+def test_compiled_training_goes_through_the_compiled_network(parts, monkeypatch):
+    compiled, traced = [], torch.compile
+
+    def without_the_compiler(network: nn.Module) -> Callable[..., Tensor]:
+        compiled.append(network)
+        return traced(network, backend="eager")  # compiling code for the processor would take half a minute
+
+    monkeypatch.setattr(torch, "compile", without_the_compiler)
+
+    trained = train_network(replace(QUICK, batch=170), *parts, RunContext(compiled=True))
+
+    assert compiled == [trained.network]
+    torch.testing.assert_close(weights(trained), weights(train_network(replace(QUICK, batch=170), *parts)))
+
+
+def test_nothing_is_compiled_by_default(parts, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda network: pytest.fail("compiled"))
+
+    assert train_network(QUICK, *parts).epochs
+
+
+def test_inference_in_batches_gives_what_one_batch_gives():
+    pixels = torch.randint(0, 256, (2_500, 28, 28, 1), dtype=torch.uint8)
+    network, normalize = MLP(dropout=0.5).train(), Normalize.to_unit(pixels)
+
+    logits = infer(network, normalize, pixels, CPU_FLOAT32)
+
+    assert logits.shape == (2_500, 10)
+    assert torch.allclose(logits, network.eval()(normalize(pixels)), atol=1e-6)
+
+
+def test_loss_and_accuracy_are_mean_cross_entropy_and_the_share_of_correct_labels():
+    logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]), torch.tensor([0, 1, 1])
+
+    loss, accuracy = loss_and_accuracy(logits, labels)
+
+    assert loss == pytest.approx(float(functional.cross_entropy(logits, labels)))
+    assert accuracy == pytest.approx(2 / 3)
+
+
+def test_a_checkpoint_restores_the_logits_of_the_network_that_was_saved(tmp_path, parts):
+    recipe = replace(QUICK, mirrored=True)
+    trained = train_network(recipe, *parts)
+    file = tmp_path / "weights.pt"
+    torch.save(trained.network.state_dict(), file)
+
+    restored = from_checkpoint(recipe, parts[0], file)
+
+    assert torch.equal(
+        restored.forward_features(parts[1].pixels).logits, trained.forward_features(parts[1].pixels).logits
+    )
+    assert restored.epochs == ()
+    assert not restored.served.training
+
+
+class TestTeacher:
+    def test_the_student_follows_it_if_the_labels_are_wrong(self, parts):
+        train, validation = parts
+        misled = LabelledImages(train.pixels, (train.labels + 1) % 10)
+        soft = functional.one_hot(train.labels, 10).float()
+
+        alone, taught = (
+            train_network(QUICK, misled, validation),
+            train_network(QUICK, misled, validation, soft_labels=soft),
+        )
+
+        assert alone.epochs[-1].val_accuracy < 0.1
+        assert taught.epochs[-1].val_accuracy > 0.8
+
+    def test_the_labels_count_if_it_knows_nothing(self, parts):
+        train, validation = parts
+
+        trained = train_network(
+            replace(QUICK, epochs=2), train, validation, soft_labels=torch.full((len(train), 10), 0.1)
+        )
+
+        assert trained.epochs[-1].val_accuracy > 0.8
+
+    def test_a_better_trained_one_helps_a_student_with_noisy_labels(self, parts):
+        train, validation = parts
+        wise = train_network(replace(QUICK, epochs=5), train, validation)
+        noisy = LabelledImages(train.pixels, torch.where(torch.arange(len(train)) % 2 > 0, train.labels, 0))
+
+        alone = train_network(QUICK, noisy, validation)
+        taught = train_network(
+            QUICK, noisy, validation, soft_labels=wise.forward_features(train.pixels).logits.softmax(1)
+        )
+
+        assert taught.epochs[-1].val_loss < alone.epochs[-1].val_loss / 2
+
+
+class TestDistillation:
+    LOGITS = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
+
+    def test_the_loss_is_0_when_the_student_agrees_with_the_teacher(self):
+        soft = self.LOGITS.softmax(1)
+
+        assert float(distillation_loss(self.LOGITS, soft)) == pytest.approx(0, abs=1e-5)
+        assert float(distillation_loss(self.LOGITS + 3, soft)) == pytest.approx(0, abs=1e-5)
+
+    def test_the_loss_falls_as_the_student_comes_nearer_to_the_teacher(self):
+        student = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
+
+        ways = [student + share * (self.LOGITS - student) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+
+        losses = [float(distillation_loss(logits, self.LOGITS.softmax(1))) for logits in ways]
+        assert losses == sorted(losses, reverse=True)
+        assert losses[0] > 100 * losses[-1]
+
+    def test_the_loss_is_the_sum_over_the_images(self):
+        soft = self.LOGITS.flip(0).softmax(1)
+
+        each = [float(distillation_loss(self.LOGITS[[place]], soft[[place]])) for place in range(6)]
+
+        assert float(distillation_loss(self.LOGITS, soft)) == pytest.approx(sum(each), rel=1e-5)
+
+    def test_the_loss_is_the_one_worked_out_by_hand(self):
+        # At temperature 2, odds of 9:1 soften to 3:1; the student says 1:1.
+        divergence = 0.75 * torch.tensor(0.75 / 0.5).log() + 0.25 * torch.tensor(0.25 / 0.5).log()
+
+        loss = distillation_loss(torch.zeros(1, 2), torch.tensor([[0.9, 0.1]]))
+
+        assert float(loss) == pytest.approx(4 * float(divergence), rel=1e-5)
+
+    def test_a_teacher_with_probabilities_of_0_and_1_can_be_learned_from(self):
+        logits = torch.zeros(1, 3, requires_grad=True)
+
+        distillation_loss(logits, torch.tensor([[0.0, 1.0, 0.0]])).backward()
+
+        assert logits.grad.isfinite().all()
+        assert float(logits.grad[0, 1]) < 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training with state that must be resumed."""
+
+    recipe: Recipe
+    taught: bool = False
+
+    def train(self, data: TrainTest, context: RunContext) -> TrainedNetwork:
+        train, validation = data.train.take(slice(120)).split(20)
+        soft = functional.one_hot(train.labels.flip(0), 10).float() if self.taught else None
+        return train_network(self.recipe, train, validation, context, soft)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(replace(RECIPES["fashion-mlp"], epochs=4, batch=32)),
+        Case(replace(RECIPES["lecture-cnn"], network=lambda: CNN(dropout=0.3), epochs=4, flip=True, muon=0.1)),
+        Case(replace(SMALL_NET, epochs=4, batch=32)),
+        Case(replace(RECIPES["fashion-mlp"], epochs=4, batch=32), taught=True),
+    ],
+    ids=["dropout and AdamW", "dropout and Muon", "batch norm and whitening", "a teacher"],
+)
+class TestResume:
+    @pytest.fixture
+    def data(self, case: Case, data_dir: Path) -> TrainTest:
+        return case.recipe.source.load(data_dir)
+
+    @pytest.fixture
+    def saved(self, tmp_path: Path) -> SavedRun:
+        return SavedRun(tmp_path / "run.pt", {"seed": 1})
+
+    @pytest.mark.parametrize("when", ["in an epoch", "after an epoch"])
+    def test_an_interrupted_training_ends_as_an_uninterrupted_one(self, case, data, saved, when):
+        def report(images: int, loss: float, accuracy: float) -> None:
+            if when == "in an epoch" and images > 2 * 100:
+                raise KeyboardInterrupt
+
+        def on_epoch(epoch: Epoch) -> None:
+            if when == "after an epoch" and epoch.number == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            case.train(data, RunContext(report=report, on_epoch=on_epoch, saved=saved))
+        torch.manual_seed(99)
+        resumed = case.train(data, RunContext(saved=saved, resume=True))
+
+        whole = case.train(data, RunContext())
+        assert_same(resumed, whole)
+        assert [replace(epoch, seconds=0) for epoch in resumed.epochs] == [
+            replace(epoch, seconds=0) for epoch in whole.epochs
+        ]
+
+    def test_a_finished_training_is_loaded_without_another_epoch(self, case, data, saved):
+        finished = case.train(data, RunContext(saved=saved))
+
+        again = case.train(
+            data,
+            RunContext(saved=saved, resume=True, on_epoch=lambda epoch: pytest.fail(f"epoch {epoch.number} again")),
+        )
+
+        assert_same(again, finished)
+        assert again.epochs == finished.epochs
+
+
+def test_a_resumed_training_passes_on_the_remaining_epochs_alone(parts, tmp_path):
+    recipe, saved = replace(QUICK, epochs=3), SavedRun(tmp_path / "run.pt", {})
+    numbers: list[int] = []
+
+    def on_epoch(epoch: Epoch) -> None:
+        numbers.append(epoch.number)
+        if epoch.number == 2 and numbers.count(2) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, *parts, RunContext(saved=saved, on_epoch=on_epoch))
+    train_network(recipe, *parts, RunContext(saved=saved, on_epoch=on_epoch, resume=True))
+
+    assert numbers == [1, 2, 2, 3]
+
+
+def test_without_a_saved_training_there_is_nothing_to_resume(parts, tmp_path):
+    with pytest.raises(CheckpointError, match="no saved training to resume"):
+        train_network(QUICK, *parts, RunContext(saved=SavedRun(tmp_path / "run.pt", {}), resume=True))
+
+
+def test_a_training_starts_anew_without_resume(parts, tmp_path):
+    saved = SavedRun(tmp_path / "run.pt", {})
+    first = train_network(QUICK, *parts, RunContext(saved=saved))
+
+    second = train_network(QUICK, *parts, RunContext(saved=saved))
+
+    assert_same(first, second)
+    assert len(saved.load()["epochs"]) == 1

@@ -1,0 +1,62 @@
+"""Labelled images in memory."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+SPLIT_SEED = 0  # the validation images are the same ones whatever the seed of a training
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """pixels: uint8 [n, height, width, channels]; labels: int64 [n]."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, which: Tensor | slice) -> Self:
+        """Return the images at these positions, or those of a mask [n]."""
+        return type(self)(self.pixels[which], self.labels[which])
+
+    def sha256(self) -> str:
+        """Return the digest of all pixels followed by all labels, each label a byte."""
+        digest = hashlib.sha256(self.pixels.numpy().tobytes())
+        digest.update(self.labels.to(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def split(self, validation: int) -> tuple[Self, Self]:
+        """Return the images to train on and so many validation images, chosen with a fixed seed."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(SPLIT_SEED))
+        return self.take(order[validation:]), self.take(order[:validation])
+
+
+@dataclass(frozen=True)
+class TrainTest:
+    """A data set in memory: the training and the test images.
+
+    limit: the most images of each that --limit allowed. skipped: the files that could not be read, with the reasons.
+    """
+
+    train: LabelledImages
+    test: LabelledImages
+    limit: int | None = None
+    skipped: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """The source of a recipe's data; licence: of a model trained on it, and of its images."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    def load(self, data_dir: Path | None = None, limit: int | None = None) -> TrainTest: ...

@@ -1,0 +1,1 @@
+"""The metrics of a model: calibration, test metrics, novelty and photos."""

@@ -1,0 +1,123 @@
+"""Evaluate an exported graph: all metrics that its card, its README and training.evaluate give."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from serving.model.classifier import Outputs
+from training.datasets.labelled import LabelledImages
+from training.evaluation.calibration import ClassificationMetrics, compute_metrics, coverage_by_label
+from training.evaluation.ood_sets import OOD_SET_SIZE, KnownImages, ood_sets
+from training.evaluation.photo_shift import to_photos
+
+# Test images that are made into photos: their accuracy moves by less than half a point from one such sample to another.
+PHOTO_COUNT = 2_000
+
+Pixels = NDArray[np.uint8]
+Predict = Callable[[Pixels], Outputs]
+LabelSets = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class SampleSizes:
+    """How many images the evaluation takes: of each out-of-distribution set, and of the test images for photos."""
+
+    ood_set: int = OOD_SET_SIZE
+    photos: int = PHOTO_COUNT
+
+
+FULL_SIZE = SampleSizes()
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """How to read a graph's outputs; all of it was fitted on validation images.
+
+    fit: how an upload becomes the input. sets: from probabilities [n, classes] to label sets, bool [n, classes].
+    novelty: the threshold of the novelty score; None where the graph has no such output.
+    """
+
+    dataset: str
+    fit: str
+    temperature: float
+    sets: LabelSets
+    novelty: float | None
+
+
+@dataclass(frozen=True)
+class PhotoMetrics:
+    """Accuracy on n test images made into photos, and on the same images untouched."""
+
+    accuracy: float
+    untouched: float
+    n: int
+
+
+@dataclass(frozen=True)
+class NoveltyMetrics:
+    """share: of the test images that are called novel. auroc: by out-of-distribution set.
+
+    AUROC is the area under the receiver operating characteristic curve: how well the score separates the two.
+    """
+
+    share: float
+    auroc: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All metrics of a graph on test images; novelty is None where the graph has no such output."""
+
+    metrics: ClassificationMetrics
+    coverage_by_label: list[float]
+    novelty: NoveltyMetrics | None
+    photos: PhotoMetrics
+    probabilities: Tensor
+
+
+def evaluate_graph(
+    predict: Predict,
+    inputs: EvaluationInputs,
+    test: LabelledImages,
+    data_dir: Path | None,
+    warn: Callable[[str], None],
+    sizes: SampleSizes = FULL_SIZE,
+) -> Evaluation:
+    """Evaluate a graph on its test images; warn gets a message for each set that is not available."""
+    outputs = predict(test.pixels.numpy())
+    probabilities = torch.from_numpy(outputs.probabilities)
+    sets = torch.from_numpy(inputs.sets(outputs.probabilities))
+    known = KnownImages(inputs.dataset, test.pixels.numpy(), inputs.fit)
+    return Evaluation(
+        compute_metrics(probabilities, test.labels, inputs.temperature, sets),
+        coverage_by_label(sets, test.labels),
+        _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, sizes.ood_set), sizes.ood_set),
+        _photos(predict, probabilities, inputs.fit, test, sizes.photos),
+        probabilities,
+    )
+
+
+def _novelty(
+    predict: Predict, outputs: Outputs, threshold: float | None, sets: Iterator[tuple[str, Pixels]], size: int
+) -> NoveltyMetrics | None:
+    if threshold is None or outputs.novelty is None:
+        return None
+    known, auroc = outputs.novelty[:size], {}
+    for name, pixels in sets:
+        unknown = predict(pixels).novelty
+        is_unknown = np.repeat([False, True], [len(known), len(pixels)])
+        auroc[name] = float(roc_auc_score(is_unknown, np.concatenate([known, unknown])))
+    return NoveltyMetrics(float((outputs.novelty > threshold).mean()), auroc)
+
+
+def _photos(predict: Predict, untouched: Tensor, fit: str, test: LabelledImages, size: int) -> PhotoMetrics:
+    sample = test.take(slice(size))
+    as_photos = torch.from_numpy(predict(to_photos(sample.pixels.numpy(), fit)).probabilities)
+    accuracy, before = ((p.argmax(1) == sample.labels).double().mean() for p in (as_photos, untouched[:size]))
+    return PhotoMetrics(float(accuracy), float(before), len(sample))

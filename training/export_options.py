@@ -1,0 +1,100 @@
+"""The command line of the export."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from training.datasets.image_folder import ImageFolder, is_model_name
+from training.recipes import DEFAULT, RECIPES, Recipe, own_recipe
+from training.train.devices import DEVICES
+
+INT8 = "int8"  # the suffix of a quantized model's name
+MAX_SEED = 2**32 - 1
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """Return the parser of python -m training.export."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.export",
+        description="Train a network and export it as a model folder that the service takes.",
+    )
+    parser.add_argument("recipes", nargs="*", type=_recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
+    parser.add_argument("--name", type=_name, help="the name for the model of own images")
+    parser.add_argument("--list", action="store_true", help="list the recipes")
+    parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
+    parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
+    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where to write (default: models)")
+    parser.add_argument("--epochs", type=_at_least_one, help="train for so many epochs instead")
+    parser.add_argument("--seed", type=_seed, help="another seed")
+    parser.add_argument(
+        "--limit",
+        type=_at_least_one,
+        metavar="N",
+        help="use only N images: a rehearsal (it is published as any export; see --models-dir)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="resume after the last finished epoch of the same command"
+    )
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write logs for TensorBoard")
+    parser.add_argument("--int8", action="store_true", help="also export NAME-int8, if it is faster and as good")
+    parser.add_argument("--compile", action="store_true", help="have PyTorch compile the network first; pays on a GPU")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="export these weights (a state_dict) without training"
+    )
+    return parser
+
+
+def contradiction_in(options: argparse.Namespace) -> str | None:
+    """Return the reason why the options contradict each other; None where they do not."""
+    if (options.images is None) != (options.name is None):
+        return "--images DIR and --name NAME go together: the images, and the name for their model"
+    if options.images and options.recipes:
+        return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
+    if options.checkpoint and len(options.recipes) != 1 and not options.images:
+        return "--checkpoint holds the weights of one network: name its recipe"
+    values = {f"--{name}": getattr(options, name) for name in ("epochs", "seed", "resume", "compile", "tensorboard")}
+    given = [name for name, value in values.items() if not (value is None or value is False)]
+    if options.checkpoint and given:
+        return f"--checkpoint exports without training: leave {' and '.join(given)} out"
+    return None
+
+
+def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
+    """Yield the recipes to train, with the epochs and the seed of the command line. Raises DataError."""
+    changes = {"epochs": options.epochs, "seed": options.seed}
+    given = {field: value for field, value in changes.items() if value is not None}
+    if options.images:
+        yield replace(own_recipe(ImageFolder.open(options.images, options.name)), **given)
+    else:
+        yield from (replace(RECIPES[name], **given) for name in options.recipes or DEFAULT)
+
+
+def _recipe(name: str) -> str:
+    if name not in RECIPES:
+        raise argparse.ArgumentTypeError(f"unknown recipe {name!r}; recipes: {', '.join(RECIPES)}")
+    return name
+
+
+def _name(name: str) -> str:
+    if name.removesuffix(f"-{INT8}") in RECIPES:
+        raise argparse.ArgumentTypeError(f"{name!r} is the name of a recipe; take another for the model of own images")
+    if not is_model_name(f"{name}-{INT8}"):
+        raise argparse.ArgumentTypeError(
+            f"{name!r} cannot name a model; take up to 95 letters, digits, dots, dashes and underscores, and begin "
+            "with a letter or a digit"
+        )
+    return name
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_SEED}")
+    return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)

@@ -1,0 +1,79 @@
+"""The base of all networks: layers in a row, from normalized images to logits."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Features(NamedTuple):
+    """A network's activations for images.
+
+    maps: for each layer of feature maps, their means [n, channels] after the nonlinearity. penultimate: the input of
+    the last layer, [n, features]. logits: [n, classes].
+    """
+
+    maps: tuple[Tensor, ...]
+    penultimate: Tensor
+    logits: Tensor
+
+
+class Network(nn.Sequential):
+    """Layers in a row, from normalized images [n, channels, height, width] to logits [n, classes]."""
+
+    title: str
+
+    def forward_features(self, images: Tensor) -> Features:
+        """Return the activations for normalized images [n, channels, height, width], layer by layer."""
+        maps, penultimate, output = [], images, images
+        for layer in self:
+            penultimate, output = output, layer(output)
+            if isinstance(layer, nn.ReLU | nn.GELU) and output.ndim == 4:
+                maps.append(functional.avg_pool2d(output, output.shape[2:]).flatten(1))
+        return Features(tuple(maps), penultimate, output)
+
+    def init_from_data(self, images: Tensor) -> None:
+        """Fix weights that are computed from normalized training images, not learned; most networks have none."""
+
+
+class Mirrored(nn.Module):
+    """A network whose logits are the mean of those for an image and for the image flipped left to right."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward_features(self, images: Tensor) -> Features:
+        """Return the means of the activations for the images and for the flipped images."""
+        both = self.network.forward_features(torch.cat([images, images.flip(3)]))  # one pass reads the weights once
+        maps = tuple(_mean_of_halves(means) for means in both.maps)
+        return Features(maps, _mean_of_halves(both.penultimate), _mean_of_halves(both.logits))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.forward_features(images).logits
+
+
+def initialize(network: nn.Module) -> None:
+    """Draw weights as Keras does: Glorot's uniform distribution, biases zero (Glorot and Bengio 2010, equation 16)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def dropout_layer(rate: float) -> tuple[nn.Dropout, ...]:
+    """Return the layers that drop values at this rate: none at 0, otherwise one."""
+    return (nn.Dropout(rate),) if rate else ()
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _mean_of_halves(both: Tensor) -> Tensor:
+    """Return the mean [n, ...] of the first and the second half of [2 * n, ...]."""
+    halves: Tensor = both.unflatten(0, (2, -1))
+    return halves.mean(0)

@@ -1,0 +1,33 @@
+"""The whole graph that is exported around a trained network."""
+
+import torch
+from torch import Tensor, nn
+
+from training.networks.base import Mirrored, Network
+from training.networks.normalize import Normalize
+from training.networks.novelty import NoveltyScore
+
+
+class ExportedModel(nn.Module):
+    """The graph of the contract: from raw pixels to calibrated probabilities and novelty.
+
+    Input: uint8 [n, h, w, c]. Outputs: probabilities [n, classes] and, where there is a score, novelty [n].
+    """
+
+    def __init__(
+        self,
+        normalize: Normalize,
+        network: Network | Mirrored,
+        temperature: float,
+        novelty: NoveltyScore | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.network = network
+        self.temperature = temperature
+        self.novelty = novelty
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        features = self.network.forward_features(self.normalize(image))
+        probabilities = torch.softmax(features.logits / self.temperature, dim=1)
+        return (probabilities, self.novelty(features)) if self.novelty else (probabilities,)

@@ -1,0 +1,139 @@
+"""The pipeline from a recipe to a calibrated model, which has all that an export needs."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from serving.model.classifier import Outputs
+from training.datasets.formats import DataError
+from training.datasets.labelled import LabelledImages, TrainTest
+from training.datasets.outliers import outliers
+from training.evaluation.calibration import fit_temperature
+from training.networks.exported import ExportedModel
+from training.networks.novelty import NoveltyScore
+from training.progress import TrainingBar
+from training.recipes import Recipe
+from training.report import epochs_table, summary
+from training.train.checkpoint import SavedRun
+from training.train.distillation import find_teacher, soft_labels
+from training.train.loop import TrainedNetwork, from_checkpoint, train_network
+from training.train.trainer import RunContext
+
+NOVELTY_IMAGES = 10_000  # training images whose features the novelty score measures; more change nothing that counts
+OUTLIERS = 5_000
+CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
+
+
+class DivergedError(Exception):
+    """Training diverged: the logits are NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class CalibratedModel:
+    """A trained network with its data, the temperature that calibrates it, and its novelty score."""
+
+    recipe: Recipe
+    data: TrainTest
+    trained: TrainedNetwork
+    temperature: float
+    novelty: NoveltyScore
+    seconds: float
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an input."""
+        height, width, channels = self.data.test.pixels.shape[1:]
+        return height, width, channels
+
+    @property
+    def split(self) -> tuple[LabelledImages, LabelledImages]:
+        """The images it was trained on, and the validation images."""
+        return split(self.recipe, self.data)
+
+    @property
+    def exported(self) -> ExportedModel:
+        """The trained network inside the graph of the contract."""
+        return ExportedModel(self.trained.normalize, self.trained.served, self.temperature, self.novelty).eval()
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Return PyTorch's own outputs for raw pixels [n, height, width, channels]."""
+        with torch.inference_mode():
+            probabilities, novelty = self.exported(torch.from_numpy(pixels))
+        return Outputs(probabilities.numpy(), novelty.numpy())
+
+
+def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImages]:
+    """Return the images to train on, and the validation images for choices and calibration."""
+    return data.train.split(min(recipe.validation_images, len(data.train) // 10))
+
+
+def train_and_calibrate(
+    recipe: Recipe, data: TrainTest, context: RunContext, models: Path, checkpoint: Path | None, console: Console
+) -> CalibratedModel:
+    """Train a network, or load the weights of a checkpoint; then calibrate it on the validation images.
+
+    models: the folder of a teacher, and of the saved training. console: gets the network, the epochs and the counts of
+    images. Raises DataError, CheckpointError, TeacherError and DivergedError.
+    """
+    train, validation = split(recipe, data)
+    if not len(validation):
+        raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
+    used = len(train.take(slice(recipe.train_images)))
+    console.print(
+        f"{recipe.source.title}: {used:,} images to train on, {len(validation):,} for validation, "
+        f"{len(data.test):,} to test"
+    )
+    channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
+    console.print(summary(recipe.network(), recipe.network().title, channels_first))
+    if checkpoint:
+        trained = from_checkpoint(recipe, train, checkpoint)
+    else:
+        trained = _train(recipe, train, validation, context, models, console)
+        console.print(epochs_table(trained.epochs))
+    logits = trained.forward_features(validation.pixels).logits
+    if not logits.isfinite().all():
+        raise DivergedError(
+            f"training {recipe.name} diverged: its logits are NaN or infinite: not published; try another seed"
+        )
+    seconds = sum(epoch.seconds for epoch in trained.epochs)
+    temperature = fit_temperature(logits, validation.labels)
+    novelty = fit_novelty(trained, temperature, train, validation)
+    return CalibratedModel(recipe, data, trained, temperature, novelty, seconds, context.device)
+
+
+def fit_novelty(
+    trained: TrainedNetwork, temperature: float, train: LabelledImages, validation: LabelledImages
+) -> NoveltyScore:
+    """Return the novelty score that separates synthetic outliers from validation images."""
+    measured = train.take(slice(NOVELTY_IMAGES))
+    synthetic = outliers(train.pixels[-OUTLIERS:], torch.Generator().manual_seed(0))
+    score = NoveltyScore(trained.forward_features(measured.pixels), measured.labels, temperature)
+    return score.fit(trained.forward_features(validation.pixels), trained.forward_features(synthetic))
+
+
+def _train(
+    recipe: Recipe,
+    train: LabelledImages,
+    validation: LabelledImages,
+    context: RunContext,
+    models: Path,
+    console: Console,
+) -> TrainedNetwork:
+    soft, teacher_version = None, {}
+    if recipe.teacher:
+        teacher = find_teacher(recipe.teacher, models)
+        console.print(f"Running the teacher, {teacher}", markup=False, soft_wrap=True)
+        soft = soft_labels(teacher, train.pixels)
+        teacher_version = {"teacher": f"{recipe.teacher}, version {teacher.parent.name}"}
+    identity = recipe.values() | teacher_version | {"processes": context.group.size, "data": train.sha256()}
+    saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
+    if context.resume and not saved.file.exists():
+        console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
+        context = replace(context, resume=False)
+    with TrainingBar(recipe.epochs, len(train.take(slice(recipe.train_images))), context.group.is_main) as bar:
+        return train_network(recipe, train, validation, replace(context, saved=saved, report=bar.update), soft)

@@ -1,0 +1,1 @@
+"""The model folder: graph, card, README and plots, published as a whole."""

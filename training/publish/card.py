@@ -1,0 +1,158 @@
+"""The card of an exported graph, as the service reads it."""
+
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from serving.model.card import (
+    Conformal,
+    Golden,
+    Level,
+    ModelCard,
+    ModelMetrics,
+    Novelty,
+    Photos,
+    Reference,
+    Spread,
+    Training,
+)
+from training.datasets.labelled import LabelledImages
+from training.evaluation.calibration import conformal_threshold
+from training.evaluation.evaluate_graph import Evaluation, Predict
+from training.networks.base import count_parameters
+from training.networks.novelty import FLAGGED_SHARE
+from training.pipeline import CalibratedModel
+from training.publish.golden import golden_images
+
+LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
+DEFAULT_COVERAGE = 0.95  # of the label sets, unless a client asks for another
+COVERAGES = tuple(percent / 100 for percent in range(80, 100))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds and drift baseline, fitted on validation images.
+
+    novelty: the threshold; None where the graph has no such output.
+    """
+
+    conformal: Conformal
+    novelty: float | None
+    reference: Reference
+
+    @classmethod
+    def of(cls, predict: Predict, validation: LabelledImages) -> "Calibration":
+        """Fit them to a graph's outputs for the validation images."""
+        outputs = predict(validation.pixels.numpy())
+        thresholds = {
+            coverage: conformal_threshold(torch.from_numpy(outputs.probabilities), validation.labels, coverage)
+            for coverage in (*COVERAGES, DEFAULT_COVERAGE)
+        }
+        return cls(
+            Conformal(
+                coverage=DEFAULT_COVERAGE,
+                threshold=thresholds[DEFAULT_COVERAGE],
+                levels=[Level(coverage, thresholds[coverage]) for coverage in COVERAGES],
+            ),
+            None if outputs.novelty is None else float(np.quantile(outputs.novelty, 1 - FLAGGED_SHARE)),
+            _reference(validation.pixels.numpy(), outputs.probabilities.astype(np.float64)),
+        )
+
+
+def make_card(
+    model: CalibratedModel,
+    calibration: Calibration,
+    evaluation: Evaluation,
+    expected: Predict,
+    version: str,
+    variant: str = "",
+) -> ModelCard:
+    """Return the card of a model's graph.
+
+    expected: gives the outputs that the golden samples must reproduce. variant: the suffix of a graph that differs
+    from the network as it was trained, such as int8.
+    """
+    recipe = model.recipe
+    return ModelCard(
+        schema=1,
+        name=variant_name(recipe.name, variant),
+        version=version,
+        title=recipe.title,
+        dataset=recipe.source.title,
+        licence=recipe.source.licence,
+        labels=list(recipe.source.labels),
+        network=" ".join(filter(None, (model.trained.network.title, variant))),
+        parameters=count_parameters(model.trained.network),
+        fit=recipe.fit,
+        metrics=ModelMetrics(**asdict(evaluation.metrics)),
+        temperature=model.temperature,
+        conformal=calibration.conformal,
+        novelty=_novelty(calibration, evaluation),
+        photos=Photos(**asdict(evaluation.photos)),
+        reference=calibration.reference,
+        golden=_golden(golden_images(*model.shape), expected),
+        training=_training(model),
+    )
+
+
+def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
+    """Return whether an exported file with this card came from this very training."""
+    training = _training(model)
+    fields = ("recipe", "seed", "seconds", "data_sha256", "epoch_accuracy")
+    return all(getattr(card.training, name) == getattr(training, name) for name in fields)
+
+
+def variant_name(name: str, variant: str) -> str:
+    """Return the name of a variant's model folder."""
+    return f"{name}-{variant}" if variant else name
+
+
+def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> Reference:
+    n, classes = probabilities.shape
+    entropy = -(probabilities * np.log(np.maximum(probabilities, np.finfo(float).tiny))).sum(1)
+    return Reference(
+        labels=[float(share) for share in np.bincount(probabilities.argmax(1), minlength=classes) / n],
+        brightness=_spread(pixels.reshape(n, -1).mean(1) / 255),
+        top_probability=_spread(probabilities.max(1)),
+        entropy=_spread(entropy),
+    )
+
+
+def _spread(values: NDArray[np.float64]) -> Spread:
+    return Spread(float(values.mean()), float(values.std()))
+
+
+def _novelty(calibration: Calibration, evaluation: Evaluation) -> Novelty | msgspec.UnsetType:
+    if calibration.novelty is None or evaluation.novelty is None:
+        return UNSET
+    measured = evaluation.novelty
+    return Novelty(threshold=calibration.novelty, share=measured.share, auroc=dict(measured.auroc))
+
+
+def _golden(images: NDArray[np.uint8], expected: Predict) -> list[Golden]:
+    probabilities, novelty = expected(images)
+    novelties = [UNSET] * len(images) if novelty is None else novelty.tolist()
+    return [Golden.of(*sample) for sample in zip(images, probabilities, novelties, strict=True)]
+
+
+def _training(model: CalibratedModel) -> Training:
+    epochs = model.trained.epochs
+    return Training(
+        recipe=model.recipe.name,
+        seed=model.recipe.seed,
+        epochs=len(epochs),
+        seconds=round(model.seconds, 1),
+        device=model.device.type,
+        libraries={"python": platform.python_version(), **{name: installed(name) for name in LIBRARIES}},
+        date=datetime.now(UTC).date().isoformat(),
+        limit=model.data.limit or UNSET,
+        data_sha256=model.data.train.sha256(),
+        epoch_accuracy=[round(epoch.val_accuracy, 4) for epoch in epochs],
+    )

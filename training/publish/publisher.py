@@ -1,0 +1,166 @@
+"""Publish a calibrated model: export the graph, evaluate it, verify the file and write its model folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from operator import le
+from pathlib import Path
+
+import msgspec
+import onnx
+from rich.console import Console
+
+from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError
+from serving.model.classifier import Classifier
+from serving.model.triton_config import triton_config
+from training.evaluation.calibration import confusion
+from training.evaluation.evaluate_graph import (
+    FULL_SIZE,
+    Evaluation,
+    EvaluationInputs,
+    Predict,
+    SampleSizes,
+    evaluate_graph,
+)
+from training.export_options import INT8
+from training.graph.onnx_export import run, to_onnx, with_metadata
+from training.graph.quantize import INT8_LIMITS, Int8Limits, comparison, measure, objections, quantize
+from training.pipeline import CalibratedModel
+from training.publish.card import Calibration, is_card_of, make_card, variant_name
+from training.publish.model_folder import ModelFolder, config_pbtxt, labels_text
+from training.publish.readme import readme
+from training.report import draw_confusion, draw_curves, evaluation_table
+
+VERIFIED_IMAGES = 1_000  # test images for which the exported file must give the trained network's outputs
+# In probability, where float32 sums in another order differ by about 1e-6, and in novelty, which is steeper.
+TOLERANCES = 1e-5, 1e-4
+TRITON_MAX_BATCH_SIZE = 64
+CURVES_FILE, CONFUSION_FILE = "curves.png", "confusion.png"
+
+
+class ExportError(Exception):
+    """An exported file differs from the trained network; it was not published."""
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes a calibrated model in its folder among the models.
+
+    data_dir: where to look for the out-of-distribution sets that come from published data. sizes, int8_limits: of the
+    evaluation, and for keeping int8.
+    """
+
+    model: CalibratedModel
+    models_dir: Path
+    data_dir: Path | None
+    console: Console
+    sizes: SampleSizes = FULL_SIZE
+    int8_limits: Int8Limits = INT8_LIMITS
+
+    @cached_property
+    def graph(self) -> onnx.ModelProto:
+        """The model as the graph of the contract."""
+        return to_onnx(self.model.exported, *self.model.shape)
+
+    def has_published(self) -> bool:
+        """Return whether the newest version came from this very training, and print it if so."""
+        newest = ModelFolder(self.models_dir, self.model.recipe.name).newest()
+        try:
+            if newest is None or not is_card_of(self.model, Classifier.open(newest).card):
+                return False
+        except ContractError:  # a damaged file: the next version replaces it
+            return False
+        self.console.print(f"Published already: {newest.parent}", markup=False, soft_wrap=True)
+        return True
+
+    def export(self) -> None:
+        """Evaluate, verify and publish the graph. Raises ExportError."""
+        with self._publish(self.graph, self.model.predict) as file:
+            difference = _verify(file, self.model)
+        self.console.print(f"Served and trained network agree: largest difference {difference:.1e} in probability")
+
+    def export_int8(self) -> None:
+        """Publish the graph in int8 as a separate model, if it is worth keeping; print the comparison."""
+        train, validation = self.model.split
+        quantized = quantize(self.graph, train.pixels.numpy())
+        before, after = measure((self.graph, quantized), validation)
+        self.console.print(comparison(before, after))
+        if reasons := objections(before, after, self.int8_limits):
+            self.console.print(f"int8 was not kept: {'; '.join(reasons)}")
+            return
+        with self._publish(quantized, partial(run, quantized), INT8) as file:
+            _open(file)
+
+    @contextmanager
+    def _publish(self, graph: onnx.ModelProto, expected: Predict, variant: str = "") -> Iterator[Path]:
+        """Write a graph's whole folder as a draft, yield its file, and publish the draft unless the block fails.
+
+        expected: gives the outputs that the golden samples must reproduce.
+        """
+        model = self.model
+        folder = ModelFolder(self.models_dir, variant_name(model.recipe.name, variant))
+        calibration, evaluation = self._evaluate(graph)
+        card = make_card(model, calibration, evaluation, expected, folder.next_version(), variant)
+        with folder.draft() as draft:
+            file = draft / card.version / MODEL_FILE
+            file.parent.mkdir()
+            file.write_bytes(with_metadata(graph, card.to_metadata()))
+            yield file
+            if model.trained.epochs:
+                draw_curves(model.trained.epochs, file.parent / CURVES_FILE)
+            counts = confusion(evaluation.probabilities, model.data.test.labels)
+            draw_confusion(counts, card.labels, file.parent / CONFUSION_FILE)
+            plots = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
+            text = readme(msgspec.to_builtins(card), counts.tolist(), evaluation.coverage_by_label, plots)
+            (draft / "README.md").write_text(text, encoding="utf-8")
+            (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
+            (draft / "config.pbtxt").write_text(_triton_text(model, card.name, card.novelty is not msgspec.UNSET))
+            published = folder.publish(draft, card.version)
+        self.console.print(evaluation_table(evaluation, card.labels))
+        self.console.print(f"Written to {published}", markup=False, soft_wrap=True)
+
+    def _evaluate(self, graph: onnx.ModelProto) -> tuple[Calibration, Evaluation]:
+        """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
+        model, predict = self.model, partial(run, graph)
+        calibration = Calibration.of(predict, model.split[1])
+        recipe, sets = model.recipe, calibration.conformal.default.sets
+        inputs = EvaluationInputs(recipe.source.title, recipe.fit, model.temperature, sets, calibration.novelty)
+        return calibration, evaluate_graph(predict, inputs, model.data.test, self.data_dir, self._warn, self.sizes)
+
+    def _warn(self, message: str) -> None:
+        self.console.print(f"Note: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _triton_text(model: CalibratedModel, name: str, has_novelty: bool) -> str:
+    classes = len(model.recipe.source.labels)
+    return config_pbtxt(
+        triton_config(name, model.shape, classes, has_novelty=has_novelty, max_batch_size=TRITON_MAX_BATCH_SIZE)
+    )
+
+
+def _verify(file: Path, model: CalibratedModel) -> float:
+    """Return the largest difference in probability between the file, as the service opens it, and the trained network.
+
+    Raises ExportError when they differ by more than the tolerances, or in the number of correct test images.
+    """
+    test = model.data.test.take(slice(VERIFIED_IMAGES))
+    pixels, labels = test.pixels.numpy(), test.labels.numpy()
+    found, expected = _open(file).run(pixels), model.predict(pixels)
+    differences = found.differences(expected)
+    correct, should_be = ((outputs.probabilities.argmax(1) == labels).sum() for outputs in (found, expected))
+    if not all(map(le, differences, TOLERANCES)) or correct != should_be:
+        differ, allowed = (", ".join(f"{value:.2g}" for value in values) for values in (differences, TOLERANCES))
+        raise ExportError(
+            f"the exported {model.recipe.name} differs from the trained network by {differ} in probability and "
+            f"novelty (at most {allowed}) and has {correct} of {len(test)} right instead of {should_be}: not published"
+        )
+    return differences[0]
+
+
+def _open(file: Path) -> Classifier:
+    """Open a file as the service does, golden samples included. Raises ExportError."""
+    try:
+        return Classifier.open(file)
+    except ContractError as error:
+        raise ExportError(f"the service refuses the exported file: {error}: not published") from error

@@ -1,0 +1,167 @@
+"""The README.md of a model folder: the model card for people, with the front matter that model hubs read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from serving.model.card import MODEL_FILE
+from training.datasets.builtin import SOURCES
+
+TEXT = """\
+---
+license: {hub_licence}
+library_name: onnx
+pipeline_tag: image-classification
+tags: [thimble]
+{hub_datasets}model-index:
+  - name: {name}
+    results:
+      - task: {{type: image-classification}}
+        dataset: {{type: {dataset}, name: {dataset}, split: test}}
+        metrics: [{{type: accuracy, value: {accuracy}}}]
+---
+
+# {name}: {title}
+
+A network of {parameters:,} parameters ({network}), trained on {dataset}. One file holds everything,
+`{version}/{model_file}`: raw pixels in, probabilities out, and a card in its metadata with the rest, for machines.
+
+It knows {classes} labels: {labels}.
+
+## Metrics
+
+On {n:,} test images, on which nothing was chosen or fitted; as served, through onnxruntime:
+
+| metric | value |
+|---|---|
+| accuracy | {accuracy:.4f} |
+| loss (negative log-likelihood) | {loss:.4f} |
+| expected calibration error (ECE), 15 bins | {ece:.4f} |
+| the same before calibration | {ece_uncalibrated:.4f} |
+| mean number of labels in a set that is to hold the true label in {coverage:.0%} of cases | {set_size:.3f} |
+| share of sets that hold it | {set_coverage:.4f} |
+| images called novel | {novel} |
+| accuracy on {photo_count:,} of them, as photos | {photos:.4f} |
+| accuracy on the same, untouched | {untouched:.4f} |
+
+The temperature folded into the graph, {temperature:.3f}, the thresholds of the sets and that of novelty are fitted on
+validation images, which are training images kept out of training. The photos are test images enlarged to 280 to 700
+pixels, saved as JPEG, {photo_kind}.
+
+Label by label, on the same images: recall is the share of a label's images that were given it, precision the share of
+the images given it that have it, coverage the share whose set holds it.
+
+| label | images | recall | precision | coverage | most often taken for |
+|---|---|---|---|---|---|
+{by_label}
+{plots}{out_of_distribution}
+## How it was trained
+
+{history}
+Made with {libraries}.
+
+{again}The training pixels and labels have the SHA-256 `{data_sha256}`.
+
+## What it is not for
+
+It knows only its {classes} labels and gives one of them to any image, whatever the image shows. `novel` in an answer
+says that the image is unlike the training images; its absence proves nothing. It was measured on {dataset} alone:
+expect lower accuracy on photographs that differ from it in framing, light or background. An upload of another size is
+preprocessed first: {fit}.
+Look at the `fit` field of an answer, and at the pixels that the model saw (`?seen=true`), before you trust one.
+
+Licence: {licence}.
+"""
+
+OUT_OF_DISTRIBUTION = """
+The novelty score separates test images from images of other things with this area under the receiver operating
+characteristic curve (AUROC: 1 is perfect, 0.5 is guessing). Nothing was fitted on these images.
+
+| images of other things | AUROC |
+|---|---|
+{rows}
+"""
+
+FITS = {
+    "garment": "made grey, inverted where the border is bright, trimmed, its longest side scaled, sharpened, centred",
+    "photo": "its colours made those of the input, the shortest side scaled, the centre cut out",
+}
+
+PHOTO_KINDS = {"garment": "inverted on a white sheet, off its centre", "photo": "the camera turned"}
+
+TRAINED = (
+    "Recipe `{recipe}`, seed {seed}: {epochs} epochs in {seconds:.0f} s on {device}, {date}. "
+    "Accuracy on validation images at the end: {last:.4f}."
+)
+LOADED = "The weights came from a checkpoint; they fit the network of the recipe `{recipe}`. Exported {date}."
+AGAIN = "To do it again: `python -m training.export {what} --epochs {epochs} --seed {seed}{limit}{variant}`.\n"
+
+
+def readme(
+    card: Mapping[str, Any], confusion: Sequence[Sequence[int]], coverage: Sequence[float], plots: Sequence[str]
+) -> str:
+    """Return the text for a card's values (as in serving.model.card).
+
+    confusion: counts of test images, by true label (row) and predicted label (column). coverage: the share of each
+    label's images whose set holds it. plots: paths of the plots.
+    """
+    training = card["training"]
+    history = training["epoch_accuracy"]
+    photos, novelty = card["photos"], card.get("novelty")
+    published = card["dataset"] in SOURCES
+    return TEXT.format(
+        hub_licence="mit" if card["licence"].startswith("MIT") else "other",
+        hub_datasets=f"datasets: [{card['dataset']}]\n" if published else "",
+        **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty")},
+        **card["metrics"],
+        **{key: value for key, value in training.items() if key not in ("libraries", "epoch_accuracy")},
+        model_file=MODEL_FILE,
+        classes=len(card["labels"]),
+        labels=", ".join(card["labels"]),
+        fit=FITS[card["fit"]],
+        history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0),
+        again=_again(card, published) if history else "",
+        libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
+        by_label="\n".join(_by_label(card["labels"], confusion, coverage)),
+        coverage=card["conformal"]["coverage"],
+        novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
+        out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",
+        photos=photos["accuracy"],
+        untouched=photos["untouched"],
+        photo_count=photos["n"],
+        photo_kind=PHOTO_KINDS[card["fit"]],
+        plots="".join(f"\n![{Path(path).stem}]({path})\n" for path in plots),
+    )
+
+
+def _again(card: Mapping[str, Any], published: bool) -> str:
+    """Return the command that trains the model again."""
+    training = card["training"]
+    return AGAIN.format(
+        epochs=training["epochs"],
+        seed=training["seed"],
+        what=training["recipe"] if published else f"--images DIR --name {training['recipe']}",
+        variant=" --int8" if card["name"] != training["recipe"] else "",
+        limit=f" --limit {training['limit']}" if training.get("limit") else "",
+    )
+
+
+def _out_of_distribution(auroc: Mapping[str, float]) -> str:
+    """Return the table of out-of-distribution sets."""
+    return OUT_OF_DISTRIBUTION.format(rows="\n".join(f"| {name} | {area:.3f} |" for name, area in auroc.items()))
+
+
+def _by_label(labels: Sequence[str], confusion: Sequence[Sequence[int]], coverage: Sequence[float]) -> Iterator[str]:
+    """Yield the row of each label."""
+    labels = [label.replace("|", r"\|") for label in labels]  # otherwise it would end the cell
+    for index, (label, row) in enumerate(zip(labels, confusion, strict=True)):
+        images, given, correct = sum(row), sum(other[index] for other in confusion), row[index]
+        wrong = {labels[other]: count for other, count in enumerate(row) if count and other != index}
+        worst = sorted(wrong, key=lambda other: -wrong[other])[:2]
+        confused = ", ".join(f"{other} ({wrong[other]})" for other in worst) or "none"
+        shares = f"{_share(correct, images)} | {_share(correct, given)} | {_share(coverage[index] * images, images)}"
+        yield f"| {label} | {images:,} | {shares} | {confused} |"
+
+
+def _share(part: float, whole: int) -> str:
+    return f"{part / whole:.3f}" if whole else "none"

@@ -1,0 +1,48 @@
+"""Loss and accuracy of an epoch so far."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+REPORT_INTERVAL = 10  # micro-batches between two reports: reading a loss waits for the device
+
+Report = Callable[[int, float, float], None]  # gets images seen, loss and accuracy
+
+
+class RunningMetrics:
+    """Running means of loss and accuracy over an epoch, kept on the device and rarely read."""
+
+    def __init__(self, report: Report, seen_before: int) -> None:
+        """seen_before: the images of the epochs before this one."""
+        self._report = report
+        self._seen_before = seen_before
+        self._micro_batches = 0
+        self._images = 0
+        self._seen = 0
+        self._loss: Tensor | float = 0.0
+        self._hits: Tensor | int = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, processes: int) -> None:
+        """Add a micro-batch: the sum of its losses, logits [n, classes] and labels [n].
+
+        processes: so many processes add as many images each.
+        """
+        self._micro_batches += 1
+        self._images += len(labels)
+        self._seen += len(labels) * processes
+        self._loss = self._loss + loss
+        self._hits = self._hits + (logits.argmax(1) == labels).sum()
+        if self._micro_batches % REPORT_INTERVAL == 0:
+            self.report()
+
+    def report(self) -> None:
+        """Report images seen, loss and accuracy."""
+        self._report(self._seen_before + self._seen, self.loss, self.accuracy)
+
+    @property
+    def loss(self) -> float:
+        return float(self._loss) / self._images
+
+    @property
+    def accuracy(self) -> float:
+        return float(self._hits) / self._images

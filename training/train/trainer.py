@@ -1,0 +1,170 @@
+"""The trainer: the state of a training from step to step, and the context in which it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch._dynamo  # otherwise the first step of an optimizer imports it in mid-training, which takes a second
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.augment import flip_lr
+from training.datasets.labelled import LabelledImages
+from training.networks.normalize import Normalize
+from training.recipes import Recipe
+from training.train.checkpoint import SavedRun
+from training.train.distributed import SINGLE_PROCESS, ProcessGroup
+from training.train.optimizers import Optimizers
+from training.train.precision import CPU_FLOAT32, Precision, fastest
+from training.train.running_metrics import Report, RunningMetrics
+
+EVALUATION_BATCH = 1_000
+# Images: a larger batch goes through the network in parts, so that activations stay in the processor's cache.
+MICRO_BATCH = 512
+INIT_IMAGES = 5_000  # training images from which a network may compute fixed weights
+TEACHER_TEMPERATURE, TEACHER_WEIGHT = 2.0, 0.9  # of distillation
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The metrics of one epoch: means over its training batches, and those on the validation images after it."""
+
+    number: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The device, the callbacks and the files of a training run; none of it belongs to the recipe.
+
+    report: gets images seen, loss and accuracy during an epoch. on_epoch: gets each finished epoch. check: raises
+    KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume: start from that
+    file. micro_batch: images that go through the network at once.
+    """
+
+    device: torch.device = CPU_FLOAT32.device
+    report: Report = lambda *_: None
+    on_epoch: Callable[[Epoch], None] = lambda _: None
+    check: Callable[[], None] = lambda: None
+    saved: SavedRun | None = None
+    resume: bool = False
+    compiled: bool = False
+    group: ProcessGroup = SINGLE_PROCESS
+    micro_batch: int = MICRO_BATCH
+
+
+class Trainer:
+    """A training under way: all that changes from step to step.
+
+    The images live on the device as bytes: the sets are small, and a data loader would cost more.
+    """
+
+    def __init__(self, recipe: Recipe, train: LabelledImages, context: RunContext, soft_labels: Tensor | None) -> None:
+        torch.manual_seed(recipe.seed)
+        self._generator = torch.Generator().manual_seed(recipe.seed)
+        self._recipe = recipe
+        self._context = context
+        self.normalize = recipe.normalize(train.pixels)
+        network = recipe.network()
+        network.init_from_data(self.normalize(train.pixels[:INIT_IMAGES]))
+        self._precision = fastest(network, context.device)
+        self.network = self._precision.to_device(network)
+        self._forward = torch.compile(self.network) if context.compiled else self.network
+        self.normalize.to(context.device)
+        self._train = LabelledImages(train.pixels.to(context.device), train.labels.to(context.device))
+        self._soft_labels = None if soft_labels is None else soft_labels.to(context.device)
+        self._flipped_first = torch.rand(len(train), generator=self._generator) < 0.5
+        batches = context.group.batches(torch.arange(len(train)), recipe.batch)
+        self.optimizers = Optimizers(recipe, self.network, steps=recipe.epochs * len(batches))
+
+    def train_epoch(self, number: int) -> RunningMetrics:
+        """Train once on each image, in a new random order."""
+        group = self._context.group
+        metrics = RunningMetrics(self._context.report, (number - 1) * len(self._train))
+        self.network.train()
+        order = torch.randperm(len(self._train), generator=self._generator)
+        for batch in group.batches(order, self._recipe.batch):
+            self.network.zero_grad()
+            for indices in group.shard(batch).split(self._context.micro_batch):
+                self._context.check()
+                logits = self._logits(indices, number)
+                loss = self._loss(logits, indices)
+                (loss / len(batch)).backward()
+                metrics.add(loss.detach(), logits.detach(), self._train.labels[indices], group.size)
+            group.all_reduce_gradients(self.network)
+            self.optimizers.step()
+        metrics.report()
+        group.average_statistics(self.network)
+        return metrics
+
+    def evaluate(self, images: LabelledImages) -> tuple[float, float]:
+        """Return mean cross-entropy and accuracy on other images."""
+        logits = infer(self.network, self.normalize, images.pixels.to(self._context.device), self._precision)
+        return loss_and_accuracy(logits, images.labels.to(self._context.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state that a trainer of the same recipe and images needs to resume."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "order": self._generator.get_state(),
+            "dropout": torch.get_rng_state(),
+            "dropout on GPUs": torch.cuda.get_rng_state_all(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state."""
+        self.network.load_state_dict(state["network"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self._generator.set_state(state["order"])
+        torch.set_rng_state(state["dropout"])
+        torch.cuda.set_rng_state_all(state["dropout on GPUs"])
+
+    def _logits(self, indices: Tensor, epoch: int) -> Tensor:
+        """Return the logits [n, classes] of these images, augmented for this epoch."""
+        images = self.normalize(self._train.pixels[indices])
+        if self._recipe.flip:
+            images = flip_lr(images, (self._flipped_first[indices] ^ (epoch % 2 == 0)).to(images.device))
+        images = self._recipe.augment(images, self._generator)
+        with self._precision.autocast():
+            logits: Tensor = self._forward(self._precision.cast(images))
+        return logits.float()
+
+    def _loss(self, logits: Tensor, indices: Tensor) -> Tensor:
+        """Return the sum of the losses of these images."""
+        labels, smoothing = self._train.labels[indices], self._recipe.label_smoothing
+        hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        if self._soft_labels is None:
+            return hard
+        soft = distillation_loss(logits, self._soft_labels[indices])
+        return (1 - TEACHER_WEIGHT) * hard + TEACHER_WEIGHT * soft
+
+
+def distillation_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
+    """Return the sum of divergences from a teacher's probabilities, both softened (Hinton et al. 2015, section 2).
+
+    logits, soft_labels: [n, classes].
+    """
+    student = functional.log_softmax(logits / TEACHER_TEMPERATURE, dim=1)
+    positive = soft_labels.clamp_min(torch.finfo(soft_labels.dtype).tiny)  # a probability of 0 has no logarithm
+    teacher = functional.log_softmax(positive.log() / TEACHER_TEMPERATURE, dim=1)
+    return functional.kl_div(student, teacher, reduction="sum", log_target=True) * TEACHER_TEMPERATURE**2
+
+
+def infer(network: nn.Module, normalize: Normalize, pixels: Tensor, precision: Precision) -> Tensor:
+    """Return logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
+    network.eval()
+    with torch.inference_mode(), precision.autocast():
+        return torch.cat([network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)])
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy of logits [n, classes] against labels [n]."""
+    loss = functional.cross_entropy(logits.float(), labels)
+    return float(loss), float((logits.argmax(1) == labels).float().mean())
