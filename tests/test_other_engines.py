@@ -75,8 +75,8 @@ def test_openvino_gives_the_same_answers(file, pixels, expected):
 
     answers = core.compile_model(core.read_model(file), "CPU", exact)({"image": pixels})
 
-    for output, outputs in zip(OUTPUTS, expected, strict=True):
-        assert np.abs(answers[output] - outputs).max() <= TOLERANCE
+    for output, values in zip(OUTPUTS, expected, strict=True):
+        assert np.abs(answers[output] - values).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_the_reference_evaluator_gives_the_same_answers(file, name, pixels, expe
 
     answers = ReferenceEvaluator(onnx.load(file)).run(OUTPUTS, {"image": pixels[:count]})
 
-    for answer, outputs in zip(answers, expected, strict=True):
-        assert np.abs(answer - outputs[:count]).max() <= TOLERANCE
+    for answer, values in zip(answers, expected, strict=True):
+        assert np.abs(answer - values[:count]).max() <= TOLERANCE
 
 
 def test_triton_reads_the_configuration_of_this_folder(configuration, name):
