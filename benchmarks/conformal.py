@@ -1,11 +1,11 @@
-"""python -m benchmarks.conformal: three ways to make label sets, side by side on held-out images.
+"""python -m benchmarks.conformal: three ways to make label sets, side by side on validation images.
 
-LAC takes the labels that are probable enough (Sadinle, Lei and Wasserman 2019); APS takes the most probable until they
-add up to enough (Romano, Sesia and Candès 2020); RAPS does so too and makes each label beyond the first dearer
-(Angelopoulos et al. 2021). APS and RAPS are randomised, as their papers have them: without that their sets are far too
-large here. Half of the held-out images, drawn anew each time, set the threshold and the other half are measured on; the
-test images have no part in it. The figures are means: labels in a set, share of sets that hold the truth, and that
-share for the label for which it is least.
+LAC (least ambiguous set-valued classifiers; Sadinle, Lei and Wasserman 2019) takes all labels above a threshold. APS
+(adaptive prediction sets; Romano, Sesia and Candès 2020) takes the most probable labels until they add up to a
+threshold. RAPS (regularized APS; Angelopoulos et al. 2021) adds a penalty for each label beyond the first. APS and RAPS
+are randomized as in their papers: without that their sets are far too large here. Half of the validation images, drawn
+anew each time, set the threshold; the sets are measured on the other half. The test images have no part in it. The
+figures are means: labels in a set, share of sets that hold the true label, and the lowest such share of a label.
 """
 
 import argparse
@@ -25,32 +25,31 @@ from training.recipes import RECIPES
 COVERAGE = 0.95
 SPLITS = 20
 BATCH = 500
-PENALTY, FREE = 0.05, 1  # of RAPS: for each label beyond the first
+PENALTY, FREE_LABELS = 0.05, 1  # of RAPS: for each label beyond the first
 
 Floats = NDArray[np.float64]
-Scores = Callable[
-    [Floats, Floats], Floats
-]  # of each label, from probabilities [n, classes] and a random number each [n, 1]
+# Scores of the labels, from probabilities [n, classes] and a random number for each image [n, 1].
+Scores = Callable[[Floats, Floats], Floats]
 
 
 def lac(probabilities: Floats, random: Floats) -> Floats:
-    """Return how improbable each label is."""
+    """Return 1 minus the probability of each label."""
     return 1 - probabilities
 
 
 def aps(probabilities: Floats, random: Floats, penalty: float = 0.0) -> Floats:
-    """Return the probability of all labels more probable than each, and of a random part of its own."""
+    """Return the total probability of all labels more probable than each, plus a random part of its own."""
     order = np.argsort(-probabilities, axis=1)
     ranked = np.take_along_axis(probabilities, order, 1)
     ranks = np.arange(1, probabilities.shape[1] + 1)
-    scores = ranked.cumsum(1) - random * ranked + penalty * np.maximum(0, ranks - FREE)
+    scores = ranked.cumsum(1) - random * ranked + penalty * np.maximum(0, ranks - FREE_LABELS)
     unranked: Floats = np.empty_like(scores)
     np.put_along_axis(unranked, order, scores, 1)
     return unranked
 
 
 def raps(probabilities: Floats, random: Floats) -> Floats:
-    """Return the same with a penalty for each label beyond the first."""
+    """Return the scores of APS with a penalty for each label beyond the first."""
     return aps(probabilities, random, PENALTY)
 
 
@@ -60,23 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     options = parser.parse_args(arguments)
-    table = Table("Model", "Sets", "Labels", "Coverage", "Least", title=f"Sets of {COVERAGE:.0%} coverage, held out")
+    table = Table(
+        "Model", "Sets", "Labels", "Coverage", "Lowest", title=f"Sets of {COVERAGE:.0%} coverage, on validation images"
+    )
     for file in sorted(options.models_dir.glob("*/1/model.onnx")):
         classifier = Classifier.open(file)
         if classifier.card.name not in RECIPES:
             continue
         data = SOURCES[classifier.card.dataset].load(options.data_dir)
-        held = split(RECIPES[classifier.card.name], data)[1]
-        parts = [classifier.classify(part.numpy()) for part in held.pixels.split(BATCH)]
+        validation = split(RECIPES[classifier.card.name], data)[1]
+        parts = [classifier.classify(part.numpy()) for part in validation.pixels.split(BATCH)]
         probabilities = np.concatenate(parts).astype(np.float64)
         for method in (lac, aps, raps):
-            size, coverage, least = compare(method, probabilities, held.labels.numpy())
-            table.add_row(classifier.card.name, method.__name__, f"{size:.3f}", f"{coverage:.4f}", f"{least:.3f}")
+            size, coverage, lowest = compare(method, probabilities, validation.labels.numpy())
+            table.add_row(classifier.card.name, method.__name__, f"{size:.3f}", f"{coverage:.4f}", f"{lowest:.3f}")
     Console().print(table)
 
 
 def compare(method: Scores, probabilities: Floats, labels: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Return mean size, coverage and least coverage of a label over all splits."""
+    """Return mean size, coverage and lowest coverage of a label over all splits."""
     random = np.random.default_rng(0)
     scores = method(probabilities, random.random((len(labels), 1)))
     figures = []
@@ -85,12 +86,12 @@ def compare(method: Scores, probabilities: Floats, labels: NDArray[np.int64]) ->
         rank = int(np.ceil((len(fitted) + 1) * COVERAGE))
         threshold = np.sort(scores[fitted, labels[fitted]])[rank - 1]
         sets = scores[measured] <= threshold
-        sets[np.arange(len(measured)), probabilities[measured].argmax(1)] = True  # no set is empty
+        sets[np.arange(len(measured)), probabilities[measured].argmax(1)] = True  # so that a set is never empty
         covered = sets[np.arange(len(measured)), labels[measured]]
-        least = min(covered[labels[measured] == label].mean() for label in np.unique(labels))
-        figures.append((sets.sum(1).mean(), covered.mean(), least))
-    size, coverage, least = np.mean(figures, axis=0)
-    return float(size), float(coverage), float(least)
+        lowest = min(covered[labels[measured] == label].mean() for label in np.unique(labels))
+        figures.append((sets.sum(1).mean(), covered.mean(), lowest))
+    size, coverage, lowest = np.mean(figures, axis=0)
+    return float(size), float(coverage), float(lowest)
 
 
 if __name__ == "__main__":

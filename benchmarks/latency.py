@@ -1,8 +1,8 @@
-"""python -m benchmarks.latency: what one image costs on one core, from upload to answer, stage by stage.
+"""python -m benchmarks.latency: the time for one image on one core, from upload to answer, stage by stage.
 
-An image of the input's own size, PNG-encoded, is answered again and again with no HTTP around it; the figures are
-medians in milliseconds. The graph's share of the whole is the limit that nothing around it can beat. To explain an
-image takes a batch of some sixty of it.
+The same PNG of the input's own size is classified again and again, without HTTP. The figures are medians in
+milliseconds. No other stage can become faster than the graph's share allows. Explaining an image takes a batch of some
+sixty of them.
 """
 
 import argparse
@@ -12,29 +12,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from serving.inference.predictor import Desk
-from serving.concurrency import OneByOne
-from serving.model.classifier import Classifier
+from serving.concurrency import SerialExecutor
 from serving.imaging.decoding import PixelBudget, decode, read_header
-from serving.inference.occlusion import explain, overlay
 from serving.imaging.png import to_png
-from serving.inference.options import Question
+from serving.inference.occlusion import explain, overlay
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor
+from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
-from serving.telemetry.prediction_metrics import Drift
-from serving.telemetry.metrics import Metrics
+from serving.telemetry.telemetry import Telemetry
 
-PIXELS = 1_000_000  # more than any image here has
+MAX_PIXELS = 1_000_000  # more than any image here has
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every model of a folder and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=main.__doc__)
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
-    parser.add_argument("--rounds", type=int, default=2_000, help="images answered for each figure (default 2000)")
+    parser.add_argument("--rounds", type=int, default=2_000, help="images for each figure (default 2000)")
     options = parser.parse_args(arguments)
     repository = Repository(options.models_dir)
     table = Table(
@@ -48,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    desk = Desk(repository, PIXELS, Drift(Metrics(CollectorRegistry())), OneByOne(1.0))
+    predictor = Predictor(repository, MAX_PIXELS, SerialExecutor(timeout=1.0), Telemetry())
     for classifier in repository.ready():
-        decoding, graph, whole = stages(classifier, desk, options.rounds)
+        decoding, graph, whole = stages(classifier, predictor, options.rounds)
         explaining = explanation(classifier, max(1, options.rounds // 100))
         table.add_row(
             classifier.card.name,
@@ -63,16 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Console().print(table)
 
 
-def stages(classifier: Classifier, desk: Desk, rounds: int) -> tuple[float, float, float]:
-    """Return the medians, in milliseconds, of decoding, of the graph and of the whole way."""
+def stages(classifier: Classifier, predictor: Predictor, rounds: int) -> tuple[float, float, float]:
+    """Return the medians, in milliseconds, of decoding, of the graph and of the whole."""
     shape = (classifier.height, classifier.width, classifier.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     upload, batch = to_png(pixels), pixels[None]
-    question = Question(classifier.card.name)
+    options = PredictOptions(classifier.card.name)
     return (
-        median_ms(lambda: decode(read_header(upload, PixelBudget(PIXELS))), rounds),
+        median_ms(lambda: decode(read_header(upload, PixelBudget(MAX_PIXELS))), rounds),
         median_ms(lambda: classifier.classify(batch), rounds),
-        median_ms(lambda: desk.answer([upload], question), rounds),
+        median_ms(lambda: predictor.predict([upload], options), rounds),
     )
 
 

@@ -1,4 +1,4 @@
-"""The limit of the machine: what serving does to an image, in a loop, with no HTTP around it."""
+"""The limit of the machine: the work of serving an image, in a loop, without HTTP."""
 
 import multiprocessing
 import time
@@ -8,17 +8,17 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from serving.model.classifier import Classifier
 from serving.imaging.decoding import PixelBudget, decode, read_header
-from serving.imaging.preprocessing import preprocess
 from serving.imaging.png import to_png
+from serving.imaging.preprocessing import preprocess
+from serving.model.classifier import Classifier
 
 PROCESSES = 2
 SECONDS = 2
 
 
 def images_per_second(models: Path, name: str, batch: int) -> float:
-    """Return how many PNGs two processes decode, classify in batches of this size and write as JSON in a second."""
+    """Return the PNGs a second that two processes decode, classify in batches of this size and answer in JSON."""
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         return sum(pool.starmap(_work, [(models / name / "1" / "model.onnx", batch)] * PROCESSES))
 
@@ -31,10 +31,10 @@ def _work(file: Path, batch: int) -> float:
     png = to_png(np.asarray(image).reshape(shape))
     done, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < SECONDS:
-        pictures = [decode(png, PixelBudget(shape[0] * shape[1])) for _ in range(batch)]
-        pixels = np.stack([preprocess(picture, classifier.card.fit, *shape).pixels for picture in pictures])
+        decoded = [decode(read_header(png, PixelBudget(shape[0] * shape[1]))) for _ in range(batch)]
+        pixels = np.stack([preprocess(each, classifier.card.fit, *shape).pixels for each in decoded])
         outputs = classifier.run(pixels)
-        best = outputs.probabilities.argmax(1).tolist()
-        msgspec.json.encode([{"label": classifier.card.labels[index]} for index in best])
+        top = outputs.probabilities.argmax(1).tolist()
+        msgspec.json.encode([{"label": classifier.card.labels[index]} for index in top])
         done += batch
     return done / passed

@@ -1,14 +1,14 @@
-"""python -m benchmarks.serving: this service beside what else one would take, and beside the limit of the machine.
+"""python -m benchmarks.serving: this service beside its alternatives, and beside the limit of the machine.
 
-Each server has two worker processes (--workers gives this service others) and classifies PNGs of the input's size with
-the same graph, cifar-cnn; this service is asked for the other committed models as well. One load generator, wrk, asks
-them one after the other, round by round; a figure is the median of its rounds. The limit is the same decoding,
-onnxruntime and JSON in a loop of two processes, with no HTTP, measured in each round as well. Ratios count: absolute
-figures are of one machine on one day. The peers, written as their documentation teaches, run in environments of their
-own, which --install makes in build/peers.
+Each server has two worker processes (--workers: another number for this service) and classifies PNGs of the input's
+size with the same graph, cifar-cnn; this service is measured with the other committed models as well. One load
+generator, wrk, measures them one after the other, round by round; a figure is the median of its rounds. The limit is
+the same decoding, onnxruntime and JSON in a loop of two processes, without HTTP, measured in each round as well. Ratios
+count: absolute figures are of one machine on one day. The peers, written as their documentation teaches, run in
+environments of their own, which --install makes in build/peers.
 
-wrk is Debian's package of that name. p50, p90, p99: milliseconds. CPU: microseconds of the server's an image. PSS: the
-memory of all its processes, in megabytes.
+wrk is Debian's package of that name. p50, p90, p99: milliseconds. CPU: the server's microseconds for an image. PSS
+(proportional set size): the memory of all its processes, in megabytes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.limit import images_per_second
-from benchmarks.wrk import MANY, Load, Result, ask, middle, write_scripts
+from benchmarks.wrk import IMAGES_PER_LARGE_REQUEST, Load, Result, medians, run_wrk, write_scripts
 from serving.model.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
@@ -47,8 +47,8 @@ LOADS = (
     Load("many", 1),
     Load("many", 8),
 )
-FEW = (Load("raw", 32), Load("many", 1))  # for the models that are not compared
-READY_SECONDS = 60
+OTHER_MODELS_LOADS = (Load("raw", 32), Load("many", 1))  # for the models that are not compared
+READY_TIMEOUT = 60
 
 NEEDS = {
     "flask": ["flask", "gunicorn", "onnxruntime", "pillow", "numpy"],
@@ -57,12 +57,12 @@ NEEDS = {
     "bentoml": ["bentoml", "onnxruntime", "pillow", "numpy"],
 }
 
-Limits = Mapping[tuple[str, int], float]  # images in a second, by model and batch
+Limits = Mapping[tuple[str, int], float]  # images a second, by model and batch
 
 
 @dataclass(frozen=True)
 class Server:
-    """How a server is started, PORT standing for its port, and where it takes which kind of upload."""
+    """A server: the command that starts it, with PORT for its port, and the path for each kind of upload."""
 
     name: str
     command: tuple[str, ...]
@@ -83,7 +83,7 @@ PEERS = (
 
 
 def own(workers: int) -> Server:
-    """Return this service with so many workers; with another number than its peers' it bears that in its name."""
+    """Return this service with so many workers; its name has the number if it differs from that of the peers."""
     name = OWN if workers == WORKERS else f"{OWN}, {workers} workers"
     command = (sys.executable, "-m", "serving", "--port", "PORT", "--workers", str(workers))
     return Server(name, command, dict.fromkeys(("raw", "multipart", "many"), "/classify"))
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="Compare servers under load.")
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
     parser.add_argument("--only", nargs="*", default=[OWN, *NEEDS], metavar="SERVER", help="default: all")
-    parser.add_argument("--models", nargs="*", default=models, help=f"besides {COMPARED}; default: all that are there")
+    parser.add_argument("--models", nargs="*", default=models, help=f"besides {COMPARED}; default: all")
     parser.add_argument("--workers", type=int, nargs="*", default=[WORKERS], help=f"of this service; default {WORKERS}")
     parser.add_argument("--seconds", type=int, default=3, help="of each load (default 3)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
@@ -120,26 +120,26 @@ def install(names: Sequence[str]) -> None:
 def measure(
     chosen: Sequence[Server], models: Sequence[str], seconds: int, rounds: int
 ) -> tuple[Sequence[Result], Limits]:
-    """Ask each server in turn, and the limit, round by round; return the median of each figure."""
+    """Measure each server in turn, and the limit, round by round; return the median of each figure."""
     found: dict[tuple[str, str, Load], list[Result]] = defaultdict(list)
     limits: dict[tuple[str, int], list[float]] = defaultdict(list)
-    asked = [(server, name) for server in chosen for name in (models[:1] if server.environment else models)]
+    pairs = [(server, name) for server in chosen for name in (models[:1] if server.environment else models)]
     with tempfile.TemporaryDirectory() as folder:
         scripts = {name: write_scripts(Path(folder, name), shape(name)) for name in models}
         for number in range(rounds):
-            for server, name in asked:
+            for server, name in pairs:
                 with running(server) as (process, port):
-                    for load in LOADS if name == COMPARED else FEW:
+                    for load in LOADS if name == COMPARED else OTHER_MODELS_LOADS:
                         if load.upload in server.paths:
                             print(f"round {number + 1}: {server.name}, {name}, {load}", file=sys.stderr)
                             url = f"http://127.0.0.1:{port}{server.paths[load.upload]}?model={name}"
-                            result = ask(server.name, name, process.pid, url, load, scripts[name], seconds)
+                            result = run_wrk(server.name, name, process.pid, url, load, scripts[name], seconds)
                             found[server.name, name, load].append(result)
             for name in models:
-                for batch in (1, MANY):
+                for batch in (1, IMAGES_PER_LARGE_REQUEST):
                     limits[name, batch].append(images_per_second(ROOT / "models", name, batch))
-    medians = {key: statistics.median(rates) for key, rates in limits.items()}
-    return [middle(results) for results in found.values()], medians
+    median_limits = {key: statistics.median(rates) for key, rates in limits.items()}
+    return [medians(results) for results in found.values()], median_limits
 
 
 def shape(model: str) -> tuple[int, int, int]:
@@ -150,7 +150,7 @@ def shape(model: str) -> tuple[int, int, int]:
 
 @contextmanager
 def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Start a server, wait until it takes connections and has warmed up, and stop it in the end."""
+    """Start a server, wait until it accepts connections and has warmed up, and stop it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -173,23 +173,23 @@ def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 
 
 def wait_for(port: int) -> None:
-    """Return when something listens there, and a little later."""
-    end = time.monotonic() + READY_SECONDS
+    """Wait until a server listens on the port, and a little longer."""
+    end = time.monotonic() + READY_TIMEOUT
     while time.monotonic() < end:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                time.sleep(3)  # until all workers are there
+                time.sleep(3)  # until all workers have started
                 return
         time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port}")
+    raise TimeoutError(f"no server listens on port {port} after {READY_TIMEOUT} s")
 
 
 def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
-    """Print the table; write it as JSON, and a plot of it."""
+    """Print the table, and write it as JSON and as a plot."""
     table = Table(box=None)
     for head in ("Server", "Model", "Upload"):
         table.add_column(head)
-    for head in ("At once", "Images/s", "x Flask", "Of limit", "p50", "p90", "p99", "CPU", "PSS", "Errors"):
+    for head in ("Connections", "Images/s", "x Flask", "Of limit", "p50", "p90", "p99", "CPU", "PSS", "Errors"):
         table.add_column(head, justify="right")
     base = {one.connections: one.images for one in results if (one.server, one.upload) == ("flask", "multipart")}
     for one in results:
@@ -198,8 +198,8 @@ def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
         share = f"{one.images / limits[one.model, one.each]:.0%}"
         figures = (f"{value:.1f}" for value in (one.p50, one.p90, one.p99))
         counts = f"{one.cpu:.0f}", f"{one.pss:.0f}", str(one.errors)
-        what = one.server, one.model, one.upload, str(one.connections), f"{one.images:.0f}"
-        table.add_row(*what, ratio, share, *figures, *counts)
+        load = one.server, one.model, one.upload, str(one.connections), f"{one.images:.0f}"
+        table.add_row(*load, ratio, share, *figures, *counts)
     for (model, batch), rate in limits.items():
         table.add_row("limit", model, f"batch of {batch}", "", f"{rate:.0f}")
     Console(width=130).print(table)
@@ -207,26 +207,26 @@ def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
     rates = [{"model": model, "batch": batch, "images": rate} for (model, batch), rate in limits.items()]
     document = {"results": [asdict(one) for one in results], "limits": rates}
     (folder / "serving.json").write_text(json.dumps(document, indent=1))
-    draw(results, limits[COMPARED, 1], folder / "serving.imaging.png")
+    draw(results, limits[COMPARED, 1], folder / "serving.png")
 
 
 def draw(results: Sequence[Result], limit: float, path: Path) -> None:
-    """Plot images in a second, and the slowest hundredth, of each server by how many clients ask at once."""
+    """Plot the images a second and the 99th percentile of latency of each server, by the number of connections."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    rates, waits = figure.subplots(1, 2)
+    rates, latencies = figure.subplots(1, 2)
     lines: dict[str, list[Result]] = defaultdict(list)
     for one in results:
         if one.model == COMPARED and one.upload != "many":
             lines[f"{one.server}, {one.upload}"].append(one)
     for label, points in lines.items():
-        at_once = [one.connections for one in points]
+        connections = [one.connections for one in points]
         dashes = "-" if label.endswith("raw") else "--"
-        rates.plot(at_once, [one.images for one in points], dashes, marker="o", label=label)
-        waits.plot(at_once, [one.p99 for one in points], dashes, marker="o")
+        rates.plot(connections, [one.images for one in points], dashes, marker="o", label=label)
+        latencies.plot(connections, [one.p99 for one in points], dashes, marker="o")
     rates.axhline(limit, color="black", linewidth=1, label="the limit, without HTTP")
-    rates.set(xlabel="connections", ylabel="images in a second", ylim=(0, None))
-    waits.set(xlabel="connections", ylabel="p99 in milliseconds", yscale="log")
-    for axes in (rates, waits):
+    rates.set(xlabel="connections", ylabel="images a second", ylim=(0, None))
+    latencies.set(xlabel="connections", ylabel="p99 in milliseconds", yscale="log")
+    for axes in (rates, latencies):
         axes.set_xscale("log", base=2)
         axes.set_xticks(CONCURRENCY, [str(count) for count in CONCURRENCY])
     figure.legend(loc="outside right center", frameon=False)

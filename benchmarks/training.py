@@ -1,8 +1,8 @@
-"""python -m benchmarks.training: how long each way takes to train the lecture's two networks, side by side.
+"""python -m benchmarks.training: the time to train the lecture's two networks in three ways, side by side.
 
 Keras as the lecture wrote it, PyTorch as its tutorials teach it, and this project's fast recipes, in turn. The first
-two train on all images; a recipe holds some out and scores them within its time, or trains on a part. The time is that
-of the training alone, the accuracy that of the test images afterwards. Keras needs an environment of its own:
+two train on all images. A recipe keeps some for validation, which is part of its time, or trains on fewer. The time is
+that of the training alone; the accuracy is that on the test images afterwards. Keras needs an environment of its own:
 python3 -m venv .venv-keras && .venv-keras/bin/pip install tensorflow, then --keras .venv-keras/bin/python.
 """
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def contenders(network: str, folder: Path, options: argparse.Namespace) -> dict[str, list[str]]:
-    """Return the command of each contender, but for its seed."""
+    """Return the command of each contender, without its seed."""
     data = folder / f"{network}.npz"
     source = RECIPES[f"lecture-{network}-fast"].source.load(options.data_dir)
     np.savez(
@@ -82,7 +82,7 @@ def contenders(network: str, folder: Path, options: argparse.Namespace) -> dict[
 
 
 def measure(network: str, contender: str, command: list[str], seed: int) -> Run:
-    """Run one contender once; its last line of output is its figures."""
+    """Run one contender once; its last line of output has its figures."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*command, str(seed)], stdout=subprocess.PIPE, text=True, check=True, env=environment)  # noqa: S603  # our own commands
     run = Run(network, contender, seed, **json.loads(done.stdout.splitlines()[-1]))
@@ -91,7 +91,7 @@ def measure(network: str, contender: str, command: list[str], seed: int) -> Run:
 
 
 def whole_process(network: str, folder: Path, data_dir: Path | None) -> float:
-    """Return the seconds that the export command takes as a whole."""
+    """Return the seconds of the whole export command."""
     command = [
         sys.executable,
         "-m",
@@ -113,7 +113,7 @@ def _table(runs: Sequence[Run]) -> Table:
     for network, contender in dict.fromkeys((run.network, run.contender) for run in runs):
         own = [run for run in runs if (run.network, run.contender) == (network, contender)]
         seconds = median(run.seconds for run in own)
-        reference = slowest.setdefault(network, seconds)  # the first contender is what the others are held against
+        reference = slowest.setdefault(network, seconds)  # the others are compared with the first contender
         accuracies = ", ".join(f"{run.accuracy:.4f}" for run in own)
         cells = (
             str(own[0].epochs),

@@ -1,4 +1,4 @@
-"""A load generator, wrk, and what a server and its processes use under it."""
+"""The load generator wrk, and the processor time and memory that a server uses under it."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from PIL import Image
 
 from serving.imaging.png import to_png
 
-MANY = 64  # images of a large request
+IMAGES_PER_LARGE_REQUEST = 64
 BOUNDARY = "thimble-benchmark"
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk asks: the kind of upload, and how many connections ask at once."""
+    """The load: the kind of upload, and the number of connections."""
 
     upload: str
     connections: int
@@ -30,7 +30,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Result:
-    """What a server gave: images in a second, milliseconds a request, CPU microseconds an image, and errors."""
+    """The figures of a server: images a second, milliseconds a request, CPU microseconds an image, and errors."""
 
     server: str
     model: str
@@ -46,12 +46,12 @@ class Result:
 
     @property
     def each(self) -> int:
-        """How many images a request has."""
-        return MANY if self.upload == "many" else 1
+        """The number of images in a request."""
+        return IMAGES_PER_LARGE_REQUEST if self.upload == "many" else 1
 
 
 def write_scripts(folder: Path, shape: tuple[int, int, int]) -> dict[str, Path]:
-    """Write what wrk is to send for each kind of upload: PNGs of this height, width and channels."""
+    """Write wrk's script for each kind of upload: PNGs of this height, width and channels."""
     folder.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(0).integers(0, 256, (8, 8, shape[2]), np.uint8).squeeze()
     image = Image.fromarray(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
@@ -66,7 +66,11 @@ def write_scripts(folder: Path, shape: tuple[int, int, int]) -> dict[str, Path]:
     )
     end = f"--{BOUNDARY}--\r\n".encode()
     form = f"multipart/form-data; boundary={BOUNDARY}"
-    bodies = {"raw": (png, "image/png"), "multipart": (part + end, form), "many": (part * MANY + end, form)}
+    bodies = {
+        "raw": (png, "image/png"),
+        "multipart": (part + end, form),
+        "many": (part * IMAGES_PER_LARGE_REQUEST + end, form),
+    }
     scripts = {}
     for upload, (body, kind) in bodies.items():
         (folder / upload).write_bytes(body)
@@ -78,7 +82,9 @@ def write_scripts(folder: Path, shape: tuple[int, int, int]) -> dict[str, Path]:
     return scripts
 
 
-def ask(server: str, model: str, pid: int, url: str, load: Load, scripts: Mapping[str, Path], seconds: int) -> Result:
+def run_wrk(
+    server: str, model: str, pid: int, url: str, load: Load, scripts: Mapping[str, Path], seconds: int
+) -> Result:
     """Run wrk once, after a second to warm up."""
     count = load.connections
     wrk = ["wrk", "-t1", f"-c{count}", "--latency", "--timeout", "10s", "-s", str(scripts[load.upload])]
@@ -86,7 +92,7 @@ def ask(server: str, model: str, pid: int, url: str, load: Load, scripts: Mappin
     before = cpu_seconds(pid)
     text = subprocess.run([*wrk, f"-d{seconds}s", url], check=True, capture_output=True, text=True).stdout  # noqa: S603
     used = cpu_seconds(pid) - before
-    each = MANY if load.upload == "many" else 1
+    each = IMAGES_PER_LARGE_REQUEST if load.upload == "many" else 1
     requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * each  # type: ignore[index]
     p50, p90, p99 = (milliseconds(text, percent) for percent in (50, 90, 99))
@@ -103,30 +109,30 @@ def milliseconds(text: str, percent: int) -> float:
     return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 
-def family(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
+def process_tree(pid: int) -> Iterator[int]:
+    """Yield a process and all its descendants."""
     yield pid
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
-            yield from family(int(child))
+            yield from process_tree(int(child))
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process and all below it have used."""
+    """Return the processor time that a process and all its descendants have used."""
     ticks = 0
-    for one in family(pid):
+    for one in process_tree(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def pss(pid: int) -> float:
-    """Return the proportional set size of a process and all below it, in megabytes."""
-    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in family(pid)]
+    """Return the proportional set size of a process and all its descendants, in megabytes."""
+    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in process_tree(pid)]
     return sum(int(size) for text in rollups for size in re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)) / 1024
 
 
-def middle(results: Sequence[Result]) -> Result:
+def medians(results: Sequence[Result]) -> Result:
     """Return the median of each figure, and all errors."""
     figures = ("images", "p50", "p90", "p99", "cpu", "pss")
     values = {name: statistics.median(getattr(result, name) for result in results) for name in figures}

@@ -1,1 +1,1 @@
-"""What a user would do instead, as its documentation teaches; each file runs alone, in an environment of its own."""
+"""The alternatives to this project, as their documentation teaches them; each file runs in its own environment."""

@@ -1,4 +1,4 @@
-"""The same in BentoML, as its documentation teaches: a service class with an api that takes a PIL image."""
+"""A service in BentoML, as its documentation teaches: a service class with an api that takes a PIL image."""
 
 import os
 
@@ -12,7 +12,7 @@ LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 
 @bentoml.service(workers=2)
 class Classifier:
-    """One session a worker."""
+    """The service; it has one session a worker."""
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()

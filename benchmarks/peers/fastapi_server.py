@@ -1,4 +1,4 @@
-"""The same in FastAPI, as its documentation teaches: an UploadFile, or the body of the request as it is."""
+"""A service in FastAPI, as its documentation teaches: an UploadFile, or the raw body of the request."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The service that tutorials show: Flask, a file field, a session at import time, jsonify.
+"""A service as tutorials show it: Flask, a file field, a session at import time, jsonify.
 
 gunicorn -w 2 flask_tutorial:app, with THIMBLE_PEER_MODEL naming the graph.
 """

@@ -1,4 +1,4 @@
-"""The same in LitServe, as its documentation teaches: decode_request, predict, encode_response."""
+"""A service in LitServe, as its documentation teaches: decode_request, predict, encode_response."""
 
 import io
 import os
@@ -13,7 +13,7 @@ LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 
 
 class Classifier(litserve.LitAPI):  # type: ignore[misc]
-    """One session a worker."""
+    """The service; it has one session a worker."""
 
     def setup(self, device: str) -> None:
         """Load the graph."""
@@ -32,7 +32,7 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
         return self.session.run(["probabilities"], {"image": pixels})[0][0]
 
     def encode_response(self, row: np.ndarray) -> dict[str, object]:
-        """Answer."""
+        """Return the answer."""
         return {"label": LABELS[row.argmax()], "probability": float(row.max())}
 
 

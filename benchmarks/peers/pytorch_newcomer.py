@@ -1,4 +1,4 @@
-"""The same networks in PyTorch as its tutorials teach: python pytorch_newcomer.py mlp|cnn DATA.npz SEED."""
+"""The lecture's two networks in PyTorch as its tutorials teach: python pytorch_newcomer.py mlp|cnn DATA.npz SEED."""
 
 import json
 import sys
@@ -50,8 +50,8 @@ def main(kind: str, data: str, seed: str) -> None:
             optimizer.step()
     seconds = time.perf_counter() - start
     with torch.no_grad():
-        right = sum(int((model(x).argmax(1) == y).sum()) for x, y in DataLoader(test, batch_size=1000))
-    print(json.dumps({"seconds": seconds, "epochs": epochs, "accuracy": right / len(test)}))
+        correct = sum(int((model(x).argmax(1) == y).sum()) for x, y in DataLoader(test, batch_size=1000))
+    print(json.dumps({"seconds": seconds, "epochs": epochs, "accuracy": correct / len(test)}))
 
 
 if __name__ == "__main__":
