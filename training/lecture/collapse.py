@@ -40,8 +40,8 @@ def section(_: Lesson) -> Section:
             "`(XW₁ + b₁)W₂ + b₂ = X(W₁W₂) + (b₁W₂ + b₂)`. This is a linear layer again, with `W = W₁W₂` and "
             "`b = b₁W₂ + b₂`. However many are stacked, nothing is gained.",
             f"A check on {len(x):,} random inputs with {x.shape[1]} features, and {len(b1)} hidden units: the best "
-            "linear model explains all answers of the two linear layers, except for rounding. With ReLU between them it "
-            "leaves part of the answers' variance unexplained, so no linear model gives the same answers. The table "
+            "linear model explains all answers of the two linear layers, except for rounding. With ReLU between them "
+            "it leaves part of the answers' variance unexplained, so no linear model gives the same answers. The table "
             "shows that part; 1e-30 means 10⁻³⁰.",
             Table(
                 ("Hidden layer", "Unexplained variance"),

@@ -86,8 +86,8 @@ class Demo:
         else:
             optimizers = "the optimizer Adam (the lecture's own settings)"
         return (
-            f"It trains for {self.recipe.epochs} epochs of {images:,} images, in batches of {self.recipe.batch:,}, with "
-            f"{optimizers}. {len(validation):,} more images are set aside for validation."
+            f"It trains for {self.recipe.epochs} epochs of {images:,} images, in batches of {self.recipe.batch:,}, "
+            f"with {optimizers}. {len(validation):,} more images are set aside for validation."
         )
 
     def result(self, lecture: LectureScore) -> str:

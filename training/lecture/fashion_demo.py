@@ -43,8 +43,8 @@ def section(lesson: Lesson) -> Section:
             "Fashion-MNIST has gray images of 28 × 28 pixels, each of one of ten kinds of garment. The network takes "
             "the 784 pixel values and returns ten probabilities.",
             sample_plot(lesson.fashion_mnist.train, labels),
-            f"The network has one hidden layer of 128 ReLU units: {count_parameters(MLP()):,} weights and biases in all. "
-            f"{demo.settings()}",
+            f"The network has one hidden layer of 128 ReLU units: {count_parameters(MLP()):,} weights and biases in "
+            f"all. {demo.settings()}",
             demo.log(),
             demo.history(LECTURE_TEST),
             demo.result(LECTURE_TEST),

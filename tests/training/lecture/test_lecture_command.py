@@ -83,6 +83,7 @@ def test_the_code_that_the_sections_name_exists(finished):
         assert hasattr(importlib.import_module(module), attribute), name
 
 
+@pytest.mark.trains
 def test_a_person_reads_what_agrees_and_where_the_report_is(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "SECTIONS", (xor.section,))
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from training.lecture import collapse, xor
+from training.lecture import collapse, gradients
 from training.lecture.agreement import Row
 from training.lecture.report import Report, align, prose
 from training.lecture.section import Matrices, Section, Table
@@ -44,7 +44,7 @@ def report(lesson) -> Report:
         (Row("<item>", "<lecture>", 1, False, "<criterion>"),),
         ("report.prose",),
     )
-    return Report([xor.section(lesson), collapse.section(lesson), hostile], "Computed in no time.")
+    return Report([gradients.section(lesson), collapse.section(lesson), hostile], "Computed in no time.")
 
 
 def test_the_page_is_well_formed_and_self_contained(report):
@@ -75,15 +75,15 @@ def test_markup_in_texts_is_escaped(report):
 def test_every_row_of_the_table_is_on_the_page_with_its_criterion(report):
     text = report.to_html()
 
-    assert "XOR, linear model: β" in text
-    assert "within 1e-12" in text
+    assert "Gradients and ReLU" in text
+    assert "at most 1e-12, for rounding" in text
     assert text.count('class="yes"') + text.count('class="no"') == len(report.rows)
     assert text.count('class="no"') == 1
 
 
 def test_the_summary_names_the_rows_that_disagree(report):
-    assert report.summary == "9 of 10 results agree with the lecture; these do not: <item>."
-    assert replace(report, sections=report.sections[:2]).summary == "9 of 9 results agree with the lecture."
+    assert report.summary == "5 of 6 results agree with the lecture; these do not: <item>."
+    assert replace(report, sections=report.sections[:2]).summary == "5 of 5 results agree with the lecture."
 
 
 def test_backticks_mark_code():

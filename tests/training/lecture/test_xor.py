@@ -34,10 +34,12 @@ def test_the_network_answers_the_truth_table():
     assert xor.network()(xor.X.float()).flatten().tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.trains
 def test_the_exported_network_answers_the_truth_table_through_onnxruntime():
     assert xor.run_onnx(xor.to_onnx()).flatten().tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.trains
 def test_the_exported_network_takes_any_number_of_cases():
     session = open_session(xor.to_onnx().SerializeToString())
 
@@ -46,5 +48,6 @@ def test_the_exported_network_takes_any_number_of_cases():
     assert truth.tolist() == [[1]]
 
 
+@pytest.mark.trains
 def test_every_row_of_the_section_agrees_with_the_lecture(lesson):
     assert all(row.agrees for row in xor.section(lesson).rows)
