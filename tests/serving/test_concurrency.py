@@ -1,5 +1,6 @@
 """Slow work runs in threads beside the event loop."""
 
+import threading
 import time
 
 import gevent
@@ -9,13 +10,30 @@ from serving.concurrency import SerialExecutor, join_threads, run_in_thread
 from serving.errors import Overloaded
 
 
-def test_the_event_loop_goes_on_while_work_runs_in_a_thread():
-    turns = []
-    counting = gevent.spawn(lambda: [turns.append(gevent.sleep(0.01)) for _ in range(10)])
+@pytest.fixture
+def gate():
+    """Return an event that slow work waits for; it is set at the end of the test."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+    join_threads(20)
 
-    assert run_in_thread(lambda: time.sleep(0.2) or "done") == "done"
-    assert len(turns) == 10
-    counting.join()
+
+def start(run, work):
+    """Start work in a greenlet; return once it runs."""
+    started = threading.Event()
+    greenlet = gevent.spawn(run, lambda: started.set() or work())
+    with gevent.Timeout(20):
+        while not started.is_set():
+            gevent.sleep(0.001)
+    return greenlet
+
+
+def test_the_event_loop_goes_on_while_work_runs_in_a_thread(gate):
+    opening = gevent.spawn_later(0.01, gate.set)
+
+    assert run_in_thread(lambda: gate.wait(20) and "done") == "done"
+    assert opening.ready()
 
 
 def test_an_exception_in_a_thread_is_raised_in_the_caller():
@@ -24,47 +42,53 @@ def test_an_exception_in_a_thread_is_raised_in_the_caller():
 
 
 def test_join_threads_waits_for_running_work():
-    done = []
-    working = gevent.spawn(run_in_thread, lambda: done.append(time.sleep(0.3)))
-    gevent.sleep(0.05)
+    results = []
+    working = start(run_in_thread, lambda: results.append(time.sleep(0.1)))
 
     join_threads(20)
 
-    assert done == [None]
+    assert results == [None]
     working.join()
 
 
-def test_join_threads_waits_no_longer_than_its_timeout():
-    working = gevent.spawn(run_in_thread, lambda: time.sleep(0.3))
-    gevent.sleep(0.05)
+def test_join_threads_waits_no_longer_than_its_timeout(gate):
+    working = start(run_in_thread, lambda: gate.wait(20))
 
-    join_threads(0.1)
+    join_threads(0.05)
 
     assert not working.ready()
-    working.join()
 
 
 def test_a_serial_executor_runs_one_job_at_a_time():
-    executor, running, most = SerialExecutor(20), [], []
+    executor, running, counts = SerialExecutor(20), [], []
 
     def work():
         running.append(1)
-        most.append(len(running))
+        counts.append(len(running))
         time.sleep(0.02)
         running.pop()
 
     gevent.joinall([gevent.spawn(executor.run, work) for _ in range(4)])
 
-    assert most == [1, 1, 1, 1]
+    assert counts == [1, 1, 1, 1]
 
 
-def test_a_job_that_waits_too_long_is_refused_and_a_later_one_runs():
+def test_a_job_that_waits_too_long_is_refused_and_a_later_one_runs(gate):
     executor = SerialExecutor(0.05)
-    working = gevent.spawn(executor.run, lambda: time.sleep(0.2))
-    gevent.sleep(0.1)
+    working = start(executor.run, lambda: gate.wait(20))
 
     with pytest.raises(Overloaded, match=r"waited for 0\.05 s while other requests did slow work; ask again"):
         executor.run(time.time)
 
+    gate.set()
     working.join()
+    assert executor.run(lambda: "done") == "done"
+
+
+def test_a_job_that_fails_does_not_block_the_next():
+    executor = SerialExecutor(0.05)
+
+    with pytest.raises(ZeroDivisionError):
+        executor.run(lambda: 1 / 0)
+
     assert executor.run(lambda: "done") == "done"
