@@ -62,7 +62,8 @@ def section(lesson: Lesson) -> Section:
             "A hidden unit applies an activation function to its weighted sum. ReLU is a hinge: its derivative is 1 "
             "where the unit is active, 0 where it is not, and by convention 0 at the hinge itself. Sigmoid and tanh "
             "squash: they are flat far from zero, so little gradient passes there. The sigmoid passes a quarter "
-            "of it at most. Tanh is the sigmoid, stretched to be symmetric about the origin: `tanh(x) = 2 sigmoid(2x) - 1`.",
+            "of it at most. Tanh is the sigmoid, stretched to be symmetric about the origin: "
+            "`tanh(x) = 2 sigmoid(2x) - 1`.",
             _plot(),
             "Softplus is ReLU with a rounded corner, hard tanh is tanh made of three straight pieces, and cos repeats "
             "itself. A radial basis unit has no weighted sum: its answer `exp(-|x - c|²/σ²)` is nearly zero unless the "
