@@ -146,7 +146,12 @@ class Repository:
         self._commands.publish(name, action)
         self.run_commands()
         if not self._commands.wait(name):
-            log.warning("%s %s: some workers have not finished within %g s", action, name, self._commands.ack_timeout)
+            log.warning(
+                "%s %s: some workers have not finished within %g s; they will when their models are loaded",
+                action,
+                name,
+                self._commands.ack_timeout,
+            )
         return self.find(name)
 
     def _load_version(self, name: str, number: str) -> Version:
