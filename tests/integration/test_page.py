@@ -12,7 +12,7 @@ IMAGES = Path(__file__).parent.parent / "images"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TIMEOUT = 20_000  # milliseconds
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
+pytestmark = [pytest.mark.trains, pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")]
 expect.set_options(timeout=TIMEOUT)
 
 
