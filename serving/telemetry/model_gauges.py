@@ -1,5 +1,6 @@
 """Gauges of the models in the worker that is asked: what is loaded, what was refused, and the cards' references."""
 
+import platform
 from collections.abc import Iterator
 
 from prometheus_client import Metric
@@ -7,9 +8,10 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from serving.model.classifier import Classifier
+from serving.model.runtime import onnxruntime
 from serving.repository.repository import Repository
 from serving.telemetry.metrics import MODEL_LABELS
-from serving.version import versions
+from serving.version import version_of_this
 
 
 class ModelGauges(Collector):
@@ -17,7 +19,12 @@ class ModelGauges(Collector):
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._build = InfoMetricFamily("thimble_build", "Versions of the software.", value=versions())
+        versions = {
+            "version": version_of_this(),
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        }
+        self._build = InfoMetricFamily("thimble_build", "Versions of the software.", value=versions)
 
     def collect(self) -> Iterator[Metric]:
         """Yield a 1 for each loaded version, one for each refused version, and the software's versions."""
