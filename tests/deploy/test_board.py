@@ -1,4 +1,4 @@
-"""The board and the alerts ask Prometheus only for what the service counts."""
+"""The dashboard and the alerts query only metrics that the service has."""
 
 import json
 import re
@@ -13,23 +13,23 @@ from serving.app import create_app
 from serving.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-BOARD = json.loads((DEPLOY / "grafana.json").read_text())
+DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
 RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
-PANELS = {panel["id"]: panel for panel in BOARD["panels"]}
-VARIABLES = {variable["name"]: variable for variable in BOARD["templating"]["list"]}
+PANELS = {panel["id"]: panel for panel in DASHBOARD["panels"]}
+VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
 TARGETS = [(panel, target) for panel in PANELS.values() for target in panel.get("targets", [])]
-OF_THE_BOARD = [target["expr"] for _, target in TARGETS]
-OF_ITS_VARIABLES = [
+DASHBOARD_QUERIES = [target["expr"] for _, target in TARGETS]
+VARIABLE_QUERIES = [
     re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])[1]
     for variable in VARIABLES.values()
     if variable["type"] == "query"
 ]
-BY_PROMETHEUS = {"job", "instance"}  # labels that it adds to everything
+ADDED_LABELS = {"job", "instance"}  # labels that Prometheus adds to everything
 
 
 @pytest.fixture(scope="module")
 def counted(models, image):
-    """Return the metrics after an answer and a refusal, each with the labels that it has."""
+    """Return the metrics after an answer and a refusal, each with its labels."""
     client = create_app(Settings(models=str(models))).test_client()
     client.post("/classify", data=image("bag"))
     client.post("/classify", data=b"no image")
@@ -39,7 +39,7 @@ def counted(models, image):
 
 @pytest.fixture(scope="module")
 def known(counted):
-    """Return what can be asked for: what is counted, and what the rules record."""
+    """Return the metrics that a query may name: those of the service, and those that the rules record."""
     recorded = {rule["record"]: labels_kept(rule["expr"]) for rule in RULES if "record" in rule}
     return counted | recorded
 
@@ -56,7 +56,7 @@ def selectors(expression):
 
 
 def labels_kept(expression):
-    """Return the labels by which an expression adds up."""
+    """Return the labels by which an expression aggregates."""
     sums = [part for part in parsed(expression) if isinstance(part, promql_parser.AggregateExpr)]
     return {label for part in sums if part.modifier for label in part.modifier.labels}
 
@@ -65,36 +65,36 @@ def numbers(expression):
     return {part.val for part in parsed(expression) if isinstance(part, promql_parser.NumberLiteral)}
 
 
-@pytest.mark.parametrize("expression", [*OF_THE_BOARD, *OF_ITS_VARIABLES, *(rule["expr"] for rule in RULES)])
-def test_a_query_asks_for_what_is_counted_and_by_labels_that_it_has(expression, known):
+@pytest.mark.parametrize("expression", [*DASHBOARD_QUERIES, *VARIABLE_QUERIES, *(rule["expr"] for rule in RULES)])
+def test_a_query_names_existing_metrics_and_their_labels(expression, known):
     asked = selectors(expression)
 
     assert asked
     assert {selector.name for selector in asked} <= known.keys()
     for selector in asked:
         matched = {matcher.name for matcher in selector.matchers.matchers}
-        assert matched | labels_kept(expression) <= known[selector.name] | BY_PROMETHEUS
+        assert matched | labels_kept(expression) <= known[selector.name] | ADDED_LABELS
 
 
-@pytest.mark.parametrize("expression", OF_THE_BOARD)
-def test_a_query_of_the_board_follows_its_variables(expression):
+@pytest.mark.parametrize("expression", DASHBOARD_QUERIES)
+def test_a_query_of_the_dashboard_uses_its_variables(expression):
     used = set(re.findall(r"\$(\w+)", expression))
 
     assert used
     assert {name for name in used if not name.startswith("__")} <= VARIABLES.keys()
 
 
-def test_a_legend_names_labels_that_its_query_keeps():
+def test_a_legend_names_labels_of_its_query():
     legends = [(target["expr"], set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))) for _, target in TARGETS]
 
     assert [named for expression, named in legends if not named <= labels_kept(expression)] == []
 
 
-def test_every_panel_asks_the_chosen_source_and_has_its_own_id():
+def test_every_panel_queries_the_chosen_source_and_has_its_own_id():
     sources = {json.dumps(holder["datasource"]) for panel, target in TARGETS for holder in (panel, target)}
 
     assert sources == {json.dumps({"type": "prometheus", "uid": "${datasource}"})}
-    assert len(PANELS) == len(BOARD["panels"])
+    assert len(PANELS) == len(DASHBOARD["panels"])
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=lambda rule: rule["alert"])

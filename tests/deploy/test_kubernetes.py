@@ -1,4 +1,4 @@
-"""The manifests: they keep Kubernetes' published schemas, and agree with each other, the image and the service."""
+"""The manifests match Kubernetes' published schemas, each other, the image and the service."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from serving.settings import Settings, variable
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy/kubernetes"
 OLDEST, NEWEST = "1.30", "1.37"  # the first that has preStop.sleep by default, and the last whose schemas are there
-EXTENSION = {"minReplicas", "maxReplicas"}  # what KServe's predictor has beside the fields of a pod
+EXTENSION = {"minReplicas", "maxReplicas"}  # fields of KServe's predictor that a pod lacks
 KSERVE_OWN = {"PROTOCOL"}  # variables that KServe itself reads
 
 
@@ -35,7 +35,7 @@ PODS = pytest.mark.parametrize("pod", [POD, KSERVE_POD], ids=["deployment", "kse
 
 
 def dockerfile(instruction):
-    """Return what the last such line of the Dockerfile says."""
+    """Return the argument of the last such instruction in the Dockerfile."""
     return re.findall(rf"^{instruction} (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1]
 
 
@@ -56,11 +56,11 @@ def test_the_kustomization_names_every_manifest_beside_it():
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", KUSTOMIZATION["resources"])
-def test_a_manifest_keeps_the_schema_of_its_kind(name, version):
+def test_a_manifest_matches_the_schema_of_its_kind(name, version):
     assert kubernetes_validate.validate(read(f"kubernetes/{name}"), version, strict=True) == version
 
 
-def test_what_kserve_is_to_run_is_a_pod():
+def test_kserves_predictor_is_a_pod():
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "thimble"}, "spec": KSERVE_POD}
 
     assert kubernetes_validate.validate(pod, NEWEST, strict=True) == NEWEST
@@ -83,7 +83,7 @@ def test_a_selector_finds_the_pods(selector):
     assert selector.items() <= labels.items()
 
 
-def test_the_autoscaler_scales_the_deployment_by_what_its_pods_ask_for():
+def test_the_autoscaler_scales_the_deployment_by_a_requested_resource():
     autoscaler = read("kubernetes/autoscaler.yaml")["spec"]
     target, measures = autoscaler["scaleTargetRef"], {metric["resource"]["name"] for metric in autoscaler["metrics"]}
 
@@ -102,7 +102,7 @@ def test_the_monitor_finds_the_service_its_port_and_the_metrics(client):
 
 
 @PODS
-def test_a_pod_listens_where_the_image_does_and_is_asked_there(pod, client):
+def test_a_pod_listens_on_the_images_port_and_is_probed_there(pod, client):
     (port,) = container(pod)["ports"]
 
     assert port["containerPort"] == int(dockerfile("EXPOSE")) == Settings.http_port
@@ -110,7 +110,7 @@ def test_a_pod_listens_where_the_image_does_and_is_asked_there(pod, client):
     assert {client.get(probe["path"]).status_code for probe in probes(pod)} == {200}
 
 
-def test_what_leads_to_the_pods_names_their_port():
+def test_service_and_network_policy_name_the_port_of_the_pods():
     (port,) = container(POD)["ports"]
     (rule,) = read("kubernetes/network.yaml")["spec"]["ingress"]
 
@@ -126,7 +126,7 @@ def test_a_pod_without_a_model_is_alive_but_gets_no_requests(tmp_path):
 
 
 @PODS
-def test_a_pod_is_the_images_user_and_may_do_nothing_more(pod):
+def test_a_pod_runs_as_the_images_user_without_privileges(pod):
     context = pod.get("securityContext", {}) | container(pod)["securityContext"]
 
     assert context.pop("runAsUser") == int(dockerfile("USER"))
@@ -141,7 +141,7 @@ def test_a_pod_is_the_images_user_and_may_do_nothing_more(pod):
 
 
 @PODS
-def test_a_pod_can_write_where_the_service_does_and_nowhere_else(pod):
+def test_a_pod_can_write_only_where_the_service_writes(pod):
     (mount,) = container(pod)["volumeMounts"]
     (volume,) = pod["volumes"]
 
@@ -150,7 +150,7 @@ def test_a_pod_can_write_where_the_service_does_and_nowhere_else(pod):
 
 
 @PODS
-def test_a_pod_has_whole_cores_that_are_its_own(pod):
+def test_a_pod_has_whole_cores_of_its_own(pod):
     resources = container(pod)["resources"]
 
     assert resources["requests"]["cpu"] == resources["limits"]["cpu"]
@@ -158,19 +158,19 @@ def test_a_pod_has_whole_cores_that_are_its_own(pod):
 
 
 @PODS
-def test_a_pod_is_given_only_variables_that_are_read(pod):
+def test_a_pod_sets_only_variables_that_are_read(pod):
     given = {entry["name"] for entry in container(pod).get("env", [])}
 
     assert given <= {variable(field) for field in Settings.__dataclass_fields__} | KSERVE_OWN
 
 
-def test_a_pod_has_the_time_to_finish_what_it_accepted():
+def test_a_pod_has_time_to_finish_accepted_requests():
     waits = container(POD)["lifecycle"]["preStop"]["sleep"]["seconds"]
 
     assert POD["terminationGracePeriodSeconds"] > waits + gunicorn_conf.graceful_timeout
 
 
-def test_own_models_are_mounted_where_the_image_has_its_own():
+def test_own_models_are_mounted_over_the_images_models():
     patch = read("kubernetes/own-models/volume.yaml")
     (mount,) = container(patch["spec"]["template"]["spec"])["volumeMounts"]
 
@@ -179,9 +179,9 @@ def test_own_models_are_mounted_where_the_image_has_its_own():
     assert container(patch["spec"]["template"]["spec"])["name"] == container(POD)["name"]
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl puts the manifests together")
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize(("folder", "kinds"), [("kubernetes", 5), ("example", 6)])
-def test_kubectl_puts_the_manifests_together(folder, kinds):
+def test_kubectl_builds_the_manifests(folder, kinds):
     built = subprocess.run(["kubectl", "kustomize", ROOT / "deploy" / folder], capture_output=True, timeout=60)
     manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(built.stdout)}
 
@@ -190,7 +190,7 @@ def test_kubectl_puts_the_manifests_together(folder, kinds):
     assert kubernetes_validate.validate(manifests["Deployment"], NEWEST, strict=True) == NEWEST
 
 
-def test_the_page_on_scaling_names_files_that_are_there():
+def test_the_page_on_scaling_names_existing_files():
     named = set(re.findall(r"deploy/[\w./-]*\w", (ROOT / "docs/scaling.md").read_text()))
 
     assert named

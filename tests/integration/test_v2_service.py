@@ -126,7 +126,7 @@ def test_the_client_understands_refusals(triton, call, status, words):
 @pytest.mark.trains
 def test_statistics_are_those_of_all_workers(start, image):
     server = start(workers="2")
-    for _ in range(30):  # each on a connection of its own, so that both workers are asked
+    for _ in range(30):  # each on a connection of its own, so that both workers answer
         requests.post(f"{server.url}/classify", image("bag"), headers={"Content-Type": "image/png"}, timeout=20)
     with closing(InferenceServerClient(f"127.0.0.1:{server.port}")) as client:
         for _ in range(10):
@@ -148,7 +148,7 @@ def test_an_operator_may_unload_a_model_in_all_workers_and_load_it_again(start):
     server = start(workers="2", allow_loading="true")
 
     def ready():
-        """Return the answers of clients on connections of their own, so that both workers are asked."""
+        """Return the answers of clients on connections of their own, so that both workers answer."""
         found = set()
         for _ in range(20):
             with closing(InferenceServerClient(f"127.0.0.1:{server.port}")) as client:

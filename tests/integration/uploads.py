@@ -1,4 +1,4 @@
-"""Read by schemathesis, as SCHEMATHESIS_HOOKS: what stands for an image among its requests."""
+"""Hooks of schemathesis, which SCHEMATHESIS_HOOKS names: the test images, for its requests with images."""
 
 from pathlib import Path
 

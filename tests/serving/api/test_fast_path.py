@@ -52,7 +52,7 @@ def test_flask_and_the_fast_path_give_the_same_answer(app, image):
     through_flask = app.test_client()
     fast = app.test_client().post("/classify", **upload)
 
-    del app.wsgi_app  # what is in front of Flask
+    del app.wsgi_app  # the layers in front of Flask
     slow = through_flask.post("/classify", **upload)
 
     assert fast.json == slow.json

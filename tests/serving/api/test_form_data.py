@@ -93,8 +93,8 @@ def test_a_body_may_be_written_in_other_ways(client, boot, write):
 
 
 def test_lines_may_end_in_a_line_feed_alone(client):
-    picture = b"P5 1 1 255 a"  # a file without a line break in it
-    body = b'--b\nContent-Disposition: form-data; name="a"; filename="a.pgm"\n\n' + picture + b"\n--b--\n"
+    image = b"P5 1 1 255 a"  # a file without a line break in it
+    body = b'--b\nContent-Disposition: form-data; name="a"; filename="a.pgm"\n\n' + image + b"\n--b--\n"
 
     assert post(client, body).status_code == 200
 

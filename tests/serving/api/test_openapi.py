@@ -139,7 +139,7 @@ def test_patterns_are_json_schemas_not_pythons(interface):
 
 
 def strict(node):
-    """Return a document whose objects may have no other field than those it names."""
+    """Return the document with all objects closed: other fields than the named ones are errors."""
     if isinstance(node, list):
         return [strict(item) for item in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Images sent as the body, in JSON, as data: URLs; and what is refused. Multipart bodies: test_form_data.py."""
+"""Images as the body and in JSON, and their refusals; multipart bodies are in test_form_data.py."""
 
 import base64
 import io

@@ -54,7 +54,7 @@ def test_a_line_break_in_a_header_is_not_sent(response, value):
         response.message(True)
 
 
-def test_what_an_application_writes_is_part_of_the_body():
+def test_bytes_that_an_application_writes_are_part_of_the_body():
     response = HTTPResponse()
 
     write = response.start("200 OK", [])

@@ -27,7 +27,7 @@ def test_the_server_lists_its_extensions(client):
     }
 
 
-def test_a_server_that_was_never_installed_has_no_version(client, monkeypatch):
+def test_a_server_that_is_not_installed_has_an_unknown_version(client, monkeypatch):
     monkeypatch.setattr("serving.version.NAME", "thimble-elsewhere")
 
     assert client.get("/v2").json["version"] == "unknown"

@@ -188,7 +188,7 @@ def test_binary_data_that_does_not_fill_the_shape_is_refused(client, length):
     assert f"The tensor has {length} bytes; its shape [1, 28, 28, 1] needs 784." in response.json["error"]
 
 
-def test_binary_data_that_belongs_to_no_input_is_refused(client):
+def test_binary_data_without_an_input_is_refused(client):
     document = json.dumps({"inputs": [GOOD]}).encode()
 
     response = client.post(INFER, data=document + b"x", headers={"Inference-Header-Content-Length": str(len(document))})
