@@ -1,4 +1,4 @@
-"""The lecture's networks by this project's fast recipes: python -m benchmarks.peers.thimble_fast mlp|cnn DATA_DIR SEED."""
+"""The lecture's networks by this project's fast recipes: python -m benchmarks.peers.thimble_fast KIND DATA_DIR SEED."""
 
 import json
 import sys

@@ -1,7 +1,8 @@
 """The fixtures that all tests of training share: lookalike data, and a rehearsal of the whole export on it."""
 
+import fcntl
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,24 +14,18 @@ from training.datasets import download
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.labelled import TrainTest
 from training.evaluation.evaluate_graph import SampleSizes
-from training.recipes import RECIPES
 
-FEW = SampleSizes(ood_set=60, photos=20)  # an export takes more, which takes half a minute
-
-
-COSTLY = ("rehearsal", "finished")  # session fixtures that take ten seconds and more
+FEW = SampleSizes(ood_set=30, photos=10)  # an export takes more, which takes half a minute
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of a costly fixture; keep them, and otherwise each file's tests, in one worker of pytest-xdist."""
+COSTLY = {"rehearsal", "finished"}  # session fixtures that take seconds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of a costly fixture."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            costly = [name for name in COSTLY if name in getattr(item, "fixturenames", ())]
-            if costly:
-                item.add_marker(pytest.mark.trains)
-            if config.pluginmanager.hasplugin("xdist"):
-                item.add_marker(pytest.mark.xdist_group(costly[0] if costly else item.path.name))
+        if COSTLY & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.trains)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,12 +63,23 @@ def things(data_dir: Path) -> TrainTest:
     return CIFAR_10.load(data_dir)
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """A finished run of training.export."""
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Build a folder, once for all processes of pytest-xdist; it is only to be read."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    status: int
-    models: Path
+    def build_once(name: str, build: Callable[[Path], None]) -> Path:
+        folder, unfinished = shared / name, shared / f"unfinished-{name}"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                unfinished.mkdir()
+                build(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return build_once
 
 
 @pytest.fixture(scope="session")
@@ -93,8 +99,13 @@ def run_evaluate() -> Callable[..., int]:
 
 
 @pytest.fixture(scope="session")
-def rehearsal(run_export: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
-    """Every recipe, exported once: only to be read."""
-    models = tmp_path_factory.mktemp("rehearsal") / "models"
-    teachers_first = sorted(RECIPES, key=lambda name: RECIPES[name].teacher is not None)
-    return Rehearsal(run_export(models, *teachers_first, "--limit", "200", "--epochs", "1"), models)
+def rehearsal(run_export: Callable[..., int], once: Callable[..., Path]) -> Callable[[str], Path]:
+    """Export a recipe in one epoch; returns the folder of models with it alone."""
+
+    def export_recipe(name: str) -> Path:
+        def build(models: Path) -> None:
+            assert run_export(models, name, "--limit", "100", "--epochs", "1") == 0
+
+        return once(f"rehearsal-{name}", build)
+
+    return export_recipe

@@ -10,7 +10,7 @@ from training.graph.onnx_export import with_metadata
 @pytest.fixture(params=["fashion-mlp", "cifar-cnn"])
 def file(request, rehearsal):
     """A file of the rehearsal; its limit was above the number of test images of the lookalikes."""
-    return rehearsal.models / request.param / "1" / "model.onnx"
+    return rehearsal(request.param) / request.param / "1" / "model.onnx"
 
 
 def rewritten(file, target, **changes):
@@ -91,7 +91,7 @@ def test_an_unknown_data_set_is_refused_with_those_that_are_known(file, run_eval
 
 
 def test_a_card_that_claims_the_other_data_set_is_refused(rehearsal, run_evaluate, tmp_path, data_dir, capsys):
-    file = rehearsal.models / "fashion-mlp" / "1" / "model.onnx"
+    file = rehearsal("fashion-mlp") / "fashion-mlp" / "1" / "model.onnx"
     other = rewritten(file, tmp_path / "other.onnx", dataset="CIFAR-10")
 
     status = run_evaluate(other, "--data-dir", data_dir)
@@ -121,7 +121,7 @@ def test_a_card_survives_being_written_again(file, tmp_path):
 
 
 def test_several_files_are_evaluated_one_after_the_other(rehearsal, run_evaluate, data_dir, capsys):
-    files = [rehearsal.models / name / "1/model.onnx" for name in ("fashion-mlp", "cifar-cnn")]
+    files = [rehearsal(name) / name / "1/model.onnx" for name in ("fashion-mlp", "cifar-cnn")]
 
     status = run_evaluate(*files, "--data-dir", data_dir, "--json")
 

@@ -1,4 +1,4 @@
-"""The command line of the export: what it accepts, and what it refuses."""
+"""The command line of the export: unknown names, wrong values and contradictions are refused."""
 
 import pytest
 

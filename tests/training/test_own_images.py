@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ EPOCHS = 3
 pytestmark = pytest.mark.trains
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Colour images in several sizes and formats, a broken and a hidden file among them: only to be read."""
     folder = fill(tmp_path_factory.mktemp("own") / "flowers", 40, (28, 40, 32), (PNG, JPEG, WEBP), channels=3)
@@ -43,13 +44,16 @@ def folder(tmp_path: Path) -> Path:
     return fill(tmp_path / "flowers")
 
 
-@pytest.fixture(scope="module")
-def models(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def models(flowers: Path, once: Callable[..., Path]) -> Path:
     """The models after an export of those images: only to be read."""
-    models = tmp_path_factory.mktemp("models")
-    arguments = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(models), "--epochs", str(EPOCHS)]
-    assert export.main(arguments, SampleSizes(ood_set=60, photos=20)) == 0
-    return models
+
+    def build(models: Path) -> None:
+        options = {"--images": flowers, "--name": "flowers", "--models-dir": models, "--epochs": EPOCHS}
+        arguments = [str(part) for option in options.items() for part in option]
+        assert export.main(arguments, SampleSizes(ood_set=30, photos=10)) == 0
+
+    return once("own-models", build)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Calibration: make probabilities mean what they say, fitted on validation images only."""
+"""Calibration of probabilities, fitted on validation images alone, and metrics of it."""
 
 import math
 from dataclasses import dataclass

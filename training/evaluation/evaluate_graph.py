@@ -26,7 +26,7 @@ LabelSets = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class SampleSizes:
-    """How many images the evaluation takes: of each out-of-distribution set, and of the test images for photos."""
+    """The images that the evaluation takes: of each out-of-distribution set, and of the test images for photos."""
 
     ood_set: int = OOD_SET_SIZE
     photos: int = PHOTO_COUNT
@@ -37,7 +37,7 @@ FULL_SIZE = SampleSizes()
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """How to read a graph's outputs; all of it was fitted on validation images.
+    """A graph's data set, and the calibration of its outputs, which was fitted on validation images.
 
     fit: how an upload becomes the input. sets: from probabilities [n, classes] to label sets, bool [n, classes].
     novelty: the threshold of the novelty score; None where the graph has no such output.

@@ -1,1 +1,1 @@
-"""Networks: from raw pixels to logits, and what the exported graph adds."""
+"""Networks, from raw pixels to logits, and the graph that is exported around them."""

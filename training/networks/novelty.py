@@ -4,7 +4,7 @@ The score combines several distances that are known to grow for out-of-distribut
 feature maps from those of training images, the distance of the penultimate features from the nearest label's mean
 (Mahalanobis; Lee et al. 2018) and from the mean of all (their ratio is what counts; Ren et al. 2021), and the energy of
 the logits (Liu et al. 2020). A logistic regression weighs them. It is fitted on validation images and on synthetic
-outliers. No out-of-distribution data set has a part in it.
+outliers. Out-of-distribution data sets have no part in it.
 """
 
 from typing import Self

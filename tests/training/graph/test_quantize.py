@@ -201,7 +201,7 @@ def export_int8(models: Path, data: TrainTest, limits: Int8Limits, also_float: b
     """Train a small network and export it in int8; also_float: before that in float32."""
     recipe, console = replace(RECIPES["lecture-mlp"], epochs=1), Console(width=200, file=io.StringIO())
     model = train_and_calibrate(recipe, data, RunContext(), models, None, console)
-    publisher = Publisher(model, models, None, console, SampleSizes(ood_set=60, photos=20), limits)
+    publisher = Publisher(model, models, None, console, SampleSizes(ood_set=30, photos=10), limits)
     if also_float:
         publisher.export()
     publisher.export_int8()

@@ -1,4 +1,4 @@
-"""Checkpoint files: what they restore, and what is refused."""
+"""Checkpoint files: weights and trainings are restored, and foreign files are refused."""
 
 import pickle
 from collections.abc import Callable
