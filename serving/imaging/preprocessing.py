@@ -37,7 +37,7 @@ def preprocess(decoded: DecodedImage, fit: str, height: int, width: int, channel
     image, steps = decoded.image, decoded.steps
     view: Box = (0, 0, *image.size)
     if image.mode != mode or image.size != (width, height):
-        if image.mode != "L" and (mode == "L" or fit == "garment"):
+        if image.mode != "L" and mode == "L" and fit != "garment":  # a garment is told from its ground by colour
             image, steps = image.convert("L"), (*steps, "grey")
         resized = RESIZERS[fit](image, width, height)
         image, steps, view = resized.image, (*steps, *resized.steps), resized.view
