@@ -25,6 +25,7 @@ SMALL_HOLE = 0.004  # of the image's area: a larger one of the ground's colour i
 GROUND_LOG_ODDS = -1.0  # of a hole's colours: below this they are the ground's
 MIN_AREA, MAX_AREA = 0.01, 0.92  # of the image's, within which a mask is believed
 MAX_BORDER = 0.6  # of the border's pixels that a garment may cover
+MIN_CONTRAST = 1.25  # times as far from the ground as the ground's own pixels are, on average
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -47,10 +48,14 @@ def find_garment(image: Image.Image) -> Image.Image | None:
     small = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0).convert("RGB")
     frame = _frame(height, width)
     difference = _difference_from_ground(np.asarray(small, np.float32), frame)
-    log_odds, colours = _compare_colours(difference, _first_guess(difference), frame)
+    distance = np.abs(difference).max(2)
+    log_odds, colours = _compare_colours(difference, _first_guess(distance), frame)
     mask = _fill_holes(_largest_components(log_odds > 0), colours)
-    believed = MIN_AREA < mask.mean() < MAX_AREA and mask[frame.border].mean() < MAX_BORDER
-    return Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))) if believed else None
+    if not (MIN_AREA < mask.mean() < MAX_AREA and mask[frame.border].mean() < MAX_BORDER):
+        return None
+    if distance[mask].mean() < MIN_CONTRAST * (distance[~mask].mean() + 1):
+        return None
+    return Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
 
 
 @lru_cache(maxsize=64)  # photos have few shapes
@@ -77,9 +82,9 @@ def _difference_from_ground(pixels: Floats, frame: _Frame) -> Floats:
     return difference
 
 
-def _first_guess(difference: Floats) -> Floats:
-    """Return 1 where the largest channel's difference is above Otsu's threshold, otherwise 0: [h, w]."""
-    levels = np.abs(difference).max(2).clip(0, 255).astype(np.uint8)
+def _first_guess(distance: Floats) -> Floats:
+    """Return 1 where the distance from the ground is above Otsu's threshold, otherwise 0: [h, w]."""
+    levels = distance.clip(0, 255).astype(np.uint8)
     levels = np.asarray(Image.fromarray(levels).filter(ImageFilter.MedianFilter(5)))
     return (levels > _otsu(levels)).astype(np.float32)
 
