@@ -14,7 +14,8 @@ class Candidate(Struct, frozen=True, gc=False):
 class Prediction(Struct, frozen=True, kw_only=True):
     """A model's prediction for one image, and the preprocessing steps (fit) that made the image its input.
 
-    set: the labels that hold the true one with this coverage, on data like the training data.
+    set: the labels that hold the true one with this coverage, on data like the training data; on a novel image the set
+    promises nothing, and coverage is None. file: the image's file name in a form.
     """
 
     model: str
@@ -24,8 +25,9 @@ class Prediction(Struct, frozen=True, kw_only=True):
     probability: float
     top: list[Candidate]
     set: list[str]
-    coverage: float
+    coverage: float | None
     novelty: float | UnsetType = UNSET
     novel: bool | UnsetType = UNSET
     fit: tuple[str, ...]
     seen: str | UnsetType = UNSET
+    file: str | UnsetType = UNSET

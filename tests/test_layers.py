@@ -23,7 +23,7 @@ SERVING = [
     "telemetry.triton_statistics", "telemetry.shadow", "telemetry.telemetry", "telemetry.logs", "telemetry.tracing",
     "server", "server.deadline", "server.connection",
     "api", "api.replies", "api.request_log", "api.fast_path", "lifecycle", "server.worker",
-    "api.query", "api.intake", "api.form_data", "api.uploads",
+    "api.query", "api.intake", "api.content", "api.form_data", "api.image_text", "api.advice", "api.uploads",
     "api.classify", "api.explain", "api.models", "api.operations", "api.pages",
     "api.v2", "api.v2.protocol", "api.v2.metadata", "api.v2.compression", "api.v2.tensors", "api.v2.requests",
     "api.v2.replies", "api.v2.infer", "api.v2.statistics", "api.v2.repository", "api.v2.blueprint",

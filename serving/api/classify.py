@@ -6,14 +6,16 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
+from serving.api.content import read_content
 from serving.api.intake import Intake
-from serving.api.query import read_options
+from serving.api.query import PARAMETERS, parse_options, query_pairs, read_options
 from serving.api.replies import Reply, prediction_headers
-from serving.api.uploads import read_uploads
+from serving.api.uploads import Uploads, read_uploads
 from serving.errors import Refusal
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor
 from serving.inference.timings import TIMINGS_KEY
+from serving.prediction import Prediction
 
 PATH = "/classify"
 
@@ -27,26 +29,38 @@ class Classify:
 
     def __call__(self, environ: dict[str, Any]) -> Reply:
         """Classify each image of a request, or refuse them all."""
-        start, options = perf_counter(), read_options(environ["QUERY_STRING"])
+        start, query = perf_counter(), environ["QUERY_STRING"]
+        options = read_options(query)
         try:
-            return self._answer(environ, options)
+            with read_content(environ, self._intake) as content:
+                uploads = read_uploads(environ, content, self._intake, PARAMETERS)
+                if uploads.fields:
+                    options = parse_options([*query_pairs(query), *uploads.fields], PARAMETERS)
+                return self._answer(environ, uploads, options)
         except Refusal as refusal:
             self._predictor.record_refusal(options, refusal, perf_counter() - start)
             raise
 
-    def _answer(self, environ: dict[str, Any], options: PredictOptions) -> Reply:
-        with self._intake.reserve_memory(environ):
-            uploads = read_uploads(environ, self._intake)
-            arrived = perf_counter()
-            with self._intake.admission.admit(len(uploads)):
-                predictions = self._predictor.predict(uploads, options, perf_counter() - arrived)
+    def _answer(self, environ: dict[str, Any], uploads: Uploads, options: PredictOptions) -> Reply:
+        arrived = perf_counter()
+        with self._intake.admission.admit(len(uploads.images)):
+            predictions = self._predictor.predict(uploads.images, options, perf_counter() - arrived)
         environ[TIMINGS_KEY] = predictions.timings
         refusals = [item for item in predictions.items if isinstance(item, Refusal)]
         if len(refusals) == len(predictions.items):
-            raise refusals[0]
-        items = [{"error": item.problem()} if isinstance(item, Refusal) else item for item in predictions.items]
+            raise uploads.advise(refusals[0])
+        items: list[Any] = predictions.items
+        if refusals or uploads.files:
+            items = [_item(item, uploads.files.get(place)) for place, item in enumerate(items)]
         headers = prediction_headers(predictions.classifiers, predictions.timings)
         return Reply(msgspec.json.encode({"predictions": items}), headers=headers)
+
+
+def _item(item: Prediction | Refusal, file: str | None) -> Prediction | dict[str, Any]:
+    """Return the answer to one image; file: its name, where it has one."""
+    if isinstance(item, Refusal):
+        return {"error": item.problem()} | ({"file": file} if file else {})
+    return msgspec.structs.replace(item, file=file) if file else item
 
 
 def blueprint(view: Classify) -> Blueprint:

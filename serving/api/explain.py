@@ -1,21 +1,21 @@
 """POST /explain: which pixels of an image mattered for its label."""
 
-from collections.abc import Sequence
 from functools import partial
 from time import perf_counter, time
 
 from flask import Blueprint, Response, jsonify, request
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from serving.api.content import read_content
 from serving.api.intake import Intake
-from serving.api.query import read_options
+from serving.api.query import EXPLAIN_PARAMETERS, parse_options, query_pairs, read_options
 from serving.api.replies import prediction_headers
-from serving.api.uploads import read_uploads
+from serving.api.uploads import Uploads, read_uploads
 from serving.errors import BadRequest, Refusal
 from serving.imaging.png import data_url
 from serving.inference.occlusion import Explanation, explain, overlay
 from serving.inference.options import PredictOptions
-from serving.inference.predictor import Predictor, PreparedInput, Upload
+from serving.inference.predictor import Predictor, PreparedInput
 from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
@@ -27,7 +27,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     """The fall of a label's probability when a window of the input is covered.
 
     window: its height and width in pixels of the input. grid: the fall by the window's place, row by row. overlay: the
-    same as a PNG to lay over the upright upload.
+    same as a PNG to lay over the upright upload. file: the image's file name in a form.
     """
 
     model: str
@@ -39,6 +39,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     grid: list[list[float]]
     overlay: str
     fit: tuple[str, ...]
+    file: str | UnsetType = UNSET
 
 
 def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
@@ -47,14 +48,17 @@ def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
 
     @api.post("/explain")
     def explain_one() -> Response:
-        options = read_options(request.environ["QUERY_STRING"])
-        with intake.reserve_memory(request.environ):
-            uploads = read_uploads(request.environ, intake)
-            if len(uploads) > 1:
-                raise BadRequest(f"The request has {len(uploads)} images; one is explained at a time.")
+        query = request.environ["QUERY_STRING"]
+        options = read_options(query, EXPLAIN_PARAMETERS)
+        with read_content(request.environ, intake) as content:
+            uploads = read_uploads(request.environ, content, intake, EXPLAIN_PARAMETERS)
+            if uploads.fields:
+                options = parse_options([*query_pairs(query), *uploads.fields], EXPLAIN_PARAMETERS)
+            if len(uploads.images) > 1:
+                raise BadRequest(f"The request has {len(uploads.images)} images; one is explained at a time.")
             with intake.admission.admit(EXPLANATION_COST):
                 timings = request.environ[TIMINGS_KEY] = Timings()
-                explained, classifier = _explain(predictor, uploads, options, request.args.get("label"), timings)
+                explained, classifier = _explain(predictor, uploads, options, timings)
         response = jsonify(explained)
         response.headers.extend(prediction_headers([classifier], timings))
         return response
@@ -63,16 +67,16 @@ def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
 
 
 def _explain(
-    predictor: Predictor, uploads: Sequence[Upload], options: PredictOptions, label: str | None, timings: Timings
+    predictor: Predictor, uploads: Uploads, options: PredictOptions, timings: Timings
 ) -> tuple[Explained, Classifier]:
-    (prepared,) = predictor.prepare(uploads, predictor.named(options), timings)
+    (prepared,) = predictor.prepare(uploads.images, predictor.named(options), timings)
     if isinstance(prepared, Refusal):
-        raise prepared
+        raise uploads.advise(prepared)
     classifier, model_input = prepared.classifier, prepared.input
     card = classifier.card
-    work = partial(_run_explanation, prepared, _index(card, label))
+    work = partial(_run_explanation, prepared, _index(card, options.label))
     explanation, png, timings.infer = predictor.executor.run(work)
-    timings.runs.append(ModelRun(classifier, len(uploads), timings.infer, time()))
+    timings.runs.append(ModelRun(classifier, 1, timings.infer, time()))
     explained = Explained(
         model=card.name,
         version=card.version,
@@ -83,6 +87,7 @@ def _explain(
         grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
         overlay=data_url(png),
         fit=model_input.steps,
+        file=uploads.files.get(0, UNSET),
     )
     return explained, classifier
 

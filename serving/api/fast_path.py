@@ -28,8 +28,11 @@ class FastPath:
         self._problems = problems
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer as a WSGI application."""
-        if environ["PATH_INFO"] != self._path or environ["REQUEST_METHOD"] != self._method:
+        """Answer as a WSGI application; a slash at the end of the path changes nothing."""
+        path = environ["PATH_INFO"]
+        if path.endswith("/") and not path.endswith("//") and path != "/":
+            environ["PATH_INFO"] = path = path[:-1]
+        if path != self._path or environ["REQUEST_METHOD"] != self._method:
             response: Iterable[bytes] = self._application(environ, start_response)
             return response
         try:

@@ -8,6 +8,7 @@ from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
+from serving.api.pages import not_found_page, prefers_page
 from serving.api.replies import ProblemReplies
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
@@ -39,7 +40,10 @@ def flask_app(problems: ProblemReplies) -> Flask:
 
 
 def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refusal], Response]) -> Response:
-    """Return an error of Flask's own as a problem document, with the headers that Flask gave it."""
+    """Return an error of Flask's own as a problem document, with the headers that Flask gave it.
+
+    A browser gets an unknown path as a page.
+    """
     refusals = {
         404: NotFound(f"No such path. Paths: {', '.join(_paths(app, is_v2(request.path)))}."),
         405: MethodNotAllowed(
@@ -47,7 +51,11 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
         ),
         500: InternalError(),
     }
-    response = refuse(refusals.get(error.code or 500) or BadRequest(error.description or error.name))
+    refusal = refusals.get(error.code or 500) or BadRequest(error.description or error.name)
+    response = refuse(refusal)
+    if isinstance(refusal, NotFound) and not is_v2(request.path):
+        response = not_found_page(str(refusal)) if prefers_page() else response
+        response.vary.add("Accept")
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]
     return response

@@ -1,12 +1,20 @@
-"""Read the files of a multipart/form-data body that is whole in memory (RFC 7578)."""
+"""Read the parts of a multipart/form-data body that is whole in memory (RFC 7578)."""
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
-from multipart import MultipartSegment, ParserError, ParserLimitReached, PushMultipartParser
+from multipart import (
+    MultipartSegment,
+    ParserError,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_content_disposition,
+    parse_options_header,
+)
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, File, MultipartDecoder
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
 from serving.errors import BadRequest, TooLarge
 
@@ -14,10 +22,27 @@ BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]") 
 MAX_HEADER_BYTES = 16_384  # of a part's header line: more than any browser or client writes
 MAX_PART_HEADERS = 128
 MAX_LENIENT_BYTES = 1024 * 1024  # of a body that only Werkzeug's parser reads: it is slow on hostile ones
+MAX_NAME_LENGTH = 255  # characters of a file name: file systems allow no more
+HEADER_CHARSET = "latin-1"  # reads any header; names in it are then read as UTF-8 where they are
+# RFC 5987: some clients write it for names beyond ASCII.
+EXTENDED_NAME = re.compile(r""";\s*filename\*(?:0\*)?\s*=\s*"?([\w-]*)'[^']*'([^\s;"]*)""", re.IGNORECASE)
+# Without quotes but with other than ASCII letters, or without its last quote.
+LOOSE_NAME = re.compile(r""";\s*filename\s*=\s*(?:([^";\s][^;]*)|"([^"]*)$)""", re.IGNORECASE)
+# Control characters, line separators, and those that turn the direction of the text around them.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def read_files(body: bytes, boundary: str, max_parts: int) -> list[bytes]:
-    """Return the content of each part that has a file name, in order; raises BadRequest and TooLarge.
+class Part(NamedTuple):
+    """A part of a form. file: its file name; None without one, empty in a form where no file was chosen."""
+
+    name: str
+    file: str | None
+    content_type: str
+    content: bytes
+
+
+def read_parts(body: bytes, boundary: str, max_parts: int) -> list[Part]:
+    """Return the parts in order; raises BadRequest and TooLarge.
 
     The parser multipart wants bodies as browsers write them. Small ones written by hand (lines that end in a line feed
     alone, padding behind a boundary, a boundary's look within a file) are left to Werkzeug's, which is more lenient.
@@ -25,8 +50,11 @@ def read_files(body: bytes, boundary: str, max_parts: int) -> list[bytes]:
     if not BOUNDARY.fullmatch(boundary):
         raise BadRequest(
             f"The boundary {boundary[:80]!r} of the multipart body is not valid; use 1 to 70 letters, digits and "
-            "hyphens."
+            "hyphens, or let the client write the Content-Type itself (curl -F image=@photo.jpg URL, without -H)."
         )
+    # An empty field without the line break of its boundary, as Werkzeug's client writes it.
+    delimiter = b"--" + boundary.encode()
+    body = body.replace(b'"\r\n\r\n' + delimiter, b'"\r\n\r\n\r\n' + delimiter)
     try:
         return list(_read_strictly(body, boundary, max_parts))
     except ParserLimitReached as error:
@@ -35,25 +63,26 @@ def read_files(body: bytes, boundary: str, max_parts: int) -> list[bytes]:
         return _read_leniently(body, boundary, max_parts, error)
 
 
-def _read_strictly(body: bytes, boundary: str, max_parts: int) -> Iterator[bytes]:
+def _read_strictly(body: bytes, boundary: str, max_parts: int) -> Iterator[Part]:
     parser = PushMultipartParser(
         boundary,
         max_header_size=MAX_HEADER_BYTES,
         max_header_count=MAX_PART_HEADERS,
         max_segment_count=max_parts,
+        header_charset=HEADER_CHARSET,
     )
-    content: bytes | None = None  # None in a part that is not a file
+    part = Part("", None, "", b"")
     with parser:
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
-                content = b"" if _is_file(event) else None
-            elif event is None and content is not None:
-                yield content
-            elif event is not None and content is not None:
-                content = event  # all of it: the body is parsed in one go
+                part = _part(event.header("Content-Disposition", ""), event.content_type or "")
+            elif event is None:
+                yield part
+            else:
+                part = part._replace(content=event)  # all of it: the body is parsed in one go
 
 
-def _read_leniently(body: bytes, boundary: str, max_parts: int, refused: ParserError) -> list[bytes]:
+def _read_leniently(body: bytes, boundary: str, max_parts: int, refused: ParserError) -> list[Part]:
     """Read a body that the strict parser refused; where this one fails too, raises BadRequest with that reason."""
     malformed = BadRequest(
         f"The multipart body is malformed: {refused.args[0]}; send it whole, with the boundary that its Content-Type "
@@ -62,35 +91,46 @@ def _read_leniently(body: bytes, boundary: str, max_parts: int, refused: ParserE
     if len(body) > MAX_LENIENT_BYTES:
         raise malformed from refused
     try:
-        return list(_werkzeug_files(body, boundary, max_parts))
+        return list(_werkzeug_parts(body, boundary, max_parts))
     except RequestEntityTooLarge as error:
         raise TooLarge("The multipart body has too many parts or headers; send fewer images at once.") from error
-    except UnicodeDecodeError as error:
-        raise BadRequest("A header of the multipart body is not UTF-8; name the file in UTF-8 or ASCII.") from error
     except ValueError as error:
         raise malformed from error
 
 
-def _werkzeug_files(body: bytes, boundary: str, max_parts: int) -> Iterator[bytes]:
+def _werkzeug_parts(body: bytes, boundary: str, max_parts: int) -> Iterator[Part]:
     decoder = MultipartDecoder(boundary.encode(), max_parts=max_parts)
-    decoder.receive_data(body)
+    decoder.receive_data(body.decode(HEADER_CHARSET).encode())  # it reads headers in UTF-8 alone
     decoder.receive_data(None)
-    content: bytearray | None = None  # None in a part that is not a file
+    part, content = Part("", None, "", b""), bytearray()
     while not isinstance(event := decoder.next_event(), Epilogue):
-        if not isinstance(event, Data):
-            content = bytearray() if isinstance(event, File) and event.filename else None
-        elif content is not None:
+        if isinstance(event, (Field, File)):
+            headers = event.headers
+            kind = parse_options_header(headers.get("content-type", ""))[0]
+            part, content = _part(headers["content-disposition"], kind), bytearray()
+        elif isinstance(event, Data):
             content += event.data
             if not event.more_data:
-                yield bytes(content)
+                yield part._replace(content=content.decode().encode(HEADER_CHARSET))
 
 
-def _is_file(part: MultipartSegment) -> bool:
-    """Whether a part has a file name; a form without a chosen file has an empty one.
+def _part(disposition: str, content_type: str) -> Part:
+    """Return a part without its content; disposition: the header, read as Latin-1."""
+    _, name, file = parse_content_disposition(disposition)
+    if extended := EXTENDED_NAME.search(disposition):
+        content = unquote_to_bytes(extended[2])
+        file = content.decode("latin-1") if extended[1].lower() == "iso-8859-1" else read_text(content)
+    else:
+        if loose := LOOSE_NAME.search(disposition):
+            file = (loose[1] or loose[2]).strip()
+        file = None if file is None else read_text(file.encode(HEADER_CHARSET))
+    file = None if file is None else UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", file)[:MAX_NAME_LENGTH]
+    return Part(read_text((name or "").encode(HEADER_CHARSET)), file, content_type, b"")
 
-    RFC 5987's filename*, which the parser ignores, counts: some clients write it for names beyond ASCII.
-    """
-    if part.filename is not None:
-        return bool(part.filename)
-    dispositions = (value for name, value in part.headerlist if name == "Content-Disposition" and "*=" in value)
-    return any(parse_options_header(value)[1].get("filename") for value in dispositions)
+
+def read_text(content: bytes) -> str:
+    """Decode text of a form: UTF-8, and Latin-1 where it is not that."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")

@@ -59,9 +59,14 @@ class Intake:
             Admission(settings.in_flight, settings.wait_seconds),
         )
 
+    @staticmethod
+    def has_arrived(environ: Environ) -> bool:
+        """Whether the whole body has come with its head, as small ones do."""
+        return getattr(environ["wsgi.input"], "body_complete", False)
+
     def reserve_memory(self, environ: Environ) -> AbstractContextManager[None]:
         """Return the block in which a request's body takes memory, from arrival to answer; raises Overloaded."""
-        if _has_arrived(environ["wsgi.input"]):
+        if self.has_arrived(environ):
             return NO_CONTEXT
         return self.memory.reserve(min(self.max_body, _content_length(environ) or self.max_body))
 
@@ -71,7 +76,7 @@ class Intake:
         if length is not None and length > self.max_body:
             raise self.too_large()
         stream = environ["wsgi.input"]
-        if _has_arrived(stream):
+        if self.has_arrived(environ):
             body: bytes = stream.read()
         else:
             body = self._read_within_deadline(stream, length, environ.get("gunicorn.socket"))
@@ -101,11 +106,6 @@ class Intake:
         if arrival and arrival.late:
             raise SlowBody(f"The body did not arrive within {self.deadline.timeout:g} s; send a smaller image.")
         raise BadRequest("The body ended early; send it again.")
-
-
-def _has_arrived(stream: Any) -> bool:
-    """Whether the whole body has come with its head, as small ones do."""
-    return getattr(stream, "body_complete", False)
 
 
 def _content_length(environ: Environ) -> int | None:

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, jsonify, render_template, request, send_from_directory
 
-from serving.api.replies import PROBLEM
+from serving.api.replies import JSON, PROBLEM
 from serving.repository.repository import Repository
 
 STATIC = Path(__file__).parent.parent / "static"
 SAMPLES = ("trouser", "handbag", "ship", "spiral")  # drawings, for a first try without an image
+ICON = "icon.svg"
 COVERAGES = (0.8, 0.9, 0.95, 0.99)  # on offer on the page
+HTML = "text/html"
 HEADERS = {
     # blob: is the image that a person picked, data: the images in an answer.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -36,6 +38,10 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
         cards = [classifier.card for classifier in repository.ready()]
         return render_template("page.html", cards=cards, coverages=COVERAGES, samples=SAMPLES)
 
+    @pages.get("/favicon.ico")  # browsers ask for it unasked
+    def favicon() -> Response:
+        return send_from_directory(STATIC, ICON)
+
     @pages.get("/docs")
     def docs() -> str:
         return render_template(
@@ -48,6 +54,18 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
 
     pages.after_request(_set_headers)
     return pages
+
+
+def prefers_page() -> bool:
+    """Whether the client of this request is a browser that shows a page, rather than a program."""
+    return request.accept_mimetypes.best_match((PROBLEM, JSON, HTML)) == HTML
+
+
+def not_found_page(detail: str) -> Response:
+    """Return the page about an unknown path, with the way to those that exist."""
+    response = Response(render_template("not_found.html", detail=detail), HTTPStatus.NOT_FOUND, mimetype=HTML)
+    response.headers.update(HEADERS)
+    return response
 
 
 def _set_headers(response: Response) -> Response:

@@ -8,13 +8,17 @@ from serving.model.card import Level, ModelCard
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """The options of a request; without a model, each image goes to the default model for its colour."""
+    """The options of a request; without a model, each image goes to the default model for its colour.
+
+    label: the one to explain; None is the most probable.
+    """
 
     model: str | None = None
     version: str = ""
     top_k: int = 5
     coverage: float | None = None
     seen: bool = False
+    label: str | None = None
 
     def level(self, card: ModelCard) -> Level:
         """Return the conformal level for the coverage; raises BadRequest when it is beyond the card's highest."""

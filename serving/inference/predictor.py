@@ -191,7 +191,7 @@ def _answer(
             probability=top[0].probability,
             top=top,
             set=label_set or [top[0].label],
-            coverage=level.coverage,
+            coverage=None if novel and novel[place] else level.coverage,
             novelty=UNSET if novelties is None else round(novelties[place], 6),
             novel=UNSET if novel is None else novel[place],
             fit=item.steps,

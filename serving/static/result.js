@@ -131,7 +131,10 @@ function span(name, text) {
 }
 
 function labelSetText({ set, coverage }) {
-  return `Label set: ${set.join(", ")}. It holds the true label in ${percent(coverage, 0)} of cases, for images like the training data.`;
+  const promise = coverage === null
+    ? "It promises nothing for this image."
+    : `It holds the true label in ${percent(coverage, 0)} of cases, for images like the training data.`;
+  return `Label set: ${set.join(", ")}. ${promise}`;
 }
 
 /** Return the stages in a Server-Timing header with their times, as text. */

@@ -1,5 +1,6 @@
 """The application: every refusal is a problem document, and importing does nothing."""
 
+import re
 import subprocess
 import sys
 
@@ -39,8 +40,8 @@ def faulty(models):
     ("method", "address", "status", "code"),
     [
         ("GET", "/nothing", 404, "not-found"),
-        ("GET", "/models/", 404, "not-found"),
-        ("GET", "/classify/", 404, "not-found"),
+        ("GET", "/models//", 404, "not-found"),
+        ("GET", "/classify/", 405, "method-not-allowed"),
         ("GET", "/static/app.js", 404, "not-found"),
         ("GET", "/models/nothing", 404, "unknown-model"),
         ("GET", "/classify", 405, "method-not-allowed"),
@@ -68,6 +69,43 @@ def test_an_unknown_path_is_refused_with_those_that_exist(client):
     assert detail.startswith("No such path. Paths: ")
     paths = detail.removeprefix("No such path. Paths: ").rstrip(".").split(", ")
     assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz"} <= set(paths)
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/static/nothing.html", "/docs/nothing", "/index.html", "/v3", "/\u2603<b>"]
+)
+def test_a_browser_gets_an_unknown_path_as_a_page_with_the_way_back(client, path):
+    response = client.get(path, headers={"Accept": BROWSER})
+
+    assert response.status_code == 404
+    assert response.content_type == "text/html; charset=utf-8"
+    assert response.headers["Vary"] == "Accept"
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert {"/", "/docs"} <= set(re.findall(r'<a href="([^"]+)"', response.text))
+    assert "<b>" not in response.text
+    assert re.findall(r'<script[^>]*src="/static/"', response.text) == []
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [None, "*/*", "application/json", "application/problem+json, text/html;q=0.9", "text/html;q=0.5, */*", "?"],
+)
+def test_a_program_gets_an_unknown_path_as_a_problem(client, accept):
+    response = client.get("/nothing", headers={"Accept": accept} if accept else {})
+
+    assert (response.status_code, response.content_type) == (404, "application/problem+json")
+    assert response.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("path", ["/v2/nothing", "/v2/models/nothing", "/v2/models/fashion-mlp/nothing"])
+def test_the_protocol_keeps_its_form_in_a_browser(client, path):
+    response = client.get(path, headers={"Accept": BROWSER})
+
+    assert (response.status_code, response.content_type) == (404, "application/json")
+    assert list(response.json) == ["error"]
 
 
 def test_a_method_that_is_not_allowed_is_refused_with_those_that_are(client):

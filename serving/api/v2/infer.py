@@ -8,9 +8,10 @@ import numpy as np
 from flask import Request
 from numpy.typing import NDArray
 
+from serving.api.content import read_content
 from serving.api.intake import Intake
 from serving.api.replies import Reply, prediction_headers
-from serving.api.v2.compression import compress, read_content
+from serving.api.v2.compression import compress
 from serving.api.v2.replies import write_inference
 from serving.api.v2.requests import JSON_LENGTH, Inference, read_inference
 from serving.errors import Refusal
@@ -39,7 +40,7 @@ class Infer:
             raise
 
     def _answer(self, request: Request, name: str, version: str) -> Reply:
-        with read_content(request, self._intake) as content:
+        with read_content(request.environ, self._intake) as content:
             start, classifier = perf_counter(), self._repository.named(name, version)
             inference = read_inference(content, request.headers.get(JSON_LENGTH), classifier, self._intake)
             arrived = perf_counter()

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from serving.api.intake import Intake
 from serving.api.v2.metadata import Tensor, input_tensor, output_tensors
-from serving.api.v2.tensors import Images, InputTensor, Size, decode_json, read_images, to_pixels
+from serving.api.v2.tensors import Images, InputTensor, SharedMemory, Size, decode_json, read_images, to_pixels
 from serving.errors import BadRequest
 from serving.model.classifier import Classifier
 
@@ -15,7 +15,7 @@ DIGITS = re.compile(r"[0-9]{1,12}")
 JSON_LENGTH = "Inference-Header-Content-Length"  # the bytes of the body that are JSON; binary data follows them
 
 
-class OutputParameters(Struct, frozen=True):
+class OutputParameters(SharedMemory, frozen=True):
     """The form of a requested output."""
 
     binary_data: bool | UnsetType = UNSET
@@ -91,6 +91,7 @@ def _output_requests(request: InferenceRequest, outputs: list[Tensor]) -> list[O
     for output in requested:
         if output.name not in names:
             raise BadRequest(f"There is no output {output.name[:120]!r}. Outputs: {', '.join(names)}.")
+        output.parameters.check_unset(f"the output {output.name!r}")
     if len({output.name for output in requested}) < len(requested):
         raise BadRequest("An output is requested more than once; name each once.")
     return [_output_request(output, request.parameters.binary_data_output) for output in requested]

@@ -9,8 +9,8 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
+from serving.api.image_text import decode_text
 from serving.api.intake import Intake
-from serving.api.uploads import decode_text
 from serving.api.v2.metadata import BYTES, UINT8, Tensor
 from serving.errors import BadRequest
 from serving.inference.predictor import Upload
@@ -24,7 +24,24 @@ Byte = Annotated[int, Meta(ge=0, le=255)]
 Images = NDArray[np.uint8] | list[Upload]
 
 
-class InputParameters(Struct, frozen=True):
+class SharedMemory(Struct, frozen=True):
+    """The parameters of a tensor in shared memory, which is unsupported: they are known so as to be refused."""
+
+    shared_memory_region: Raw | UnsetType = UNSET
+    shared_memory_byte_size: Raw | UnsetType = UNSET
+    shared_memory_offset: Raw | UnsetType = UNSET
+
+    def check_unset(self, tensor: str) -> None:
+        """Raise BadRequest if one of them is set for this tensor."""
+        for name in SharedMemory.__struct_fields__:
+            if getattr(self, name) is not UNSET:
+                raise BadRequest(
+                    f"The parameter {name!r} of {tensor} is unsupported: send and take tensors in the body, not in "
+                    "shared memory."
+                )
+
+
+class InputParameters(SharedMemory, frozen=True):
     """The form of an input."""
 
     binary_data_size: Size | UnsetType = UNSET  # the bytes behind the JSON that are this tensor's
@@ -62,6 +79,8 @@ def read_images(sent: InputTensor, binary: bytes, image: Tensor, intake: Intake)
             f"{len(binary)} bytes follow the JSON, but the input's parameter 'binary_data_size' "
             f"{'is not set' if size is UNSET else f'is {size}'}."
         )
+    if size is not UNSET or sent.data is not UNSET:
+        sent.parameters.check_unset(f"the input {sent.name!r}")
     if size is not UNSET:
         return list(_elements(binary, shape[0])) if sent.datatype == BYTES else to_pixels(binary, shape)
     if sent.data is UNSET:

@@ -153,7 +153,8 @@ def test_a_bad_image_among_good_ones_is_refused_in_its_place(client, image):
     first, second, third = response.json["predictions"]
     assert response.status_code == 200
     assert (first["label"], third["label"]) == ("Bag", "Trouser")
-    assert list(second) == ["error"]
+    assert second["file"] == "a"
+    assert list(second) == ["error", "file"]
     assert set(second["error"]) == {"type", "title", "status", "detail", "code"}
     assert second["error"]["code"] == "unreadable-image"
 
@@ -263,6 +264,7 @@ def test_noise_is_novel_and_a_garment_is_not(post):
 
     assert (known["novel"], foreign["novel"]) == (False, True)
     assert 0 <= known["novelty"] < 0.5 < foreign["novelty"] <= 1
+    assert (known["coverage"], foreign["coverage"]) == (0.95, None)  # on a novel image the set promises nothing
 
 
 def test_a_header_names_the_model_files_that_answered(client, post, image, colourful):

@@ -47,6 +47,52 @@ def test_a_refusal_is_a_problem_with_its_retry_after(app, refusal, status, retry
     assert response.headers.get("Retry-After") == retry_after
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/models"),
+        ("GET", "/models/fashion-mlp"),
+        ("GET", "/livez"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("GET", "/static/page.js"),
+        ("GET", "/v2"),
+        ("GET", "/v2/health/ready"),
+        ("GET", "/v2/models/fashion-mlp/versions/1/config"),
+        ("POST", "/v2/repository/index"),
+        ("GET", "/classify"),
+        ("OPTIONS", "/explain"),
+        ("HEAD", "/models"),
+    ],
+)
+def test_a_slash_at_the_end_changes_nothing(app, method, path):
+    client = app.test_client()
+
+    with client.open(path, method=method) as without, client.open(f"{path}/", method=method) as slashed:
+        assert (slashed.status_code, slashed.data) == (without.status_code, without.data)
+        assert slashed.content_type == without.content_type
+
+
+@pytest.mark.parametrize("path", ["/classify", "/explain"])
+def test_a_slash_at_the_end_keeps_the_body_and_the_query(app, image, path):
+    client, upload = app.test_client(), {"data": image("bag"), "content_type": "image/png"}
+
+    assert client.post(f"{path}/?model=fashion-mlp", **upload).json == client.post(path, **upload).json
+
+
+def test_a_slash_at_the_end_keeps_the_body_of_an_inference(app):
+    body = {"inputs": [{"name": "image", "shape": [1, 28, 28, 1], "datatype": "UINT8", "data": [0] * 784}]}
+
+    slashed, without = (app.test_client().post(f"/v2/models/fashion-mlp/infer{end}", json=body) for end in ("/", ""))
+
+    assert (slashed.status_code, slashed.json) == (200, without.json)
+
+
+@pytest.mark.parametrize("path", ["/classify//", "//classify", "/models//", "/v2//"])
+def test_two_slashes_are_another_path(app, path):
+    assert app.test_client().open(path, method="POST" if "classify" in path else "GET").status_code == 404
+
+
 def test_flask_and_the_fast_path_give_the_same_answer(app, image):
     upload = {"data": image("bag"), "content_type": "image/png"}
     through_flask = app.test_client()

@@ -158,6 +158,13 @@ def test_every_link_within_the_docs_page_has_a_target(client):
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
 
 
+def test_browsers_find_the_icon_where_they_look_for_it(client):
+    with client.get("/favicon.ico") as icon, client.get("/static/icon.svg") as same:
+        assert (icon.status_code, icon.mimetype) == (200, "image/svg+xml")
+        assert icon.data == same.data
+        assert icon.headers["ETag"]
+
+
 def test_a_path_out_of_the_static_folder_is_not_found(client):
     for name in ("../app.py", "%2e%2e/app.py", "..%2fapp.py"):
         assert client.get(f"/static/{name}").status_code == 404

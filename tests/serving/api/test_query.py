@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from serving.api.query import read_options
+from serving.api.query import EXPLAIN_PARAMETERS, read_options
 from serving.errors import BadRequest
 from serving.inference.options import PredictOptions
 
@@ -27,12 +27,35 @@ def test_empty_parameters_are_the_defaults():
     assert read(model="", top_k="", coverage="", seen="") == PredictOptions()
 
 
-def test_of_a_repeated_parameter_the_first_counts():
-    assert read_options("top_k=2&top_k=3").top_k == 2
+@pytest.mark.parametrize(
+    "query",
+    ["top_k=2&top_k=3", "model=fashion-mlp&model=fashion-mlp:1", "seen=true&seen=0", "coverage=.9&coverage=.95"],
+)
+def test_a_parameter_that_is_given_twice_and_differently_is_refused(query):
+    name, (first, second) = query.partition("=")[0], [pair.partition("=")[2] for pair in query.split("&")]
+
+    with pytest.raises(BadRequest) as refused:
+        read_options(query)
+
+    assert str(refused.value) == f"{name} is given twice, as {first!r} and as {second!r}; give it once."
 
 
-def test_an_unknown_parameter_is_ignored():
-    assert read(colour="red") == PredictOptions()
+def test_a_parameter_may_be_given_twice_with_the_same_value():
+    options = read_options("top_k=2&top_k=02&seen=1&seen=true&coverage=.9&coverage=0.90&model=&model=cifar-cnn")
+
+    assert options == PredictOptions("cifar-cnn", "", 2, 0.9, True)
+
+
+@pytest.mark.parametrize("name", ["topk", "Model", "top_k ", "label", "", "colour", "x" * 1000])
+def test_an_unknown_parameter_is_refused_with_those_that_exist(name):
+    with pytest.raises(BadRequest) as refused:
+        read(**{name: "1"})
+
+    assert str(refused.value) == f"There is no parameter {name[:120]!r}. Parameters: model, top_k, coverage, seen."
+
+
+def test_an_explanation_has_a_label_as_well():
+    assert read_options("label=Bag&model=fashion-mlp", EXPLAIN_PARAMETERS) == PredictOptions("fashion-mlp", label="Bag")
 
 
 @pytest.mark.parametrize("query", ["model=%E2%98%83", "model=\xe2\x98\x83"])

@@ -106,7 +106,7 @@ def test_an_unknown_model_or_version_is_refused_with_those_that_exist(client, mo
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/v2/", 404),
+        ("GET", "/v2//", 404),
         ("GET", "/v2/nothing", 404),
         ("GET", "/v2/logging", 404),
         ("POST", "/v2", 405),

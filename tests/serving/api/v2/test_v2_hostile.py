@@ -1,12 +1,13 @@
 """Wrong inference requests, by mistake or on purpose: each is refused with the fault."""
 
 import json
+import re
 import zlib
 
 import numpy as np
 import pytest
 from pictures import noise, saved
-from v2_client import files_input, infer, pixels_input
+from v2_client import files_input, infer, output, pixels_input
 
 from serving.app import create_app
 from serving.settings import Settings
@@ -160,6 +161,46 @@ def test_an_input_without_data_is_refused(client):
     parameters = {"shared_memory_region": "x", "shared_memory_byte_size": 784}
 
     assert "neither 'data' nor" in refused(client, with_tensor(data=None, parameters=parameters))
+
+
+SHARED = [
+    {"shared_memory_region": "x", "shared_memory_byte_size": 40},
+    {"shared_memory_region": "x", "shared_memory_byte_size": 40, "shared_memory_offset": 8, "classification": 1},
+    {"shared_memory_byte_size": 40, "binary_data": True},
+    {"shared_memory_offset": 0},
+    {"shared_memory_region": ["x"]},
+]
+
+
+@pytest.mark.parametrize("parameters", SHARED)
+def test_an_output_in_shared_memory_is_refused(client, parameters):
+    outputs = [{"name": "novelty"}, {"name": "probabilities", "parameters": parameters}]
+
+    error = refused(client, {"inputs": [GOOD], "outputs": outputs})
+
+    assert re.match(r"The parameter 'shared_memory_\w+' of the output 'probabilities' is unsupported", error)
+
+
+@pytest.mark.parametrize("parameters", SHARED)
+def test_an_input_in_shared_memory_is_refused_beside_data_too(client, parameters):
+    assert "of the input 'image' is unsupported" in refused(client, with_tensor(parameters=parameters))
+
+
+def test_an_output_that_tritons_client_wants_in_shared_memory_is_refused(client):
+    requested = output("probabilities")
+    requested.set_shared_memory("region", 40)
+
+    response = infer(client, pixels_input(np.zeros((1, 28, 28, 1), np.uint8)), [requested])
+
+    assert response.status_code == 400
+    assert "shared memory" in response.json["error"]
+
+
+@pytest.mark.parametrize("parameters", [{"priority": 1}, {"timeout": 5}, {"sequence_id": 7}, {"own": "x"}])
+def test_a_parameter_that_changes_no_answer_is_ignored(client, parameters):
+    answers = [client.post(INFER, json={"inputs": [GOOD], **more}).json for more in ({}, {"parameters": parameters})]
+
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("size", [0, 783, 785, 2**40])

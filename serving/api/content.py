@@ -1,0 +1,74 @@
+"""The content of a request: its body, with the Content-Encoding undone, and never more bytes than the limit."""
+
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+from serving.api.intake import Environ, Intake
+from serving.errors import BadRequest, UnsupportedType
+
+IDENTITY = ("", "identity")  # the content codings that change nothing
+# zlib's window bits by content coding: with gzip's head and tail, or with zlib's own (RFC 9110, section 8.4.1).
+WINDOW_BITS = {"gzip": zlib.MAX_WBITS + 16, "deflate": zlib.MAX_WBITS}
+ALIASES = {"x-gzip": "gzip"}  # RFC 9110, section 8.4.1.3
+PIECE_BYTES = 1024 * 1024  # inflated in one go, which takes milliseconds; other requests go on in between
+
+
+def read_content(environ: Environ, intake: Intake) -> AbstractContextManager[bytes]:
+    """Return the block in which the inflated body is at hand; its memory is reserved until then. Raises Refusal."""
+    if "HTTP_CONTENT_ENCODING" not in environ and intake.has_arrived(environ):  # as small ones do
+        return nullcontext(intake.read_body(environ))
+    return _read_content(environ, intake)
+
+
+@contextmanager
+def _read_content(environ: Environ, intake: Intake) -> Iterator[bytes]:
+    coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    coding = ALIASES.get(coding, coding)
+    if coding not in IDENTITY and coding not in WINDOW_BITS:
+        raise UnsupportedType(
+            f"Content-Encoding {coding[:20]!r} is unsupported; send gzip, deflate, or the body uncompressed."
+        )
+    with intake.reserve_memory(environ):
+        body = intake.read_body(environ)
+        if coding in IDENTITY:
+            yield body
+            return
+        with ExitStack() as reserved:
+            yield _inflate_within_limits(body, coding, intake, reserved)
+
+
+def _inflate_within_limits(body: bytes, coding: str, intake: Intake, reserved: ExitStack) -> bytes:
+    """Return the inflated body; reserved: takes the reservations of its memory, which is reserved as it grows."""
+    pieces, size = [], 0
+    for piece in _inflate(body, coding, intake.max_body + 1):
+        size += len(piece)
+        if size > intake.max_body:
+            raise intake.too_large()
+        reserved.enter_context(intake.memory.reserve(len(piece)))
+        pieces.append(piece)
+        time.sleep(0)  # yield: a large body takes as long as many requests
+    return b"".join(pieces)
+
+
+def _inflate(body: bytes, coding: str, max_bytes: int) -> Iterator[bytes]:
+    """Yield an inflated body in pieces, max_bytes in all at most. Raises BadRequest when it is not of this coding."""
+    decompressor = zlib.decompressobj(WINDOW_BITS[coding])
+    left = max_bytes
+    for start in range(0, len(body), PIECE_BYTES):
+        data = body[start : start + PIECE_BYTES]
+        while left:
+            size = min(PIECE_BYTES, left)
+            try:
+                piece = decompressor.decompress(data, size)
+            except zlib.error as error:
+                raise BadRequest(f"The body is not {coding}, as its Content-Encoding says: {error}.") from error
+            yield piece
+            left -= len(piece)
+            if len(piece) < size:
+                break
+            data = decompressor.unconsumed_tail
+    if left and (not decompressor.eof or decompressor.unused_data):
+        fault = "ends early" if not decompressor.eof else "has bytes behind its end"
+        raise BadRequest(f"The {coding} data of the body {fault}; send it again.")

@@ -1,0 +1,68 @@
+"""An image written as text: base64, in any of the ways in which it is written, or a data: URL."""
+
+import base64
+import re
+from urllib.parse import unquote_to_bytes
+
+from serving.errors import BadRequest, TooLarge
+from serving.inference.predictor import Upload
+
+MAX_PERCENT_ENCODED = 250_000  # characters: three times the size of the bytes, and slow to decode
+DATA_URL = re.compile(r"data:[^,]{0,200}?(;\s*base64\s*)?,", re.IGNORECASE)
+ENCODED_DATA_URL = re.compile(r"data%3A[^,]{0,300}?(%3B(?:%20)*base64)(?:%2C|,)", re.IGNORECASE)
+# What may be percent-encoded in base64: its own characters beside letters and digits, blanks and line breaks.
+ESCAPED = b"+/=-_ \t\r\n"
+BLANKS = b" \t\r\n\f\v"
+LINES = bytes.maketrans(b"\t\r\f\v", b"\n\n\n\n")
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
+LOST_PLUS = (
+    "The base64 of the image has a blank inside a line, where a + was: a form or a query string makes + a blank. Send "
+    "the base64 in JSON as it is, or with each + written as %2B."
+)
+
+
+def decode_text(text: str) -> Upload:
+    """Return the bytes of base64 or of a data: URL, or the refusal of it."""
+    text = text.strip()
+    if text.startswith(("http://", "https://")):
+        return BadRequest("Images are not fetched from URLs; send the image itself, as base64.")
+    head = DATA_URL.match(text) or ENCODED_DATA_URL.match(text)
+    if head and not head[1]:
+        return _from_percent_encoding(text[head.end() :])
+    try:
+        return _from_base64(text[head.end() if head else 0 :].encode("ascii"))
+    except UnicodeEncodeError:
+        return BadRequest("The image is not valid base64: it has characters beyond ASCII.")
+    except ValueError as error:  # binascii.Error is one
+        return BadRequest(f"The image is not valid base64: {error}.")
+
+
+def _from_base64(text: bytes) -> Upload:
+    """Decode base64 with or without its padding, url-safe, percent-encoded or in lines; raises ValueError."""
+    if b"%" in text:
+        for escape in ("%%%02X", "%%%02x"):
+            for code in ESCAPED:
+                text = text.replace((escape % code).encode(), bytes([code]))
+    if b" " in text and _has_blank_inside_a_line(text):
+        return BadRequest(LOST_PLUS)
+    text = text.translate(URL_SAFE, BLANKS)
+    if b"=" not in text:
+        text += b"=" * (-len(text) % 4)
+    return base64.b64decode(text, validate=True)
+
+
+def _has_blank_inside_a_line(text: bytes) -> bool:
+    """Whether there is a blank elsewhere than at the ends of lines; in steps that take no longer on hostile text."""
+    text = text.translate(LINES)
+    while b"  " in text:
+        text = text.replace(b"  ", b" ")
+    return b" " in text.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip()
+
+
+def _from_percent_encoding(text: str) -> Upload:
+    if len(text) > MAX_PERCENT_ENCODED:
+        return TooLarge(
+            f"The data: URL has {len(text):,} characters; without base64 the limit is {MAX_PERCENT_ENCODED:,}. Send it "
+            "as base64."
+        )
+    return unquote_to_bytes(text)
