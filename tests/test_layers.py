@@ -12,7 +12,9 @@ ROOT = Path(__file__).parent.parent
 
 SERVING = [
     "errors", "prediction", "client.connection", "client.client", "client", "client.__main__",
-    "imaging", "imaging.png", "imaging.decoding", "imaging.resizing", "imaging.preprocessing",
+    "imaging", "imaging.png", "imaging.formats", "imaging.modes", "imaging.profiles", "imaging.colour",
+    "imaging.scaling", "imaging.jpeg", "imaging.heic", "imaging.decoding", "imaging.garment", "imaging.resizing",
+    "imaging.preprocessing",
     "model", "model.card", "model.runtime", "model.classifier", "model.triton_config",
     "version", "cpu", "concurrency",
     "repository", "repository.shadow_rules", "settings", "repository.commands", "repository.scan", "repository.index",

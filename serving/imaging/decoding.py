@@ -1,29 +1,25 @@
 """Decode an upload to an upright, opaque image of 8 bits a channel. Every limit on an image is kept here."""
 
 import io
-import struct
 import warnings
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pi_heif import register_heif_opener
 from PIL import ExifTags, Image
 
-from serving.errors import BadRequest, TooManyPixels, UnreadableImage
+from serving.errors import BadRequest, TooManyPixels
+from serving.imaging.colour import to_srgb
+from serving.imaging.formats import DECODER_ERRORS, FORMATS, unreadable
+from serving.imaging.heic import turns_itself
+from serving.imaging.jpeg import EOI, lacks_only_its_end
+from serving.imaging.modes import scale_key, to_channels, to_opaque
 from serving.imaging.png import PlainPng, parse_plain_png
-
-# The formats that people have; each further one opens another decoder to strangers.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 
 OFFLOAD_PIXELS = 1_000_000  # decoding more takes ten milliseconds and longer
 FULL_SIZE_IMAGES = 4  # images of the largest size that one request may hold; of smaller ones as many more
-
-# The exceptions that Pillow's decoders raise on damaged and hostile files.
-DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError,
-    RuntimeError, AssertionError, struct.error, zlib.error,
-)  # fmt: skip
 
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,14 +32,15 @@ TRANSPOSES = {
 }  # by the value of EXIF's Orientation tag
 
 EXIF_KEYS = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow looks for that tag
+SINGLE_IMAGES = ("MPO", "HEIF")  # formats whose further images are previews of the first, or others beside it
 COLOUR_SAMPLE = (64, 64)  # pixels that are looked at first: almost every colour photo shows its colour there
-TO_8_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit level; 257 is 65,535 / 255
 
 
 def configure_pillow() -> None:
-    """Set Pillow's process-wide limits and warnings: this module judges the size and says what is wrong."""
+    """Set Pillow's process-wide limits, warnings and plug-ins: this module judges the size and says what is wrong."""
     Image.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
+    register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 
 
 class PixelBudget:
@@ -70,10 +67,10 @@ class PixelBudget:
 
 
 class ImageHeader(NamedTuple):
-    """An image whose header alone has been read. byte_length: of the upload."""
+    """An image whose header alone has been read, and the upload that it is of."""
 
     image: Image.Image | PlainPng
-    byte_length: int
+    upload: bytes
 
     @property
     def is_large(self) -> bool:
@@ -102,33 +99,64 @@ def read_header(upload: bytes, budget: PixelBudget) -> ImageHeader:
     if not upload:
         raise BadRequest("The image is empty: it has 0 bytes. Send the file's content.")
     try:
-        image = parse_plain_png(upload) or Image.open(io.BytesIO(upload), formats=FORMATS)
+        image = parse_plain_png(upload) or _open(upload)
         budget.spend(*image.size)
     except DECODER_ERRORS as error:
-        raise _unreadable(len(upload)) from error
-    return ImageHeader(image, len(upload))
+        raise unreadable(upload) from error
+    return ImageHeader(image, upload)
 
 
-def decode(header: ImageHeader) -> DecodedImage:
-    """Decode the pixels, of several frames the first, and apply EXIF's orientation; raises UnreadableImage."""
+def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
+    """Decode the pixels, of several frames the first, upright and with their colours in sRGB; raises UnreadableImage.
+
+    min_side: the pixels that the shortest side keeps at least; larger images are scaled down to as much or up to twice
+    as much, in proportion. 0: all pixels.
+    """
     try:
         if isinstance(header.image, PlainPng):
-            return DecodedImage(header.image.decode(), ())
-        return _decode_with_pillow(header.image)
+            image = header.image.decode()
+            return DecodedImage(shrink(image, Extent(*image.size), min_side), ())
+        return _decode_with_pillow(header, header.image, min_side)
     except DECODER_ERRORS as error:
-        raise _unreadable(header.byte_length) from error
+        raise unreadable(header.upload) from error
 
 
-def _decode_with_pillow(image: Image.Image) -> DecodedImage:
-    before = _orientation(image)
-    image.load()
-    after = _orientation(image)  # 1 where Pillow has rotated the image itself; new where the tag follows the pixels
-    several = getattr(image, "is_animated", False) and image.format != "MPO"  # MPO: a photo with a preview behind it
-    opaque, steps = _to_opaque(image)
+def _open(upload: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(upload), formats=FORMATS)
+
+
+def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:
+    before = image.info.get("original_orientation") or _orientation(image)
+    image, extent = _load(image, header.upload, min_side)
+    after = _orientation(
+        image
+    )  # 1 where the decoder has rotated the image itself; new where the tag follows the pixels
+    if image.format == "HEIF" and not turns_itself(header.upload):
+        after = before
+    several = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGES
+    channels, eight_bit = to_channels(image)
+    colours, srgb = to_srgb(shrink(channels, extent, min_side), image.info)
+    opaque, flattened = to_opaque(colours)
     if after in TRANSPOSES:
         opaque = opaque.transpose(TRANSPOSES[after])
     rotated = before in TRANSPOSES or after in TRANSPOSES
-    return DecodedImage(opaque, ("first-frame",) * several + ("rotated",) * rotated + steps)
+    steps = ("first-frame",) * several + ("rotated",) * rotated + eight_bit + srgb + flattened
+    return DecodedImage(opaque, steps)
+
+
+def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image, Extent]:
+    """Decode an image, and a JPEG that lacks only its end too; return what of it is shown."""
+    extent = draft(image, min_side)
+    scale_key(image)
+    try:
+        image.load()
+    except OSError:
+        if image.format not in SCALED_FORMATS or not lacks_only_its_end(upload):
+            raise
+        image = _open(upload + EOI)
+        extent = draft(image, min_side)
+        image.load()
+    return image, extent
 
 
 def _orientation(image: Image.Image) -> int:
@@ -140,44 +168,5 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_opaque(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Convert to mode L or RGB: transparent pixels over white, 16 bits a channel to 8."""
-    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):  # of other formats, I has 16 bits
-        kind = "floating-point" if image.mode == "F" else "32-bit"
-        raise UnreadableImage(f"The image has {kind} pixels, whose range is not defined; save it with 8 or 16 bits.")
-    if image.mode.startswith("I"):
-        return _from_16_bit(image), ("8-bit",)
-    if image.has_transparency_data:
-        return _over_white(image)
-    if image.mode in ("L", "RGB"):
-        return image, ()
-    if image.mode == "1":
-        return image.convert("L"), ()
-    return image.convert("RGB"), () if image.mode == "P" else ("rgb",)
-
-
-def _over_white(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    mode = "L" if image.mode in ("L", "LA", "La") else "RGB"
-    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-    alpha = rgba.getchannel("A")
-    if alpha.getextrema() == (255, 255):
-        return rgba.convert(mode), ()
-    white = Image.new("RGB", image.size, "white")
-    white.paste(rgba, mask=alpha)
-    return white.convert(mode) if mode == "L" else white, ("flattened",)
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    """Scale 0..65,535 to 0..255; Pillow's own conversion would clip."""
-    return Image.fromarray(TO_8_BIT[np.asarray(image)])
-
-
 def _shows_no_colour(pixels: NDArray[np.uint8]) -> bool:
     return bool((pixels[..., 1:] == pixels[..., :1]).all())
-
-
-def _unreadable(byte_length: int) -> UnreadableImage:
-    return UnreadableImage(
-        f"The {byte_length:,} bytes are not a complete image in a supported format ({', '.join(FORMATS)}). Send the "
-        "file's bytes unchanged, or convert it to JPEG or PNG."
-    )

@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import ExifTags, Image
 
 COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (220, 220, 60))  # top left, top right, bottom left and right
@@ -28,7 +29,10 @@ def noise(width: int = 24, height: int = 20, mode: str = "RGB") -> Image.Image:
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     """Return the file of an image."""
     file = io.BytesIO()
-    image.save(file, kind, **options)
+    if kind == "HEIF":  # encoded by another package than the service's, which only decodes
+        pillow_heif.from_pillow(image).save(file, **{"quality": 95, "chroma": 444} | options)
+    else:
+        image.save(file, kind, **options)
     return file.getvalue()
 
 

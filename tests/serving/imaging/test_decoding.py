@@ -1,18 +1,24 @@
 """Every upload is decoded to an upright, opaque image of 8 bits a channel, or refused."""
 
+import io
 import random
 import struct
 import tracemalloc
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
+import tifffile
 from pictures import COLOURS, noise, oriented, png, png_chunk, quarters, saved
 from PIL import Image, features
 
 from serving.errors import BadRequest, Refusal, TooManyPixels, UnreadableImage
-from serving.imaging.decoding import FORMATS, DecodedImage, PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.formats import FORMATS
 from serving.imaging.png import parse_plain_png
+from serving.imaging.preprocessing import preprocess
+from serving.imaging.scaling import side_needed
 
 LIMIT = 1_000_000
 LOSSLESS = ("PNG", "GIF", "BMP", "TIFF", "PPM")
@@ -160,6 +166,49 @@ def palette(transparency):
         pytest.param(
             png(1, 1, 8, 0, b"\0\x07", png_chunk(b"tRNS", b"\0\x07")), "L", 255, ("flattened",), id="L, keyed"
         ),
+        pytest.param(
+            png(1, 1, 1, 0, b"\0\0", png_chunk(b"tRNS", b"\0\0")), "L", 255, ("flattened",), id="1 bit, keyed"
+        ),
+        pytest.param(
+            png(1, 1, 2, 0, b"\0\x40", png_chunk(b"tRNS", b"\0\1")), "L", 255, ("flattened",), id="2 bits, keyed"
+        ),
+        pytest.param(
+            png(1, 1, 4, 0, b"\0\x70", png_chunk(b"tRNS", b"\0\7")), "L", 255, ("flattened",), id="4 bits, keyed"
+        ),
+        pytest.param(
+            png(1, 1, 4, 0, b"\0\x70", png_chunk(b"tRNS", b"\0\x77")), "L", 255, ("flattened",), id="key of more bits"
+        ),
+        pytest.param(
+            png(1, 1, 4, 0, b"\0\x70", png_chunk(b"tRNS", b"\0\6")), "L", 119, (), id="4 bits, another level keyed"
+        ),
+        pytest.param(
+            png(1, 1, 16, 0, b"\0\1\2", png_chunk(b"tRNS", b"\1\2")),
+            "L",
+            255,
+            ("8-bit", "flattened"),
+            id="16 bits, keyed",
+        ),
+        pytest.param(
+            png(1, 1, 16, 0, b"\0\1\2", png_chunk(b"tRNS", b"\1\3")),
+            "L",
+            1,
+            ("8-bit",),
+            id="16 bits, another level keyed",
+        ),
+        pytest.param(
+            png(1, 1, 8, 2, b"\0\1\2\3", png_chunk(b"tRNS", b"\0\1\0\2\0\3")),
+            "RGB",
+            (255, 255, 255),
+            ("flattened",),
+            id="RGB, keyed",
+        ),
+        pytest.param(
+            png(1, 1, 16, 2, b"\0\1\2\3\4\5\6", png_chunk(b"tRNS", b"\1\2\3\4\5\6")),
+            "RGB",
+            (255, 255, 255),
+            ("flattened",),
+            id="48 bits, keyed",
+        ),
         pytest.param(saved(Image.new("1", (4, 4), 1), "PNG"), "L", 255, (), id="1-bit PNG, white"),
         pytest.param(saved(Image.new("1", (4, 4), 0), "PPM"), "L", 0, (), id="1-bit PBM, black"),
         pytest.param(saved(Image.new("1", (4, 4), 1), "TIFF"), "L", 255, (), id="1-bit TIFF, white"),
@@ -209,9 +258,9 @@ def test_a_cmyk_jpeg_keeps_its_colours():
     ("pixels", "reason"),
     [
         (np.full((3, 3), 0.5, np.float32), "floating-point pixels"),
-        (np.full((3, 3), 65_536, np.int32), "32-bit pixels"),
-        (np.full((3, 3), 200, np.int32), "32-bit pixels"),
-        (np.full((3, 3), -1, np.int32), "32-bit pixels"),
+        (np.full((3, 3), 65_536, np.int32), "signed or 32-bit pixels"),
+        (np.full((3, 3), 200, np.int32), "signed or 32-bit pixels"),
+        (np.full((3, 3), -1, np.int32), "signed or 32-bit pixels"),
     ],
 )
 def test_pixels_of_an_undefined_range_are_refused_with_what_to_do(pixels, reason):
@@ -313,8 +362,127 @@ def test_the_images_of_a_request_share_a_limit():
 def test_a_truncated_file_is_refused(kind, share):
     upload = saved(noise(64, 64), kind)
 
-    with pytest.raises(UnreadableImage, match="not a complete image in a supported format"):
+    with pytest.raises(UnreadableImage, match=r"are not a complete (image in a supported format|HEIC image)"):
         read(upload[: int(len(upload) * share)])
+
+
+def heic(image=None, **options):
+    return saved(image or quarters(), "HEIF", **options)
+
+
+def test_a_heic_is_turned_once_as_its_container_says():
+    decoded = read(heic(quarters().transpose(LAID[6]), exif=oriented(6).tobytes()))
+
+    assert decoded.image.size == (40, 24)
+    assert decoded.steps == ("rotated",)
+    assert_quarters(decoded.image)
+
+
+def test_a_heic_whose_container_says_nothing_is_turned_as_exif_says():
+    upload = heic(quarters().transpose(LAID[6]), exif=oriented(6).tobytes())
+    upload = upload.replace(b"irot", b"free", 1)  # an unknown property is ignored
+
+    decoded = read(upload)
+
+    assert decoded.image.size == (40, 24)
+    assert decoded.steps == ("rotated",)
+    assert_quarters(decoded.image)
+
+
+def test_of_several_images_in_a_heic_the_primary_one_is_read():
+    file = pillow_heif.HeifFile()
+    for image in (Image.new("RGB", (64, 64), "white"), quarters(64, 48)):
+        file.add_from_pillow(image)
+    file.primary_index = 1
+    content = io.BytesIO()
+    file.save(content, primary_index=1)
+
+    decoded = read(content.getvalue())
+
+    assert decoded.image.size == (64, 48)
+    assert decoded.steps == ()
+    assert_quarters(decoded.image)
+
+
+def test_a_transparent_heic_is_laid_on_white():
+    decoded = read(heic(transparent((0, 0, 0), 0).resize((64, 64))))
+
+    assert decoded.steps == ("flattened",)
+    assert decoded.image.getpixel((9, 9)) == (255, 255, 255)
+
+
+def test_the_size_of_a_heic_is_judged_before_it_is_decoded():
+    upload = heic(noise(200, 100))
+
+    with pytest.raises(TooManyPixels, match="has 200 x 100 pixels; the limit is 19,999 in all"):
+        read(upload, max_pixels=19_999)
+
+
+def test_a_heic_with_more_pixels_than_its_header_says_is_refused_by_its_name():
+    upload = heic(noise(2000, 1000))
+    small = upload.replace(b"ispe" + struct.pack(">III", 0, 2000, 1000), b"ispe" + struct.pack(">III", 0, 20, 10))
+    assert small != upload
+
+    with pytest.raises(UnreadableImage, match=r"^The [\d,]+ bytes are not a complete HEIC image\."):
+        read(small, max_pixels=1000)
+
+
+def test_a_tiff_with_a_plane_for_each_channel_is_read():
+    file = io.BytesIO()
+    planes = np.moveaxis(np.asarray(quarters()), -1, 0)
+    tifffile.imwrite(file, planes, photometric="rgb", planarconfig="separate")
+
+    assert_quarters(read(file.getvalue()).image)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "reason"),
+    [
+        pytest.param(
+            np.zeros((9, 9), np.float64), {}, r"sample format 3 \(floating-point numbers\), 64 bits", id="f64"
+        ),
+        pytest.param(np.zeros((9, 9, 3), np.float32), {"photometric": "rgb"}, "sample format 3 .*32 and 32", id="RGB"),
+        pytest.param(np.zeros((9, 9), np.complex64), {}, r"sample format 6 \(complex\)", id="complex"),
+        pytest.param(
+            np.zeros((3, 9, 9), np.float32),
+            {"photometric": "rgb", "planarconfig": "separate"},
+            r"planar configuration 2 \(a plane for each channel\)",
+            id="planar",
+        ),
+    ],
+)
+def test_a_tiff_of_a_kind_that_is_not_read_is_refused_with_the_kind(pixels, options, reason):
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+
+    with pytest.raises(UnreadableImage, match=rf"^The TIFF is of a kind that is not read: .*{reason}.*to JPEG or PNG"):
+        read(file.getvalue())
+
+
+def test_a_tiff_of_unknown_compression_is_refused_with_its_number():
+    upload = saved(quarters(), "TIFF")
+    raw, unknown = struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 34_712, 0)
+    assert raw in upload
+
+    with pytest.raises(UnreadableImage, match="kind that is not read: compression 34712"):
+        read(upload.replace(raw, unknown))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+@pytest.mark.parametrize("size", [(9_000_000, 1), (1, 9_000_000), (450_000, 20)])
+@pytest.mark.parametrize("fit", ["garment", "photo"])
+def test_an_extremely_long_image_never_crashes(kind, size, fit):
+    upload = saved(Image.new("L", size, 77), kind)
+    tracemalloc.start()
+
+    decoded = decode(read_header(upload, PixelBudget(50_000_000)), side_needed(fit, 28, 28))
+    made = preprocess(decoded, fit, 28, 28, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert made.pixels.shape == (28, 28, 1)
+    assert max(decoded.image.size) <= 100_000
+    assert peak < 100_000_000
 
 
 @pytest.mark.parametrize(
