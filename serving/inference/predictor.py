@@ -13,6 +13,7 @@ from serving.concurrency import SerialExecutor
 from serving.errors import Refusal
 from serving.imaging.decoding import ImageHeader, PixelBudget, decode, read_header
 from serving.imaging.preprocessing import ModelInput, preprocess
+from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
 from serving.inference.options import PredictOptions
 from serving.inference.timings import ModelRun, Timings
@@ -157,7 +158,9 @@ class Predictor:
         header: None where it has yet to be read.
         """
         start = perf_counter()
-        decoded = decode(header or read_header(upload, budget))
+        candidates = [classifier] if classifier else self._repository.ready()
+        min_side = max((side_needed(one.card.fit, one.height, one.width) for one in candidates), default=0)
+        decoded = decode(header or read_header(upload, budget), min_side)
         chosen = classifier or self._repository.default(decoded.grey)
         middle = perf_counter()
         made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)

@@ -17,6 +17,7 @@ from torch import Tensor
 from serving.errors import Refusal
 from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
 from serving.imaging.preprocessing import preprocess
+from serving.imaging.scaling import side_needed
 from serving.model.card import Label, Name
 from serving.settings import Settings
 from training.datasets.formats import DataError
@@ -27,6 +28,7 @@ MIN_IMAGES_PER_LABEL = 10  # so that two of them are test images
 TEST_FRACTION = 5  # one image of a label in so many is a test image
 INPUT_SIDES = (28, 32, 64)  # that an input may have: those of the known small data sets, and one for photos
 SAMPLE_SIZE = 500  # images that decide on size and colour; to decode all of many photos twice would take long
+FIT = "photo"  # how own images become inputs
 GREY_SHARE = 0.95  # of the sample: a few scans in colour don't make grey images colour images
 SERVICE = Settings()  # training refuses what a service with default settings refuses
 
@@ -81,8 +83,8 @@ class ImageFolder:
                 content = _content(file)
                 if (first := known.setdefault(hashlib.sha256(content).digest(), file)) != file:
                     raise DataError(f"{_printable(file)}: a copy of {_printable(first)}")
-                decoded = _decoded(content, file)
-                pixels.append(preprocess(decoded, "photo", self.side, self.side, self.channels).pixels)
+                decoded = _decoded(content, file, self.side)
+                pixels.append(preprocess(decoded, FIT, self.side, self.side, self.channels).pixels)
                 labels.append(label)
             except DataError as reason:
                 skipped.append(str(reason))
@@ -149,7 +151,7 @@ def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     sides, greys, skipped = [], [], []
     for file in sample:
         try:
-            decoded = _decoded(_content(file), file)
+            decoded = _decoded(_content(file), file, max(INPUT_SIDES))
         except DataError as reason:
             skipped.append(str(reason))
             continue
@@ -175,10 +177,13 @@ def _content(file: Path) -> bytes:
         raise DataError(f"{_printable(file)}: {error.strerror}") from error
 
 
-def _decoded(content: bytes, file: Path) -> DecodedImage:
-    """Decode a file as the service decodes an upload. Raises DataError when the service would refuse it."""
+def _decoded(content: bytes, file: Path, side: int) -> DecodedImage:
+    """Decode a file as the service decodes an upload for an input of this side, large photos scaled down.
+
+    Raises DataError when the service would refuse it.
+    """
     try:
-        return decode(read_header(content, PixelBudget(SERVICE.max_pixels)))
+        return decode(read_header(content, PixelBudget(SERVICE.max_pixels)), side_needed(FIT, side, side))
     except Refusal as error:
         raise DataError(f"{_printable(file)}: {error}") from error
 

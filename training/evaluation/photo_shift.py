@@ -9,6 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.preprocessing import preprocess
+from serving.imaging.scaling import side_needed
 
 SEED = 0
 PHOTO_SIDES = 280, 700  # pixels: an image is enlarged to a random side between these
@@ -68,4 +69,5 @@ def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:
 
 def _as_served(photo: bytes, fit: str, shape: tuple[int, ...]) -> Pixels:
     height, width, channels = shape
-    return preprocess(decode(read_header(photo, PixelBudget(MAX_PHOTO_PIXELS))), fit, height, width, channels).pixels
+    decoded = decode(read_header(photo, PixelBudget(MAX_PHOTO_PIXELS)), side_needed(fit, height, width))
+    return preprocess(decoded, fit, height, width, channels).pixels
