@@ -13,9 +13,9 @@ from serving.imaging.resizing import RESIZERS, Box
 class ModelInput(NamedTuple):
     """The input of a network: pixels uint8 [height, width, channels].
 
-    steps: the names of all that was done to the upload, in order. size: width and height of the upright upload.
-    view: left, top, right and bottom of the part of the upload that the input shows, in the upload's pixels; beyond
-    its edges where black was added.
+    steps: the names of all that was done to the upload, in order. size: width and height of the upright upload as it
+    was decoded, which for a large photo is smaller in the same proportions. view: left, top, right and bottom of the
+    part that the input shows, in pixels of that size; beyond its edges where black was added.
     """
 
     pixels: NDArray[np.uint8]

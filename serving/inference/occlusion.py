@@ -56,7 +56,7 @@ def explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None
 def overlay(heat: NDArray[np.float32], view: Box, size: tuple[int, int]) -> bytes:
     """Paint heat [height, width] as a PNG of this width and height, transparent where no pixel mattered.
 
-    view: the part of the upload that the heat covers, in the upload's pixels.
+    size: of the upload as it was decoded. view: the part of it that the heat covers, in its pixels.
     """
     strength = np.clip(heat / max(float(heat.max()), MIN_SCALE), 0, 1)
     left, top, right, bottom = view

@@ -61,6 +61,15 @@ def test_the_overlay_has_the_size_of_the_upright_upload_and_is_hot_at_the_garmen
     assert alpha[90:370].mean() > 2 * alpha[:80].mean()
 
 
+def test_the_overlay_of_a_large_photo_is_smaller_in_the_same_proportions(client):
+    file = io.BytesIO()
+    Image.effect_noise((2400, 1600), 60).convert("RGB").save(file, "JPEG")
+
+    explained = client.post("/explain?model=cifar-cnn", data=file.getvalue(), content_type="image/jpeg").json
+
+    assert picture(explained).size == (600, 400)
+
+
 def test_another_label_may_be_explained(client, image):
     explained = client.post("/explain?label=Shirt", data=image("pullover"), **KIND).json
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pictures import noise, png_chunk, saved
+from pictures import noise, png_chunk, quarters, saved
 from PIL import Image
 
 from serving.concurrency import SerialExecutor
@@ -103,6 +103,25 @@ def test_an_image_over_1_megapixel_goes_to_the_executor_however_small_its_file(p
 
     assert executor.jobs == jobs
     assert item.model == "fashion-mlp"
+
+
+@pytest.mark.parametrize(
+    ("model", "size"), [("cifar-cnn", (400, 300)), ("fashion-mlp", (800, 600)), (None, (800, 600))]
+)
+def test_a_photo_is_decoded_as_large_as_the_model_needs_or_any_that_may_answer(predictor, model, size):
+    options = PredictOptions(model)
+    photo = saved(quarters(1600, 1200), "JPEG")
+
+    (prepared,) = predictor.prepare([photo], predictor.named(options), Timings())
+
+    assert prepared.input.size == size
+    assert prepared.input.pixels.shape[:2] == (prepared.classifier.height, prepared.classifier.width)
+
+
+def test_the_pixels_of_a_photo_that_is_scaled_count_in_full(predictor):
+    (item,) = predictor.predict([saved(quarters(2000, 1001), "JPEG")], ANY_MODEL).items
+
+    assert isinstance(item, TooManyPixels)
 
 
 def test_a_large_file_that_is_not_an_image_is_refused_by_the_executor(predictor, executor):
