@@ -128,6 +128,21 @@ def test_the_answer_has_the_chosen_coverage(page):
     expect(page.locator(".set")).to_contain_text("in 99 % of cases")
 
 
+def test_the_set_of_a_novel_image_promises_nothing(page):
+    page.get_by_title("spiral").click()
+
+    expect(page.locator(".novel")).to_be_visible()
+    expect(page.locator(".set")).to_contain_text("It promises nothing for this image.")
+
+
+def test_an_unknown_page_leads_to_those_that_exist(page, server):
+    page.goto(f"{server.url}/nothing/here")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+    page.get_by_role("link", name="start page").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Classify an image")
+
+
 def test_a_text_file_is_refused_in_words(page):
     page.set_input_files("#files", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
 

@@ -112,6 +112,15 @@ def test_one_connection_serves_all_images(peer):
     assert service.requests[2].endswith(b"\r\n\r\nthree")
 
 
+def test_the_set_of_a_novel_image_has_no_coverage(peer):
+    service = peer(http({"predictions": [PREDICTION | {"coverage": None, "novel": True}]}))
+
+    with Client(service.url) as client:
+        (prediction,) = client.classify(b"one")
+
+    assert (prediction.novel, prediction.coverage) == (True, None)
+
+
 def test_a_service_may_be_below_a_path(peer):
     service = peer(GOOD)
 

@@ -296,6 +296,23 @@ def test_a_refusal_is_freed_without_garbage_collection(client, path):
         gc.enable()
 
 
+@pytest.mark.trains
+@pytest.mark.parametrize("size", [(45_000_000, 1), (1, 45_000_000), (1_000_000, 45), (45, 1_000_000)])
+def test_an_image_of_extreme_shape_is_answered_or_refused(client, size):
+    file = io.BytesIO()
+    Image.new("L", size, 77).save(file, "PNG", compress_level=1)
+    upload = file.getvalue()
+    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(upload).decode()]}
+
+    answers = [
+        client.post("/classify?seen=true&model=fashion-mlp", data=upload, content_type="image/png"),
+        client.post("/explain?model=cifar-cnn", data=upload, content_type="image/png"),
+        client.post("/v2/models/fashion-mlp/infer", json={"inputs": [tensor]}),
+    ]
+
+    assert {answer.status_code for answer in answers} <= {200, 422}
+
+
 def test_a_small_image_in_a_long_file_is_answered_as_in_a_short_one(client, image):
     short = image("ankle-boot")
     long = short[:33] + png_chunk(b"teSt", bytes(150_000)) + short[33:]
