@@ -15,7 +15,8 @@ SIDE = 128  # pixels of the longest side, on which the garment is looked for
 MIN_SIDE = 8  # pixels of the shortest: with fewer there is no border to learn from
 BORDER = 0.03  # of a side: where the ground is learned
 FIT_ROUNDS = 3  # of the surface: each gives less weight to pixels far from it, such as a sleeve at the border
-COLOURS = 24  # into which the image is quantized to compare garment and ground
+COLOUR_STEP = 12  # half levels of a channel that count as one colour, to compare garment and ground
+PSEUDO_PIXELS = 24  # of evidence that every colour begins with, in the garment and in the ground
 COLOUR_ROUNDS = 2  # of refinement; more let one of the two swallow the other
 BORDER_WEIGHT = 6.0  # of a border pixel as evidence of the ground
 CENTRE = 0.64  # standard deviation of the prior that a garment is in the centre, in half sides
@@ -84,8 +85,7 @@ def _difference_from_ground(pixels: Floats, frame: _Frame) -> Floats:
 
 def _first_guess(distance: Floats) -> Floats:
     """Return 1 where the distance from the ground is above Otsu's threshold, otherwise 0: [h, w]."""
-    levels = distance.clip(0, 255).astype(np.uint8)
-    levels = np.asarray(Image.fromarray(levels).filter(ImageFilter.MedianFilter(5)))
+    levels = np.asarray(Image.fromarray(distance.clip(0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(2)))
     return (levels > _otsu(levels)).astype(np.float32)
 
 
@@ -103,17 +103,24 @@ def _compare_colours(difference: Floats, guess: Floats, frame: _Frame) -> tuple[
 
     Returns the log odds of garment, smoothed and with the prior, and those of the colours alone: [h, w] each.
     """
-    image = Image.fromarray((difference / 2 + 128).clip(0, 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(3))
-    colour = np.asarray(image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)).ravel()
+    colour, count = _quantize(difference)
     evidence = np.where(frame.border, BORDER_WEIGHT, 1.0).ravel()
     for _ in range(COLOUR_ROUNDS):
-        garment = np.bincount(colour, guess.ravel(), COLOURS) + 1
-        ground = np.bincount(colour, (1 - guess.ravel()) * evidence, COLOURS) + 1
+        garment = np.bincount(colour, guess.ravel(), count) + PSEUDO_PIXELS / count
+        ground = np.bincount(colour, (1 - guess.ravel()) * evidence, count) + PSEUDO_PIXELS / count
         of_colour = np.log(garment / garment.sum()) - np.log(ground / ground.sum())
         of_colours = of_colour[colour].reshape(guess.shape).astype(np.float32)
         log_odds = _smooth((of_colours + frame.prior).clip(-MAX_LOG_ODDS, MAX_LOG_ODDS))
         guess = (1 / (1 + np.exp(-log_odds))).astype(np.float32)
     return log_odds, of_colours
+
+
+def _quantize(difference: Floats) -> tuple[NDArray[np.intp], int]:
+    """Return the number of each pixel's colour [h * w], and how many colours there are."""
+    image = Image.fromarray((difference / 2 + 128).clip(0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1))
+    red, green, blue = np.moveaxis((np.asarray(image).astype(np.intp) + COLOUR_STEP // 2) // COLOUR_STEP, 2, 0)
+    colours, numbers = np.unique((red * 256 + green) * 256 + blue, return_inverse=True)
+    return numbers.ravel(), len(colours)
 
 
 def _smooth(log_odds: Floats) -> Floats:
