@@ -1,11 +1,11 @@
 """python -m benchmarks.serving: this service beside its alternatives, and beside the limit of the machine.
 
 Each server has two worker processes (--workers: another number for this service) and classifies PNGs of the input's
-size with the same graph, cifar-cnn; this service is measured with the other committed models as well. One load
-generator, wrk, measures them one after the other, round by round; a figure is the median of its rounds. The limit is
-the same decoding, onnxruntime and JSON in a loop of two processes, without HTTP, measured in each round as well. Ratios
-count: absolute figures are of one machine on one day. The peers, written as their documentation teaches, run in
-environments of their own, which --install makes in build/peers.
+size, and phone photos (JPEGs of 12 megapixels, composed here), with the same graph, cifar-cnn; this service is measured
+with the other committed models as well. One load generator, wrk, measures them one after the other, round by round; a
+figure is the median of its rounds. The limit is the decoding of PNGs, onnxruntime and JSON in a loop of two processes,
+without HTTP, measured in each round as well. Ratios count: absolute figures are of one machine on one day. The peers,
+written as their documentation teaches, run in environments of their own, which --install makes in build/peers.
 
 wrk is Debian's package of that name. p50, p90, p99: milliseconds. CPU: the server's microseconds for an image. PSS
 (proportional set size): the memory of all its processes, in megabytes.
@@ -33,7 +33,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.limit import images_per_second
-from benchmarks.wrk import IMAGES_PER_LARGE_REQUEST, Load, Result, medians, run_wrk, write_scripts
+from benchmarks.wrk import (
+    IMAGES_PER_LARGE_REQUEST,
+    PHOTO_UPLOADS,
+    SMALL_UPLOADS,
+    Load,
+    Result,
+    medians,
+    phone_photo,
+    run_wrk,
+    write_scripts,
+)
 from serving.model.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +56,7 @@ LOADS = (
     *(Load(upload, count) for upload in ("raw", "multipart") for count in CONCURRENCY),
     Load("many", 1),
     Load("many", 8),
+    *(Load(upload, 8) for upload in PHOTO_UPLOADS),
 )
 OTHER_MODELS_LOADS = (Load("raw", 32), Load("many", 1))  # for the models that are not compared
 READY_TIMEOUT = 60
@@ -73,9 +84,10 @@ class Server:
 OWN = "thimble"
 PEERS = (
     Server("flask", ("gunicorn", "-w", "2", "-b", "127.0.0.1:PORT", "flask_tutorial:app"),
-           dict.fromkeys(("multipart", "many"), "/predict"), "flask"),
+           dict.fromkeys(("multipart", "many", "photo form"), "/predict"), "flask"),
     Server("fastapi", ("uvicorn", "fastapi_server:app", "--workers", "2", "--port", "PORT", "--no-access-log"),
-           {"raw": "/raw", "multipart": "/predict", "many": "/predict"}, "fastapi"),
+           dict.fromkeys(("raw", "photo"), "/raw") | dict.fromkeys(("multipart", "many", "photo form"), "/predict"),
+           "fastapi"),
     Server("litserve", ("python", "litserve_server.py", "PORT"), {"multipart": "/predict"}, "litserve"),
     Server("bentoml", ("bentoml", "serve", "bentoml_server:Classifier", "--port", "PORT"),
            {"multipart": "/predict"}, "bentoml"),
@@ -86,7 +98,7 @@ def own(workers: int) -> Server:
     """Return this service with so many workers; its name has the number if it differs from that of the peers."""
     name = OWN if workers == WORKERS else f"{OWN}, {workers} workers"
     command = (sys.executable, "-m", "serving", "--port", "PORT", "--workers", str(workers))
-    return Server(name, command, dict.fromkeys(("raw", "multipart", "many"), "/classify"))
+    return Server(name, command, dict.fromkeys((*SMALL_UPLOADS, *PHOTO_UPLOADS), "/classify"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
     parser.add_argument("--only", nargs="*", default=[OWN, *NEEDS], metavar="SERVER", help="default: all")
     parser.add_argument("--models", nargs="*", default=models, help=f"besides {COMPARED}; default: all")
+    uploads = [*SMALL_UPLOADS, *PHOTO_UPLOADS]
+    parser.add_argument("--uploads", nargs="*", default=uploads, choices=uploads, help="default: all")
     parser.add_argument("--workers", type=int, nargs="*", default=[WORKERS], help=f"of this service; default {WORKERS}")
     parser.add_argument("--seconds", type=int, default=3, help="of each load (default 3)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
@@ -106,7 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     services = [own(workers) for workers in options.workers] if OWN in options.only else []
     chosen = [*services, *(server for server in PEERS if server.name in options.only)]
     models = [COMPARED, *(name for name in options.models if name != COMPARED)]
-    report(*measure(chosen, models, options.seconds, options.rounds), options.out)
+    loads = {
+        name: [load for load in (LOADS if name == COMPARED else OTHER_MODELS_LOADS) if load.upload in options.uploads]
+        for name in models
+    }
+    report(*measure(chosen, loads, options.seconds, options.rounds), options.out)
 
 
 def install(names: Sequence[str]) -> None:
@@ -118,18 +136,23 @@ def install(names: Sequence[str]) -> None:
 
 
 def measure(
-    chosen: Sequence[Server], models: Sequence[str], seconds: int, rounds: int
+    chosen: Sequence[Server], loads: Mapping[str, Sequence[Load]], seconds: int, rounds: int
 ) -> tuple[Sequence[Result], Limits]:
-    """Measure each server in turn, and the limit, round by round; return the median of each figure."""
+    """Measure each server in turn, and the limit, round by round; return the median of each figure.
+
+    loads: of each model, the compared one first.
+    """
+    models = [name for name in loads if loads[name]]
     found: dict[tuple[str, str, Load], list[Result]] = defaultdict(list)
     limits: dict[tuple[str, int], list[float]] = defaultdict(list)
     pairs = [(server, name) for server in chosen for name in (models[:1] if server.environment else models)]
     with tempfile.TemporaryDirectory() as folder:
-        scripts = {name: write_scripts(Path(folder, name), shape(name)) for name in models}
+        photo = phone_photo()
+        scripts = {name: write_scripts(Path(folder, name), shape(name), photo) for name in models}
         for number in range(rounds):
             for server, name in pairs:
                 with running(server) as (process, port):
-                    for load in LOADS if name == COMPARED else OTHER_MODELS_LOADS:
+                    for load in loads[name]:
                         if load.upload in server.paths:
                             print(f"round {number + 1}: {server.name}, {name}, {load}", file=sys.stderr)
                             url = f"http://127.0.0.1:{port}{server.paths[load.upload]}?model={name}"
@@ -189,25 +212,32 @@ def report(results: Sequence[Result], limits: Limits, folder: Path) -> None:
     table = Table(box=None)
     for head in ("Server", "Model", "Upload"):
         table.add_column(head)
-    for head in ("Connections", "Images/s", "x Flask", "Of limit", "p50", "p90", "p99", "CPU", "PSS", "Errors"):
+    ratios = "x Flask", "x FastAPI", "Of limit"
+    for head in ("Connections", "Images/s", *ratios, "p50", "p90", "p99", "CPU", "PSS", "Errors"):
         table.add_column(head, justify="right")
-    base = {one.connections: one.images for one in results if (one.server, one.upload) == ("flask", "multipart")}
     for one in results:
-        single = one.upload != "many" and one.model == COMPARED
-        ratio = f"{one.images / base[one.connections]:.2f}" if single and one.connections in base else ""
-        share = f"{one.images / limits[one.model, one.each]:.0%}"
+        times = (ratio(one, results, peer) for peer in ("flask", "fastapi"))
+        share = "" if one.is_photo else f"{one.images / limits[one.model, one.each]:.0%}"
         figures = (f"{value:.1f}" for value in (one.p50, one.p90, one.p99))
         counts = f"{one.cpu:.0f}", f"{one.pss:.0f}", str(one.errors)
         load = one.server, one.model, one.upload, str(one.connections), f"{one.images:.0f}"
-        table.add_row(*load, ratio, share, *figures, *counts)
+        table.add_row(*load, *times, share, *figures, *counts)
     for (model, batch), rate in limits.items():
         table.add_row("limit", model, f"batch of {batch}", "", f"{rate:.0f}")
-    Console(width=130).print(table)
+    Console(width=140).print(table)
     folder.mkdir(parents=True, exist_ok=True)
     rates = [{"model": model, "batch": batch, "images": rate} for (model, batch), rate in limits.items()]
     document = {"results": [asdict(one) for one in results], "limits": rates}
     (folder / "serving.json").write_text(json.dumps(document, indent=1))
     draw(results, limits[COMPARED, 1], folder / "serving.png")
+
+
+def ratio(one: Result, results: Sequence[Result], peer: str) -> str:
+    """Return how many times as many images a second as a peer's, uploaded to it in a form; empty without comparison."""
+    base = (peer, "photo form" if one.is_photo else "multipart", one.connections)
+    rates = [other.images for other in results if (other.server, other.upload, other.connections) == base]
+    comparable = rates and one.upload != "many" and one.model == COMPARED
+    return f"{one.images / rates[0]:.2f}" if comparable else ""
 
 
 def draw(results: Sequence[Result], limit: float, path: Path) -> None:
@@ -216,7 +246,7 @@ def draw(results: Sequence[Result], limit: float, path: Path) -> None:
     rates, latencies = figure.subplots(1, 2)
     lines: dict[str, list[Result]] = defaultdict(list)
     for one in results:
-        if one.model == COMPARED and one.upload != "many":
+        if one.model == COMPARED and one.upload in ("raw", "multipart"):
             lines[f"{one.server}, {one.upload}"].append(one)
     for label, points in lines.items():
         connections = [one.connections for one in points]
