@@ -89,7 +89,7 @@ TRAINING_MUST_NOT_LOAD = {
 # These load nothing else of this project.
 ALONE = {
     "serving": [
-        "cpu", "errors", "imaging.png", "imaging.resizing", "lifecycle", "model.runtime", "prediction",
+        "cpu", "errors", "imaging.garment", "imaging.png", "lifecycle", "model.runtime", "prediction",
         "repository.commands", "repository.shadow_rules", "server.connection", "server.deadline",
     ],
     "training": [

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class FastPath:
-    """A WSGI application that answers one call itself: Flask's dispatch would cost as much as decoding the image."""
+    """A WSGI application that answers one call itself: Flask's dispatch would cost several times the decoding."""
 
     def __init__(
         self,
