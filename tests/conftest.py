@@ -22,7 +22,7 @@ LIGHT = ("fashion-mlp", "cifar-cnn")  # quick to load: most tests of the service
 STRONG = ("fashion-net", "cifar-net")
 IMAGES = ROOT / "tests" / "images"
 COMMAND = (sys.executable, "-m", "serving")
-SERVER_TIMEOUT = 30  # seconds for a server to become ready, or to stop
+SERVER_TIMEOUT = 45  # seconds for a server to become ready, or to stop: it may take 30 to stop a worker that starts
 
 
 @dataclass
