@@ -1,10 +1,12 @@
 """GET /models: the models, with their versions, states and cards."""
 
+from typing import Literal
+
 from flask import Blueprint, Response, jsonify
 from msgspec import UNSET, Struct, UnsetType
 
 from serving.model.card import ModelCard
-from serving.repository.index import Model, Version
+from serving.repository.index import Model, Version, is_router
 from serving.repository.repository import Repository
 
 
@@ -18,14 +20,19 @@ class VersionState(Struct, frozen=True, kw_only=True):
 
 
 class ModelListing(Struct, frozen=True, kw_only=True):
-    """A model as clients see it; reason: why no version answers, or not the highest."""
+    """A model as clients see it; reason: why no version answers, or not the highest.
+
+    role: router for the model that chooses among the default models. default_reason: why the model is one of these.
+    """
 
     name: str
     version: str | None = None
     versions: tuple[str, ...]
     states: list[VersionState]
     state: str
+    role: Literal["classifier", "router"] = "classifier"
     default: bool
+    default_reason: str | UnsetType = UNSET
     digest: str | None = None
     card: ModelCard | None = None
     reason: str | UnsetType = UNSET
@@ -54,7 +61,9 @@ def _listing(model: Model, repository: Repository) -> ModelListing:
         versions=model.versions,
         states=[_state(version) for version in model.files.values()],
         state="ready" if card else "unavailable",
+        role="router" if model.classifier and is_router(model.classifier) else "classifier",
         default=repository.is_default(model),
+        default_reason="; ".join(repository.default_reasons(model)) or UNSET,
         digest=digest,
         card=card,
         reason=model.reason or UNSET,

@@ -10,6 +10,7 @@ import msgspec
 from flask import Blueprint, Response, jsonify, render_template, request, send_from_directory
 
 from serving.api.replies import JSON, PROBLEM
+from serving.repository.index import is_router
 from serving.repository.repository import Repository
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -35,8 +36,10 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
 
     @pages.get("/")
     def page() -> str:
-        cards = [classifier.card for classifier in repository.ready()]
-        return render_template("page.html", cards=cards, coverages=COVERAGES, samples=SAMPLES)
+        cards = [classifier.card for classifier in repository.ready() if not is_router(classifier)]
+        return render_template(
+            "page.html", cards=cards, automatic=_automatic(repository), coverages=COVERAGES, samples=SAMPLES
+        )
 
     @pages.get("/favicon.ico")  # browsers ask for it unasked
     def favicon() -> Response:
@@ -54,6 +57,18 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
 
     pages.after_request(_set_headers)
     return pages
+
+
+def _automatic(repository: Repository) -> str:
+    """Return what answers where no model is named."""
+    defaults = repository.defaults
+    names = [one.card.name for one in (defaults.garments.classifier, defaults.things.classifier) if one]
+    if len(set(names)) < 2:
+        return "".join(names[:1])
+    garments, things = names
+    if defaults.router:
+        return f"{garments} for garments, {things} for things"
+    return f"{garments} for grey images, {things} for colour images"
 
 
 def prefers_page() -> bool:

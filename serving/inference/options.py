@@ -8,7 +8,7 @@ from serving.model.card import Level, ModelCard
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """The options of a request; without a model, each image goes to the default model for its colour.
+    """The options of a request; without a model, each image goes to the default model that suits it.
 
     label: the one to explain; None is the most probable.
     """

@@ -16,6 +16,7 @@ from serving.imaging.preprocessing import ModelInput, preprocess
 from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
 from serving.inference.options import PredictOptions
+from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
 from serving.model.card import Level
 from serving.model.classifier import Classifier, Outputs
@@ -102,7 +103,7 @@ class Predictor:
     def prepare(
         self, uploads: Sequence[Upload], classifier: Classifier | None, timings: Timings
     ) -> list[PreparedInput | Refusal]:
-        """Make each upload an input of this model or, without one, of the default model for its colour."""
+        """Make each upload an input of this model or, without one, of the default model that suits it."""
         budget = PixelBudget(self._max_pixels)
         return [self._prepare_one(upload, classifier, budget, timings) for upload in uploads]
 
@@ -153,7 +154,7 @@ class Predictor:
         budget: PixelBudget,
         timings: Timings,
     ) -> PreparedInput:
-        """Decode and preprocess an upload for this model, or for the default model for its colour.
+        """Decode and preprocess an upload for this model or, without one, for the default model that suits it.
 
         header: None where it has yet to be read.
         """
@@ -161,10 +162,10 @@ class Predictor:
         candidates = [classifier] if classifier else self._repository.ready()
         min_side = max((side_needed(one.card.fit, one.height, one.width) for one in candidates), default=0)
         decoded = decode(header or read_header(upload, budget), min_side)
-        chosen = classifier or self._repository.default(decoded.grey)
+        timings.decode += perf_counter() - start
+        chosen = classifier or choose(self._repository, decoded, timings)
         middle = perf_counter()
         made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
-        timings.decode += middle - start
         timings.fit += perf_counter() - middle
         return PreparedInput(chosen, made)
 

@@ -1,6 +1,6 @@
 """All models at one moment: their versions, the outcome of loading each, and the default models."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -8,9 +8,12 @@ from serving.model.classifier import Classifier
 from serving.repository.scan import FileSignatures
 from serving.repository.shadow_rules import ShadowRule
 
-# The default models are those of these data sets; of several, the most accurate.
-GREY_DATASET = "Fashion-MNIST"
-COLOUR_DATASET = "CIFAR-10"
+# The default models are those of these data sets, for garments and for things; of several, the most accurate.
+GARMENTS_DATASET = "Fashion-MNIST"
+THINGS_DATASET = "CIFAR-10"
+DATASETS = {GARMENTS_DATASET, THINGS_DATASET}
+NEITHER = f"{GARMENTS_DATASET} nor {THINGS_DATASET}"
+ROUTER = "router"  # the model that tells which of the data sets an image is like; its labels are their names
 
 UNLOADED = "unloaded"  # the V2 protocol's word
 
@@ -72,7 +75,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Routing:
-    """The operator's choice of default models for grey and colour images, and of shadows."""
+    """The operator's choice of default models for garments (grey) and for things (colour), and of shadows."""
 
     grey: str | None = None
     colour: str | None = None
@@ -89,16 +92,44 @@ class ShadowPair:
 
 
 @dataclass(frozen=True)
+class Default:
+    """A default model, if it can answer, and the reason why it is the default."""
+
+    classifier: Classifier | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The default models of one moment, and the router that chooses between them; None: there is no router."""
+
+    garments: Default = Default()
+    things: Default = Default()
+    router: Classifier | None = None
+
+    def by_colour(self, grey: bool) -> Classifier | None:
+        """Return the default for an image of which only the colour is known."""
+        return (self.garments if grey else self.things).classifier
+
+    def of_dataset(self, dataset: str) -> Classifier | None:
+        """Return the default for images like those of a data set, which is one of the router's labels."""
+        return (self.garments if dataset == GARMENTS_DATASET else self.things).classifier
+
+    def reasons(self, classifier: Classifier) -> list[str]:
+        """Return why a model is a default; empty where it is none."""
+        domains = (("garments", self.garments), ("things", self.things))
+        return [f"{domain}: {default.reason}" for domain, default in domains if default.classifier is classifier]
+
+
+@dataclass(frozen=True)
 class ModelIndex:
     """All models by name; never changed but replaced as a whole.
 
-    grey, colour: the default classifiers. pairs: by the answering classifier. faults: what the routing names and is
-    not there.
+    pairs: by the answering classifier. faults: what the routing names and is not there.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
-    grey: Classifier | None = None
-    colour: Classifier | None = None
+    defaults: Defaults = Defaults()
     pairs: Mapping[Classifier, ShadowPair] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
@@ -114,24 +145,53 @@ class ModelIndex:
                 pairs[found.model] = found
             else:
                 faults.append(f"the shadow {rule} of {rule.model} does not run: {found}")
-        grey, colour = _default(models, routing.grey, True), _default(models, routing.colour, False)
-        return cls(models, grey, colour, pairs, tuple(faults))
+        return cls(models, _defaults(models, routing), pairs, tuple(faults))
 
     def ready(self) -> list[Classifier]:
         """Return the answering classifier of each model that has one."""
         return [model.classifier for model in self.models.values() if model.classifier]
 
 
-def _default(models: Mapping[str, Model], name: str | None, grey: bool) -> Classifier | None:
-    if name:
-        return _answering(models, name)
-    dataset = GREY_DATASET if grey else COLOUR_DATASET
+def is_router(classifier: Classifier) -> bool:
+    """Whether a model chooses between the default models, rather than being one."""
+    return classifier.card.name == ROUTER and set(classifier.card.labels) == DATASETS
+
+
+def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:
+    ready = [model for model in models.values() if model.classifier and not is_router(model.classifier)]
+    routers = (model.classifier for model in models.values() if model.classifier and is_router(model.classifier))
+    others = [model for model in ready if model.classifier and model.classifier.card.dataset not in DATASETS]
+
+    def choose(name: str | None, dataset: str) -> Default:
+        if name:
+            return Default(_answering(models, name), "the operator's choice")
+        if others:
+            return Default(max(others, key=_age).classifier, f"the newest of those of neither {NEITHER}")
+        return _most_accurate(ready, dataset)
+
+    return Defaults(choose(routing.grey, GARMENTS_DATASET), choose(routing.colour, THINGS_DATASET), next(routers, None))
+
+
+def _age(model: Model) -> tuple[str, int]:
+    """Return the date of a model's training, and the time at which its file changed; a newer model's is larger."""
+    classifier = model.classifier
+    if classifier is None:
+        return "", 0
+    signature = model.signatures.get(classifier.card.version, ())
+    return classifier.card.training.date, signature[1] if len(signature) > 1 else 0
+
+
+def _most_accurate(models: Collection[Model], dataset: str) -> Default:
+    """Return the default among models: the most accurate of a data set, or of another where it has none."""
 
     def rank(classifier: Classifier) -> tuple[bool, bool, float]:
         card = classifier.card
-        return (classifier.channels == 1) == grey, card.dataset == dataset, card.metrics.accuracy
+        suits = (classifier.channels == 1) == (dataset == GARMENTS_DATASET)
+        return card.dataset == dataset, suits, card.metrics.accuracy
 
-    return max((model.classifier for model in models.values() if model.classifier), key=rank, default=None)
+    best = max((model.classifier for model in models if model.classifier), key=rank, default=None)
+    of_dataset = best is not None and best.card.dataset == dataset
+    return Default(best, f"the most accurate of {dataset}" if of_dataset else f"there is none of {dataset}")
 
 
 def _answering(models: Mapping[str, Model], name: str, version: str = "") -> Classifier | None:

@@ -12,7 +12,7 @@ from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from serving.repository.commands import LOAD, UNLOAD, Command, WorkerCommands
-from serving.repository.index import Model, ModelIndex, Routing, ShadowPair, Version
+from serving.repository.index import Defaults, Model, ModelIndex, Routing, ShadowPair, Version
 from serving.repository.loader import Loader, LoadEvent
 from serving.repository.reloader import Reloader
 from serving.repository.scan import FolderScan
@@ -106,17 +106,26 @@ class Repository:
             raise NoModel(f"The model {name!r} cannot be served in version {version}: {found.reason}")
         return found.classifier
 
+    @property
+    def defaults(self) -> Defaults:
+        """The default models as they are now, and the router between them."""
+        return self._index.defaults
+
     def default(self, grey: bool) -> Classifier:
-        """Return the default model for greyscale or colour images; raises NoModel."""
-        classifier = self._index.grey if grey else self._index.colour
+        """Return the default model for greyscale or colour images, where there is no router; raises NoModel."""
+        classifier = self._index.defaults.by_colour(grey)
         if classifier is None:
             kind = "greyscale" if grey else "colour"
             raise NoModel(f"No model for {kind} images is loaded; the service's log and GET /models say why.")
         return classifier
 
+    def default_reasons(self, model: Model) -> list[str]:
+        """Return why this model is a default model; empty where it is none."""
+        return self._index.defaults.reasons(model.classifier) if model.classifier else []
+
     def is_default(self, model: Model) -> bool:
-        """Whether this model is the default for greyscale or for colour images."""
-        return model.classifier is not None and model.classifier in (self._index.grey, self._index.colour)
+        """Whether this model is the default for garments or for things."""
+        return bool(self.default_reasons(model))
 
     def poll(self) -> None:
         """Scan the folder and take up its changes, once two scans in a row agree."""

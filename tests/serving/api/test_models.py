@@ -5,11 +5,12 @@ import json
 
 import onnx
 import pytest
+from routers import add_router
 
 from serving.app import create_app
 from serving.settings import Settings
 
-KEYS = {"name", "version", "versions", "states", "state", "default", "digest", "card"}
+KEYS = {"name", "version", "versions", "states", "state", "role", "default", "digest", "card"}
 
 
 @pytest.fixture
@@ -22,8 +23,28 @@ def test_every_model_of_the_folder_is_listed(client, models):
     listed = client.get("/models").json["models"]
 
     assert [model["name"] for model in listed] == sorted(path.name for path in models.iterdir() if path.is_dir())
-    assert all(set(model) == KEYS for model in listed)
+    assert all(set(model) == KEYS | {"default_reason"} for model in listed)
     assert all(model["state"] == "ready" for model in listed)
+
+
+def test_a_default_says_for_what_and_why(client):
+    reasons = {model["name"]: model["default_reason"] for model in client.get("/models").json["models"]}
+
+    assert reasons == {
+        "cifar-cnn": "things: the most accurate of CIFAR-10",
+        "fashion-mlp": "garments: the most accurate of Fashion-MNIST",
+    }
+
+
+def test_the_router_is_listed_with_its_role_and_is_no_default(serve, forge, folder):
+    forge("garments/1")
+    add_router(folder)
+    client = serve()
+
+    listed = {model["name"]: model for model in client.get("/models").json["models"]}
+
+    assert {name: model["role"] for name, model in listed.items()} == {"garments": "classifier", "router": "router"}
+    assert (listed["router"]["default"], "default_reason" in listed["router"]) == (False, False)
 
 
 def test_a_model_is_found_by_name(client):

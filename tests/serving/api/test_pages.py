@@ -3,9 +3,11 @@
 import html
 import io
 import re
+import shutil
 
 import pytest
 from markupsafe import escape
+from routers import add_router
 
 from serving.api import openapi, pages
 from serving.app import create_app
@@ -168,3 +170,13 @@ def test_browsers_find_the_icon_where_they_look_for_it(client):
 def test_a_path_out_of_the_static_folder_is_not_found(client):
     for name in ("../app.py", "%2e%2e/app.py", "..%2fapp.py"):
         assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_the_page_says_what_answers_where_no_model_is_chosen(client, models, tmp_path):
+    shutil.copytree(models, tmp_path / "models")
+    add_router(tmp_path / "models")
+    routed = create_app(Settings(models=str(tmp_path / "models"))).test_client()
+
+    assert "automatic: fashion-mlp for grey images, cifar-cnn for colour images" in text(client.get("/").text)
+    assert "automatic: fashion-mlp for garments, cifar-cnn for things" in text(routed.get("/").text)
+    assert 'value="router"' not in routed.get("/").text

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from routers import add_router
 
 from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.repository.index import Routing
@@ -13,6 +14,13 @@ METRICS = {"accuracy": 0.5, "n": 100, "loss": 1.0, "ece": 0.1}
 
 def accuracy(share):
     return {**METRICS, "accuracy": share, "set_size": 1.2, "set_coverage": 0.95}
+
+
+def trained(date):
+    """Return the field of a card for a training of this date."""
+    libraries = {"python": "3.11"}
+    made = {"recipe": "own", "seed": 1, "epochs": 1, "seconds": 1.0, "device": "cpu", "libraries": libraries}
+    return {**made, "date": date, "data_sha256": 64 * "0", "epoch_accuracy": [0.5]}
 
 
 def test_each_committed_model_is_the_default_for_its_colour(models):
@@ -215,18 +223,79 @@ def test_the_most_accurate_model_of_the_data_set_is_the_default(folder, forge):
     assert Repository(folder).default(grey=True).card.name == "best"
 
 
-def test_the_data_set_matters_more_than_accuracy(folder, forge):
-    forge("digits/1", dataset="MNIST", metrics=accuracy(0.99))
+def test_the_data_set_matters_more_than_channels_and_accuracy(folder, forge):
+    forge("grey-things/1", dataset="CIFAR-10", metrics=accuracy(0.5))
     forge("garments/1", metrics=accuracy(0.8))
+    forge("coloured/1", of="cifar-cnn", dataset="Fashion-MNIST", metrics=accuracy(0.7))
 
-    assert Repository(folder).default(grey=True).card.name == "garments"
+    repository = Repository(folder)
+
+    assert repository.default(grey=True).card.name == "garments"
+    assert repository.default(grey=False).card.name == "grey-things"
 
 
-def test_the_channels_matter_more_than_the_data_set(folder, forge):
-    forge("grey-things/1", dataset="CIFAR-10", metrics=accuracy(0.99))
-    forge("pets/1", of="cifar-cnn", dataset="Pets", metrics=accuracy(0.5))
+def test_the_newest_model_of_another_data_set_is_the_default_for_everything(folder, forge):
+    forge("garments/1", metrics=accuracy(0.99))
+    for name, date in (("birds", "2026-01-02"), ("flowers", "2026-03-04"), ("pets", "2026-01-03")):
+        forge(f"{name}/1", of="cifar-cnn", dataset=f"own images ({name})", training=trained(date))
 
-    assert Repository(folder).default(grey=False).card.name == "pets"
+    repository = Repository(folder)
+
+    assert {repository.default(grey).card.name for grey in (True, False)} == {"flowers"}
+    assert repository.default_reasons(repository.find("flowers")) == [
+        f"{domain}: the newest of those of neither Fashion-MNIST nor CIFAR-10" for domain in ("garments", "things")
+    ]
+    assert not repository.is_default(repository.find("garments"))
+
+
+def test_of_models_trained_on_one_day_the_newest_file_is_the_default(folder, forge):
+    for name, seconds in (("birds", 200), ("flowers", 300), ("pets", 100)):
+        path = forge(f"{name}/1", of="cifar-cnn", dataset=f"own images ({name})")
+        os.utime(path, (seconds, seconds))
+
+    assert Repository(folder).default(grey=False).card.name == "flowers"
+
+
+def test_a_setting_names_a_default_beside_own_images(folder, forge):
+    forge("garments/1")
+    forge("flowers/1", of="cifar-cnn", dataset="own images (flowers)")
+
+    repository = Repository(folder, routing=Routing(grey="garments"))
+
+    assert repository.default(grey=True).card.name == "garments"
+    assert repository.default_reasons(repository.find("garments")) == ["garments: the operator's choice"]
+    assert repository.default(grey=False).card.name == "flowers"
+
+
+def test_the_reason_of_a_default_says_what_there_is_none_of(folder, forge):
+    forge("garments/1")
+
+    repository = Repository(folder)
+
+    assert repository.default_reasons(repository.find("garments")) == [
+        "garments: the most accurate of Fashion-MNIST",
+        "things: there is none of CIFAR-10",
+    ]
+
+
+def test_a_router_is_no_default_though_it_be_the_only_model(folder):
+    add_router(folder)
+
+    repository = Repository(folder)
+
+    assert repository.defaults.router is repository.named("router")
+    assert not repository.is_default(repository.find("router"))
+    with pytest.raises(NoModel):
+        repository.default(grey=False)
+
+
+def test_a_model_named_router_with_other_labels_is_a_model_like_any_other(folder, forge):
+    forge("router/1", dataset="own images (router)")
+
+    repository = Repository(folder)
+
+    assert repository.defaults.router is None
+    assert repository.is_default(repository.find("router"))
 
 
 def test_the_only_model_is_the_default_for_both_colours(folder, forge):
