@@ -10,6 +10,7 @@ from pi_heif import register_heif_opener
 from PIL import ExifTags, Image
 
 from serving.errors import BadRequest, TooManyPixels
+from serving.imaging.bmp import in_usual_order
 from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, unreadable
 from serving.imaging.heic import turns_itself
@@ -122,7 +123,13 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 
 
 def _open(upload: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(upload), formats=FORMATS)
+    try:
+        return Image.open(io.BytesIO(upload), formats=FORMATS)
+    except OSError:
+        bmp = in_usual_order(upload)
+        if bmp is None:
+            raise
+        return Image.open(io.BytesIO(bmp), formats=FORMATS)
 
 
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:

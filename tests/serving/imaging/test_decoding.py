@@ -5,6 +5,7 @@ import random
 import struct
 import tracemalloc
 import zlib
+from itertools import permutations
 
 import numpy as np
 import pillow_heif
@@ -364,6 +365,38 @@ def test_a_truncated_file_is_refused(kind, share):
 
     with pytest.raises(UnreadableImage, match=r"are not a complete (image in a supported format|HEIC image)"):
         read(upload[: int(len(upload) * share)])
+
+
+BMP_MASKS = [*permutations((0xFF, 0xFF00, 0xFF0000, 0xFF000000), 3)]
+
+
+def bitfields_bmp(masks, header_size, alpha=None):
+    """Return a BMP of 32 bits a pixel, all of it (200, 40, 10), whose channels stand where the masks say."""
+    shifts = [mask.bit_length() - 8 for mask in masks]
+    rest = ({0, 8, 16, 24} - set(shifts)).pop()
+    pixel = sum(level << shift for level, shift in zip((200, 40, 10), shifts, strict=True)) | (alpha or 0) << rest
+    masks = struct.pack("<3I", *masks) + (struct.pack("<I", 0xFF << rest if alpha is not None else 0))
+    head = struct.pack("<IiiHHIIiiII", header_size, 3, 2, 1, 32, 3, 24, 0, 0, 0, 0)
+    head += masks if header_size == 56 else masks[:12]
+    start = 14 + len(head)
+    return b"BM" + struct.pack("<IHHI", start + 24, 0, 0, start) + head + struct.pack("<I", pixel) * 6
+
+
+@pytest.mark.parametrize("masks", BMP_MASKS)
+@pytest.mark.parametrize("header_size", [40, 56])
+def test_the_channels_of_a_bmp_may_stand_in_any_order(masks, header_size):
+    decoded = read(bitfields_bmp(masks, header_size))
+
+    assert decoded.image.size == (3, 2)
+    assert set(decoded.image.get_flattened_data()) == {(200, 40, 10)}
+
+
+@pytest.mark.parametrize("masks", BMP_MASKS)
+def test_a_bmp_has_alpha_where_its_header_says_so(masks):
+    decoded = read(bitfields_bmp(masks, 56, alpha=0))
+
+    assert decoded.steps == ("flattened",)
+    assert decoded.image.getpixel((0, 0)) == (255, 255, 255)
 
 
 def heic(image=None, **options):
