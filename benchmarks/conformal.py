@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serving.model.classifier import Classifier
-from training.datasets.builtin import SOURCES
+from training.datasets.domains import SOURCES
 from training.pipeline import split
 from training.recipes import RECIPES
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from serving.model.card import ContractError, ModelCard
 from serving.model.classifier import Classifier
-from training.datasets.builtin import SOURCES
+from training.datasets.domains import SOURCES
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from training.augment import cutout, random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
+from training.datasets.domains import DOMAINS
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import Source
 from training.networks.base import Mirrored, Network
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
-from training.networks.net import Net
+from training.networks.net import Net, SmallNet
 from training.networks.normalize import Normalize
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -136,6 +137,23 @@ FASHION_NET = replace(
     long_run_augmentations=(random_shift, cutout),  # garments are centred, so the shift stays as it is
 )
 
+ROUTER = Recipe(
+    name="router",
+    title="Garments or things: chooses the model that answers",
+    source=DOMAINS,
+    network=lambda: SmallNet(channels=3, classes=2),
+    fit="photo",
+    epochs=8,
+    batch=500,
+    learning_rate=0.01,
+    muon=0.1,
+    schedule="linear",
+    weight_decay=1.0,
+    label_smoothing=0.1,
+    augmentations=(random_shift,),
+    validation_images=2_000,
+)
+
 LECTURE_MLP = Recipe(
     name="lecture-mlp",
     title="Garments, as the lecture trains them",
@@ -199,6 +217,7 @@ RECIPES = {
         CIFAR_CNN,
         FASHION_NET,
         CIFAR_NET,
+        ROUTER,
         LECTURE_MLP,
         LECTURE_CNN,
         LECTURE_MLP_FAST,

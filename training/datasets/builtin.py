@@ -78,5 +78,3 @@ CIFAR_10 = DownloadedDataset(
     md5={"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
     read=_read_cifar_10,
 )
-
-SOURCES = {source.title: source for source in (FASHION_MNIST, CIFAR_10)}

@@ -51,7 +51,7 @@ def ood_sets(
     height, width, channels = known.pixels.shape[1:]
     random = np.random.default_rng(SEED)
     other = CIFAR_10 if channels == 1 else FASHION_MNIST
-    if other.title != known.dataset:
+    if other.title not in known.dataset:  # which may be made of several
         try:
             pixels = _resized(_test_pixels(other, data_dir, size), known)
             yield f"{other.title} in {'grey' if channels == 1 else 'colour'}", pixels

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.model.card import MODEL_FILE
-from training.datasets.builtin import SOURCES
+from training.datasets.domains import SOURCES
 
 TEXT = """\
 ---

@@ -1,0 +1,79 @@
+"""The data of the router: composed photos of garments and of things, labelled with their data sets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from training.datasets.builtin import CIFAR_10, FASHION_MNIST
+from training.datasets.composed import garment_photos, thing_photos
+from training.datasets.download import DownloadedDataset
+from training.datasets.labelled import LabelledImages, Source, TrainTest
+
+TRAIN_IMAGES, TEST_IMAGES = 25_000, 5_000  # of each data set; more take longer to compose than they are worth
+COMPOSED_AT_ONCE = 250  # images: so many stay in the processor's cache
+
+Compose = Callable[[Tensor, Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Photos composed of two data sets' own training and test images.
+
+    The labels are the data sets' names, not models': a router stays right when models come and go, for the service
+    takes the default model of the data set.
+    """
+
+    title: str
+    licence: str
+    parts: tuple[tuple[DownloadedDataset, Compose], ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(source.title for source, _ in self.parts)
+
+    def load(self, data_dir: Path | None = None, limit: int | None = None) -> TrainTest:
+        """Find or download both data sets and compose their photos; limit keeps so many of all together.
+
+        Raises DataError.
+        """
+        each = (min(TRAIN_IMAGES, -(-limit // 2)), min(TEST_IMAGES, -(-limit // 2))) if limit else None
+        train_count, test_count = each or (TRAIN_IMAGES, TEST_IMAGES)
+        loaded = [source.load(data_dir) for source, _ in self.parts]
+        train = self._compose([data.train.take(slice(train_count)) for data in loaded], seed=0)
+        test = self._compose([data.test.take(slice(test_count)) for data in loaded], seed=1)
+        return TrainTest(train.take(slice(limit)), test.take(slice(limit)), limit)
+
+    def _compose(self, images: list[LabelledImages], seed: int) -> LabelledImages:
+        """Return a photo of each image, in a random order."""
+        generator = torch.Generator().manual_seed(seed)
+        pixels = torch.cat(
+            [
+                _as_bytes(compose(_as_planes(batch), generator))
+                for (_, compose), some in zip(self.parts, images, strict=True)
+                for batch in some.pixels.split(COMPOSED_AT_ONCE)
+            ]
+        )
+        labels = torch.repeat_interleave(torch.tensor([len(some) for some in images]))
+        return LabelledImages(pixels, labels).take(torch.randperm(len(labels), generator=generator))
+
+
+def _as_planes(pixels: Tensor) -> Tensor:
+    """Return pixels uint8 [n, h, w, c] as images [n, c, h, w] between 0 and 1."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    """Return images [n, c, h, w] between 0 and 1 as pixels uint8 [n, h, w, c]."""
+    return (255 * images).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+DOMAINS = Domains(
+    title="Fashion-MNIST and CIFAR-10",
+    licence=CIFAR_10.licence,
+    parts=((FASHION_MNIST, garment_photos), (CIFAR_10, thing_photos)),
+)
+
+SOURCES: dict[str, Source] = {source.title: source for source in (FASHION_MNIST, CIFAR_10, DOMAINS)}
