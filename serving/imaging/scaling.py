@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image
 
 # Pixels that the shortest side keeps, by fit, at least. A garment may fill a sixth of it: 85 pixels are three times the
-# 28 of its input. Other photos are only resized: an input of 32 pixels differs by two levels of 255 at most.
+# 28 of its input. Other photos are only resized: an input of 32 pixels differs by a level or two of 255.
 MIN_SIDES = {"garment": 512, "photo": 256}
 SIDES_LEFT = 4  # how many times the input's side it keeps at least: what is averaged away is beyond the input's grid
 SCALED_FORMATS = ("JPEG", "MPO")  # whose decoder scales
