@@ -56,7 +56,7 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     grey = Image.fromarray(TO_8_BIT[levels])
     if not isinstance(key, int):
         return grey
-    return Image.merge("LA", [grey, Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8))])
+    return Image.merge("LA", [grey, Image.fromarray(np.where(levels == key, np.uint8(0), np.uint8(255)))])
 
 
 def _over_white(image: Image.Image) -> Converted:
