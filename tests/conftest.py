@@ -19,7 +19,7 @@ from serving.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 LIGHT = ("fashion-mlp", "cifar-cnn")  # quick to load: most tests of the service use them
-STRONG = ("fashion-net", "cifar-net")
+STRONG = ("fashion-net", "cifar-net", "router")
 IMAGES = ROOT / "tests" / "images"
 COMMAND = (sys.executable, "-m", "serving")
 SERVER_TIMEOUT = 45  # seconds for a server to become ready, or to stop: it may take 30 to stop a worker that starts

@@ -11,11 +11,17 @@ from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
 
 REPOSITORY = Path(__file__).parent.parent
-PARAMETERS = {"fashion-mlp": 101_770, "cifar-cnn": 122_570, "fashion-net": 1_962_120, "cifar-net": 1_971_352}
-ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.945}
-AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.94}
+PARAMETERS = {
+    "fashion-mlp": 101_770,
+    "cifar-cnn": 122_570,
+    "fashion-net": 1_962_120,
+    "cifar-net": 1_971_352,
+    "router": 75_256,
+}
+ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.945, "router": 0.93}
+AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.94, "router": 0.7}
 MEGABYTE = 1_000_000
-MAX_BYTES = {"fashion-mlp": MEGABYTE, "cifar-cnn": MEGABYTE, "fashion-net": 10 * MEGABYTE, "cifar-net": 10 * MEGABYTE}
+LIGHT = ("fashion-mlp", "cifar-cnn", "router")
 
 
 @pytest.fixture(params=PARAMETERS)
@@ -59,7 +65,7 @@ def test_the_graph_of_a_light_network_has_exactly_its_parameters(all_models, nam
 def test_it_is_one_small_file_without_paths_of_the_exporting_machine(file, name):
     graph = onnx.load(file, load_external_data=False)
 
-    assert file.stat().st_size < MAX_BYTES[name]
+    assert file.stat().st_size < (MEGABYTE if name in LIGHT else 10 * MEGABYTE)
     assert all(not tensor.external_data for tensor in graph.graph.initializer)
     for tensor in graph.graph.initializer:
         tensor.ClearField("raw_data")  # millions of weights contain any three letters
@@ -83,7 +89,7 @@ def test_its_label_sets_have_the_promised_coverage(file):
     card = Classifier.open(file).card
 
     assert card.conformal.coverage == 0.95
-    assert 0.94 <= card.metrics.set_coverage <= 0.96
+    assert 0.94 <= card.metrics.set_coverage <= max(0.96, card.metrics.accuracy)
     assert card.metrics.set_size < 1.6
     assert [level.coverage for level in card.conformal.levels] == [percent / 100 for percent in range(80, 100)]
 
@@ -91,7 +97,7 @@ def test_its_label_sets_have_the_promised_coverage(file):
 def test_it_detects_out_of_distribution_images_of_every_kind(file, name):
     novelty = Classifier.open(file).card.novelty
 
-    assert len(novelty.auroc) == 4
+    assert len(novelty.auroc) == (3 if name == "router" else 4)  # Fashion-MNIST is foreign to the others alone
     assert min(novelty.auroc.values()) >= AUROC_FLOORS[name]
     assert 0.04 <= novelty.share <= 0.06
 
@@ -99,7 +105,7 @@ def test_it_detects_out_of_distribution_images_of_every_kind(file, name):
 def test_it_loses_little_accuracy_on_photos(file):
     card = Classifier.open(file).card
 
-    max_loss = {"garment": 0.02, "photo": 0.03}[card.fit]
+    max_loss = 0.08 if card.name == "router" else {"garment": 0.02, "photo": 0.03}[card.fit]
     assert card.photos.n == 2_000
     assert card.photos.accuracy >= card.photos.untouched - max_loss
 

@@ -113,10 +113,11 @@ def test_labels_are_written_one_a_line_in_index_order():
 
 def config(name: str, has_novelty: bool) -> str:
     shape = (28, 28, 1) if name.startswith("fashion") else (32, 32, 3)
-    return config_pbtxt(triton_config(name, shape, 10, has_novelty=has_novelty, max_batch_size=64))
+    classes = 2 if name == "router" else 10
+    return config_pbtxt(triton_config(name, shape, classes, has_novelty=has_novelty, max_batch_size=64))
 
 
-@pytest.mark.parametrize("name", ["fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net"])
+@pytest.mark.parametrize("name", ["fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "router"])
 def test_tritons_configuration_is_that_of_the_committed_models(name):
     assert config(name, has_novelty=True) == (COMMITTED / name / "config.pbtxt").read_text()
 
