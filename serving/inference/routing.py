@@ -1,15 +1,24 @@
 """Choose the model for an image when the client names none: by what is seen, where a router is loaded."""
 
 from time import perf_counter
+from typing import NamedTuple
 
 from serving.imaging.decoding import DecodedImage
-from serving.imaging.preprocessing import preprocess
+from serving.imaging.preprocessing import ModelInput, preprocess
 from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
+from serving.repository.index import garments_share
 from serving.repository.repository import Repository
 
 
-def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Classifier:
+class Choice(NamedTuple):
+    """The model for an image, and its input where that was made to choose it."""
+
+    classifier: Classifier
+    input: ModelInput | None = None
+
+
+def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Choice:
     """Return the default model that suits an image best; raises NoModel.
 
     An image of one model's input size and mode is that model's. The router looks at any other; without a router, colour
@@ -18,21 +27,27 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> C
     defaults = repository.defaults
     garments, things, router = defaults.garments.classifier, defaults.things.classifier, defaults.router
     if router is None or garments is None or things is None or garments is things:
-        return repository.default(decoded.grey)
+        return Choice(repository.default(decoded.grey))
     exact = [one for one in (garments, things) if _is_input(decoded, one)]
     if len(exact) == 1:
-        return exact[0]
+        return Choice(exact[0])
     start = perf_counter()
-    pixels = preprocess(decoded, router.card.fit, router.height, router.width, router.channels).pixels
+    made = preprocess(decoded, router.card.fit, router.height, router.width, router.channels)
     middle = perf_counter()
     # Alone, not in a batch with other requests' images: this may be another thread, and a batch saves it no time.
-    label = router.card.labels[int(router.classify(pixels[None])[0].argmax())]
+    share = garments_share(router, router.classify(made.pixels[None])[0].tolist())
     timings.fit += middle - start
     timings.infer += perf_counter() - middle
-    return garments if defaults.of_dataset(label) is garments else things
+    chosen = garments if share > 0.5 else things
+    return Choice(chosen, made if _takes(chosen) == _takes(router) else None)
 
 
 def _is_input(decoded: DecodedImage, classifier: Classifier) -> bool:
     """Whether an image has the size and the mode of a model's input, so that it goes through untouched."""
     mode = "L" if classifier.channels == 1 else "RGB"
     return decoded.image.mode == mode and decoded.image.size == (classifier.width, classifier.height)
+
+
+def _takes(classifier: Classifier) -> tuple[str, int, int, int]:
+    """Return all that decides which input is made of an image."""
+    return classifier.card.fit, classifier.height, classifier.width, classifier.channels

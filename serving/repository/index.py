@@ -1,6 +1,6 @@
 """All models at one moment: their versions, the outcome of loading each, and the default models."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -13,7 +13,7 @@ GARMENTS_DATASET = "Fashion-MNIST"
 THINGS_DATASET = "CIFAR-10"
 DATASETS = {GARMENTS_DATASET, THINGS_DATASET}
 NEITHER = f"{GARMENTS_DATASET} nor {THINGS_DATASET}"
-ROUTER = "router"  # the model that tells which of the data sets an image is like; its labels are their names
+ROUTER = "router"  # the model that tells which of the data sets an image is like; its labels begin with their names
 
 UNLOADED = "unloaded"  # the V2 protocol's word
 
@@ -111,10 +111,6 @@ class Defaults:
         """Return the default for an image of which only the colour is known."""
         return (self.garments if grey else self.things).classifier
 
-    def of_dataset(self, dataset: str) -> Classifier | None:
-        """Return the default for images like those of a data set, which is one of the router's labels."""
-        return (self.garments if dataset == GARMENTS_DATASET else self.things).classifier
-
     def reasons(self, classifier: Classifier) -> list[str]:
         """Return why a model is a default; empty where it is none."""
         domains = (("garments", self.garments), ("things", self.things))
@@ -154,7 +150,14 @@ class ModelIndex:
 
 def is_router(classifier: Classifier) -> bool:
     """Whether a model chooses between the default models, rather than being one."""
-    return classifier.card.name == ROUTER and set(classifier.card.labels) == DATASETS
+    card = classifier.card
+    return card.name == ROUTER and all(label.startswith(tuple(DATASETS)) for label in card.labels)
+
+
+def garments_share(router: Classifier, probabilities: Sequence[float]) -> float:
+    """Return the probability of garments, from those of a router's labels."""
+    pairs = zip(router.card.labels, probabilities, strict=True)
+    return sum(probability for label, probability in pairs if label.startswith(GARMENTS_DATASET))
 
 
 def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:

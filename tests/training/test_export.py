@@ -72,9 +72,8 @@ class TestRehearsal:
         classifier = Repository(rehearsal(name)).named(name)
 
         assert (classifier.card.name, classifier.card.version) == (name, "1")
-        assert (
-            classifier.classify(golden_images(classifier.height, classifier.width, classifier.channels)).shape[1] == 10
-        )
+        golden = golden_images(classifier.height, classifier.width, classifier.channels)
+        assert classifier.classify(golden).shape[1] == len(RECIPES[name].source.labels)
 
     def test_labels_and_configuration_agree_with_the_card(self, rehearsal, name):
         folder, card = rehearsal(name) / name, opened(rehearsal(name), name).card
@@ -136,7 +135,8 @@ class TestRehearsal:
 
         own = {"garment": "inverted garments", "photo": "photo crops"}[card.fit]
         other = {"garment": "CIFAR-10 in grey", "photo": "Fashion-MNIST in colour"}[card.fit]
-        assert list(card.novelty.auroc) == [other, "noise", "digits", own]
+        others = [] if name == "router" else [other]  # its own images are of both data sets
+        assert list(card.novelty.auroc) == [*others, "noise", "digits", own]
 
     def test_the_golden_samples_are_the_exporters_own_images(self, rehearsal, name):
         classifier = opened(rehearsal(name), name)
