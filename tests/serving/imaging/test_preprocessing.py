@@ -5,10 +5,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from pictures import noise
+from pictures import noise, saved
 from PIL import Image
 
-from serving.imaging.decoding import DecodedImage
+from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.png import from_png
 from serving.imaging.preprocessing import ModelInput, preprocess
 
@@ -50,6 +50,21 @@ def test_an_image_of_the_inputs_size_in_another_mode_changes_only_its_mode():
 
     assert made.steps == ("rgb",)
     np.testing.assert_array_equal(made.pixels, np.repeat(np.asarray(image)[..., None], 3, axis=2))
+
+
+def test_a_garment_on_transparent_ground_is_told_from_it_whatever_the_files_mode():
+    shape = Image.new("L", (28, 28))
+    shape.paste(255, (8, 4, 20, 26))
+    upload = Image.merge("LA", [shape.point(lambda level: 40 if level else 0), shape])
+
+    grey, colour = (
+        preprocess(decode(read_header(saved(image, "PNG"), PixelBudget(10_000))), "garment", 28, 28, 1)
+        for image in (upload, upload.convert("RGBA"))
+    )
+
+    assert grey.steps[:2] == ("flattened", "inverted")
+    assert grey.pixels[0, 0] == 0
+    np.testing.assert_array_equal(grey.pixels, colour.pixels)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 60_000), (60_000, 1), (2, 3), (999, 1), (8_000, 8)])
