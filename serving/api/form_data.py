@@ -20,14 +20,18 @@ from serving.errors import BadRequest, TooLarge
 
 BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1
 MAX_HEADER_BYTES = 16_384  # of a part's header line: more than any browser or client writes
+LONG_HEADER = "Maximum segment header length"  # how the parser's message begins where one is longer
 MAX_PART_HEADERS = 128
 MAX_LENIENT_BYTES = 1024 * 1024  # of a body that only Werkzeug's parser reads: it is slow on hostile ones
 MAX_NAME_LENGTH = 255  # characters of a file name: file systems allow no more
 HEADER_CHARSET = "latin-1"  # reads any header; names in it are then read as UTF-8 where they are
-# RFC 5987: some clients write it for names beyond ASCII.
-EXTENDED_NAME = re.compile(r""";\s*filename\*(?:0\*)?\s*=\s*"?([\w-]*)'[^']*'([^\s;"]*)""", re.IGNORECASE)
+# A parameter of a header: its value in quotes, without its last quote, or without quotes.
+PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^\\"])*"|"[^"]*$|[^;]*)""")
+# RFC 5987: some clients write it for names beyond ASCII, under one of these parameters.
+EXTENDED_NAME = re.compile(r"""\s*"?([\w-]*)'[^']*'([^\s;"]*)""")
+EXTENDED_PARAMETERS = ("filename*", "filename*0*")
 # Without quotes but with other than ASCII letters, or without its last quote.
-LOOSE_NAME = re.compile(r""";\s*filename\s*=\s*(?:([^";\s][^;]*)|"([^"]*)$)""", re.IGNORECASE)
+LOOSE_NAME = re.compile(r"""([^"\s].*)|"([^"]*)""")
 # Control characters, line separators, and those that turn the direction of the text around them.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -58,6 +62,10 @@ def read_parts(body: bytes, boundary: str, max_parts: int) -> list[Part]:
     try:
         return list(_read_strictly(body, boundary, max_parts))
     except ParserLimitReached as error:
+        if error.args[0].startswith(LONG_HEADER):
+            raise TooLarge(
+                f"A header of a part is longer than {MAX_HEADER_BYTES:,} bytes; shorten the file name."
+            ) from error
         raise TooLarge("The multipart body has too many parts or headers; send fewer images at once.") from error
     except ParserError as error:
         return _read_leniently(body, boundary, max_parts, error)
@@ -117,11 +125,13 @@ def _werkzeug_parts(body: bytes, boundary: str, max_parts: int) -> Iterator[Part
 def _part(disposition: str, content_type: str) -> Part:
     """Return a part without its content; disposition: the header, read as Latin-1."""
     _, name, file = parse_content_disposition(disposition)
-    if extended := EXTENDED_NAME.search(disposition):
+    parameters = {key.lower(): value for key, value in PARAMETER.findall(disposition)}
+    extended = next((EXTENDED_NAME.match(parameters[key]) for key in EXTENDED_PARAMETERS if key in parameters), None)
+    if extended:
         content = unquote_to_bytes(extended[2])
         file = content.decode("latin-1") if extended[1].lower() == "iso-8859-1" else read_text(content)
     else:
-        if loose := LOOSE_NAME.search(disposition):
+        if loose := LOOSE_NAME.fullmatch(parameters.get("filename", "")):
             file = (loose[1] or loose[2]).strip()
         file = None if file is None else read_text(file.encode(HEADER_CHARSET))
     file = None if file is None else UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", file)[:MAX_NAME_LENGTH]

@@ -66,6 +66,10 @@ def test_a_file_that_contains_a_lookalike_of_the_boundary_is_read_whole(client, 
         ('form-data; name="a"; filename=café.png', "café.png"),
         ('form-data; name="a"; filename="a\\"b.png"', 'a"b.png'),
         ('form-data; name="a"; filename="C:\\photos\\a.png"', "a.png"),
+        ('form-data; name="a"; filename="a; filename=b.png"', "a; filename=b.png"),
+        ('form-data; name="a"; filename="x; filename*=utf-8\'\'evil.png"', "x; filename*=utf-8''evil.png"),
+        ('form-data; name="top_k; filename=x"; filename="a.png"', "a.png"),
+        ('form-data; name="a"; filename="a; b.png', "a; b.png"),
         ('form-data; filename="a.png"', "a.png"),
         ('attachment; filename="a.png"', "a.png"),
     ],
@@ -141,6 +145,13 @@ def test_a_file_that_was_not_chosen_is_skipped(client, boot):
     body = multipart(('name="a"; filename=""', b""), ('name="b"; filename="b.png"', boot), ('name="model"', b""))
 
     assert labels(post(client, body)) == ["Ankle boot"]
+
+
+def test_a_file_name_within_the_quotes_of_a_fields_name_makes_no_file(client, boot):
+    response = post(client, multipart(('name="a"; filename="a.png"', boot), ('name="top_k; filename=x"', b"3")))
+
+    assert response.status_code == 400
+    assert "There is no parameter 'top_k; filename=x'" in response.json["detail"]
 
 
 def test_a_field_that_is_not_a_parameter_is_refused_with_those_that_exist(client, boot):
@@ -262,7 +273,9 @@ def filled(head, piece):
         pytest.param("b", b"--b\n" + FILE_HEAD + b"\n\n", b"\n--b.", 400, "malformed", id="lookalikes"),
         pytest.param("b", b"--b", b" ", 400, "malformed", id="padding without end"),
         pytest.param("b", b"", b"\n", 400, "malformed", id="preamble without end"),
-        pytest.param("b", b"--b\r\nX: ", b"a", 413, "too many parts or", id="header without end"),
+        pytest.param(
+            "b", b"--b\r\nX: ", b"a", 413, "header of a part is longer than 16,384 bytes", id="header without end"
+        ),
         pytest.param("b", b"--b\n", b"a:\n", 400, "malformed", id="head without end"),
         pytest.param("b", b"", b"--b\n" + b"a:\n" * 10_000 + b"\n\n", 400, "malformed", id="long heads"),
         pytest.param("b", b"--b\r\n", b"\r\n--b\r\n", 400, "malformed", id="millions of parts without a head"),
