@@ -12,6 +12,7 @@ IDENTITY = ("", "identity")  # the content codings that change nothing
 # zlib's window bits by content coding: with gzip's head and tail, or with zlib's own (RFC 9110, section 8.4.1).
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS + 16, "deflate": zlib.MAX_WBITS}
 ALIASES = {"x-gzip": "gzip"}  # RFC 9110, section 8.4.1.3
+MAX_MEMBERS = 1_000  # of a gzip body (RFC 1952, section 2.2); each takes time, even an empty one
 PIECE_BYTES = 1024 * 1024  # inflated in one go, which takes milliseconds; other requests go on in between
 
 
@@ -55,20 +56,24 @@ def _inflate_within_limits(body: bytes, coding: str, intake: Intake, reserved: E
 def _inflate(body: bytes, coding: str, max_bytes: int) -> Iterator[bytes]:
     """Yield an inflated body in pieces, max_bytes in all at most. Raises BadRequest when it is not of this coding."""
     decompressor = zlib.decompressobj(WINDOW_BITS[coding])
-    left = max_bytes
+    left, members = max_bytes, 1
     for start in range(0, len(body), PIECE_BYTES):
         data = body[start : start + PIECE_BYTES]
         while left:
+            if decompressor.eof:
+                if coding != "gzip" or members == MAX_MEMBERS:
+                    raise BadRequest(f"The {coding} data of the body has bytes behind its end; send it again.")
+                decompressor, members = zlib.decompressobj(WINDOW_BITS[coding]), members + 1
             size = min(PIECE_BYTES, left)
             try:
                 piece = decompressor.decompress(data, size)
             except zlib.error as error:
-                raise BadRequest(f"The body is not {coding}, as its Content-Encoding says: {error}.") from error
+                what = "body" if members == 1 else f"body's member {members}"
+                raise BadRequest(f"The {what} is not {coding}, as its Content-Encoding says: {error}.") from error
             yield piece
             left -= len(piece)
-            if len(piece) < size:
+            data = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+            if not data and (decompressor.eof or len(piece) < size):
                 break
-            data = decompressor.unconsumed_tail
-    if left and (not decompressor.eof or decompressor.unused_data):
-        fault = "ends early" if not decompressor.eof else "has bytes behind its end"
-        raise BadRequest(f"The {coding} data of the body {fault}; send it again.")
+    if left and not decompressor.eof:
+        raise BadRequest(f"The {coding} data of the body ends early; send it again.")

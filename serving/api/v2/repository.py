@@ -6,6 +6,7 @@ from typing import Protocol
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
+from serving.api.content import read_content
 from serving.api.intake import Intake
 from serving.api.v2.tensors import decode_json
 from serving.errors import BadRequest, NotAllowed
@@ -54,7 +55,8 @@ def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake
 
     @api.post("/index")
     def index() -> Response:
-        options: IndexRequest = decode_json(intake.read_body(request.environ) or b"{}", IndexRequest)
+        with read_content(request.environ, intake) as content:
+            options: IndexRequest = decode_json(content or b"{}", IndexRequest)
         entries = [entry for model in repository.models.values() for entry in index_entries(model)]
         return jsonify([entry for entry in entries if entry.state == READY or not options.ready])
 
@@ -84,7 +86,8 @@ def _reason(model: Model, version: Version) -> str:
 
 
 def _change(change: Callable[[str], object] | None, name: str, intake: Intake) -> Response:
-    options: LoadRequest = decode_json(intake.read_body(request.environ) or b"{}", LoadRequest)
+    with read_content(request.environ, intake) as content:
+        options: LoadRequest = decode_json(content or b"{}", LoadRequest)
     if change is None:
         raise NotAllowed(
             f"This service does not load or unload models over HTTP; start it with {variable('allow_loading')}=true to "

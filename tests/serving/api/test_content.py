@@ -9,7 +9,7 @@ import zlib
 import pytest
 from bodies import MULTIPART, coded, labels, multipart
 
-from serving.api.content import read_content
+from serving.api.content import MAX_MEMBERS, read_content
 from serving.api.intake import Intake, MemoryBudget
 from serving.app import create_app
 from serving.errors import BadRequest, Overloaded, Refusal, TooLarge
@@ -63,6 +63,32 @@ def test_another_coding_is_refused_with_the_supported_ones(client, boot, coding)
 
     assert (response.status_code, response.json["code"]) == (415, "unsupported-type")
     assert response.json["detail"].endswith("is unsupported; send gzip, deflate, or the body uncompressed.")
+
+
+def test_a_gzip_body_may_have_several_members(client, boot):
+    for packed in (b"".join(gzip.compress(boot[start : start + 50]) for start in range(0, len(boot), 50)),
+                   gzip.compress(boot) + gzip.compress(b"")):  # fmt: skip
+        assert labels(client.post("/classify", data=packed, headers={"Content-Encoding": "gzip"})) == ["Ankle boot"]
+
+
+@pytest.mark.parametrize("sizes", [(3 * MB, MB, 1), (MB - 1, MB + 1), (MB, 0, MB)])
+def test_all_members_together_keep_the_limit(sizes):
+    body = b"".join(gzip.compress(bytes(size), 0) for size in sizes)
+
+    with read_content(environ(body), intake(9 * MB, 64 * MB)) as content:
+        assert content == bytes(sum(sizes))
+    with pytest.raises(TooLarge), read_content(environ(body), intake(sum(sizes) - 1, 64 * MB)):
+        pass
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"abc", gzip.compress(b"x")[:-1], gzip.compress(b"") * MAX_MEMBERS],
+    ids=["other bytes", "half a member", "too many"],
+)
+def test_what_follows_the_first_member_must_be_whole_members_and_not_too_many(more):
+    with pytest.raises(BadRequest), read_content(environ(gzip.compress(b"hello") + more), intake(MB, 9 * MB)):
+        pass
 
 
 @pytest.mark.parametrize(

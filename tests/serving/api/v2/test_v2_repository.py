@@ -1,5 +1,6 @@
 """The index of models; loading and unloading, where an operator allows it."""
 
+import gzip
 import json
 
 import pytest
@@ -148,3 +149,29 @@ def test_with_loading_allowed_the_repository_answers(models, what):
 
     assert response.status_code == 404
     assert "There is no model 'nothing'" in response.json["error"]
+
+
+GZIP = {"Content-Encoding": "gzip"}
+
+
+def test_the_body_of_the_index_may_be_compressed(folder, forge):
+    forge("garments/1")
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    def post(body, headers=GZIP):
+        return client.post("/v2/repository/index", data=body, headers=headers)
+
+    assert post(gzip.compress(b'{"ready": true}')).json == post(b'{"ready": true}', {}).json
+    assert post(b"{}").status_code == 400
+    assert post(b"{}", {"Content-Encoding": "br"}).status_code == 415
+
+
+@pytest.mark.parametrize("change", ["load", "unload"])
+def test_the_body_of_a_change_may_be_compressed(allowed, loader, change):
+    def post(body):
+        return allowed.post(f"/repository/models/garments/{change}", data=gzip.compress(body), headers=GZIP)
+
+    assert post(b"{}").status_code == 200
+    assert loader.done == [(change, "garments")]
+    assert post(bytes(2_000)).status_code == 413
+    assert post(b'{"parameters": {"config": "x"}}').status_code == 400
