@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 SERVING = [
     "errors", "prediction", "client.connection", "client.client", "client", "client.__main__",
-    "imaging", "imaging.png", "imaging.formats", "imaging.modes", "imaging.profiles", "imaging.colour",
+    "imaging", "imaging.formats", "imaging.png", "imaging.modes", "imaging.profiles", "imaging.icc", "imaging.colour",
     "imaging.scaling", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.decoding", "imaging.garment",
     "imaging.resizing", "imaging.preprocessing",
     "model", "model.card", "model.runtime", "model.classifier", "model.triton_config",

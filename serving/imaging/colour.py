@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from serving.imaging.formats import DECODER_ERRORS
+from serving.imaging.icc import is_quick
 from serving.imaging.modes import Converted
 from serving.imaging.profiles import find_profile
 
-MAX_PROFILE_BYTES = 4_000_000  # those of printing presses have up to 3 MB
+MAX_PROFILE_BYTES = 3_000_000  # those of printing presses have up to so many, others a tenth
 MAX_CACHED = 16  # profiles; LittleCMS keeps up to 2 MB for each
 SAME_LEVELS = 2  # of 255: a profile that changes no colour by more is sRGB by another name
 
@@ -59,6 +60,8 @@ CONVERSIONS = ConversionCache(MAX_CACHED)
 
 def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
     """Convert an image of mode L, LA, RGB, RGBA or CMYK by the profile in its file's info; ignore one of no use."""
+    if not info.get("icc_profile", True):  # damaged or empty
+        return image, ("profile-ignored",)
     profile = find_profile(info)
     mode = image.mode.removesuffix("A")
     if not profile or mode not in MODES.values():
@@ -78,6 +81,8 @@ def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
 
 
 def _conversion(profile: bytes, mode: str) -> Conversion:
+    if not is_quick(profile):
+        return Conversion(usable=False)
     try:
         opened = ImageCms.getOpenProfile(io.BytesIO(profile))
         if opened.profile.device_class not in IMAGE_CLASSES:

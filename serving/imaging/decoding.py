@@ -16,7 +16,7 @@ from serving.imaging.formats import DECODER_ERRORS, FORMATS, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end
 from serving.imaging.modes import scale_key, to_channels, to_opaque
-from serving.imaging.png import PlainPng, parse_plain_png
+from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 
 OFFLOAD_PIXELS = 1_000_000  # decoding more takes ten milliseconds and longer
@@ -34,6 +34,7 @@ TRANSPOSES = {
 
 EXIF_KEYS = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow looks for that tag
 SINGLE_IMAGES = ("MPO", "HEIF")  # formats whose further images are previews of the first, or others beside it
+COLOUR_CHUNKS = (b"iCCP", b"gAMA", b"cHRM")  # of a PNG
 COLOUR_SAMPLE = (64, 64)  # pixels that are looked at first: almost every colour photo shows its colour there
 
 
@@ -125,11 +126,19 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 def _open(upload: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(upload), formats=FORMATS)
-    except OSError:
-        bmp = in_usual_order(upload)
-        if bmp is None:
-            raise
-        return Image.open(io.BytesIO(bmp), formats=FORMATS)
+    except DECODER_ERRORS:
+        if bmp := in_usual_order(upload):
+            return Image.open(io.BytesIO(bmp), formats=FORMATS)
+        if png := without_damaged_chunks(upload):
+            return _open_without_chunks(*png)
+        raise
+
+
+def _open_without_chunks(png: bytes, removed: set[bytes]) -> Image.Image:
+    image = Image.open(io.BytesIO(png), formats=FORMATS)
+    if not removed.isdisjoint(COLOUR_CHUNKS):
+        image.info.setdefault("icc_profile", b"")  # one of no use
+    return image
 
 
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:

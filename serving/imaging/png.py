@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from serving.imaging.formats import DECODER_ERRORS
+
 MAX_INPUT_PIXELS = 4096 * 4096  # of from_png; more than any network takes
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNK, CRC, IHDR = struct.Struct(">I4s"), struct.Struct(">I"), struct.Struct(">II5s")
 MODES = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # by depth, colour type and three methods
 MAX_IDAT_CHUNKS = 1_000  # a file of more is made to take long
+MAX_ANCILLARY_CHUNKS = 32  # before the pixels: of more, none is looked at
+ANCILLARY = 0x20  # the bit of a type's first letter: a lower-case one
+PIXELS = CHUNK.pack(0, b"IDAT") + CRC.pack(crc32(b"IDAT"))
 
 
 class PlainPng(NamedTuple):
@@ -71,6 +76,41 @@ def parse_plain_png(content: bytes) -> PlainPng | None:
         return None
     plain = first == b"IHDR" and coding in MODES and width and height and idat
     return PlainPng(MODES[coding], (width, height), b"".join(idat)) if plain else None
+
+
+def without_damaged_chunks(content: bytes) -> tuple[bytes, set[bytes]] | None:
+    """Return a PNG without the ancillary chunks that Pillow refuses, and their types; None if there are none.
+
+    Those before the pixels only: colours, transparency, text. Without them the pixels are still what they were.
+    """
+    if not content.startswith(SIGNATURE):
+        return None
+    kept: list[bytes] = []
+    removed, ancillary, start = set(), 0, len(SIGNATURE)
+    while start + CHUNK.size <= len(content):
+        length, kind = CHUNK.unpack_from(content, start)
+        if kind == b"IDAT":
+            break
+        end = start + CHUNK.size + length + CRC.size
+        chunk = content[start:end]
+        if kept and kind[0] & ANCILLARY:
+            ancillary += 1
+            if ancillary > MAX_ANCILLARY_CHUNKS:
+                return None
+            if not _opens(SIGNATURE + kept[0] + chunk + PIXELS):
+                removed.add(kind)
+                chunk = b""
+        kept.append(chunk)
+        start = end
+    return (SIGNATURE + b"".join(kept) + content[start:], removed) if removed else None
+
+
+def _opens(content: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(content), formats=["PNG"])
+    except DECODER_ERRORS:
+        return False
+    return True
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -54,6 +54,34 @@ def cmyk_profile(ink: tuple[int, int, int]) -> bytes:
     return profile(b"CMYK", b"Lab ", {b"wtpt": WHITE, b"A2B0": table}, b"prtr")
 
 
+def colour_table(inputs: int, side: int, curve: bytes) -> bytes:
+    """Return a table from device colours to XYZ or Lab (mAB) with every kind of step, each curve of it this one."""
+    matrix = struct.pack(">12i", *(65_536 * (i in (0, 4, 8)) for i in range(12)))
+    levels = np.random.default_rng(1).bytes(side**inputs * 3 * 2)
+    grid = bytes([side] * inputs).ljust(16, b"\0") + b"\2\0\0\0" + levels + bytes(-len(levels) % 4)
+    offsets, contents = [], b""
+    for part in (3 * curve, matrix, 3 * curve, grid, inputs * curve):
+        offsets.append(32 + len(contents))
+        contents += part
+    return b"mAB \0\0\0\0" + bytes([inputs, 3, 0, 0]) + struct.pack(">5I", *offsets) + contents
+
+
+def table_16(inputs: int, side: int, entries: int) -> bytes:
+    """Return a table from device colours to XYZ or Lab of 16 bits (mft2)."""
+    matrix = struct.pack(">9i", *(65_536 * (i % 4 == 0) for i in range(9)))
+    curve = np.linspace(0, 65_535, entries).astype(">u2").tobytes()
+    levels = np.random.default_rng(1).bytes(side**inputs * 3 * 2)
+    head = b"mft2\0\0\0\0" + bytes([inputs, 3, side, 0]) + matrix + struct.pack(">2H", entries, entries)
+    return head + inputs * curve + levels + 3 * curve
+
+
+def pipeline(steps: int) -> bytes:
+    """Return a pipeline (mpet) whose every step is the same matrix."""
+    matrix = b"matf\0\0\0\0" + struct.pack(">2H12f", 3, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0.0001, 0, 0)
+    where = struct.pack(">2I", 16 + 8 * steps, len(matrix))
+    return b"mpet\0\0\0\0" + struct.pack(">2HI", 3, 3, steps) + where * steps + matrix
+
+
 def through(matrix: tuple[tuple[float, ...], ...], gamma: float, colour: tuple[int, ...]) -> np.ndarray:
     """Return the sRGB levels of a colour of the RGB space with this matrix and gamma."""
     linear = np.linalg.inv(np.array(SRGB)) @ np.array(matrix) @ (np.array(colour) / 255) ** gamma

@@ -533,9 +533,6 @@ def test_an_extremely_long_image_never_crashes(kind, size, fit):
         pytest.param(png(0, 0, 8, 0, b""), id="PNG without pixels"),
         pytest.param(png(5, 5, 8, 0, b"\0\0\0"), id="PNG with too few rows"),
         pytest.param(png(1, 1, 8, 3, b"\0\0"), id="PNG without its palette"),
-        pytest.param(
-            png(1, 1, 8, 0, b"\0\0", png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**22)))), id="text bomb"
-        ),
     ],
 )
 def test_a_file_that_is_not_an_image_is_refused_with_what_to_do(upload):
@@ -630,3 +627,44 @@ def test_a_plain_png_is_read_as_pillows_plugin_reads_it_even_if_damaged():
     assert 500 < outcomes.count(UnreadableImage) < 1500
     assert sum(parse_plain_png(to_file(chunks)) is not None for chunks in files) > 500
     assert not any(parse_plain_png(to_file(with_unknown_chunk(chunks))) for chunks in files)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "steps"),
+    [
+        pytest.param(b"iCCP", b"", ("profile-ignored",), id="empty profile chunk"),
+        pytest.param(b"iCCP", b"x\0\1abc", ("profile-ignored",), id="unknown method of compression"),
+        pytest.param(b"iCCP", b"x\0\0abc", ("profile-ignored",), id="no zlib"),
+        pytest.param(b"iCCP", b"x\0\0" + zlib.compress(b""), ("profile-ignored",), id="empty profile"),
+        pytest.param(b"iCCP", b"x\0\0" + zlib.compress(bytes(2**22)), ("profile-ignored",), id="large profile"),
+        pytest.param(b"gAMA", b"\0", ("profile-ignored",), id="short gamma"),
+        pytest.param(b"cHRM", b"\0\0\0\1", ("profile-ignored",), id="short chromaticities"),
+        pytest.param(b"tRNS", b"\0", (), id="short transparency"),
+        pytest.param(b"pHYs", b"\0", (), id="short resolution"),
+        pytest.param(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**22)), (), id="text bomb"),
+    ],
+)
+@pytest.mark.parametrize(("colour", "mode"), [(0, "L"), (2, "RGB")])
+def test_a_png_is_read_without_its_damaged_chunk(kind, content, steps, colour, mode):
+    pixels = bytes((10, 20, 30))[: len(mode)]
+
+    decoded = read(png(1, 1, 8, colour, b"\0" + pixels, png_chunk(kind, content)))
+
+    assert (decoded.image.mode, decoded.image.tobytes(), decoded.steps) == (mode, pixels, steps)
+
+
+def test_the_sound_chunks_beside_a_damaged_one_count():
+    transparent = png_chunk(b"tRNS", struct.pack(">3H", 10, 20, 30))
+    wrong_crc = png_chunk(b"tEXt", b"a\0b")[:-1] + b"?"
+
+    decoded = read(png(1, 1, 8, 2, bytes((0, 10, 20, 30)), wrong_crc, transparent, png_chunk(b"gAMA", b"")))
+
+    assert decoded.steps == ("profile-ignored", "flattened")
+    assert decoded.image.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_png_of_many_chunks_and_a_damaged_one_is_refused_soon():
+    chunks = [png_chunk(b"tEXt", b"a\0b")] * 10_000
+
+    with pytest.raises(UnreadableImage):
+        read(png(1, 1, 8, 0, b"\0\0", *chunks, png_chunk(b"gAMA", b"")))
