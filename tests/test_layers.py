@@ -36,7 +36,7 @@ TRAINING = [
     "datasets", "datasets.formats", "datasets.labelled", "datasets.download", "datasets.builtin",
     "datasets.image_folder", "datasets.outliers", "datasets.composed", "datasets.domains",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
-    "networks.layers", "networks.normalize", "networks.novelty", "networks.exported",
+    "networks.layers", "networks.normalize", "networks.imagenet_domains", "networks.novelty", "networks.exported",
     "recipes",
     "graph", "graph.onnx_export", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",

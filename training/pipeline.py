@@ -94,7 +94,8 @@ def train_and_calibrate(
         trained = from_checkpoint(recipe, train, checkpoint)
     else:
         trained = _train(recipe, train, validation, context, models, console)
-        console.print(epochs_table(trained.epochs))
+        if trained.epochs:
+            console.print(epochs_table(trained.epochs))
     logits = trained.forward_features(validation.pixels).logits
     if not logits.isfinite().all():
         raise DivergedError(

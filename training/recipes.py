@@ -15,8 +15,9 @@ from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import Source
 from training.networks.base import Mirrored, Network
 from training.networks.cnn import CNN
+from training.networks.imagenet_domains import ImageNetDomains, to_imagenet_lite
 from training.networks.mlp import MLP
-from training.networks.net import Net, SmallNet
+from training.networks.net import Net
 from training.networks.normalize import Normalize
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -141,17 +142,14 @@ ROUTER = Recipe(
     name="router",
     title="Garments or things: chooses the model that answers",
     source=DOMAINS,
-    network=lambda: SmallNet(channels=3, classes=2),
+    network=ImageNetDomains,
     fit="photo",
-    epochs=8,
+    normalize=to_imagenet_lite,
+    epochs=0,  # pretrained
     batch=500,
-    learning_rate=0.01,
-    muon=0.1,
-    schedule="linear",
-    weight_decay=1.0,
-    label_smoothing=0.1,
-    augmentations=(random_shift,),
-    validation_images=2_000,
+    learning_rate=0.0,
+    schedule="constant",
+    validation_images=1_000,
 )
 
 LECTURE_MLP = Recipe(

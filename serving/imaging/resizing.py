@@ -65,7 +65,7 @@ def resize_garment(image: Image.Image, width: int, height: int) -> Resized:
     """
     grey = image if image.mode == "L" else image.convert("L")
     steps = ("grey",) * (image.mode != "L")
-    if _is_on_black(image, grey) or _is_on(grey, 255):
+    if is_on_black(image) or _is_on(grey, 255):
         return _place_with_ground(grey, steps, width, height)
     work = _reduce(image)
     mask = find_garment(work)
@@ -79,9 +79,9 @@ def resize_garment(image: Image.Image, width: int, height: int) -> Resized:
     return replace(resized, view=(left * scale[0], top * scale[1], right * scale[0], bottom * scale[1]))
 
 
-def _is_on_black(image: Image.Image, grey: Image.Image) -> bool:
-    """Whether an image without colour has a black border, as Fashion-MNIST's own have."""
-    if _border_level(grey) > BACKGROUND_TOLERANCE:
+def is_on_black(image: Image.Image) -> bool:
+    """Whether an image (mode L or RGB) has no colour and a black border, as Fashion-MNIST's own have."""
+    if _border_level(image) > BACKGROUND_TOLERANCE:
         return False
     return image.mode == "L" or bool((np.ptp(np.asarray(image.resize(COLOUR_SAMPLE)), axis=2) == 0).all())
 
@@ -152,9 +152,10 @@ def _border_level(image: Image.Image) -> int:
 
 
 def _border(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the outermost pixels of an image of mode L."""
-    pixels = np.asarray(image)
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    """Return the levels of the outermost pixels of an image (mode L or RGB), without a copy of the rest."""
+    right, bottom = image.size
+    edges = (0, 0, right, 1), (0, bottom - 1, right, bottom), (0, 0, 1, bottom), (right - 1, 0, right, bottom)
+    return np.concatenate([np.asarray(image.crop(edge)).ravel() for edge in edges])
 
 
 def _garment_box(image: Image.Image, background: int) -> Pixels:

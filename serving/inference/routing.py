@@ -4,11 +4,15 @@ from time import perf_counter
 from typing import NamedTuple
 
 from serving.imaging.decoding import DecodedImage
-from serving.imaging.preprocessing import ModelInput, preprocess
+from serving.imaging.preprocessing import ModelInput, is_input, preprocess
+from serving.imaging.resizing import is_on_black
 from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
 from serving.repository.index import garments_share
 from serving.repository.repository import Repository
+
+# A grey image on black looks like Fashion-MNIST's own, which the router, made for photos, is not sure of.
+SURE_OF_THINGS = 0.1
 
 
 class Choice(NamedTuple):
@@ -28,7 +32,7 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> C
     garments, things, router = defaults.garments.classifier, defaults.things.classifier, defaults.router
     if router is None or garments is None or things is None or garments is things:
         return Choice(repository.default(decoded.grey))
-    exact = [one for one in (garments, things) if _is_input(decoded, one)]
+    exact = [one for one in (garments, things) if is_input(decoded, one.height, one.width, one.channels)]
     if len(exact) == 1:
         return Choice(exact[0])
     start = perf_counter()
@@ -38,14 +42,8 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> C
     share = garments_share(router, router.classify(made.pixels[None])[0].tolist())
     timings.fit += middle - start
     timings.infer += perf_counter() - middle
-    chosen = garments if share > 0.5 else things
+    chosen = garments if share > (SURE_OF_THINGS if is_on_black(decoded.image) else 0.5) else things
     return Choice(chosen, made if _takes(chosen) == _takes(router) else None)
-
-
-def _is_input(decoded: DecodedImage, classifier: Classifier) -> bool:
-    """Whether an image has the size and the mode of a model's input, so that it goes through untouched."""
-    mode = "L" if classifier.channels == 1 else "RGB"
-    return decoded.image.mode == mode and decoded.image.size == (classifier.width, classifier.height)
 
 
 def _takes(classifier: Classifier) -> tuple[str, int, int, int]:

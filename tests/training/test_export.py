@@ -35,6 +35,7 @@ from training.recipes import DEFAULT, RECIPES
 from training.train.loop import TrainedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
+TRAINED = [name for name, recipe in RECIPES.items() if recipe.epochs]  # a pretrained one takes a minute to export
 FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.png", "1/confusion.png"}
 
 
@@ -56,7 +57,7 @@ def saved_mlp(folder: Path) -> tuple[MLP, Path]:
     return network, folder / "weights.pt"
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", TRAINED)
 class TestRehearsal:
     def test_the_models_folder_holds_the_model_and_the_saved_training_alone(self, rehearsal, name):
         models = rehearsal(name)
@@ -135,8 +136,7 @@ class TestRehearsal:
 
         own = {"garment": "inverted garments", "photo": "photo crops"}[card.fit]
         other = {"garment": "CIFAR-10 in grey", "photo": "Fashion-MNIST in colour"}[card.fit]
-        others = [] if name == "router" else [other]  # its own images are of both data sets
-        assert list(card.novelty.auroc) == [*others, "noise", "digits", own]
+        assert list(card.novelty.auroc) == [other, "noise", "digits", own]
 
     def test_the_golden_samples_are_the_exporters_own_images(self, rehearsal, name):
         classifier = opened(rehearsal(name), name)

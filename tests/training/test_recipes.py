@@ -8,8 +8,9 @@ from training.augment import random_shift
 from training.datasets.image_folder import ImageFolder
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
+from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
-from training.networks.net import Net, SmallNet
+from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipes import DEFAULT, LONG_RUN_EPOCHS, RECIPES, own_recipe
 
@@ -33,7 +34,7 @@ def test_each_recipe_is_found_by_its_own_name():
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
         ("cifar-net", "CIFAR-10", Net, 1_971_352, "photo"),
-        ("router", "Fashion-MNIST and CIFAR-10", SmallNet, 75_256, "photo"),
+        ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
         ("lecture-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("lecture-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("lecture-mlp-fast", "Fashion-MNIST", MLP, 101_770, "garment"),

@@ -53,9 +53,12 @@ def developed(photos: Tensor, generator: Generator, side: int) -> Tensor:
     """Return photos [n, 3, side, side], reduced and between 0 and 1: some flat, grainy, blurred, sharpened or grey."""
     n = len(photos)
     reduced = functional.interpolate(photos, (side, side), mode="bicubic", antialias=True)
+    # Cameras and resamplings differ most in the finest detail: it must tell nothing.
     soft = _blurred(reduced, 3)
-    reduced = soft + (reduced - soft) * _between(0.2, 1.8, n, generator)
-    grain = torch.randn(reduced.shape, generator=generator) * 0.03 * _uniform(n, generator).square()
+    softer = _blurred(soft, 5)
+    fine = torch.exp(_between(math.log(0.1), math.log(2.2), n, generator))
+    reduced = softer + (soft - softer) * _between(0.5, 1.6, n, generator) + (reduced - soft) * fine
+    grain = torch.randn(reduced.shape, generator=generator) * 0.05 * _uniform(n, generator).square()
     return to_grey(reduced + grain, _uniform(n, generator) < GREY_SHARE).clamp(0, 1)
 
 

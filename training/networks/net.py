@@ -48,13 +48,6 @@ class Net(Network):
         return self.get_parameter("0.weight")
 
 
-class SmallNet(Net):
-    """The same with a twentieth of the parameters, to route images before a model answers them."""
-
-    title = "net 16-32-64"
-    widths = (16, 32, 64)
-
-
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm whose only parameter is a bias: the next layer undoes any scale."""
 

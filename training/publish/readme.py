@@ -23,7 +23,7 @@ tags: [thimble]
 
 # {name}: {title}
 
-A network of {parameters:,} parameters ({network}), trained on {dataset}. One file holds everything,
+A network of {parameters:,} parameters ({network}) for {dataset}. One file holds everything,
 `{version}/{model_file}`: raw pixels in, probabilities out, and a card in its metadata with the rest, for machines.
 
 It knows {classes} labels: {labels}.
@@ -83,7 +83,7 @@ characteristic curve (AUROC: 1 is perfect, 0.5 is guessing). Nothing was fitted 
 """
 
 FITS = {
-    "garment": "made grey, inverted where the border is bright, trimmed, its longest side scaled, sharpened, centred",
+    "garment": "the garment told from its ground, inverted unless grey on black, trimmed, scaled, centred",
     "photo": "its colours made those of the input, the shortest side scaled, the centre cut out",
 }
 
@@ -93,7 +93,10 @@ TRAINED = (
     "Recipe `{recipe}`, seed {seed}: {epochs} epochs in {seconds:.0f} s on {device}, {date}. "
     "Accuracy on validation images at the end: {last:.4f}."
 )
-LOADED = "The weights came from a checkpoint; they fit the network of the recipe `{recipe}`. Exported {date}."
+LOADED = (
+    "The weights of the recipe `{recipe}` came from a checkpoint or, where the network is pretrained, from a package: "
+    "no training on these images was recorded. Exported {date}."
+)
 AGAIN = "To do it again: `python -m training.export {what} --epochs {epochs} --seed {seed}{limit}{variant}`.\n"
 
 

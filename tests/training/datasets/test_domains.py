@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
-from training.datasets.domains import DOMAINS, SOURCES
+from training.datasets.domains import DOMAINS, SIDE, SOURCES
 
 LIMIT = 60
 
@@ -24,7 +24,7 @@ def test_sources_are_found_by_the_title_that_a_card_states():
 
 def test_both_data_sets_have_as_many_photos_in_colours_of_the_inputs_size(domains):
     for part in (domains.train, domains.test):
-        assert part.pixels.shape == (LIMIT, 32, 32, 3)
+        assert part.pixels.shape == (LIMIT, SIDE, SIDE, 3)
         assert part.pixels.dtype == torch.uint8
         assert part.labels.bincount().tolist() == [LIMIT // 2, LIMIT // 2]
 

@@ -112,7 +112,7 @@ def test_labels_are_written_one_a_line_in_index_order():
 
 
 def config(name: str, has_novelty: bool) -> str:
-    shape = (28, 28, 1) if name.startswith("fashion") else (32, 32, 3)
+    shape = (28, 28, 1) if name.startswith("fashion") else (128, 128, 3) if name == "router" else (32, 32, 3)
     classes = 2 if name == "router" else 10
     return config_pbtxt(triton_config(name, shape, classes, has_novelty=has_novelty, max_batch_size=64))
 

