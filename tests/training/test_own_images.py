@@ -123,7 +123,7 @@ class TestServed:
         front = text.split("---\n")[1]
         assert "license: other" in front
         assert "datasets:" not in front
-        assert "trained on own images (flowers)" in text
+        assert "for own images (flowers)" in text
         assert "MIT" not in text
 
 

@@ -102,7 +102,7 @@ def test_the_front_matter_is_what_model_hubs_read():
         "| Ankle boot | 100 | 1.000 | 0.833 | 1.000 | none |",
         "`python -m training.export fashion-mlp --epochs 2 --seed 1`",
         "ab" * 32,
-        "inverted where the border is bright",
+        "inverted unless grey on black",
         "Licence: MIT; the images: MIT.",
     ],
 )

@@ -55,8 +55,10 @@ def test_one_epoch_learns(parts):
     assert epoch.learning_rate == 3e-3
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_recipe_learns_in_a_few_epochs(recipe, data_dir):
+@pytest.mark.parametrize(
+    "recipe", [recipe for recipe in RECIPES.values() if recipe.epochs], ids=lambda recipe: recipe.name
+)
+def test_every_recipe_that_trains_learns_in_a_few_epochs(recipe, data_dir):
     train, validation = recipe.source.load(data_dir, limit=150).train.split(50)
 
     trained = train_network(replace(recipe, epochs=6, batch=16), train, validation)
