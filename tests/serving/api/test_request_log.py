@@ -117,7 +117,9 @@ def test_a_request_that_two_models_answer_counts_for_each(app, image):
     things = saved(noise(32, 32), "PNG")
     uploads = {"grey": (io.BytesIO(image("bag")), "a.png"), "colour": (io.BytesIO(things), "b.png")}
 
-    answered = client.post("/classify", data=uploads).json["predictions"]
+    answer = client.post("/classify", data=uploads)
+    assert answer.status_code == 200, answer.text
+    answered = answer.json["predictions"]
     Lifecycle.of(app).tick()
 
     counts = client.get("/metrics").text
