@@ -65,7 +65,7 @@ def resize_garment(image: Image.Image, width: int, height: int) -> Resized:
     """
     grey = image if image.mode == "L" else image.convert("L")
     steps = ("grey",) * (image.mode != "L")
-    if is_on_black(image) or _is_on(grey, 255):
+    if is_on_black(image) or is_on_white(grey):
         return _place_with_ground(grey, steps, width, height)
     work = _reduce(image)
     mask = find_garment(work)
@@ -86,10 +86,9 @@ def is_on_black(image: Image.Image) -> bool:
     return image.mode == "L" or bool((np.ptp(np.asarray(image.resize(COLOUR_SAMPLE)), axis=2) == 0).all())
 
 
-def _is_on(grey: Image.Image, level: int) -> bool:
-    """Whether nearly all of an image's border is of this level."""
-    close = np.abs(_border(grey).astype(np.int16) - level) <= BACKGROUND_TOLERANCE
-    return bool(close.mean() >= PLAIN_SHARE)
+def is_on_white(image: Image.Image) -> bool:
+    """Whether nearly all of an image's border (mode L or RGB) is white, as in a shop's photos and in drawings."""
+    return bool((_border(image) >= 255 - BACKGROUND_TOLERANCE).mean() >= PLAIN_SHARE)
 
 
 def _reduce(image: Image.Image) -> Image.Image:

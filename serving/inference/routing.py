@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from serving.imaging.decoding import DecodedImage
 from serving.imaging.preprocessing import ModelInput, is_input, preprocess
-from serving.imaging.resizing import is_on_black
+from serving.imaging.resizing import is_on_black, is_on_white
 from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
 from serving.repository.index import garments_share
 from serving.repository.repository import Repository
 
-# A grey image on black looks like Fashion-MNIST's own, which the router, made for photos, is not sure of.
+# The router, made for photos, is not sure of images in grey on black, as Fashion-MNIST's own are, nor of drawings: they
+# are garments unless their probability of being garments is below this.
 SURE_OF_THINGS = 0.1
 
 
@@ -42,7 +43,8 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> C
     share = garments_share(router, router.classify(made.pixels[None])[0].tolist())
     timings.fit += middle - start
     timings.infer += perf_counter() - middle
-    chosen = garments if share > (SURE_OF_THINGS if is_on_black(decoded.image) else 0.5) else things
+    is_plain = decoded.grey and (is_on_black(decoded.image) or is_on_white(decoded.image))
+    chosen = garments if share > (SURE_OF_THINGS if is_plain else 0.5) else things
     return Choice(chosen, made if _takes(chosen) == _takes(router) else None)
 
 

@@ -60,6 +60,16 @@ def test_what_is_seen_decides_in_colour_and_in_grey_alike(predictor, mode):
     assert models_of(predictor, photo(DARK, mode), photo(BRIGHT, mode)) == [GARMENTS, THINGS]
 
 
+@pytest.mark.parametrize(("ground", "level"), [(0, 147), (255, 111)])
+def test_in_grey_on_black_or_white_the_router_must_be_surer_of_things(predictor, ground, level):
+    grey = Image.new("L", (64, 64), ground)
+    grey.paste(level, (2, 2, 62, 62))  # the mean is such that the router gives things about 0.7
+    tinted = grey.convert("RGB")
+    tinted.putpixel((32, 32), (level + 30, level, level))
+
+    assert models_of(predictor, saved(grey, "PNG"), saved(tinted, "PNG")) == [GARMENTS, THINGS]
+
+
 def test_a_large_photo_is_routed_too(predictor):
     large = photo(DARK, size=(1_400, 1_100))
 
