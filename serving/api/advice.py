@@ -1,4 +1,4 @@
-"""What to tell the sender of a body that is not what its Content-Type says, so that the next try succeeds."""
+"""Advice for the sender of a body that is not of the type that its Content-Type says: the next try is to succeed."""
 
 import re
 

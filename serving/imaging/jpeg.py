@@ -21,7 +21,7 @@ COEFFICIENTS = 64
 
 
 class Scan(NamedTuple):
-    """What a scan's header says. components: by identifier; first, last: of its coefficients; low: bits left out."""
+    """The header of a scan. components: by identifier; first, last: of its coefficients; low: bits left out."""
 
     components: tuple[int, ...]
     first: int

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-WORK_SIDE = 48  # pixels a side on which a photo is composed, before it is reduced: finer than what is kept of it
+WORK_SIDE = 48  # pixels a side on which a photo is composed, before it is brought to its size
 SILHOUETTE = 0.04  # brightness above which a pixel of Fashion-MNIST belongs to the garment
 LUMA = 0.299, 0.587, 0.114  # ITU-R BT.601, as Pillow turns colours to grey
 WOVEN_BANDS = 8  # of a repeat
