@@ -16,7 +16,7 @@ DECIMAL = re.compile(r"0?\.[0-9]{1,20}")
 MIN_COVERAGE, MAX_COVERAGE = 0.8, 0.99
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
-Pair = tuple[str, str]  # a parameter's name and its value as text; an empty value asks for the default
+Parameter = tuple[str, str]  # a parameter's name and its value as text; an empty value asks for the default
 
 
 @lru_cache(maxsize=256)  # a client asks the same again and again
@@ -25,12 +25,12 @@ def read_options(query_string: str, names: tuple[str, ...] = PARAMETERS) -> Pred
     return parse_options(query_pairs(query_string), names)
 
 
-def query_pairs(query_string: str) -> list[Pair]:
+def query_pairs(query_string: str) -> list[Parameter]:
     """Return the names and values of a query string as WSGI gives it."""
     return parse_qsl(query_string.encode("latin-1").decode("utf-8", "replace"), keep_blank_values=True)
 
 
-def parse_options(pairs: Iterable[Pair], names: tuple[str, ...]) -> PredictOptions:
+def parse_options(pairs: Iterable[Parameter], names: tuple[str, ...]) -> PredictOptions:
     """Parse parameters from wherever they stand; raises BadRequest as read_options does.
 
     names: the parameters that exist.

@@ -15,7 +15,7 @@ from serving.api.advice import FORM, SEND_IMAGE, check_image_body, is_image_in_a
 from serving.api.form_data import Part, read_parts, read_text
 from serving.api.image_text import decode_text
 from serving.api.intake import Environ, Intake
-from serving.api.query import Pair, check_name
+from serving.api.query import Parameter, check_name
 from serving.errors import BadRequest, Refusal
 from serving.inference.predictor import Upload
 
@@ -50,7 +50,7 @@ class Uploads(NamedTuple):
 
     images: Sequence[Upload]
     files: Mapping[int, str] = {}
-    fields: Sequence[Pair] = ()
+    fields: Sequence[Parameter] = ()
     advice: str = ""
 
     def advise(self, refusal: Refusal) -> Refusal:
@@ -86,7 +86,7 @@ def _is_image_type(kind: str) -> bool:
 def _from_multipart(body: bytes, boundary: str, intake: Intake, names: tuple[str, ...]) -> Uploads:
     images: list[Upload] = []
     files: dict[int, str] = {}
-    fields: list[Pair] = []
+    fields: list[Parameter] = []
     for part in read_parts(body, boundary, intake.max_images + MAX_FIELDS):
         if _is_image_part(part, names):
             if part.file:
@@ -141,7 +141,7 @@ def _members(body: bytes, document: ImageBody) -> Sequence[tuple[str, object]]:
     return members
 
 
-def _fields(members: Sequence[tuple[str, object]]) -> Iterator[Pair]:
+def _fields(members: Sequence[tuple[str, object]]) -> Iterator[Parameter]:
     """Yield the parameters among the members of the JSON, as text."""
     for name, value in members:
         if name in IMAGES or value is None:

@@ -16,14 +16,14 @@ from serving.repository.repository import Repository
 SURE_OF_THINGS = 0.1
 
 
-class Choice(NamedTuple):
+class Route(NamedTuple):
     """The model for an image, and its input where that was made to choose it."""
 
     classifier: Classifier
     input: ModelInput | None = None
 
 
-def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Choice:
+def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Route:
     """Return the default model that suits an image best; raises NoModel.
 
     An image of one model's input size and mode is that model's. The router looks at any other; without a router, colour
@@ -32,10 +32,10 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> C
     defaults = repository.defaults
     garments, things, router = defaults.garments.classifier, defaults.things.classifier, defaults.router
     if router is None or garments is None or things is None or garments is things:
-        return Choice(repository.default(decoded.grey))
+        return Route(repository.default(decoded.grey))
     exact = [one for one in (garments, things) if is_input(decoded, one.height, one.width, one.channels)]
     if len(exact) == 1:
-        return Choice(exact[0])
+        return Route(exact[0])
     start = perf_counter()
     made = preprocess(decoded, router.card.fit, router.height, router.width, router.channels)
     middle = perf_counter()
@@ -45,7 +45,7 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> C
     timings.infer += perf_counter() - middle
     is_plain = decoded.grey and (is_on_black(decoded.image) or is_on_white(decoded.image))
     chosen = garments if share > (SURE_OF_THINGS if is_plain else 0.5) else things
-    return Choice(chosen, made if _takes(chosen) == _takes(router) else None)
+    return Route(chosen, made if _takes(chosen) == _takes(router) else None)
 
 
 def _takes(classifier: Classifier) -> tuple[str, int, int, int]:
