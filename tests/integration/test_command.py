@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,8 @@ def test_a_body_over_the_limit_is_refused_and_the_rest_is_answered(strict_server
 
 def test_ctrl_c_ends_without_a_traceback(server):
     environment = os.environ | {"THIMBLE_URL": server.url}
-    running = subprocess.Popen([*COMMAND, IMAGES / "bag.png", "-"], env=environment, text=True,
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
+    running = subprocess.Popen([*COMMAND, IMAGES / "bag.png", "-"], env=environment, text=True, preexec_fn=heed,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
     first = running.stdout.readline()  # now it waits for its standard input
 
