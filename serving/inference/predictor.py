@@ -5,7 +5,6 @@ from functools import partial
 from time import perf_counter, time
 from typing import NamedTuple, Protocol
 
-import gevent
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
@@ -106,12 +105,7 @@ class Predictor:
     ) -> list[PreparedInput | Refusal]:
         """Make each upload an input of this model or, without one, of the default model that suits it."""
         budget = PixelBudget(self._max_pixels)
-        prepared = []
-        for place, upload in enumerate(uploads):
-            if place:
-                gevent.sleep(0)  # yield: many small images take as long as many requests
-            prepared.append(self._prepare_one(upload, classifier, budget, timings))
-        return prepared
+        return [self._prepare_one(upload, classifier, budget, timings) for upload in uploads]
 
     def infer(self, classifier: Classifier, pixels: NDArray[np.uint8], timings: Timings) -> Outputs:
         """Return a graph's outputs for pixels [batch, height, width, channels], and record the time."""

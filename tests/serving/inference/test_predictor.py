@@ -1,6 +1,5 @@
 """The predictor decodes small uploads in the event loop and large ones by its executor, and tells its observer."""
 
-import gevent
 import numpy as np
 import pytest
 from pictures import noise, png_chunk, quarters, saved
@@ -173,18 +172,3 @@ def test_a_predictor_needs_no_observer(repository, executor, image):
     (item,) = Predictor(repository, 10**6, executor).predict([image("bag")], ANY_MODEL).items
 
     assert item.label == "Bag"
-
-
-def test_other_requests_go_on_between_the_images_of_one(predictor, image):
-    turns = []
-
-    def other_request():
-        while len(turns) < 100:
-            turns.append(1)
-            gevent.sleep(0)
-
-    other = gevent.spawn(other_request)
-    predictor.prepare([image("bag")] * 5, None, Timings())
-
-    assert len(turns) >= 4
-    other.kill()
