@@ -16,7 +16,7 @@ from serving.imaging.preprocessing import ModelInput, preprocess
 from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
 from serving.inference.options import PredictOptions
-from serving.inference.routing import Route, choose
+from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
 from serving.model.card import Level
 from serving.model.classifier import Classifier, Outputs
@@ -163,9 +163,9 @@ class Predictor:
         min_side = max((side_needed(one.card.fit, one.height, one.width) for one in candidates), default=0)
         decoded = decode(header or read_header(upload, budget), min_side)
         timings.decode += perf_counter() - start
-        chosen, made = Route(classifier) if classifier else choose(self._repository, decoded, timings)
+        chosen = classifier or choose(self._repository, decoded, timings)
         middle = perf_counter()
-        made = made or preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
+        made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
         timings.fit += perf_counter() - middle
         return PreparedInput(chosen, made)
 

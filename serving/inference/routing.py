@@ -1,14 +1,13 @@
 """Choose the model for an image when the client names none: by what is seen, where a router is loaded."""
 
 from time import perf_counter
-from typing import NamedTuple
 
 from serving.imaging.decoding import DecodedImage
-from serving.imaging.preprocessing import ModelInput, is_input, preprocess
+from serving.imaging.preprocessing import is_input, preprocess
 from serving.imaging.resizing import is_on_black, is_on_white
 from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
-from serving.repository.index import garments_share
+from serving.repository.index import GARMENTS_DATASET
 from serving.repository.repository import Repository
 
 # The router, made for photos, is not sure of images in grey on black, as Fashion-MNIST's own are, nor of drawings: they
@@ -16,14 +15,7 @@ from serving.repository.repository import Repository
 SURE_OF_THINGS = 0.1
 
 
-class Route(NamedTuple):
-    """The model for an image, and its input where that was made to choose it."""
-
-    classifier: Classifier
-    input: ModelInput | None = None
-
-
-def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Route:
+def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Classifier:
     """Return the default model that suits an image best; raises NoModel.
 
     An image of one model's input size and mode is that model's. The router looks at any other; without a router, colour
@@ -32,22 +24,17 @@ def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> R
     defaults = repository.defaults
     garments, things, router = defaults.garments.classifier, defaults.things.classifier, defaults.router
     if router is None or garments is None or things is None or garments is things:
-        return Route(repository.default(decoded.grey))
+        return repository.default(decoded.grey)
     exact = [one for one in (garments, things) if is_input(decoded, one.height, one.width, one.channels)]
     if len(exact) == 1:
-        return Route(exact[0])
+        return exact[0]
     start = perf_counter()
     made = preprocess(decoded, router.card.fit, router.height, router.width, router.channels)
     middle = perf_counter()
     # Alone, not in a batch with other requests' images: this may be another thread, and a batch saves it no time.
-    share = garments_share(router, router.classify(made.pixels[None])[0].tolist())
+    probabilities = router.classify(made.pixels[None])[0]
+    share = probabilities[router.card.labels.index(GARMENTS_DATASET)]
     timings.fit += middle - start
     timings.infer += perf_counter() - middle
     is_plain = decoded.grey and (is_on_black(decoded.image) or is_on_white(decoded.image))
-    chosen = garments if share > (SURE_OF_THINGS if is_plain else 0.5) else things
-    return Route(chosen, made if _takes(chosen) == _takes(router) else None)
-
-
-def _takes(classifier: Classifier) -> tuple[str, int, int, int]:
-    """Return all that decides which input is made of an image."""
-    return classifier.card.fit, classifier.height, classifier.width, classifier.channels
+    return garments if share > (SURE_OF_THINGS if is_plain else 0.5) else things

@@ -1,6 +1,6 @@
 """All models at one moment: their versions, the outcome of loading each, and the default models."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -151,13 +151,7 @@ class ModelIndex:
 def is_router(classifier: Classifier) -> bool:
     """Whether a model chooses between the default models, rather than being one."""
     card = classifier.card
-    return card.name == ROUTER and all(label.startswith(tuple(DATASETS)) for label in card.labels)
-
-
-def garments_share(router: Classifier, probabilities: Sequence[float]) -> float:
-    """Return the probability of garments, from those of a router's labels."""
-    pairs = zip(router.card.labels, probabilities, strict=True)
-    return sum(probability for label, probability in pairs if label.startswith(GARMENTS_DATASET))
+    return card.name == ROUTER and set(card.labels) == DATASETS
 
 
 def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:

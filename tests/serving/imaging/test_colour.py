@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, cmyk_profile, grey_profile, profile, rgb_profile, through
 
 from serving.imaging.colour import CONVERSIONS, MAX_CACHED, MAX_PROFILE_BYTES, ConversionCache, to_srgb
-from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.profiles import find_profile
 
 COLOUR = (180, 120, 60)
@@ -22,12 +22,6 @@ FINE = {
 }  # fmt: skip
 WITH_PROFILE = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 P3, ADOBE = rgb_profile(DISPLAY_P3, 2.2), rgb_profile(ADOBE_RGB, 2.2)
-
-
-@pytest.fixture(autouse=True)
-def _pillow_as_in_the_service(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    configure_pillow()
 
 
 def read(upload, min_side=0):

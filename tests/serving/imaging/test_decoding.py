@@ -15,7 +15,7 @@ from pictures import COLOURS, noise, oriented, png, png_chunk, quarters, saved
 from PIL import Image, features
 
 from serving.errors import BadRequest, Refusal, TooManyPixels, UnreadableImage
-from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.formats import FORMATS
 from serving.imaging.png import parse_plain_png
 from serving.imaging.preprocessing import preprocess
@@ -37,13 +37,6 @@ LAID = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-
-
-@pytest.fixture(autouse=True)
-def _pillow_as_in_the_service(monkeypatch):
-    """Configure Pillow as create_app does; undone after each test."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    configure_pillow()
 
 
 def read(upload, max_pixels=LIMIT):

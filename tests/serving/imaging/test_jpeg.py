@@ -6,7 +6,7 @@ from pictures import noise, saved
 from PIL import Image
 
 from serving.errors import UnreadableImage
-from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.decoding import PixelBudget, decode, read_header
 
 FORMS = {
     "baseline": {},
@@ -16,12 +16,6 @@ FORMS = {
     "with restarts": {"restart_marker_rows": 1},
     "optimized": {"optimize": True},
 }
-
-
-@pytest.fixture(autouse=True)
-def _pillow_as_in_the_service(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    configure_pillow()
 
 
 def read(upload, min_side=0):

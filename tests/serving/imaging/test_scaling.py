@@ -8,7 +8,7 @@ from pictures import COLOURS, noise, oriented, quarters, saved
 from PIL import Image, ImageDraw
 
 from serving.errors import TooManyPixels
-from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.preprocessing import preprocess
 from serving.imaging.scaling import side_needed
 
@@ -17,12 +17,6 @@ FORMATS = {
     "TIFF": {},
 }  # fmt: skip
 SIZES = ((1600, 1200), (1200, 1600), (1999, 1501), (1501, 1001), (1033, 777), (2048, 600))
-
-
-@pytest.fixture(autouse=True)
-def _pillow_as_in_the_service(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-    configure_pillow()
 
 
 def read(upload, min_side=0):
