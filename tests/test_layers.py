@@ -34,7 +34,8 @@ SERVING = [
 TRAINING = [
     "progress", "augment",
     "datasets", "datasets.formats", "datasets.labelled", "datasets.download", "datasets.builtin",
-    "datasets.image_folder", "datasets.outliers", "datasets.composed", "datasets.domains",
+    "datasets.image_folder", "datasets.outliers", "datasets.patterns", "datasets.composed",
+    "datasets.domains",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
     "networks.layers", "networks.normalize", "networks.imagenet_domains", "networks.novelty", "networks.exported",
     "recipes",

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from training.datasets import composed
-from training.datasets.composed import GROUNDS, blobs, folds, garment_photos, grounds, noise, prints, thing_photos
+from training.datasets.composed import garment_photos, thing_photos
+from training.datasets.patterns import GROUNDS, blobs, folds, grounds, noise, prints
 
 COUNT = 24
 
