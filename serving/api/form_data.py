@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,11 @@ MAX_PART_HEADERS = 128
 MAX_LENIENT_BYTES = 1024 * 1024  # of a body that only Werkzeug's parser reads: it is slow on hostile ones
 MAX_NAME_LENGTH = 255  # characters of a file name: file systems allow no more
 HEADER_CHARSET = "latin-1"  # reads any header; names in it are then read as UTF-8 where they are
+# The head of a part as most clients write it, behind its boundary; the content behind it is not a boundary itself.
+COMMON_HEAD = re.compile(
+    rb'\r\nContent-Disposition: (form-data; name="[^"\x00-\x1f]{0,255}"(?:; filename="[^"\x00-\x1f]{0,255}")?)'
+    rb"(?:\r\nContent-Type: ([\w/.+-]{1,100}))?\r\n\r\n(?!--)"
+)
 # A parameter of a header: its value in quotes, without its last quote, or without quotes.
 PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^\\"])*"|"[^"]*$|[^;]*)""")
 # RFC 5987: some clients write it for names beyond ASCII, under one of these parameters.
@@ -48,16 +54,19 @@ class Part(NamedTuple):
 def read_parts(body: bytes, boundary: str, max_parts: int) -> list[Part]:
     """Return the parts in order; raises BadRequest and TooLarge.
 
-    The parser multipart wants bodies as browsers write them. Small ones written by hand (lines that end in a line feed
-    alone, padding behind a boundary, a boundary's look within a file) are left to Werkzeug's, which is more lenient.
+    A form as most clients write it needs no parser. The parser multipart wants other bodies as browsers write them.
+    Small ones written by hand (lines that end in a line feed alone, padding behind a boundary, a boundary's look within
+    a file) are left to Werkzeug's, which is more lenient.
     """
     if not BOUNDARY.fullmatch(boundary):
         raise BadRequest(
             f"The boundary {boundary[:80]!r} of the multipart body is not valid; use 1 to 70 letters, digits and "
             "hyphens, or let the client write the Content-Type itself (curl -F image=@photo.jpg URL, without -H)."
         )
-    # An empty field without the line break of its boundary, as Werkzeug's client writes it.
     delimiter = b"--" + boundary.encode()
+    if (parts := _read_common_form(body, delimiter, max_parts)) is not None:
+        return parts
+    # An empty field without the line break of its boundary, as Werkzeug's client writes it.
     body = body.replace(b'"\r\n\r\n' + delimiter, b'"\r\n\r\n\r\n' + delimiter)
     try:
         return list(_read_strictly(body, boundary, max_parts))
@@ -69,6 +78,31 @@ def read_parts(body: bytes, boundary: str, max_parts: int) -> list[Part]:
         raise TooLarge("The multipart body has too many parts or headers; send fewer images at once.") from error
     except ParserError as error:
         return _read_leniently(body, boundary, max_parts, error)
+
+
+def _read_common_form(body: bytes, delimiter: bytes, max_parts: int) -> list[Part] | None:
+    """Return the parts that the parser would, in a fraction of its time; None for any body that it has to read.
+
+    Each boundary must be followed by a common head or, the last, by two hyphens, and the first must begin the body.
+    """
+    if not body.startswith(delimiter):
+        return None
+    parts: list[Part] = []
+    place = len(delimiter)  # behind a boundary
+    while head := COMMON_HEAD.match(body, place):
+        start, end = head.end(), body.find(b"\r\n" + delimiter, head.end())
+        if end < 0 or len(parts) == max_parts:
+            return None
+        name, file, content_type, _ = _common_part(*head.groups(b""))
+        parts.append(Part(name, file, content_type, body[start:end]))
+        place = end + 2 + len(delimiter)
+    return parts if body.startswith(b"--", place) else None
+
+
+@lru_cache(maxsize=256)  # the heads of a request are nearly the same, and so are those of the next
+def _common_part(disposition: bytes, content_type: bytes) -> Part:
+    """Return a part without its content, as the parser reads these headers."""
+    return _part(disposition.decode(HEADER_CHARSET), parse_options_header(content_type.decode())[0])
 
 
 def _read_strictly(body: bytes, boundary: str, max_parts: int) -> Iterator[Part]:
