@@ -14,7 +14,7 @@ def random_shift(images: Tensor, generator: torch.Generator, max_pixels: int = 2
     """Shift each image by up to so many pixels along both axes, padded by reflection at the border."""
     n, _, height, width = images.shape
     padded = functional.pad(images, (max_pixels,) * 4, mode="reflect")
-    corner = torch.randint(0, 2 * max_pixels + 1, (2, n, 1), generator=generator).to(images.device)
+    corner = _drawn(2 * max_pixels + 1, (2, n, 1), generator).to(images.device)
     rows = (corner[0] + torch.arange(height, device=images.device))[:, None, :, None]
     columns = (corner[1] + torch.arange(width, device=images.device))[:, None, None, :]
     batch, channels = (torch.arange(size, device=images.device) for size in images.shape[:2])
@@ -24,9 +24,14 @@ def random_shift(images: Tensor, generator: torch.Generator, max_pixels: int = 2
 def cutout(images: Tensor, generator: torch.Generator, side: int = 12) -> Tensor:
     """Set a square of this side to 0 at a random place in each image (DeVries and Taylor 2017)."""
     n, _, height, width = images.shape
-    top = torch.randint(0, height - side + 1, (n, 1), generator=generator).to(images.device)
-    left = torch.randint(0, width - side + 1, (n, 1), generator=generator).to(images.device)
+    top = _drawn(height - side + 1, (n, 1), generator).to(images.device)
+    left = _drawn(width - side + 1, (n, 1), generator).to(images.device)
     rows = torch.arange(height, device=images.device) - top
     columns = torch.arange(width, device=images.device) - left
     covered = ((rows >= 0) & (rows < side))[:, None, :, None] & ((columns >= 0) & (columns < side))[:, None, None, :]
     return images.masked_fill(covered, 0)
+
+
+def _drawn(below: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Return random integers from 0 on, on the generator's device."""
+    return torch.randint(below, shape, generator=generator, device=generator.device)

@@ -19,7 +19,8 @@ from training.progress import TrainingBar
 from training.recipes import Recipe
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
-from training.train.distillation import find_teacher, soft_labels
+from training.train.distillation import find_teacher, taught_lessons
+from training.train.lessons import Lessons
 from training.train.loop import TrainedNetwork, from_checkpoint, train_network
 from training.train.trainer import RunContext
 
@@ -125,16 +126,19 @@ def _train(
     models: Path,
     console: Console,
 ) -> TrainedNetwork:
-    soft, teacher_version = None, {}
+    used, teacher_version = train.take(slice(recipe.train_images)).pixels, {}
     if recipe.teacher:
         teacher = find_teacher(recipe.teacher, models)
         console.print(f"Running the teacher, {teacher}", markup=False, soft_wrap=True)
-        soft = soft_labels(teacher, train.pixels)
+        kept = models / CHECKPOINTS / f"{recipe.name}-lessons.pt"
+        lessons = taught_lessons(recipe, used, teacher, kept)
         teacher_version = {"teacher": f"{recipe.teacher}, version {teacher.parent.name}"}
+    else:
+        lessons = Lessons.draw(recipe, used)
     identity = recipe.values() | teacher_version | {"processes": context.group.size, "data": train.sha256()}
     saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
     if context.resume and not saved.file.exists():
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
         context = replace(context, resume=False)
-    with TrainingBar(recipe.epochs, len(train.take(slice(recipe.train_images))), context.group.is_main) as bar:
-        return train_network(recipe, train, validation, replace(context, saved=saved, report=bar.update), soft)
+    with TrainingBar(recipe.epochs, len(used), context.group.is_main) as bar:
+        return train_network(recipe, train, validation, replace(context, saved=saved, report=bar.update), lessons)

@@ -2,33 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from training.augment import cutout, random_shift
+from training.augment import random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import Source
+from training.datasets.views import garment_view, thing_view
 from training.networks.base import Mirrored, Network
 from training.networks.cnn import CNN
-from training.networks.imagenet_domains import ImageNetDomains, to_imagenet_lite
+from training.networks.efficientnet import FineTuned, to_imagenet_lite
+from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+View = Callable[[Tensor, torch.Generator], Tensor]
 
 # For a training on own images.
 OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
 OWN_EPOCHS = 8, 200  # the fewest and the most epochs
 OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
 OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
-
-LONG_RUN_EPOCHS = 24  # Jordan (2024) too uses cutout only in his longest training
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class Recipe:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     teacher: str | None = None  # an exported model whose probabilities are learned from as well
+    view: View | None = None  # draws another version of the training images, uint8 as they are
+    views: int = 0  # how many are drawn; each epoch takes the next one
     flip: bool = False  # flip each image in every other epoch (Jordan 2024, section 3.6)
     augmentations: tuple[Augmentation, ...] = ()
-    long_run_augmentations: tuple[Augmentation, ...] = ()  # replace the others from LONG_RUN_EPOCHS epochs on
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
     validation_images: int = 5_000  # kept out of training, for choices and calibration
     train_images: int | None = None  # how many of the others to train on; None: all
@@ -64,8 +65,7 @@ class Recipe:
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return normalized images [n, c, h, w] after the random augmentations of this training."""
-        is_long_run = self.long_run_augmentations and self.epochs >= LONG_RUN_EPOCHS
-        for augmentation in self.long_run_augmentations if is_long_run else self.augmentations:
+        for augmentation in self.augmentations:
             images = augmentation(images, generator)
         return images
 
@@ -73,7 +73,11 @@ class Recipe:
         """Return by name all parts of the recipe that can be written down."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
-        return plain | {"network": self.network().title, "normalize": self.normalize.__name__}
+        return plain | {
+            "network": self.network().title,
+            "normalize": self.normalize.__name__,
+            "view": self.view.__name__ if self.view else None,
+        }
 
 
 FASHION_MLP = Recipe(
@@ -91,9 +95,38 @@ FASHION_MLP = Recipe(
     weight_decay=0.05,
 )
 
+CIFAR_TEACHER = Recipe(
+    name="cifar-teacher",
+    title="Things and animals, a large network that teaches the others",
+    source=CIFAR_10,
+    network=lambda: FineTuned(side=96),
+    fit="photo",
+    normalize=to_imagenet_lite,
+    epochs=3,
+    batch=128,
+    learning_rate=1e-3,
+    schedule="one-cycle",
+    weight_decay=0.05,
+    flip=True,
+    view=thing_view,
+    views=3,
+)
+
+FASHION_TEACHER = replace(
+    CIFAR_TEACHER,
+    name="fashion-teacher",
+    title="Garments, a large network that teaches the others",
+    source=FASHION_MNIST,
+    network=lambda: FineTuned(side=64),
+    fit="garment",
+    epochs=2,
+    view=garment_view,
+    views=2,
+)
+
 CIFAR_CNN = Recipe(
     name="cifar-cnn",
-    title="Things and animals, convolutional network taught by cifar-net",
+    title="Things and animals, convolutional network",
     source=CIFAR_10,
     network=CNN,
     fit="photo",
@@ -102,7 +135,7 @@ CIFAR_CNN = Recipe(
     learning_rate=3e-3,
     muon=0.1,
     schedule="one-cycle",
-    teacher="cifar-net",
+    teacher="cifar-teacher",
     flip=True,
     augmentations=(random_shift,),
 )
@@ -113,17 +146,17 @@ CIFAR_NET = Recipe(
     source=CIFAR_10,
     network=lambda: Net(channels=3),
     fit="photo",
-    epochs=48,
+    epochs=30,
     batch=2_000,
     learning_rate=0.01,
     muon=0.24,
     momentum=0.6,
     schedule="linear",
     weight_decay=2.0,
-    label_smoothing=0.2,
+    teacher="cifar-teacher",
     flip=True,
-    augmentations=(random_shift,),
-    long_run_augmentations=(partial(random_shift, max_pixels=4), cutout),
+    view=thing_view,
+    views=8,
     mirrored=True,
 )
 
@@ -134,8 +167,8 @@ FASHION_NET = replace(
     source=FASHION_MNIST,
     network=lambda: Net(channels=1),
     fit="garment",
-    epochs=30,
-    long_run_augmentations=(random_shift, cutout),  # garments are centred, so the shift stays as it is
+    teacher="fashion-teacher",
+    view=garment_view,
 )
 
 ROUTER = Recipe(
@@ -215,6 +248,8 @@ RECIPES = {
         CIFAR_CNN,
         FASHION_NET,
         CIFAR_NET,
+        FASHION_TEACHER,
+        CIFAR_TEACHER,
         ROUTER,
         LECTURE_MLP,
         LECTURE_CNN,
@@ -236,7 +271,10 @@ def own_recipe(folder: ImageFolder) -> Recipe:
         network=lambda: Net(folder.channels, len(folder.labels)),
         epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
-        long_run_augmentations=(),  # strong augmentations would have to be tried on these images first
+        teacher=None,
+        label_smoothing=0.2,
+        view=None,  # strong augmentations would have to be tried on these images first
+        augmentations=(random_shift,),
         flip=False,  # a flipped letter or digit is another one, or none
         mirrored=False,
     )

@@ -8,16 +8,17 @@ from training.augment import random_shift
 from training.datasets.image_folder import ImageFolder
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
+from training.networks.efficientnet import FineTuned
 from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
-from training.recipes import DEFAULT, LONG_RUN_EPOCHS, RECIPES, own_recipe
+from training.recipes import DEFAULT, RECIPES, own_recipe
 
 
 def test_the_recipes_are_those_of_the_contract():
     assert list(RECIPES) == [
-        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "router",
+        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "fashion-teacher", "cifar-teacher", "router",
         "lecture-mlp", "lecture-cnn", "lecture-mlp-fast", "lecture-cnn-fast",
     ]  # fmt: skip
     assert DEFAULT == ("fashion-mlp", "cifar-cnn")
@@ -34,6 +35,8 @@ def test_each_recipe_is_found_by_its_own_name():
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
         ("cifar-net", "CIFAR-10", Net, 1_971_352, "photo"),
+        ("fashion-teacher", "Fashion-MNIST", FineTuned, 3_368_026, "garment"),
+        ("cifar-teacher", "CIFAR-10", FineTuned, 3_368_026, "photo"),
         ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
         ("lecture-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("lecture-cnn", "CIFAR-10", CNN, 122_570, "photo"),
@@ -77,11 +80,13 @@ def test_the_default_recipes_standardize_their_pixels():
     [
         ("fashion-mlp", False, (), False),
         ("cifar-cnn", True, (random_shift,), False),
-        ("fashion-net", True, (random_shift,), True),
-        ("cifar-net", True, (random_shift,), True),
+        ("fashion-net", True, (), True),
+        ("cifar-net", True, (), True),
     ],
 )
-def test_images_are_flipped_and_shifted_for_convolutions_alone(name, flip, augmentations, mirrored):
+def test_images_are_flipped_for_convolutions_and_shifted_where_no_view_does_it(
+    name, flip, augmentations, mirrored
+):
     recipe = RECIPES[name]
 
     assert (recipe.flip, recipe.augmentations, recipe.mirrored) == (flip, augmentations, mirrored)
@@ -105,19 +110,18 @@ def test_the_values_of_a_recipe_are_all_its_fields_that_can_be_written_down():
     assert {field.name for field in fields(recipe)} - set(values) == {
         "source",
         "augmentations",
-        "long_run_augmentations",
     }
-    assert (values.pop("network"), values.pop("normalize")) == ("net 64-256-256", "to_standard")
+    named = [values.pop(name) for name in ("network", "normalize", "view")]
+    assert named == ["net 64-256-256", "to_standard", "thing_view"]
     assert all(value == getattr(recipe, name) for name, value in values.items())
 
 
-@pytest.mark.parametrize(("epochs", "cuts"), [(LONG_RUN_EPOCHS - 1, False), (LONG_RUN_EPOCHS, True)])
-def test_cutout_is_for_long_runs_alone(epochs, cuts):
-    recipe = replace(RECIPES["fashion-net"], epochs=epochs)
+@pytest.mark.parametrize("name", ["cifar-net", "fashion-net"])
+def test_the_strong_networks_learn_from_a_teacher_that_saw_photos_too(name):
+    recipe = RECIPES[name]
 
-    changed = recipe.augment(torch.ones(20, 1, 28, 28), torch.Generator().manual_seed(0))
-
-    assert bool((changed == 0).any()) is cuts
+    assert RECIPES[recipe.teacher].view is recipe.view
+    assert recipe.views == 8
 
 
 def folder_of(count: int) -> ImageFolder:

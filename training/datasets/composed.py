@@ -19,13 +19,14 @@ LUMA = 0.299, 0.587, 0.114  # ITU-R BT.601, as Pillow turns colours to grey
 GREY_SHARE = 0.4  # of the photos that are without colour
 
 
-def garment_photos(garments: Tensor, generator: Generator, side: int = 32) -> Tensor:
+def garment_photos(garments: Tensor, generator: Generator, side: int = 32, tidy: bool = False) -> Tensor:
     """Return a photo [n, 3, side, side] of each garment [n, 1, h, w], which is white on black as in Fashion-MNIST.
 
     Most lie on a ground or hang before one; a tenth are shop photos on white, and a tenth the data set's own look.
+    tidy: one garment a photo, nearly upright; otherwise some are pairs and some lie on their side.
     """
     n = len(garments)
-    look, mask = _place(garments, generator)
+    look, mask = _place(garments, generator, tidy)
     photos = _lay(_cloth(look, mask, generator), mask, grounds(n, WORK_SIDE, generator), generator)
     photos = _lit(photos, generator)
     kind = uniform(n, generator)
@@ -35,17 +36,20 @@ def garment_photos(garments: Tensor, generator: Generator, side: int = 32) -> Te
     return developed(photos, generator, side)
 
 
-def thing_photos(things: Tensor, generator: Generator, side: int = 32) -> Tensor:
+def thing_photos(things: Tensor, generator: Generator, side: int = 32, tidy: bool = False) -> Tensor:
     """Return a photo [n, 3, side, side] of each thing [n, 3, h, w]: nearer or farther, in other light, blurred or grey.
 
     A fifth are parts of the image, cut out and laid on the grounds of the garments: a ground alone tells nothing.
+    tidy: none are, and the thing stays in view.
     """
     n = len(things)
-    look = _seen_through(things, _frame(n, generator, zoom=(0.8, 1.8), turn=8), "reflection")
+    look = _seen_through(things, _frame(n, generator, zoom=(0.6, 1.4) if tidy else (0.8, 1.8), turn=8), "reflection")
     look = look + (look - _blurred(look, 3)) * between(0.3, 1.5, n, generator)  # as sharp as the cloth of a garment
-    few = max(1, n // 5)
-    laid = _lay(look[:few], blobs(few, WORK_SIDE, generator), grounds(few, WORK_SIDE, generator), generator)
-    return developed(_lit(torch.cat([laid, look[few:]]), generator), generator, side)
+    few = 0 if tidy else max(1, n // 5)
+    if few:
+        laid = _lay(look[:few], blobs(few, WORK_SIDE, generator), grounds(few, WORK_SIDE, generator), generator)
+        look = torch.cat([laid, look[few:]])
+    return developed(_lit(look, generator), generator, side)
 
 
 def developed(photos: Tensor, generator: Generator, side: int) -> Tensor:
@@ -93,19 +97,19 @@ def _lay(cloth: Tensor, mask: Tensor, ground: Tensor, generator: Generator) -> T
     return ground * (1 - shadow) * (1 - mask) + cloth * mask
 
 
-def _place(garments: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def _place(garments: Tensor, generator: Generator, tidy: bool) -> tuple[Tensor, Tensor]:
     """Return garments and their outlines, [n, 1, WORK_SIDE, WORK_SIDE] each: at any size and place, turned and bent."""
     n = len(garments)
-    few = max(1, n // 8)
+    few = 0 if tidy else max(1, n // 8)
     garments = torch.cat([garments[: n - few], _paired(garments[n - few :])])
     covered = (garments > SILHOUETTE).float()
     # What lies between two covered pixels of a row and of a column is the garment too: dark cloth, not ground.
     rows = covered.cummax(3).values * covered.flip(3).cummax(3).values.flip(3)
     columns = covered.cummax(2).values * covered.flip(2).cummax(2).values.flip(2)
     filled = torch.where(uniform(n, generator) < 0.7, rows * columns, covered)
-    grid = _frame(n, generator, zoom=(0.8, 1.9), turn=20, aspect=0.25, quarter=0.12)
+    grid = _frame(n, generator, zoom=(0.8, 1.9), turn=10 if tidy else 20, aspect=0.25, quarter=0.0 if tidy else 0.12)
     bend = torch.stack([noise(n, 1, WORK_SIDE, generator, 2.2)[:, 0] for _ in range(2)], 3)
-    grid = grid + bend * between(0.0, 0.07, n, generator)
+    grid = grid + bend * between(0.0, 0.03 if tidy else 0.07, n, generator)
     look = _seen_through(garments, grid, "zeros").clamp(0, 1)
     mask = ((_seen_through(filled, grid, "zeros") - 0.5) * 3 + 0.5).clamp(0, 1)
     return look, mask

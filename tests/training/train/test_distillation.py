@@ -1,5 +1,6 @@
 """The teacher of a recipe: found among the models, and run through onnxruntime."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 
 from serving.model.classifier import Classifier
-from training.train.distillation import COMMITTED_MODELS, TeacherError, find_teacher, soft_labels
+from training.recipes import RECIPES, Recipe
+from training.train.distillation import COMMITTED_MODELS, TeacherError, find_teacher, soft_labels, taught_lessons
+from training.train.lessons import Lessons
 
 
 def versions(models: Path, name: str, *numbers: str) -> Path:
@@ -50,11 +53,56 @@ def test_a_missing_teacher_is_refused_with_the_command_that_trains_it(tmp_path):
         find_teacher("wise", tmp_path)
 
 
-def test_soft_labels_are_the_probabilities_that_the_service_gives(models, garments):
+def test_soft_labels_are_the_probabilities_that_the_service_gives_for_each_view(models, garments):
     file = models / "fashion-mlp" / "1" / "model.onnx"
+    views = torch.stack([garments.test.pixels, 255 - garments.test.pixels])
 
-    soft = soft_labels(file, garments.test.pixels)
+    soft = soft_labels(file, views)
 
-    expected = Classifier.open(file).classify(garments.test.pixels.numpy())
+    classifier = Classifier.open(file)
+    expected = np.stack([classifier.classify(view.numpy()) for view in views])
     assert soft.dtype == torch.float32
     assert np.abs(soft.numpy() - expected).max() <= 1e-6
+
+
+class TestTaughtLessons:
+    RECIPE = replace(RECIPES["fashion-net"], views=2)
+
+    @pytest.fixture
+    def lessons(self, models, garments, tmp_path):
+        """Return the lessons of some test garments for a recipe."""
+
+        def lessons(recipe: Recipe = self.RECIPE) -> Lessons:
+            pixels = garments.test.pixels[:20]
+            return taught_lessons(recipe, pixels, models / "fashion-mlp" / "1" / "model.onnx", tmp_path / "lessons.pt")
+
+        return lessons
+
+    def test_the_teacher_sees_the_very_views_that_are_learned(self, lessons, models):
+        taught = lessons()
+
+        seen = soft_labels(models / "fashion-mlp" / "1" / "model.onnx", taught.pixels)
+        assert taught.pixels.shape == (2, 20, 28, 28, 1)
+        assert torch.equal(taught.soft_labels, seen)
+
+    def test_they_are_kept_for_a_training_that_is_resumed(self, lessons, tmp_path):
+        first = lessons()
+        written = (tmp_path / "lessons.pt").stat().st_mtime_ns
+
+        again = lessons()
+
+        assert torch.equal(again.pixels, first.pixels)
+        assert torch.equal(again.soft_labels, first.soft_labels)
+        assert (tmp_path / "lessons.pt").stat().st_mtime_ns == written
+
+    def test_those_of_another_seed_are_drawn_anew(self, lessons):
+        first = lessons()
+
+        other = lessons(replace(self.RECIPE, seed=7))
+
+        assert not torch.equal(other.pixels, first.pixels)
+
+    def test_without_a_view_the_images_are_as_they_are(self, lessons, garments):
+        plain = lessons(replace(self.RECIPE, view=None))
+
+        assert torch.equal(plain.pixels, garments.test.pixels[None, :20])

@@ -1,0 +1,93 @@
+"""Views: training images as the service will see them in photos."""
+
+import pytest
+import torch
+
+from training.datasets.views import garment_view, mixed_with_patterns, thing_view
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def garments(count: int) -> torch.Tensor:
+    """Return light rectangles on black, as Fashion-MNIST shows garments."""
+    pixels = torch.zeros(count, 28, 28, 1, dtype=torch.uint8)
+    pixels[:, 4:24, 8:20] = 200
+    return pixels
+
+
+def things(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 32, 32, 3), generator=seeded(1)).to(torch.uint8)
+
+
+VIEWS = pytest.mark.parametrize(("view", "images"), [(garment_view, garments), (thing_view, things)])
+
+
+@VIEWS
+@pytest.mark.parametrize("count", [1, 40, 260])
+def test_a_view_has_the_shape_and_type_of_the_images(view, images, count):
+    pixels = images(count)
+
+    seen = view(pixels, seeded())
+
+    assert (seen.shape, seen.dtype) == (pixels.shape, torch.uint8)
+
+
+@VIEWS
+def test_the_seed_decides_a_view_and_the_next_one_is_another(view, images):
+    pixels, generator = images(40), seeded()
+
+    first, second = view(pixels, generator), view(pixels, generator)
+
+    assert torch.equal(view(pixels, seeded()), first)
+    assert not torch.equal(first, second)
+
+
+@VIEWS
+def test_the_given_images_stay_as_they_are(view, images):
+    pixels = images(40)
+    before = pixels.clone()
+
+    view(pixels, seeded())
+
+    assert torch.equal(pixels, before)
+
+
+def has_a_grey_square(seen: torch.Tensor) -> torch.Tensor:
+    """Return which images of a view were cut out: a mask [n]."""
+    return (seen == 128).sum((1, 2, 3)) >= 12 * 12
+
+
+def test_a_quarter_of_the_garments_were_photographed_and_the_others_have_a_grey_square():
+    seen = garment_view(garments(200), seeded())
+
+    assert int(has_a_grey_square(seen).sum()) == 150
+
+
+def test_photographed_garments_are_bright_on_black():
+    seen = garment_view(garments(200), seeded())
+    photographed = seen[~has_a_grey_square(seen)]
+
+    dark = (photographed < 30).float().mean((1, 2, 3))
+    assert float(dark.median()) > 0.2
+    assert float((photographed > 60).flatten(1).any(1).float().mean()) > 0.9
+
+
+def test_other_images_are_photographed_in_the_next_view():
+    pixels, generator = garments(200), seeded()
+
+    first, second = (has_a_grey_square(garment_view(pixels, generator)) for _ in range(2))
+
+    assert not torch.equal(first, second)
+
+
+def test_mixing_with_a_pattern_leaves_the_image_the_larger_part():
+    images = torch.rand(60, 3, 32, 32, generator=seeded(2))
+
+    mixed = mixed_with_patterns(images, seeded())
+
+    assert 0 <= float(mixed.min()) <= float(mixed.max()) <= 1
+    one, other = (each.flatten(1) - each.flatten(1).mean(1, keepdim=True) for each in (images, mixed))
+    alike = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+    assert float(alike.median()) > 0.5

