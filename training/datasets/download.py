@@ -49,7 +49,7 @@ class DownloadedDataset:
             return found or self.fetch(candidates[-1])
 
         train, test = self.read(find)
-        return TrainTest(_images(train).take(slice(limit)), _images(test).take(slice(limit)), limit)
+        return TrainTest(_images(train, limit), _images(test, limit), limit)
 
     def fetch(self, file: str) -> Path:
         """Download a file into the cache from the first home that has it, and check its hash. Raises DataError."""
@@ -68,8 +68,8 @@ class DownloadedDataset:
         )
 
 
-def _images(arrays: Arrays) -> LabelledImages:
-    pixels, labels = arrays
+def _images(arrays: Arrays, limit: int | None) -> LabelledImages:
+    pixels, labels = (array[:limit] for array in arrays)
     return LabelledImages(torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64)))
 
 

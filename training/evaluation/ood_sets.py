@@ -66,7 +66,7 @@ def ood_sets(
 
 
 def _test_pixels(source: DownloadedDataset, data_dir: Path | None, size: int) -> Pixels:
-    pixels: Pixels = source.load(data_dir, fetch=False).test.pixels[:size].numpy()
+    pixels: Pixels = source.load(data_dir, limit=size, fetch=False).test.pixels.numpy()
     return pixels
 
 
