@@ -16,6 +16,8 @@ from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages
 from training.evaluation.evaluate_graph import FULL_SIZE, Evaluation, EvaluationInputs, SampleSizes, evaluate_graph
+from training.evaluation.photo_shift import to_photos
+from training.progress import stage
 from training.report import evaluation_table
 
 
@@ -68,6 +70,7 @@ def evaluate(
     data_dir: where to look for downloaded data first; own_images: the folder of own images.
     """
     card = classifier.card
+    stage(f"Reading {card.dataset}")
     test = _own_test_images(classifier, own_images) if own_images else _published_test_images(card, data_dir)
     shape = (classifier.height, classifier.width, classifier.channels)
     if test.pixels.shape[1:] != shape:
@@ -75,7 +78,8 @@ def evaluate(
         raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
     threshold = card.novelty.threshold if card.novelty else None
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.conformal.default.sets, threshold)
-    return evaluate_graph(classifier.run, inputs, test, data_dir, _warn, sizes)
+    photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)
+    return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes.ood_set)
 
 
 def _warn(message: str) -> None:

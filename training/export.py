@@ -12,6 +12,7 @@ from training.datasets.formats import DataError
 from training.evaluation.evaluate_graph import FULL_SIZE, SampleSizes
 from training.export_options import chosen, contradiction_in, export_parser
 from training.pipeline import DivergedError, train_and_calibrate
+from training.progress import CONSOLE, stage
 from training.publish.publisher import ExportError, Publisher
 from training.recipes import RECIPES, Recipe
 from training.report import recipes_table
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
         device = find_device(options.device)
         with CtrlC() as ctrl_c, join_process_group(device.type) as group:
             console = Console(quiet=not group.is_main)
+            CONSOLE.quiet = console.quiet
             context = RunContext(
                 device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
             )
@@ -63,6 +65,7 @@ def _train_and_export(
     recipe: Recipe, context: RunContext, options: argparse.Namespace, console: Console, sizes: SampleSizes
 ) -> None:
     console.print(f"[bold]{recipe.name}[/]: {recipe.title}, on {context.device}")
+    stage(f"Reading {recipe.source.title}")
     data = recipe.source.load(options.data_dir, options.limit)
     for skipped in data.skipped:
         console.print(f"Left out: {skipped}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -15,14 +15,14 @@ from training.datasets.outliers import outliers
 from training.evaluation.calibration import fit_temperature
 from training.networks.exported import ExportedModel
 from training.networks.novelty import NoveltyScore
-from training.progress import TrainingBar
+from training.progress import TrainingBar, stage
 from training.recipes import Recipe
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
 from training.train.distillation import find_teacher, taught_lessons
 from training.train.lessons import Lessons
 from training.train.loop import TrainedNetwork, from_checkpoint, train_network
-from training.train.trainer import RunContext
+from training.train.trainer import Epoch, RunContext
 
 NOVELTY_IMAGES = 10_000  # training images whose features the novelty score measures; more change nothing that counts
 OUTLIERS = 5_000
@@ -97,6 +97,7 @@ def train_and_calibrate(
         trained = _train(recipe, train, validation, context, models, console)
         if trained.epochs:
             console.print(epochs_table(trained.epochs))
+    stage("Calibrating: temperature and novelty score")
     logits = trained.forward_features(validation.pixels).logits
     if not logits.isfinite().all():
         raise DivergedError(
@@ -140,5 +141,12 @@ def _train(
     if context.resume and not saved.file.exists():
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
         context = replace(context, resume=False)
-    with TrainingBar(recipe.epochs, len(used), context.group.is_main) as bar:
-        return train_network(recipe, train, validation, replace(context, saved=saved, report=bar.update), lessons)
+    stage(f"Training {recipe.name}")
+    with TrainingBar(recipe.epochs, len(used)) as bar:
+
+        def on_epoch(epoch: Epoch) -> None:
+            context.on_epoch(epoch)
+            bar.end_epoch(epoch.number, epoch.val_loss, epoch.val_accuracy, epoch.seconds)
+
+        watched = replace(context, saved=saved, report=bar.update, on_epoch=on_epoch)
+        return train_network(recipe, train, validation, watched, lessons)

@@ -1,6 +1,8 @@
-"""Progress bars for downloads and training, on standard error."""
+"""The progress of a command, on standard error: bars on a terminal, otherwise plain lines."""
 
-from typing import Self
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -12,8 +14,25 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.progress import track as bar_of
+
+T = TypeVar("T")
 
 CONSOLE = Console(stderr=True)
+
+
+def stage(name: str) -> None:
+    """Print a line for what begins."""
+    CONSOLE.print(name, markup=False, highlight=False, soft_wrap=True)
+
+
+def track(name: str, items: Iterable[T], total: int) -> Iterator[T]:
+    """Yield the items; show on a terminal how many of them are done and the time left, otherwise the name alone."""
+    if CONSOLE.is_interactive:
+        yield from bar_of(items, name, total, console=CONSOLE)
+    else:
+        stage(name)
+        yield from items
 
 
 class DownloadBar:
@@ -53,9 +72,9 @@ class DownloadBar:
 
 
 class TrainingBar:
-    """The progress bar of one training, by images, with loss and accuracy of the epoch so far."""
+    """The progress of one training: a bar by images, or a line an epoch where standard error is not a terminal."""
 
-    def __init__(self, epochs: int, images: int, shown: bool = True) -> None:
+    def __init__(self, epochs: int, images: int) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -65,7 +84,7 @@ class TrainingBar:
         )
         self._epochs = epochs
         self._images = images
-        self._progress = Progress(*columns, console=CONSOLE, disable=not shown)
+        self._progress = Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_interactive)
         self._task = self._progress.add_task("", total=epochs * images, metrics="")
 
     def __enter__(self) -> Self:
@@ -76,7 +95,7 @@ class TrainingBar:
         self._progress.stop()
 
     def update(self, images: int, loss: float, accuracy: float) -> None:
-        """Show the progress; images: the number of all images seen since the first epoch."""
+        """Show loss and accuracy of the epoch so far; images: the number of all images seen since the first epoch."""
         epoch = min(images // self._images + 1, self._epochs)
         self._progress.update(
             self._task,
@@ -84,3 +103,10 @@ class TrainingBar:
             description=f"epoch {epoch}/{self._epochs}",
             metrics=f"loss {loss:.4f}  accuracy {accuracy:.4f}",
         )
+
+    def end_epoch(self, epoch: int, val_loss: float, val_accuracy: float, seconds: float) -> None:
+        """Print the line of an epoch that took so many seconds."""
+        if self._progress.disable:
+            left = timedelta(seconds=round((self._epochs - epoch) * seconds))
+            metrics = f"validation loss {val_loss:.4f}, accuracy {val_accuracy:.4f}"
+            stage(f"epoch {epoch}/{self._epochs}: {metrics}, {left} left")

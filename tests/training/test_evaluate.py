@@ -36,6 +36,21 @@ def test_the_metrics_are_the_cards_own(file, run_evaluate, data_dir, capsys):
     assert list(printed["set_coverage_by_label"]) == card.labels
 
 
+def test_the_stages_go_to_standard_error_and_json_alone_to_standard_output(file, run_evaluate, data_dir, capsys):
+    run_evaluate(file, "--data-dir", data_dir, "--json")
+
+    shown, card = capsys.readouterr(), Classifier.open(file).card
+    (line,) = shown.out.splitlines()
+    assert msgspec.json.decode(line)["n"] == card.metrics.n
+    assert shown.err.splitlines() == [
+        f"Reading {card.dataset}",
+        "Photos of 10 test images",
+        f"Evaluating on {card.metrics.n} test images",
+        *(f"Evaluating on {name}" for name in card.novelty.auroc),
+        "Evaluating on 10 photos",
+    ]
+
+
 def test_a_rehearsal_is_evaluated_on_as_many_images_as_its_limit(file, run_evaluate, tmp_path, data_dir, capsys):
     training = msgspec.structs.replace(Classifier.open(file).card.training, limit=20)
     rehearsal = rewritten(file, tmp_path / "rehearsal.onnx", training=training)

@@ -198,7 +198,7 @@ def test_a_second_export_makes_version_2_and_leaves_1_alone(rehearsal, run_expor
 
     status = run_export(models, "fashion-mlp", "--limit", "150", "--epochs", "2", "--seed", "7")
 
-    shown = capsys.readouterr().out
+    shown, stages = capsys.readouterr()
     training = opened(models, "fashion-mlp", 2).card.training
     assert status == 0
     assert tree(models / "fashion-mlp" / "1") == before
@@ -208,6 +208,22 @@ def test_a_second_export_makes_version_2_and_leaves_1_alone(rehearsal, run_expor
     for part in ("101,770 parameters", "135 images to train on, 15 for validation, 150 to test", "Val accuracy", "ece"):
         assert part in shown
     assert str(models / "fashion-mlp" / "2") in shown
+    assert [line.split(":")[0] for line in stages.splitlines()] == [
+        "Reading Fashion-MNIST",
+        "Training fashion-mlp",
+        "epoch 1/2",
+        "epoch 2/2",
+        "Calibrating",
+        "Exporting the graph",
+        "Calibrating",
+        "Photos of 10 test images",
+        "Evaluating on 150 test images",
+        *(f"Evaluating on {name}" for name in opened(models, "fashion-mlp", 2).card.novelty.auroc),
+        "Evaluating on 10 photos",
+        "Writing fashion-mlp",
+        "Verifying the file",
+    ]
+    assert "\x1b" not in stages
 
 
 @dataclass(frozen=True)

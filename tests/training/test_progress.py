@@ -1,6 +1,12 @@
 import pytest
 
-from training.progress import DownloadBar, TrainingBar
+from training.progress import CONSOLE, DownloadBar, TrainingBar, stage, track
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Have progress shown as on a terminal."""
+    monkeypatch.setattr(CONSOLE, "is_interactive", True)
 
 
 def test_a_download_bar_ends_on_the_bytes_received(capsys):
@@ -24,7 +30,7 @@ def test_a_download_of_unknown_size_has_no_total():
 
 
 @pytest.mark.parametrize(("seen", "epoch"), [(0, "1/3"), (99, "1/3"), (100, "2/3"), (299, "3/3"), (300, "3/3")])
-def test_a_training_bar_shows_epoch_loss_and_accuracy(capsys, seen, epoch):
+def test_a_training_bar_shows_epoch_loss_and_accuracy(terminal, capsys, seen, epoch):
     with TrainingBar(epochs=3, images=100) as bar:
         bar.update(seen, 0.51234, 0.87654)
 
@@ -34,8 +40,30 @@ def test_a_training_bar_shows_epoch_loss_and_accuracy(capsys, seen, epoch):
     assert "accuracy 0.8765" in shown
 
 
-def test_bars_leave_standard_output_to_the_results(capsys):
+def test_a_training_off_a_terminal_prints_a_line_an_epoch_with_the_time_left(capsys):
+    with TrainingBar(epochs=3, images=100) as bar:
+        bar.update(60, 0.51234, 0.87654)
+        bar.end_epoch(1, 0.41234, 0.88888, seconds=40)
+
+    assert capsys.readouterr().err == "epoch 1/3: validation loss 0.4123, accuracy 0.8889, 0:01:20 left\n"
+
+
+def test_tracked_items_are_all_there_and_off_a_terminal_they_print_one_line(capsys):
+    assert list(track("Photos", iter("abc"), 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == "Photos\n"
+
+
+def test_tracked_items_have_a_bar_on_a_terminal(terminal, capsys):
+    assert list(track("Photos", iter("abc"), 3)) == ["a", "b", "c"]
+    assert "Photos" in (shown := capsys.readouterr().err)
+    assert "100%" in shown
+
+
+def test_progress_leaves_standard_output_to_the_results(terminal, capsys):
+    stage("Reading")
     with TrainingBar(epochs=1, images=10) as bar:
         bar.update(10, 0.5, 0.5)
+        bar.end_epoch(1, 0.5, 0.5, seconds=1)
+    list(track("Photos", [1], 1))
 
     assert capsys.readouterr().out == ""

@@ -14,7 +14,7 @@ from serving.model.classifier import Outputs
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import ClassificationMetrics, compute_metrics, coverage_by_label
 from training.evaluation.ood_sets import OOD_SET_SIZE, KnownImages, ood_sets
-from training.evaluation.photo_shift import to_photos
+from training.progress import stage
 
 # Test images that are made into photos: their accuracy moves by less than half a point from one such sample to another.
 PHOTO_COUNT = 2_000
@@ -85,11 +85,16 @@ def evaluate_graph(
     predict: Predict,
     inputs: EvaluationInputs,
     test: LabelledImages,
+    photos: Pixels,
     data_dir: Path | None,
     warn: Callable[[str], None],
-    sizes: SampleSizes = FULL_SIZE,
+    ood_size: int = OOD_SET_SIZE,
 ) -> Evaluation:
-    """Evaluate a graph on its test images; warn gets a message for each set that is not available."""
+    """Evaluate a graph on its test images, and on photos of the first of them.
+
+    warn: gets a message for each set that is not available. ood_size: of each out-of-distribution set.
+    """
+    stage(f"Evaluating on {len(test):,} test images")
     outputs = predict(test.pixels.numpy())
     probabilities = torch.from_numpy(outputs.probabilities)
     sets = torch.from_numpy(inputs.sets(outputs.probabilities))
@@ -97,8 +102,8 @@ def evaluate_graph(
     return Evaluation(
         compute_metrics(probabilities, test.labels, inputs.temperature, sets),
         coverage_by_label(sets, test.labels),
-        _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, sizes.ood_set), sizes.ood_set),
-        _photos(predict, probabilities, inputs.fit, test, sizes.photos),
+        _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, ood_size), ood_size),
+        _photos(predict, photos, probabilities, test.labels),
         probabilities,
     )
 
@@ -110,14 +115,16 @@ def _novelty(
         return None
     known, auroc = outputs.novelty[:size], {}
     for name, pixels in sets:
+        stage(f"Evaluating on {name}")
         unknown = predict(pixels).novelty
         is_unknown = np.repeat([False, True], [len(known), len(pixels)])
         auroc[name] = float(roc_auc_score(is_unknown, np.concatenate([known, unknown])))
     return NoveltyMetrics(float((outputs.novelty > threshold).mean()), auroc)
 
 
-def _photos(predict: Predict, untouched: Tensor, fit: str, test: LabelledImages, size: int) -> PhotoMetrics:
-    sample = test.take(slice(size))
-    as_photos = torch.from_numpy(predict(to_photos(sample.pixels.numpy(), fit)).probabilities)
-    accuracy, before = ((p.argmax(1) == sample.labels).double().mean() for p in (as_photos, untouched[:size]))
-    return PhotoMetrics(float(accuracy), float(before), len(sample))
+def _photos(predict: Predict, photos: Pixels, untouched: Tensor, labels: Tensor) -> PhotoMetrics:
+    stage(f"Evaluating on {len(photos):,} photos")
+    n = len(photos)
+    as_photos = torch.from_numpy(predict(photos).probabilities)
+    accuracy, before = ((p.argmax(1) == labels[:n]).double().mean() for p in (as_photos, untouched[:n]))
+    return PhotoMetrics(float(accuracy), float(before), n)

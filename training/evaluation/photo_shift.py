@@ -1,7 +1,9 @@
 """Photo shift: test images made into photos as people take and send them, and read by the service's own code."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.preprocessing import preprocess
 from serving.imaging.scaling import side_needed
+from training.progress import track
 
 SEED = 0
 PHOTO_SIDES = 280, 700  # pixels: an image is enlarged to a random side between these
@@ -26,7 +29,10 @@ CAMERA_TURNS = {  # by EXIF's Orientation: the transpose that a viewer undoes
     8: Image.Transpose.ROTATE_270,
 }
 
+THREADS = 4  # Pillow frees the interpreter for two thirds of the time: more would wait for one another
+
 Pixels = NDArray[np.uint8]
+Photo = Callable[[], bytes]  # makes the bytes of a JPEG file
 
 
 def to_photos(pixels: Pixels, fit: str) -> Pixels:
@@ -34,30 +40,41 @@ def to_photos(pixels: Pixels, fit: str) -> Pixels:
 
     fit: "garment" lays each image, inverted, on a white sheet, off its centre; "photo" turns the camera.
     """
-    return np.stack([_as_served(photo, fit, pixels.shape[1:]) for photo in photos(pixels, fit)])
+
+    def as_served(photo: Photo) -> Pixels:
+        return _as_served(photo(), fit, pixels.shape[1:])
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        served = threads.map(as_served, photos(pixels, fit))
+        return np.stack(list(track(f"Photos of {len(pixels):,} test images", served, len(pixels))))
 
 
-def photos(pixels: Pixels, fit: str) -> Iterator[bytes]:
-    """Yield the photos of images [n, h, w, c], as the bytes of JPEG files."""
+def photos(pixels: Pixels, fit: str) -> Iterator[Photo]:
+    """Yield a photo of each image [n, h, w, c]; all that is random is drawn here, so any thread may make it."""
     random = np.random.default_rng(SEED)
     for image in pixels:
         side = int(random.integers(PHOTO_SIDES[0], PHOTO_SIDES[1] + 1))
-        enlarged = Image.fromarray(image.squeeze()).resize((side, side), RESAMPLINGS[random.integers(len(RESAMPLINGS))])
-        yield _on_white(enlarged, random) if fit == "garment" else _turned(enlarged, random)
+        resampling = RESAMPLINGS[random.integers(len(RESAMPLINGS))]
+        enlarged = partial(Image.fromarray(image.squeeze()).resize, (side, side), resampling)
+        yield _on_white(enlarged, side, random) if fit == "garment" else _turned(enlarged, random)
 
 
-def _on_white(image: Image.Image, random: np.random.Generator) -> bytes:
-    width, height = (int(side * random.uniform(1, MAX_SHEET_RATIO)) for side in image.size)
-    place = int(random.integers(0, width - image.width + 1)), int(random.integers(0, height - image.height + 1))
-    sheet = Image.new("RGB", (width, height), "white")
-    sheet.paste(ImageOps.invert(image.convert("L")).convert("RGB"), place)
-    return _jpeg(sheet)
+def _on_white(enlarged: Callable[[], Image.Image], side: int, random: np.random.Generator) -> Photo:
+    width, height = (int(side * random.uniform(1, MAX_SHEET_RATIO)) for _ in range(2))
+    place = int(random.integers(0, width - side + 1)), int(random.integers(0, height - side + 1))
+
+    def photo() -> bytes:
+        sheet = Image.new("RGB", (width, height), "white")
+        sheet.paste(ImageOps.invert(enlarged().convert("L")).convert("RGB"), place)
+        return _jpeg(sheet)
+
+    return photo
 
 
-def _turned(image: Image.Image, random: np.random.Generator) -> bytes:
+def _turned(enlarged: Callable[[], Image.Image], random: np.random.Generator) -> Photo:
     orientation = int(random.choice(list(CAMERA_TURNS)))
     turn = CAMERA_TURNS[orientation]
-    return _jpeg(image if turn is None else image.transpose(turn), orientation)
+    return lambda: _jpeg(enlarged() if turn is None else enlarged().transpose(turn), orientation)
 
 
 def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:

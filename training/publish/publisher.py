@@ -19,14 +19,17 @@ from training.evaluation.evaluate_graph import (
     FULL_SIZE,
     Evaluation,
     EvaluationInputs,
+    Pixels,
     Predict,
     SampleSizes,
     evaluate_graph,
 )
+from training.evaluation.photo_shift import to_photos
 from training.export_options import INT8
 from training.graph.onnx_export import run, to_onnx, with_metadata
 from training.graph.quantize import INT8_LIMITS, Int8Limits, comparison, measure, objections, quantize
 from training.pipeline import CalibratedModel
+from training.progress import stage
 from training.publish.card import Calibration, is_card_of, make_card, variant_name
 from training.publish.model_folder import ModelFolder, config_pbtxt, labels_text
 from training.publish.readme import readme
@@ -61,7 +64,13 @@ class Publisher:
     @cached_property
     def graph(self) -> onnx.ModelProto:
         """The model as the graph of the contract."""
+        stage("Exporting the graph")
         return to_onnx(self.model.exported, *self.model.shape)
+
+    @cached_property
+    def photos(self) -> Pixels:
+        """The first test images as photos: each graph is evaluated on the same."""
+        return to_photos(self.model.data.test.pixels[: self.sizes.photos].numpy(), self.model.recipe.fit)
 
     def has_published(self) -> bool:
         """Return whether the newest version came from this very training, and print it if so."""
@@ -82,6 +91,7 @@ class Publisher:
 
     def export_int8(self) -> None:
         """Publish the graph in int8 as a separate model, if it is worth keeping; print the comparison."""
+        stage("Quantizing to int8")
         train, validation = self.model.split
         quantized = quantize(self.graph, train.pixels.numpy())
         before, after = measure((self.graph, quantized), validation)
@@ -101,6 +111,7 @@ class Publisher:
         model = self.model
         folder = ModelFolder(self.models_dir, variant_name(model.recipe.name, variant))
         calibration, evaluation = self._evaluate(graph)
+        stage(f"Writing {folder.name}")
         card = make_card(model, calibration, evaluation, expected, folder.next_version(), variant)
         with folder.draft() as draft:
             file = draft / card.version / MODEL_FILE
@@ -122,11 +133,15 @@ class Publisher:
 
     def _evaluate(self, graph: onnx.ModelProto) -> tuple[Calibration, Evaluation]:
         """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
+        stage("Calibrating: thresholds of label sets and novelty")
         model, predict = self.model, partial(run, graph)
         calibration = Calibration.of(predict, model.split[1])
         recipe, sets = model.recipe, calibration.conformal.default.sets
         inputs = EvaluationInputs(recipe.source.title, recipe.fit, model.temperature, sets, calibration.novelty)
-        return calibration, evaluate_graph(predict, inputs, model.data.test, self.data_dir, self._warn, self.sizes)
+        evaluation = evaluate_graph(
+            predict, inputs, model.data.test, self.photos, self.data_dir, self._warn, self.sizes.ood_set
+        )
+        return calibration, evaluation
 
     def _warn(self, message: str) -> None:
         self.console.print(f"Note: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -144,6 +159,7 @@ def _verify(file: Path, model: CalibratedModel) -> float:
 
     Raises ExportError when they differ by more than the tolerances, or in the number of correct test images.
     """
+    stage("Verifying the file")
     test = model.data.test.take(slice(VERIFIED_IMAGES))
     pixels, labels = test.pixels.numpy(), test.labels.numpy()
     found, expected = _open(file).run(pixels), model.predict(pixels)

@@ -8,7 +8,7 @@ from training.evaluation.photo_shift import PHOTO_SIDES, photos, to_photos
 
 
 def opened(photo):
-    return Image.open(io.BytesIO(photo))
+    return Image.open(io.BytesIO(photo()))
 
 
 @pytest.fixture
@@ -50,4 +50,13 @@ def test_a_photo_as_served_is_nearly_the_image_it_was_made_of(scenes, garment_im
 
 
 def test_the_photos_are_the_same_every_time(scenes):
-    assert list(photos(scenes, "photo")) == list(photos(scenes, "photo"))
+    first, again = ([photo() for photo in photos(scenes, "photo")] for _ in range(2))
+
+    assert first == again
+
+
+def test_photos_made_in_another_order_are_the_same(scenes, garment_images):
+    for pixels, fit in ((scenes, "photo"), (garment_images, "garment")):
+        backwards = [photo() for photo in reversed(list(photos(pixels, fit)))]
+
+        assert backwards[::-1] == [photo() for photo in photos(pixels, fit)]
