@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from training.report import recipes_table
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError
 from training.train.devices import DeviceError, find_device
-from training.train.distillation import TeacherError
+from training.train.distillation import TeacherError, find_teacher
 from training.train.distributed import join_process_group
 from training.train.interrupt import CtrlC
 from training.train.tensorboard import LogError, tensorboard
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
             context = RunContext(
                 device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
             )
-            for recipe in chosen(options):
+            for recipe in _with_teachers(chosen(options), options.models_dir):
                 _train_and_export(recipe, context, options, console, sizes)
     except KeyboardInterrupt:
         print(
@@ -59,6 +60,19 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
         print(f"training.export: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
+    """Yield the recipes, before each those of its teachers that have no model yet."""
+    for recipe in recipes:
+        for teacher in recipe.teachers:
+            name = teacher.partition(":")[0]
+            try:
+                find_teacher(teacher, models)
+            except TeacherError:
+                if name in RECIPES:
+                    yield RECIPES[name]
+        yield recipe
 
 
 def _train_and_export(

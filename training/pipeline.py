@@ -127,16 +127,14 @@ def _train(
     models: Path,
     console: Console,
 ) -> TrainedNetwork:
-    used, teacher_version = train.take(slice(recipe.train_images)).pixels, {}
-    if recipe.teacher:
-        teacher = find_teacher(recipe.teacher, models)
-        console.print(f"Running the teacher, {teacher}", markup=False, soft_wrap=True)
-        kept = models / CHECKPOINTS / f"{recipe.name}-lessons.pt"
-        lessons = taught_lessons(recipe, used, teacher, kept)
-        teacher_version = {"teacher": f"{recipe.teacher}, version {teacher.parent.name}"}
+    used = train.take(slice(recipe.train_images)).pixels
+    teachers = [find_teacher(teacher, models) for teacher in recipe.teachers]
+    if teachers:
+        lessons = taught_lessons(recipe, used, teachers, models / CHECKPOINTS / f"{recipe.name}-lessons.pt")
     else:
         lessons = Lessons.draw(recipe, used)
-    identity = recipe.values() | teacher_version | {"processes": context.group.size, "data": train.sha256()}
+    versions = " ".join(f"{teacher.parents[1].name}:{teacher.parent.name}" for teacher in teachers)
+    identity = recipe.values() | {"teachers": versions, "processes": context.group.size, "data": train.sha256()}
     saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
     if context.resume and not saved.file.exists():
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)

@@ -394,8 +394,8 @@ def test_a_file_that_the_service_refuses_is_not_published(run_export, garments, 
 
 
 def test_a_file_that_differs_from_the_network_is_not_published(rehearsal, run_export, monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], network=SlightlyWrongInOnnx))
     shutil.copytree(rehearsal("lecture-mlp") / "lecture-mlp", tmp_path / "lecture-mlp")
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], network=SlightlyWrongInOnnx))
     before = tree(tmp_path)
 
     status = run_export(tmp_path, "lecture-mlp", "--limit", "100", "--epochs", "1")

@@ -18,7 +18,7 @@ from training.recipes import DEFAULT, RECIPES, own_recipe
 
 def test_the_recipes_are_those_of_the_contract():
     assert list(RECIPES) == [
-        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "fashion-teacher", "cifar-teacher", "router",
+        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "cifar-teacher", "router",
         "lecture-mlp", "lecture-cnn", "lecture-mlp-fast", "lecture-cnn-fast",
     ]  # fmt: skip
     assert DEFAULT == ("fashion-mlp", "cifar-cnn")
@@ -35,7 +35,6 @@ def test_each_recipe_is_found_by_its_own_name():
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
         ("cifar-net", "CIFAR-10", Net, 1_971_352, "photo"),
-        ("fashion-teacher", "Fashion-MNIST", FineTuned, 3_368_026, "garment"),
         ("cifar-teacher", "CIFAR-10", FineTuned, 3_368_026, "photo"),
         ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
         ("lecture-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
@@ -84,9 +83,7 @@ def test_the_default_recipes_standardize_their_pixels():
         ("cifar-net", True, (), True),
     ],
 )
-def test_images_are_flipped_for_convolutions_and_shifted_where_no_view_does_it(
-    name, flip, augmentations, mirrored
-):
+def test_images_are_flipped_for_convolutions_and_shifted_where_no_view_does_it(name, flip, augmentations, mirrored):
     recipe = RECIPES[name]
 
     assert (recipe.flip, recipe.augmentations, recipe.mirrored) == (flip, augmentations, mirrored)
@@ -111,17 +108,15 @@ def test_the_values_of_a_recipe_are_all_its_fields_that_can_be_written_down():
         "source",
         "augmentations",
     }
-    named = [values.pop(name) for name in ("network", "normalize", "view")]
-    assert named == ["net 64-256-256", "to_standard", "thing_view"]
+    named = [values.pop(name) for name in ("network", "normalize", "teachers", "view")]
+    assert named == ["net 64-256-256", "to_standard", "cifar-teacher cifar-net:1", "thing_view"]
     assert all(value == getattr(recipe, name) for name, value in values.items())
 
 
-@pytest.mark.parametrize("name", ["cifar-net", "fashion-net"])
-def test_the_strong_networks_learn_from_a_teacher_that_saw_photos_too(name):
-    recipe = RECIPES[name]
+def test_cifar_net_learns_from_a_teacher_that_learned_the_same_views():
+    recipe = RECIPES["cifar-net"]
 
-    assert RECIPES[recipe.teacher].view is recipe.view
-    assert recipe.views == 8
+    assert RECIPES[recipe.teachers[0]].view is recipe.view
 
 
 def folder_of(count: int) -> ImageFolder:

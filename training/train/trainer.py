@@ -24,7 +24,7 @@ EVALUATION_BATCH = 1_000
 # Images: on a processor a larger batch goes through the network in parts, so that activations stay in its cache.
 MICRO_BATCH = 512
 INIT_IMAGES = 5_000  # training images from which a network may compute fixed weights
-TEACHER_TEMPERATURE, TEACHER_WEIGHT = 2.0, 0.9  # of distillation
+TEACHER_TEMPERATURE = 2.0  # of distillation
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ class Trainer:
         if soft_labels is None:
             return hard
         soft = distillation_loss(logits, soft_labels[indices])
-        return (1 - TEACHER_WEIGHT) * hard + TEACHER_WEIGHT * soft
+        weight = self._recipe.teachers_weight
+        return (1 - weight) * hard + weight * soft
 
 
 def distillation_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:

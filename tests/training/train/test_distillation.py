@@ -48,6 +48,12 @@ def test_a_committed_model_is_the_teacher_if_the_models_folder_has_none(tmp_path
     assert file.is_file()
 
 
+def test_a_version_can_be_named(tmp_path):
+    models = versions(tmp_path, "wise", "1", "9", "10")
+
+    assert find_teacher("wise:9", models) == tmp_path / "wise" / "9" / "model.onnx"
+
+
 def test_a_missing_teacher_is_refused_with_the_command_that_trains_it(tmp_path):
     with pytest.raises(TeacherError, match=rf"wise, .* python -m training\.export wise --models-dir {tmp_path}"):
         find_teacher("wise", tmp_path)
@@ -57,12 +63,22 @@ def test_soft_labels_are_the_probabilities_that_the_service_gives_for_each_view(
     file = models / "fashion-mlp" / "1" / "model.onnx"
     views = torch.stack([garments.test.pixels, 255 - garments.test.pixels])
 
-    soft = soft_labels(file, views)
+    soft = soft_labels([file], views)
 
     classifier = Classifier.open(file)
     expected = np.stack([classifier.classify(view.numpy()) for view in views])
     assert soft.dtype == torch.float32
     assert np.abs(soft.numpy() - expected).max() <= 1e-6
+
+
+def test_several_teachers_give_the_mean_of_their_probabilities(models, garments):
+    files = [models / name / "1" / "model.onnx" for name in ("fashion-mlp", "fashion-net")]
+    views = garments.test.pixels[None, :20]
+
+    mean = soft_labels(files, views)
+
+    alone = [soft_labels([file], views) for file in files]
+    assert torch.allclose(mean, (alone[0] + alone[1]) / 2)
 
 
 class TestTaughtLessons:
@@ -74,14 +90,16 @@ class TestTaughtLessons:
 
         def lessons(recipe: Recipe = self.RECIPE) -> Lessons:
             pixels = garments.test.pixels[:20]
-            return taught_lessons(recipe, pixels, models / "fashion-mlp" / "1" / "model.onnx", tmp_path / "lessons.pt")
+            return taught_lessons(
+                recipe, pixels, [models / "fashion-mlp" / "1" / "model.onnx"], tmp_path / "lessons.pt"
+            )
 
         return lessons
 
     def test_the_teacher_sees_the_very_views_that_are_learned(self, lessons, models):
         taught = lessons()
 
-        seen = soft_labels(models / "fashion-mlp" / "1" / "model.onnx", taught.pixels)
+        seen = soft_labels([models / "fashion-mlp" / "1" / "model.onnx"], taught.pixels)
         assert taught.pixels.shape == (2, 20, 28, 28, 1)
         assert torch.equal(taught.soft_labels, seen)
 
