@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import gevent
 from gevent.lock import BoundedSemaphore
+from gevent.util import wrap_errors
 
 from serving.errors import Overloaded
 
@@ -13,7 +14,10 @@ T = TypeVar("T")
 
 def run_in_thread(work: Callable[[], T]) -> T:
     """Return what the work returns; only the calling greenlet waits. The work must not log nor take locks."""
-    result: T = gevent.get_hub().threadpool.apply(work)
+    # Wrapped, since gevent prints each error that leaves a thread, with its traceback.
+    result: T | Exception = gevent.get_hub().threadpool.apply(wrap_errors(Exception, work))
+    if isinstance(result, Exception):
+        raise result
     return result
 
 

@@ -23,7 +23,7 @@ SERVING = [
     "inference.occlusion", "inference.routing", "inference.predictor",
     "telemetry", "telemetry.metrics", "telemetry.prediction_metrics", "telemetry.model_gauges",
     "telemetry.triton_statistics", "telemetry.shadow", "telemetry.telemetry", "telemetry.logs", "telemetry.tracing",
-    "server", "server.deadline", "server.connection",
+    "server", "server.deadline", "server.request", "server.response", "server.connection",
     "api", "api.replies", "api.request_log", "api.fast_path", "lifecycle", "server.worker",
     "api.query", "api.intake", "api.content", "api.form_data", "api.image_text", "api.advice", "api.uploads",
     "api.classify", "api.explain", "api.models", "api.operations", "api.pages",

@@ -91,7 +91,7 @@ TRAINING_MUST_NOT_LOAD = {
 ALONE = {
     "serving": [
         "cpu", "errors", "imaging.garment", "lifecycle", "model.runtime", "prediction",
-        "repository.commands", "repository.shadow_rules", "server.connection", "server.deadline",
+        "repository.commands", "repository.shadow_rules", "server.deadline", "server.request", "server.response",
     ],
     "training": [
         "augment", "progress", "datasets.formats", "datasets.labelled", "datasets.outliers", "evaluation.calibration",

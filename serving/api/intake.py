@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from socket import socket
 from typing import Any
 
@@ -94,7 +95,8 @@ class Intake:
 
     def _read_within_deadline(self, stream: Any, length: int | None, connection: socket | None) -> bytes:
         """Return a body that is still arriving; length: as announced."""
-        watch = self.deadline.watch(connection) if connection else nullcontext()
+        received = partial(getattr, stream, "received", 0)
+        watch = self.deadline.watch(connection, received) if connection else nullcontext()
         with watch as arrival:
             try:
                 body: bytes = stream.read(self.max_body + 1 if length is None else length)
@@ -104,7 +106,7 @@ class Intake:
         if not incomplete:
             return body
         if arrival and arrival.late:
-            raise SlowBody(f"The body did not arrive within {self.deadline.timeout:g} s; send a smaller image.")
+            raise SlowBody(f"The body did not arrive within {arrival.seconds:.3g} s; send a smaller image.")
         raise BadRequest("The body ended early; send it again.")
 
 

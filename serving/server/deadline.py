@@ -1,13 +1,14 @@
-"""A timeout for the arrival of a request's body, so that a slow client cannot hold its connection for ever."""
+"""The least rate at which a request's body must arrive, so that a slow client cannot hold its connection for ever."""
 
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 CHECK_INTERVAL = 0.25  # seconds: how late a deadline may be enforced
+MIN_BODY_RATE = 64_000  # bytes a second, half a Mbit/s: what a poor mobile network gives a phone's photo
 
 
 @dataclass(eq=False)
@@ -15,8 +16,15 @@ class Arrival:
     """A body that is being read from a connection. late: its time was up, and its reading was ended."""
 
     connection: socket.socket
-    due_at: float
+    started: float
+    allowance: float
+    received: Callable[[], int]
     late: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """The time that it may take: the allowance, and what its bytes so far take at the least rate."""
+        return self.allowance + self.received() / MIN_BODY_RATE
 
     def expire(self) -> None:
         """Shut down the receiving side: that ends the reading and still lets a response out."""
@@ -26,22 +34,22 @@ class Arrival:
 
 
 class Deadline:
-    """Expires arrivals that take longer than the timeout, in one thread that starts with the first arrival.
+    """Expires arrivals that take longer than they may, in one thread that starts with the first arrival.
 
     Under gevent that is a greenlet, so whatever reads must yield to it.
     """
 
     def __init__(self, timeout: float, check_interval: float = CHECK_INTERVAL) -> None:
-        """timeout: seconds for each arrival. check_interval: seconds between two looks at the clock."""
+        """timeout: seconds for each arrival beside those at the least rate. check_interval: between two looks."""
         self.timeout = timeout
         self._check_interval = check_interval
         self._lock = threading.Lock()
         self._arrivals: set[Arrival] = set()
         self._watcher: threading.Thread | None = None
 
-    def start(self, connection: socket.socket) -> Arrival:
-        """Start the timeout of a body that is to be read from this connection."""
-        arrival = Arrival(connection, time.monotonic() + self.timeout)
+    def start(self, connection: socket.socket, received: Callable[[], int] = int) -> Arrival:
+        """Start the timeout of a body that is to be read from this connection; received: its bytes so far."""
+        arrival = Arrival(connection, time.monotonic(), self.timeout, received)
         with self._lock:
             self._arrivals.add(arrival)
             if self._watcher is None:
@@ -55,9 +63,9 @@ class Deadline:
             self._arrivals.discard(arrival)
 
     @contextmanager
-    def watch(self, connection: socket.socket) -> Iterator[Arrival]:
+    def watch(self, connection: socket.socket, received: Callable[[], int] = int) -> Iterator[Arrival]:
         """Start the timeout of a body that is read within this block, and stop it at the end."""
-        arrival = self.start(connection)
+        arrival = self.start(connection, received)
         try:
             yield arrival
         finally:
@@ -67,6 +75,7 @@ class Deadline:
         while True:
             time.sleep(self._check_interval)
             with self._lock:  # stop() takes it too: a stopped arrival never expires
-                for arrival in [waiting for waiting in self._arrivals if waiting.due_at <= time.monotonic()]:
+                now = time.monotonic()
+                for arrival in [one for one in self._arrivals if now >= one.started + one.seconds]:
                     self._arrivals.discard(arrival)
                     arrival.expire()

@@ -1,10 +1,11 @@
 """gunicorn's gevent worker: requests arrive concurrently, and a slow client delays no other."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
-from email.utils import formatdate
-from functools import lru_cache, partial
+from functools import partial
+from operator import attrgetter
 from ssl import SSLSocket
 from typing import Any
 
@@ -14,38 +15,69 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
 from serving.lifecycle import Lifecycle
-from serving.server.connection import Connection, HTTPRequest, MalformedRequestError
+from serving.server.connection import HEAD_TIMEOUT, Connection, MalformedRequestError
+from serving.server.request import HTTPRequest
+from serving.server.response import HTTPResponse
 
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
+DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
+
+
+class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
+    """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them."""
+
+    max_accept = MAX_ACCEPT  # gunicorn sets 1, with which a burst waits long
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._drain()
+        super().close()
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + DRAIN_TIMEOUT
+        while self.started and time.monotonic() < deadline:
+            if self.full():
+                gevent.sleep(0.01)
+            elif waiting := self.do_read():
+                self.do_handle(*waiting)
+            else:
+                break
+
+    def wrap_socket_and_handle(self, client: Any, address: Any) -> Any:
+        """Handle a connection with TLS; its handshake must not wait for ever."""
+        client.settimeout(HEAD_TIMEOUT)
+        return super().wrap_socket_and_handle(client, address)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
-    """Parses heads in C, sends each response in one piece, and closes idle connections at shutdown."""
+    """Parses heads in C, sends each response in one piece, and closes idle connections at shutdown or when full."""
 
     def init_process(self) -> None:
-        self.idle: set[gevent.Greenlet] = set()
+        self.connections: set[Connection] = set()
         super().init_process()
 
     def run(self) -> None:
+        gevent.get_hub().print_exception = self._log_exception
         gevent.spawn(self._close_idle_at_shutdown)
         super().run()
 
     def server_class(self, listener: Any, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
-        """Return the server that accepts connections; gunicorn's own accepts one in a turn, so a burst waits long."""
+        """Return the server that accepts connections."""
         encrypted = {"ssl_context": ssl_context} if ssl_context else {}
-        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **encrypted)
-        server.max_accept = MAX_ACCEPT
-        return server
+        return Listener(listener, handle=partial(self.handle, listener), spawn=spawn, **encrypted)
 
     def notify(self) -> None:
         super().notify()
+        self._make_room()
         Lifecycle.of(self.wsgi).tick()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Answer the requests of a connection until it ends."""
         client.settimeout(self.cfg.keepalive)  # of silence, and of a client that does not read its response
         connection = Connection(client)
+        self.connections.add(connection)
+        self._make_room()
         shared_environ = self._base_environ(listener, client, addr)
         try:
             while self._answer_next(connection, shared_environ):
@@ -53,6 +85,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         except OSError as error:
             self.log.debug("%s: %s", addr, error)
         finally:
+            self.connections.discard(connection)
             connection.close()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -77,19 +110,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def _answer_next(self, connection: Connection, shared_environ: Mapping[str, Any]) -> bool:
         """Answer one request; return whether there may be another."""
         try:
-            request = self._wait_for(connection)
+            request = connection.next(self.cfg.keepalive)
         except MalformedRequestError as error:
             self._refuse(connection, error)
             return False
         return request is not None and self._answer(connection, request, shared_environ)
-
-    def _wait_for(self, connection: Connection) -> HTTPRequest | None:
-        greenlet = gevent.getcurrent()
-        self.idle.add(greenlet)
-        try:
-            return connection.next(self.cfg.keepalive)
-        finally:
-            self.idle.discard(greenlet)
 
     def _answer(self, connection: Connection, request: HTTPRequest, shared_environ: Mapping[str, Any]) -> bool:
         started = datetime.now()
@@ -112,69 +137,23 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         connection.send(response.message(keep_alive=False))
         connection.linger()
 
+    def _make_room(self) -> None:
+        """When this worker is full, give up the client that has been silent for longest, so that another gets in."""
+        if len(self.connections) < self.worker_connections:
+            return
+        if waiting := [connection for connection in self.connections if connection.waiting_since is not None]:
+            min(waiting, key=attrgetter("waiting_since")).give_up()
+
     def _close_idle_at_shutdown(self) -> None:
         while self.alive:
             gevent.sleep(CLOSE_DELAY / 10)
         gevent.sleep(CLOSE_DELAY)
         while True:
-            for greenlet in list(self.idle):
-                gevent.get_hub().loop.run_callback(self._close, greenlet)
+            for connection in self.connections:
+                if connection.between_requests:
+                    connection.give_up()
             gevent.sleep(CLOSE_DELAY / 10)
 
-    def _close(self, greenlet: gevent.Greenlet) -> None:
-        if greenlet in self.idle:  # still: its request may have come since
-            greenlet.throw(ConnectionAbortedError("idle at shutdown"))
-
-
-class HTTPResponse:
-    """A WSGI application's response, on its way to a connection."""
-
-    status = ""
-    headers: list[tuple[str, str]]
-    body = b""
-
-    @property
-    def sent(self) -> int:
-        """The length of the body; gunicorn's access log reads this name."""
-        return len(self.body)
-
-    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
-        """Take status and headers; this is WSGI's start_response."""
-        self.status, self.headers = status, headers
-        return self._write
-
-    def message(self, keep_alive: bool, method: str = "GET") -> bytes:
-        """Return the bytes to send; keep_alive: the connection stays open for another request."""
-        lines = [
-            f"HTTP/1.1 {self.status}",
-            "Server: thimble",
-            *self._date(),
-            f"Connection: {'keep-alive' if keep_alive else 'close'}",
-            *(f"{name}: {value}" for name, value in self.headers),
-            *self._content_length(),
-            "\r\n",
-        ]
-        head = "\r\n".join(lines)
-        if not head.count("\r") == head.count("\n") == len(lines):  # otherwise a value could pass for a header
-            raise ValueError(f"a line break in a header: {self.headers}")
-        return head.encode("latin-1") + (b"" if method == "HEAD" else self.body)
-
-    def _date(self) -> list[str]:
-        """Return the Date header, unless the application has set it."""
-        return [] if self._has("Date") else [f"Date: {_http_date(int(time.time()))}"]
-
-    def _content_length(self) -> list[str]:
-        """Return the Content-Length header, unless the application has set it or the status forbids it."""
-        omitted = self.status[:3] in ("204", "304") or self._has("Content-Length")
-        return [] if omitted else [f"Content-Length: {len(self.body)}"]
-
-    def _has(self, header: str) -> bool:
-        return any(name == header for name, _ in self.headers)
-
-    def _write(self, data: bytes) -> None:
-        self.body += data
-
-
-@lru_cache(maxsize=1)
-def _http_date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+    def _log_exception(self, context: Any, kind: Any, error: Any, trace: Any) -> None:
+        """Log what ended a greenlet as one record; gevent itself prints a line for each line of the traceback."""
+        self.log.error("%s failed", context, exc_info=(kind, error, trace))

@@ -9,13 +9,8 @@ from contextlib import closing, suppress
 
 import pytest
 
-from serving.server.connection import (
-    MAX_HEAD_BYTES,
-    MAX_PIPELINED,
-    BrokenBodyError,
-    Connection,
-    MalformedRequestError,
-)
+from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError
+from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.server.worker import HTTPResponse
+from serving.server.response import HTTPResponse
 
 
 @pytest.fixture
