@@ -1,5 +1,7 @@
 """The application: everything wired together."""
 
+from functools import partial
+
 from flask import Flask
 
 from serving.api import classify, explain, models, operations, pages
@@ -69,6 +71,6 @@ def _repository(settings: Settings, telemetry: Telemetry) -> Repository:
 def _request_log(
     application: FastPath, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
 ) -> RequestLog:
-    write = write_to_stderr if settings.log_requests else None
+    write = partial(write_to_stderr, telemetry.dropped_lines) if settings.log_requests else None
     as_text = logs_text(settings.log_format)
     return RequestLog(application, problems, telemetry.metrics, write, as_text, Tracing.from_environment())

@@ -1,10 +1,10 @@
 """gunicorn's settings for this service: gunicorn -c python:serving.gunicorn_conf 'serving.app:create_app()'."""
 
+import atexit
 import gc
 import importlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,13 +14,24 @@ from gunicorn.arbiter import Arbiter
 from serving.concurrency import join_threads
 from serving.cpu import usable_cores
 from serving.lifecycle import Lifecycle
+from serving.server.shared_folder import (
+    ROOM_BYTES,
+    leave_shared_folder,
+    make_shared_folder,
+    remove_shared_folder,
+    with_room,
+)
 from serving.server.worker import Worker
-from serving.settings import SHARED_FOLDER_VARIABLE, Settings, SettingsError
+from serving.settings import Settings, SettingsError, shared_folder, variable
+from serving.telemetry.dropped_lines import DroppedLines
+from serving.telemetry.log_relay import LogRelay
 from serving.telemetry.logs import GunicornLogger, logs_text
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
-SHARED_FOLDER_PREFIX = "thimble-shared"  # of the workers' shared folder; the master's process id follows
+NO_ROOM = (
+    "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
+)
 
 try:
     settings = Settings.from_environment().check()
@@ -39,21 +50,24 @@ keepalive = 75  # longer than common load balancers keep idle connections, so th
 timeout = 60  # of a worker's heartbeat: the longest that one request may block it
 graceful_timeout = 30  # in which accepted requests finish after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats and counts go there
-worker_tmp_dir = str(shared_memory) if shared_memory.is_dir() else None  # a slow disk would delay the heartbeat
+shared_parent = with_room((shared_memory, Path(tempfile.gettempdir())), workers * ROOM_BYTES)
+worker_tmp_dir = str(shared_parent) if shared_parent else None  # a slow disk would delay the heartbeat
 GunicornLogger.text = logs_text(settings.log_format)
 logger_class = GunicornLogger
+log_relay = LogRelay(GunicornLogger.text)
 control_socket_disable = True  # it would write to the home folder, which a container may lack
 
 
-def on_starting(_: Arbiter) -> None:
-    """Make the folder in which the workers share counts and commands; remove those that killed servers left."""
-    folder = Path(worker_tmp_dir or tempfile.gettempdir())
-    for left in folder.glob(f"{SHARED_FOLDER_PREFIX}-*-*"):
-        process = left.name.split("-")[2]  # one with this process's own id is left over: in a container it is always 1
-        if process == str(os.getpid()) or (Path("/proc/self").exists() and not Path("/proc", process).exists()):
-            shutil.rmtree(left, ignore_errors=True)
-    # Before prometheus_client is imported, which reads the variable once.
-    os.environ[SHARED_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix=f"{SHARED_FOLDER_PREFIX}-{os.getpid()}-", dir=folder)
+def on_starting(server: Arbiter) -> None:
+    """Make what the processes share: the log, and the folder of counts and commands."""
+    make_shared_folder(shared_parent)
+    log_relay.start(DroppedLines(shared_folder()))
+    atexit.register(log_relay.stop)  # on_exit is not called after every failure
+    os.environ[variable("log_format")] = "text" if GunicornLogger.text else "json"  # the relay is no terminal
+    if shared_parent is None:
+        server.log.warning("%s", NO_ROOM)
+    elif shared_memory.is_dir() and shared_parent != shared_memory:
+        server.log.warning("%s has no room; the workers share their counts in %s", shared_memory, shared_parent)
     # Load large modules once, so that all workers share their memory: but nothing that must not cross a fork, nor
     # Flask, whose log handler would end in a traceback under gevent.
     importlib.import_module("serving.inference.predictor")
@@ -63,7 +77,12 @@ def on_starting(_: Arbiter) -> None:
 
 def on_exit(_: Arbiter) -> None:
     """Remove the shared folder."""
-    shutil.rmtree(os.environ[SHARED_FOLDER_VARIABLE], ignore_errors=True)
+    remove_shared_folder()
+
+
+def pre_exec(_: Arbiter) -> None:
+    """Give the new master, at SIGUSR2, the real standard error."""
+    log_relay.give_back()
 
 
 def when_ready(server: Arbiter) -> None:
@@ -95,7 +114,10 @@ def worker_exit(_: Arbiter, worker: Worker) -> None:
 
 
 def post_fork(_: Arbiter, worker: Worker) -> None:
-    """Send this service's own log messages, such as the ready models, where gunicorn's go."""
+    """Send this service's own log messages, such as the ready models, where gunicorn's go; check the shared folder."""
     log = logging.getLogger("serving")
     log.handlers = worker.log.error_log.handlers
     log.setLevel(logging.INFO)
+    if (folder := shared_folder()) and not with_room([folder], ROOM_BYTES):
+        leave_shared_folder()
+        log.warning("%s", NO_ROOM)

@@ -92,6 +92,7 @@ ALONE = {
     "serving": [
         "cpu", "errors", "imaging.garment", "lifecycle", "model.runtime", "prediction",
         "repository.commands", "repository.shadow_rules", "server.deadline", "server.request", "server.response",
+        "telemetry.dropped_lines",
     ],
     "training": [
         "augment", "progress", "datasets.formats", "datasets.labelled", "datasets.outliers", "evaluation.calibration",

@@ -1,7 +1,7 @@
 """The middleware around all requests: each has an id that client and log share, is logged, counted and traced."""
 
+import os
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,7 +13,8 @@ from typing import Any
 from serving.api.replies import ProblemReplies
 from serving.errors import BadRequest
 from serving.inference.timings import REPORTED_STAGES, TIMINGS_KEY, Timings
-from serving.telemetry.logs import RequestRecord, rfc3339
+from serving.telemetry.dropped_lines import DroppedLines
+from serving.telemetry.logs import STDERR, RequestRecord, rfc3339
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.tracing import Tracing
 
@@ -111,10 +112,12 @@ class RequestLog:
                 self._write(b"\n".join(lines) + b"\n")
 
 
-def write_to_stderr(lines: bytes) -> None:
-    """Write lines at once."""
-    sys.stderr.buffer.write(lines)
-    sys.stderr.flush()
+def write_to_stderr(dropped: DroppedLines, lines: bytes) -> None:
+    """Write lines at once, or count them as dropped."""
+    try:
+        os.write(STDERR, lines)
+    except OSError:
+        dropped.add(lines.count(b"\n"))
 
 
 def _new_id() -> str:

@@ -10,6 +10,7 @@ import msgspec
 from gunicorn import glogging
 from msgspec import Struct
 
+STDERR = 2  # the file descriptor
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 

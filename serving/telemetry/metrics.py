@@ -1,13 +1,16 @@
 """The Prometheus instruments: of requests, of predictions (so that drift from the reference shows), and of models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from serving.settings import shared_folder
+from serving.telemetry.dropped_lines import DroppedLines
 
 MODEL_LABELS = ("model", "version")
 SHADOW_LABELS = ("model", "version", "shadow")
@@ -87,6 +90,19 @@ class Metrics:
             "shadow_difference", "An image's largest difference in probability.", PROBABILITY_DIFFERENCES, SHADOW_LABELS
         )
         self.shadow_seconds = histogram("shadow_seconds", "A batch's time, by both.", SECONDS, (*SHADOW_LABELS, "by"))
+
+
+class DroppedLinesCounter(Collector):
+    """Reads the number of dropped lines anew at each collection."""
+
+    def __init__(self, dropped_lines: DroppedLines) -> None:
+        self._dropped_lines = dropped_lines
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter."""
+        counter = CounterMetricFamily("thimble_log_dropped_lines", "Lines of the log that its reader was too slow for.")
+        counter.add_metric((), self._dropped_lines.total())
+        yield counter
 
 
 def registries() -> tuple[CollectorRegistry, CollectorRegistry]:

@@ -10,7 +10,9 @@ from serving.inference.timings import Timings
 from serving.model.classifier import Classifier, Outputs
 from serving.repository.loader import LoadEvent
 from serving.repository.repository import Repository
-from serving.telemetry.metrics import Metrics, registries
+from serving.settings import shared_folder
+from serving.telemetry.dropped_lines import DroppedLines
+from serving.telemetry.metrics import DroppedLinesCounter, Metrics, registries
 from serving.telemetry.model_gauges import ModelGauges, ReferenceGauges
 from serving.telemetry.prediction_metrics import PredictionMetrics
 from serving.telemetry.shadow import Shadow
@@ -26,6 +28,8 @@ class Telemetry(Observer):
         self.statistics = TritonStatistics(all_workers)
         self.registry = CollectorRegistry()
         self.registry.register(self.statistics)
+        self.dropped_lines = DroppedLines(shared_folder())
+        self.registry.register(DroppedLinesCounter(self.dropped_lines))
         self._predictions = PredictionMetrics(self.metrics)
         self._shadow: Shadow | None = None
 

@@ -1,0 +1,55 @@
+"""The folder in which the workers of a server share counts and commands: in memory, where that has room."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from serving.settings import SHARED_FOLDER_VARIABLE, shared_folder
+
+ROOM_BYTES = 1_048_576  # for a worker's counts: writing to a mapped file that finds no room kills the process
+PREFIX = "thimble-shared"  # the master's process id follows
+
+
+def with_room(folders: Iterable[Path], size: int) -> Path | None:
+    """Return the first of these folders that has room for so many bytes."""
+    return next((folder for folder in folders if folder.is_dir() and _has_room(folder, size)), None)
+
+
+def make_shared_folder(parent: Path | None) -> None:
+    """Make it, for the processes that this one starts; None: they are to share nothing."""
+    if not parent:
+        leave_shared_folder()
+        return
+    _remove_leftovers(parent)
+    # Before prometheus_client is imported, which reads the variable once.
+    os.environ[SHARED_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent)
+
+
+def leave_shared_folder() -> None:
+    """Have this process share nothing."""
+    os.environ.pop(SHARED_FOLDER_VARIABLE, None)
+
+
+def remove_shared_folder() -> None:
+    """Remove it, if there is one."""
+    if folder := shared_folder():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove the folders that killed servers left."""
+    for left in parent.glob(f"{PREFIX}-*-*"):
+        process = left.name.split("-")[2]  # one with this process's own id is left over: in a container it is always 1
+        if process == str(os.getpid()) or (Path("/proc/self").exists() and not Path("/proc", process).exists()):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(size))
+    except OSError:
+        return False
+    return True
