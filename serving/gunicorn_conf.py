@@ -14,6 +14,7 @@ from gunicorn.arbiter import Arbiter
 from serving.concurrency import join_threads
 from serving.cpu import usable_cores
 from serving.lifecycle import Lifecycle
+from serving.server.deadline import MIN_BODY_RATE
 from serving.server.shared_folder import (
     ROOM_BYTES,
     leave_shared_folder,
@@ -92,7 +93,8 @@ def when_ready(server: Arbiter) -> None:
     for line in (
         f"Thimble on http://{bind}: POST an image to /classify",
         f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
-        f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s, {settings.max_images} images a request, "
+        f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s and one more for every "
+        f"{MIN_BODY_RATE:,}, {settings.max_images} images a request, "
         f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
         f"models: {settings.folder.resolve()}, polled {polled}",
         *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),

@@ -40,7 +40,7 @@ class Server:
     def answers(self) -> bool:
         try:
             return requests.get(f"{self.url}/livez", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.ReadTimeout):  # a busy machine takes long to load the models
             return False
 
     def stop(self) -> int:

@@ -18,7 +18,7 @@ SERVING = [
     "model", "model.card", "model.runtime", "model.classifier", "model.triton_config",
     "version", "cpu", "concurrency",
     "repository", "repository.shadow_rules", "settings", "repository.commands", "repository.scan", "repository.index",
-    "repository.loader", "repository.reloader", "repository.repository", "repository.poller",
+    "repository.loader", "repository.reloader", "repository.golden_check", "repository.repository", "repository.poller",
     "inference", "inference.admission", "inference.options", "inference.timings", "inference.batching",
     "inference.occlusion", "inference.routing", "inference.predictor",
     "telemetry", "telemetry.dropped_lines", "telemetry.metrics", "telemetry.prediction_metrics",

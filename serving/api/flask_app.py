@@ -34,9 +34,15 @@ def flask_app(problems: ProblemReplies) -> Flask:
         reply = problems.reply(refusal)
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
+    app.before_request(_ignore_range)
     app.register_error_handler(Refusal, refuse)
     app.register_error_handler(HTTPException, lambda error: _handle_http_error(error, app, refuse))
     return app
+
+
+def _ignore_range() -> None:
+    """Answer with the whole file, as RFC 9110 permits: the files are small, and Werkzeug refuses unknown units."""
+    request.environ.pop("HTTP_RANGE", None)
 
 
 def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refusal], Response]) -> Response:

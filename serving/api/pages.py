@@ -1,6 +1,6 @@
 """The pages and the OpenAPI document; they load nothing from other servers."""
 
-from functools import reduce
+from functools import cache, reduce
 from http import HTTPStatus
 from operator import getitem
 from pathlib import Path
@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify, render_template, request, send_f
 from serving.api.replies import JSON, PROBLEM
 from serving.repository.index import is_router
 from serving.repository.repository import Repository
+from serving.server.deadline import MIN_BODY_RATE
 
 STATIC = Path(__file__).parent.parent / "static"
 SAMPLES = ("trouser", "handbag", "ship", "spiral")  # drawings, for a first try without an image
@@ -46,9 +47,16 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
         return send_from_directory(STATIC, ICON)
 
     @pages.get("/docs")
+    @cache  # it takes as long as many images
     def docs() -> str:
         return render_template(
-            "docs.html", document=document, calls=calls, codes=_codes, pretty=_pretty, problem=PROBLEM
+            "docs.html",
+            document=document,
+            calls=calls,
+            codes=_codes,
+            pretty=_pretty,
+            problem=PROBLEM,
+            body_rate=MIN_BODY_RATE,
         )
 
     @pages.get("/openapi.json")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel, Overloaded, UnknownModel
-from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from serving.repository.commands import LOAD, UNLOAD, Command, WorkerCommands
+from serving.repository.golden_check import GoldenCheck
 from serving.repository.index import Defaults, Model, ModelIndex, Routing, ShadowPair, Version
 from serving.repository.loader import Loader, LoadEvent
 from serving.repository.reloader import Reloader
@@ -49,6 +49,7 @@ class Repository:
         self._commands = commands or WorkerCommands()
         self._on_load = on_load
         self._load_timeout = load_timeout
+        self._golden = GoldenCheck()
         self._logged: set[str] = set()
         self._seen_commands: Mapping[str, Command] = {}
         self._lock = threading.Lock()  # of the index; and onnxruntime makes one session at a time
@@ -72,15 +73,11 @@ class Repository:
         return self._index.ready()
 
     def check_ready(self) -> list[Classifier]:
-        """Return the answering classifiers after running their golden samples; raises NoModel."""
+        """Return the answering classifiers, which have just reproduced their golden samples; raises NoModel."""
         ready = self.ready()
         if not ready:
             raise NoModel("No model is loaded; the service's log and GET /models say why.")
-        for classifier in ready:
-            try:
-                run_in_thread(classifier.check_golden)
-            except ContractError as error:
-                raise NoModel(f"The model {classifier.card.name!r} gives wrong answers: {error}.") from error
+        self._golden.check(ready)
         return ready
 
     def find(self, name: str) -> Model:

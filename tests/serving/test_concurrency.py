@@ -36,9 +36,10 @@ def test_the_event_loop_goes_on_while_work_runs_in_a_thread(gate):
     assert opening.ready()
 
 
-def test_an_exception_in_a_thread_is_raised_in_the_caller():
+def test_an_exception_in_a_thread_is_raised_in_the_caller_and_not_printed(capfd):
     with pytest.raises(ZeroDivisionError):
         run_in_thread(lambda: 1 / 0)
+    assert capfd.readouterr().err == ""
 
 
 def test_join_threads_waits_for_running_work():

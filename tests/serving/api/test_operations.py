@@ -46,6 +46,7 @@ def test_a_model_that_gives_wrong_answers_by_now_is_not_ready(serve, forge, monk
     assert client.get("/readyz").status_code == 200
 
     monkeypatch.setattr("serving.model.classifier.GOLDEN_TOLERANCE", -1.0)  # as if memory had changed under it
+    monkeypatch.setattr("serving.repository.golden_check.VALID_SECONDS", 0.0)
 
     problem = client.get("/readyz")
     assert problem.status_code == 503

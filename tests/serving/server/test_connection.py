@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -227,6 +228,9 @@ def test_a_client_that_left_within_a_head_has_no_next_request(client, connection
         b"GET / HTTP/1.1\r\n\r\n",
         head("Host: another"),
         head("Transfer-Encoding: gzip, chunked"),
+        head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+        head("Transfer-Encoding: chunked", "Connection: keep-alive", first="POST / HTTP/1.0"),
+        head("Transfer-Encoding:"),
         head("Content-Length: 3", "Content-Length: 4"),
         head("Content-Length: 3", "Transfer-Encoding: chunked"),
         head("Content-Length: -1"),
@@ -239,8 +243,8 @@ def test_a_client_that_left_within_a_head_has_no_next_request(client, connection
         b"GET /" + b"a" * MAX_HEAD_BYTES * 2,
     ],
     ids=[
-        "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding",
-        "lengths", "smuggled", "negative", "huge", "name", "line-feed", "folded", "many",
+        "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding", "codings", "1.0-coding",
+        "empty-coding", "lengths", "smuggled", "negative", "huge", "name", "line-feed", "folded", "many",
         "long", "endless",
     ],
 )  # fmt: skip
@@ -279,6 +283,77 @@ def test_a_malformed_chunk_breaks_the_body(client, connection):
     assert not request.body_complete
 
 
+def test_a_head_that_has_begun_may_take_less_time_than_a_client_may_be_idle(client, connection):
+    client.sendall(b"POST /classify HTTP/1.1\r\n")
+
+    with pytest.raises(TimeoutError):
+        connection.next(1_000, head_timeout=0.05)
+    with pytest.raises(TimeoutError):  # nor does the rest of a head begin anew
+        connection.next(1_000, head_timeout=0.05)
+
+
+def test_bytes_that_drip_do_not_prolong_the_time_of_a_head(client, connection):
+    def drip():
+        with suppress(OSError):
+            while True:
+                client.sendall(b"A")
+                time.sleep(0.01)
+
+    with ThreadPoolExecutor() as threads:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        threads.submit(drip)
+
+        with pytest.raises(TimeoutError):
+            connection.next(1_000, head_timeout=0.1)
+        connection.close()
+
+
+def test_an_unfinished_head_is_refused_at_its_101st_header(client, connection):
+    client.sendall(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 102)
+
+    with pytest.raises(MalformedRequestError, match="more than 100 headers"):
+        connection.next(10)
+
+
+def test_the_headers_of_waiting_requests_are_limited_together(client, connection):
+    client.sendall(head(*["a: b"] * 90, first="GET / HTTP/1.1") * 50)
+
+    with pytest.raises(MalformedRequestError, match="more than 1,000 headers"):
+        [connection.next(10) for _ in range(50)]
+
+
+def test_the_application_does_not_see_an_offer_to_upgrade(client, connection):
+    client.sendall(head("Connection: Upgrade", "upgrade: websocket", first="GET / HTTP/1.1"))
+
+    assert not {"HTTP_UPGRADE"} & connection.next(10).environ({}).keys()
+
+
+def test_a_client_that_is_given_up_is_not_waited_for(client, connection):
+    def give_up():
+        while connection.waiting_since is None:
+            time.sleep(0.001)
+        connection.give_up()
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(give_up)
+
+        assert connection.next(10) is None
+    assert connection.waiting_since is None
+
+
+def test_a_client_that_does_not_read_can_be_given_up(client, connection):
+    def give_up():
+        while connection.waiting_since is None:
+            time.sleep(0.001)
+        connection.give_up()
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(give_up)
+
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            connection.send(bytes(10_000_000))
+
+
 def test_a_head_that_arrives_too_slowly_times_out(client, connection):
     client.sendall(b"POST /classify HTTP/1.1\r\n")
 
@@ -291,6 +366,8 @@ def test_a_head_that_arrives_too_slowly_times_out(client, connection):
     [
         ("/a%20b%2Fc?d=%20e", "/a b/c", "d=%20e"),
         ("http://thimble:8000/classify?top_k=1", "/classify", "top_k=1"),
+        ("http://thimble", "/", ""),
+        ("http://thimble:8000?top_k=1", "/", "top_k=1"),
         ("/classify?a?b", "/classify", "a?b"),
         ("http://[/", "", ""),
         ("*", "*", ""),

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from serving.server.deadline import Deadline
+from serving.server.deadline import MIN_BODY_RATE, Deadline
 
 CHECK_INTERVAL = 0.02  # seconds
 
@@ -40,6 +40,29 @@ def test_a_late_body_is_still_answered(pair):
     server.sendall(b"408")
 
     assert client.recv(100) == b"408"
+
+
+def test_a_body_that_arrives_at_the_least_rate_may_take_longer(pair):
+    server, _ = pair
+    started = time.monotonic()
+
+    with Deadline(0.05, CHECK_INTERVAL).watch(server, lambda: MIN_BODY_RATE // 4) as body:
+        server.recv(100)
+
+    assert body.late
+    assert time.monotonic() - started >= 0.3
+
+
+def test_a_drip_is_late(pair):
+    server, client = pair
+    read = 0
+
+    with Deadline(0.1, CHECK_INTERVAL).watch(server, lambda: read) as body:
+        while not body.late:
+            client.send(b"x")
+            read += len(server.recv(100))
+
+    assert 0 < read < MIN_BODY_RATE
 
 
 def test_a_body_in_time_leaves_the_connection_open(pair):

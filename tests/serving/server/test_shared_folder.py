@@ -1,0 +1,61 @@
+"""The folder that the workers share."""
+
+import os
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from serving.server.shared_folder import (
+    ROOM_BYTES,
+    leave_shared_folder,
+    make_shared_folder,
+    remove_shared_folder,
+    with_room,
+)
+from serving.settings import SHARED_FOLDER_VARIABLE, shared_folder
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """Let no file of this process be as large as a worker's counts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES // 2, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv(SHARED_FOLDER_VARIABLE, "")
+
+
+def test_the_first_folder_with_room_is_taken(tmp_path):
+    assert with_room([tmp_path / "missing", tmp_path], ROOM_BYTES) == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_full_folder_is_not_taken(tmp_path):
+    assert with_room([tmp_path], ROOM_BYTES) is None
+    assert with_room([tmp_path], ROOM_BYTES // 4) == tmp_path
+
+
+def test_the_folder_is_made_for_the_processes_to_come_and_removed(tmp_path):
+    left = tmp_path / f"thimble-shared-{os.getpid()}-left"
+    left.mkdir()
+
+    make_shared_folder(tmp_path)
+    folder = shared_folder()
+
+    assert [*tmp_path.iterdir()] == [folder]
+    remove_shared_folder()
+    assert not folder.exists()
+
+
+def test_without_room_nothing_is_shared():
+    make_shared_folder(None)
+
+    assert shared_folder() is None
+    remove_shared_folder()
+    leave_shared_folder()
