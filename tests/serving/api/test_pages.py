@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from flask import template_rendered
 from markupsafe import escape
 from routers import add_router
 
@@ -33,6 +34,24 @@ def test_the_policy_forbids_everything_from_other_hosts(client, address):
     assert [policy[kind] for kind in ("script-src", "style-src", "connect-src")] == ["'self'"] * 3
     assert policy["img-src"].split() == ["'self'", "blob:", "data:"]
     assert kinds == "nosniff"
+
+
+def test_the_page_of_the_interface_is_rendered_once(models):
+    app = create_app(Settings(models=str(models)))
+    rendered = []
+
+    with template_rendered.connected_to(lambda *_, **__: rendered.append(1), app):
+        answers = [app.test_client().get("/docs") for _ in range(3)]
+
+    assert len(rendered) == 1
+    assert len({answer.text for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-5", "bytes=9999999-", "bytes=5-1", "lines=1-2"])
+def test_a_range_is_ignored(client, wanted):
+    with client.get("/static/page.js") as whole, client.get("/static/page.js", headers={"Range": wanted}) as answer:
+        assert answer.status_code == 200
+        assert answer.data == whole.data
 
 
 @pytest.mark.parametrize("address", PAGES)
