@@ -17,7 +17,8 @@ from serving.telemetry.logs import STDERR, rfc3339
 PIPE_BYTES = 1_048_576  # the most that Linux gives without privileges: a busy master may read late
 READ_BYTES = 16_384
 MAX_WAITING = 256  # pieces that may wait for the reader of the log, 4 MB; more are dropped
-QUIET_SECONDS = 0.1  # after which a text, such as a traceback in many lines, is complete
+QUIET_SECONDS = 0.1  # without any line, after which a text, such as a traceback in many lines, is complete
+TEXT_SECONDS = 0.5  # the same, while records come all the time
 MAX_TEXT_BYTES = 8_192  # of a text in one record; a longer one becomes several
 JOIN_TIMEOUT = 2.0  # seconds for the reader to take what is left, at the end
 
@@ -28,26 +29,37 @@ class LineSorter:
     def __init__(self) -> None:
         self._rest = b""  # of a line that has no end yet
         self._text: list[bytes] = []
+        self._since = 0.0  # the text's first line, on the clock of time.monotonic
 
     @property
     def has_text(self) -> bool:
         """Whether something waits for its end."""
         return bool(self._text or self._rest)
 
+    @property
+    def has_waited(self) -> bool:
+        """Whether text has waited for as long as it may, while records went on."""
+        return bool(self._text) and time.monotonic() > self._since + TEXT_SECONDS
+
     def add(self, data: bytes) -> Iterator[bytes]:
         """Take a piece; yield the lines that are complete, joined."""
+        if not self._rest and _has_only_records(data):
+            yield data
+            return
         *lines, self._rest = (self._rest + data).split(b"\n")
         records = [line for line in lines if _is_record(line)]
         if len(records) < len(lines):
+            self._since = self._since if self._text else time.monotonic()
             self._text += [line for line in lines if not _is_record(line)]
         if records:
             yield b"\n".join([*records, b""])
         if sum(map(len, self._text)) + len(self._rest) > MAX_TEXT_BYTES:
-            yield from self.end_text()
+            yield from self.end_text(cut_record=len(self._rest) > PIPE_BYTES)
 
-    def end_text(self) -> Iterator[bytes]:
-        """Yield the text that has come as records."""
-        text, self._text, self._rest = b"\n".join([*self._text, self._rest]).strip(), [], b""
+    def end_text(self, cut_record: bool) -> Iterator[bytes]:
+        """Yield the text that has come as records; cut_record: do not wait for the end of one that has begun."""
+        rest = self._rest if cut_record or not self._rest.startswith(b'{"') else b""
+        text, self._text, self._rest = b"\n".join([*self._text, rest]).strip(), [], self._rest[len(rest) :]
         for start in range(0, len(text), MAX_TEXT_BYTES):
             message = text[start : start + MAX_TEXT_BYTES].decode("utf-8", "replace")
             record = {"time": rfc3339(time.time()), "level": "warning", "logger": "stderr", "message": message}
@@ -60,7 +72,7 @@ class LogRelay:
     def __init__(self, as_text: bool) -> None:
         """as_text: pass on everything as it is, instead of as lines of JSON."""
         self._sorter = None if as_text else LineSorter()
-        self._waiting: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._master = 0
         self._output = STDERR
 
@@ -98,23 +110,24 @@ class LogRelay:
         while data := self._read_piece(reader):
             for piece in self._sorter.add(data) if self._sorter else [data]:
                 self._pass_on(piece)
-        self._end_text()
-        with suppress(queue.Full):
-            self._waiting.put(b"", timeout=JOIN_TIMEOUT)
+        self._end_text(cut_record=True)
+        self._waiting.put(b"")
 
     def _read_piece(self, reader: int) -> bytes:
-        if self._sorter and self._sorter.has_text and not select.select([reader], [], [], QUIET_SECONDS)[0]:
-            self._end_text()
+        if self._sorter and self._sorter.has_text:
+            more, _, _ = select.select([reader], [], [], QUIET_SECONDS)
+            if not more or self._sorter.has_waited:
+                self._end_text(cut_record=not more)
         return os.read(reader, READ_BYTES)
 
-    def _end_text(self) -> None:
-        for piece in self._sorter.end_text() if self._sorter else []:
+    def _end_text(self, cut_record: bool) -> None:
+        for piece in self._sorter.end_text(cut_record) if self._sorter else []:
             self._pass_on(piece)
 
     def _pass_on(self, piece: bytes) -> None:
-        try:
-            self._waiting.put_nowait(piece)
-        except queue.Full:
+        if self._waiting.qsize() < MAX_WAITING:
+            self._waiting.put(piece)
+        else:
             self._dropped.add(piece.count(b"\n"))
 
     def _write(self) -> None:
@@ -131,6 +144,11 @@ class LogRelay:
         except BlockingIOError:  # whoever started the service has made it so
             select.select([], [self._output], [])
             return 0
+
+
+def _has_only_records(data: bytes) -> bool:
+    """Whether a piece needs no sorting, as nearly all."""
+    return data.startswith(b'{"') and data.endswith(b"}\n") and data.count(b'}\n{"') + 1 == data.count(b"\n")
 
 
 def _is_record(line: bytes) -> bool:

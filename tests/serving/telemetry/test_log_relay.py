@@ -31,7 +31,7 @@ def relayed(program, as_text=False):
 def sort(*pieces):
     sorter = LineSorter()
     lines = [line for piece in pieces for line in sorter.add(piece)]
-    return b"".join([*lines, *sorter.end_text()]).decode().splitlines()
+    return b"".join([*lines, *sorter.end_text(cut_record=True)]).decode().splitlines()
 
 
 def test_records_pass_as_they_are_however_they_are_cut():
@@ -48,6 +48,15 @@ def test_a_traceback_among_records_becomes_one_record():
     record = json.loads(second)
     assert record["message"] == 'Traceback (most recent call last):\n  File "x"\nKeyError: 1'
     assert (record["level"], record["logger"]) == ("warning", "stderr")
+
+
+def test_a_record_that_is_cut_by_a_long_text_stays_whole():
+    record = b'{"message":"one"}'
+
+    *text, last = sort(b"x" * (MAX_TEXT_BYTES + 1) + b"\n" + record[:5], record[5:] + b"\n")
+
+    assert last == record.decode()
+    assert len(text) == 2
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
