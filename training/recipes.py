@@ -137,7 +137,7 @@ CIFAR_NET = Recipe(
     source=CIFAR_10,
     network=lambda: Net(channels=3),
     fit="photo",
-    epochs=30,
+    epochs=26,
     batch=2_000,
     learning_rate=0.01,
     muon=0.24,
@@ -158,6 +158,7 @@ FASHION_NET = replace(
     source=FASHION_MNIST,
     network=lambda: Net(channels=1),
     fit="garment",
+    epochs=20,
     teachers=("fashion-net:1",),
     teachers_weight=0.5,  # it knows the garments of the data set, and photos less well than their labels
     view=garment_view,
