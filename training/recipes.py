@@ -137,7 +137,7 @@ CIFAR_NET = Recipe(
     source=CIFAR_10,
     network=lambda: Net(channels=3),
     fit="photo",
-    epochs=26,
+    epochs=20,
     batch=2_000,
     learning_rate=0.01,
     muon=0.24,
