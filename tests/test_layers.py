@@ -39,7 +39,7 @@ TRAINING = [
     "datasets.domains", "datasets.views",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
     "networks.layers", "networks.normalize", "networks.efficientnet", "networks.imagenet_domains", "networks.novelty",
-    "networks.exported",
+    "networks.exported", "networks.folding",
     "recipes",
     "graph", "graph.onnx_export", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",

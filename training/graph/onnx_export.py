@@ -16,15 +16,19 @@ from serving.model.card import INPUT, NOVELTY, PROBABILITIES
 from serving.model.classifier import Outputs
 from serving.model.runtime import open_session
 from training.networks.exported import ExportedModel
+from training.networks.folding import fold_batch_norms
 
 OPSET = 20
 ALL_CORES = 0  # as a number of threads
 
 
 def to_onnx(model: ExportedModel, height: int, width: int, channels: int) -> onnx.ModelProto:
-    """Export a graph that takes uint8 [batch, height, width, channels], with a dynamic batch."""
+    """Export a graph that takes uint8 [batch, height, width, channels], with a dynamic batch.
+
+    Batch norms are folded into convolutions; onnxruntime would leave those that stand behind a max pool.
+    """
     outputs = [PROBABILITIES, NOVELTY] if model.novelty else [PROBABILITIES]
-    return export(model, (height, width, channels), torch.uint8, INPUT, outputs)
+    return export(fold_batch_norms(model), (height, width, channels), torch.uint8, INPUT, outputs)
 
 
 def export(

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class Features(NamedTuple):
@@ -30,7 +29,7 @@ class Network(nn.Sequential):
         for layer in self:
             penultimate, output = output, layer(output)
             if isinstance(layer, nn.ReLU | nn.GELU) and output.ndim == 4:
-                maps.append(functional.avg_pool2d(output, output.shape[2:]).flatten(1))
+                maps.append(output.mean((2, 3)))
         return Features(tuple(maps), penultimate, output)
 
     def init_from_data(self, images: Tensor) -> None:
