@@ -33,7 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=main.__doc__)
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--rounds", type=int, default=2_000, help="images for each figure (default 2000)")
+    parser.add_argument(
+        "--compare", type=Path, nargs="+", metavar="FILE", help="compare the graphs of these model files instead"
+    )
     options = parser.parse_args(arguments)
+    if options.compare:
+        Console().print(comparison(options.compare, options.rounds))
+        return
     repository = Repository(options.models_dir)
     table = Table(
         "Model",
@@ -59,6 +65,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{explaining:.1f}",
         )
     Console().print(table)
+
+
+def comparison(files: Sequence[Path], rounds: int) -> Table:
+    """Return a table of the graphs' medians for one image each, and their ratios to the first file's.
+
+    The graphs take turns, and the time is the thread's own, so that a busy machine treats all alike.
+    """
+    classifiers = [Classifier.open(file) for file in files]
+    seconds: list[list[float]] = [[] for _ in files]
+    for _ in range(rounds):
+        for classifier, times in zip(classifiers, seconds, strict=True):
+            batch = classifier.card.golden[0].pixels()[None]
+            start = time.thread_time()
+            classifier.classify(batch)
+            times.append(time.thread_time() - start)
+    medians = [1_000 * statistics.median(times) for times in seconds]
+    table = Table("File", "Graph ms", "Of the first", title="One image, one core")
+    for file, median in zip(files, medians, strict=True):
+        table.add_row(str(file), f"{median:.3f}", f"{median / medians[0]:.3f}")
+    return table
 
 
 def stages(classifier: Classifier, predictor: Predictor, rounds: int) -> tuple[float, float, float]:
