@@ -9,6 +9,7 @@ import onnx
 import pytest
 import tritonclient
 from google.protobuf import json_format, text_format
+from msgspec import UNSET
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
@@ -18,6 +19,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # it would report each impor
 import openvino  # noqa: E402
 
 TOLERANCE = 1e-4
+SAME_LABELS = 0.995  # of an int8 graph
 OUTPUTS = ["probabilities", "novelty"]
 IMAGES = 40
 # The reference evaluator, in plain numpy, takes a fifth of a second for an image of a strong network.
@@ -53,6 +55,14 @@ def expected(file, pixels):
     return Classifier.open(file).run(pixels)
 
 
+def assert_the_same(answers, expected, file):
+    """Compare float32 outputs by value; int8 ones by label, since a value at the edge of a step may fall to either."""
+    if Classifier.open(file).card.training.quantization is UNSET:
+        assert all(np.abs(answer - values).max() <= TOLERANCE for answer, values in zip(answers, expected, strict=True))
+    else:
+        assert (answers[0].argmax(1) == expected[0].argmax(1)).mean() >= SAME_LABELS
+
+
 @pytest.fixture(scope="module")
 def schema():
     """Return Triton's own schema of model configurations, loaded by itself: the package around it needs gRPC."""
@@ -75,8 +85,7 @@ def test_openvino_gives_the_same_answers(file, pixels, expected):
 
     answers = core.compile_model(core.read_model(file), "CPU", exact)({"image": pixels})
 
-    for output, values in zip(OUTPUTS, expected, strict=True):
-        assert np.abs(answers[output] - values).max() <= TOLERANCE
+    assert_the_same([answers[output] for output in OUTPUTS], expected, file)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +98,7 @@ def test_the_reference_evaluator_gives_the_same_answers(file, name, pixels, expe
 
     answers = ReferenceEvaluator(onnx.load(file)).run(OUTPUTS, {"image": pixels[:count]})
 
-    for answer, values in zip(answers, expected, strict=True):
-        assert np.abs(answer - values[:count]).max() <= TOLERANCE
+    assert_the_same(answers, [values[:count] for values in expected], file)
 
 
 def test_triton_reads_the_configuration_of_this_folder(configuration, name):

@@ -89,8 +89,9 @@ def _train_and_export(
         model = train_and_calibrate(recipe, data, logged, options.models_dir, options.checkpoint, console)
     if context.group.is_main:
         publisher = Publisher(model, options.models_dir, options.data_dir, console, sizes)
-        if not (options.resume and publisher.has_published()):
-            publisher.export()
+        int8 = recipe.int8 and not (options.float or options.int8)
+        if not (options.resume and publisher.has_published(int8)):
+            publisher.export(int8)
         if options.int8:
             publisher.export_int8()
     context.group.barrier()  # the next recipe may learn from the model just published

@@ -38,7 +38,10 @@ def export_parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
     )
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write logs for TensorBoard")
-    parser.add_argument("--int8", action="store_true", help="also export NAME-int8, if it is faster and as good")
+    parser.add_argument(
+        "--int8", action="store_true", help="NAME in float32, and NAME-int8, if it is faster and as good"
+    )
+    parser.add_argument("--float", action="store_true", help="NAME in float32 also where its recipe takes int8")
     parser.add_argument("--compile", action="store_true", help="have PyTorch compile the network first; pays on a GPU")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="export these weights (a state_dict) without training"

@@ -148,7 +148,11 @@ class Reference(Struct, frozen=True, kw_only=True):
 
 
 class Training(Struct, frozen=True, kw_only=True):
-    """The training, in enough detail to repeat it; limit: the number of images that --limit allowed."""
+    """The training, in enough detail to repeat it.
+
+    limit: the number of images that --limit allowed. quantization: how the trained network became integers; absent for
+    a graph in float32.
+    """
 
     recipe: Text
     seed: int
@@ -158,6 +162,7 @@ class Training(Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
     date: Text
     limit: int | UnsetType = UNSET
+    quantization: Text | UnsetType = UNSET
     data_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     epoch_accuracy: list[Share]
 

@@ -104,7 +104,8 @@ def rehearsal(run_export: Callable[..., int], once: Callable[..., Path]) -> Call
 
     def export_recipe(name: str) -> Path:
         def build(models: Path) -> None:
-            assert run_export(models, name, "--limit", "100", "--epochs", "1") == 0
+            # In float32: whether int8 pays depends on the machine's speed, and to find out takes ten seconds.
+            assert run_export(models, name, "--limit", "100", "--epochs", "1", "--float") == 0
 
         return once(f"rehearsal-{name}", build)
 

@@ -24,6 +24,11 @@ from training.graph.onnx_export import run
 QUANTIZED_OPERATORS = ("Conv", "Gemm", "MatMul")
 CALIBRATION_IMAGES = 200  # of training: all activations for them stay in memory, some 2 MB an image for cifar-net
 ACTIVATION_PERCENTILE = 99.99  # of a layer's activations is inside the range; the rest is clipped
+# As a card says it.
+QUANTIZATION = (
+    f"int8 weights of 7 bits, uint8 activations; ranges of {CALIBRATION_IMAGES} training images, "
+    f"{ACTIVATION_PERCENTILE:g}th percentile"
+)
 REPETITIONS = 500  # of each timing, so that the median moves by no more than a few hundredths
 WARM_UP_RUNS = 20  # that are not counted
 
@@ -49,7 +54,8 @@ class Int8Limits:
     max_lost: int = 3
 
 
-INT8_LIMITS = Int8Limits()
+BESIDE_LIMITS = Int8Limits()  # for int8 as a model beside the original
+REPLACEMENT_LIMITS = Int8Limits(min_speedup=2.0, max_lost=1)  # for int8 in its place
 
 
 class _CalibrationImages:
@@ -81,7 +87,7 @@ def quantize(graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPro
         original, prepared, quantized = (Path(folder, f"{step}.onnx") for step in ("original", "prepared", "quantized"))
         # As files: onnxruntime's tools move the weights out of a graph in memory, which ruins it.
         onnx.save(graph, original)
-        quant_pre_process(original, prepared, skip_symbolic_shape=True)  # folds batch norms into convolutions
+        quant_pre_process(original, prepared, skip_symbolic_shape=True)  # infers shapes, folds constants
         onnx.save(_without_copies(onnx.load(prepared)), prepared)
         quantize_static(
             prepared,
@@ -125,8 +131,8 @@ def comparison(before: Measurement, after: Measurement) -> str:
     )
 
 
-def objections(before: Measurement, after: Measurement, limits: Int8Limits = INT8_LIMITS) -> list[str]:
-    """Return the reasons why int8 is not worth keeping beside the original; an empty list where it is."""
+def objections(before: Measurement, after: Measurement, limits: Int8Limits = BESIDE_LIMITS) -> list[str]:
+    """Return the reasons why int8 is not worth keeping; an empty list where it is."""
     lost = before.correct - after.correct
     found = {
         "it is not smaller": after.size >= before.size,

@@ -71,24 +71,25 @@ def make_card(
     calibration: Calibration,
     evaluation: Evaluation,
     expected: Predict,
+    name: str,
     version: str,
-    variant: str = "",
+    quantization: str | None = None,
 ) -> ModelCard:
     """Return the card of a model's graph.
 
-    expected: gives the outputs that the golden samples must reproduce. variant: the suffix of a graph that differs
-    from the network as it was trained, such as int8.
+    expected: gives the outputs that the golden samples must reproduce. quantization: how the graph was quantized; None
+    for float32.
     """
     recipe = model.recipe
     return ModelCard(
         schema=1,
-        name=variant_name(recipe.name, variant),
+        name=name,
         version=version,
         title=recipe.title,
         dataset=recipe.source.title,
         licence=recipe.source.licence,
         labels=list(recipe.source.labels),
-        network=" ".join(filter(None, (model.trained.network.title, variant))),
+        network=f"{model.trained.network.title} int8" if quantization else model.trained.network.title,
         parameters=count_parameters(model.trained.network),
         fit=recipe.fit,
         metrics=ModelMetrics(**asdict(evaluation.metrics)),
@@ -98,7 +99,7 @@ def make_card(
         photos=Photos(**asdict(evaluation.photos)),
         reference=calibration.reference,
         golden=_golden(golden_images(*model.shape), expected),
-        training=_training(model),
+        training=_training(model, quantization),
     )
 
 
@@ -107,11 +108,6 @@ def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     training = _training(model)
     fields = ("recipe", "seed", "seconds", "data_sha256", "epoch_accuracy")
     return all(getattr(card.training, name) == getattr(training, name) for name in fields)
-
-
-def variant_name(name: str, variant: str) -> str:
-    """Return the name of a variant's model folder."""
-    return f"{name}-{variant}" if variant else name
 
 
 def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> Reference:
@@ -142,7 +138,7 @@ def _golden(images: NDArray[np.uint8], expected: Predict) -> list[Golden]:
     return [Golden.of(*sample) for sample in zip(images, probabilities, novelties, strict=True)]
 
 
-def _training(model: CalibratedModel) -> Training:
+def _training(model: CalibratedModel, quantization: str | None = None) -> Training:
     epochs = model.trained.epochs
     return Training(
         recipe=model.recipe.name,
@@ -153,6 +149,7 @@ def _training(model: CalibratedModel) -> Training:
         libraries={"python": platform.python_version(), **{name: installed(name) for name in LIBRARIES}},
         date=datetime.now(UTC).date().isoformat(),
         limit=model.data.limit or UNSET,
+        quantization=quantization or UNSET,
         data_sha256=model.data.train.sha256(),
         epoch_accuracy=[round(epoch.val_accuracy, 4) for epoch in epochs],
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES
+from training.recipes import RECIPES
 
 TEXT = """\
 ---
@@ -97,6 +98,7 @@ LOADED = (
     "The weights of the recipe `{recipe}` came from a checkpoint or, where the network is pretrained, from a package: "
     "no training on these images was recorded. Exported {date}."
 )
+QUANTIZED = " The file is the trained network in int8 ({quantization}); all figures here are of this file."
 AGAIN = "To do it again: `python -m training.export {what} --epochs {epochs} --seed {seed}{limit}{variant}`.\n"
 
 
@@ -122,7 +124,8 @@ def readme(
         classes=len(card["labels"]),
         labels=", ".join(card["labels"]),
         fit=FITS[card["fit"]],
-        history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0),
+        history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0)
+        + (QUANTIZED.format(**training) if "quantization" in training else ""),
         again=_again(card, published) if history else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
         by_label="\n".join(_by_label(card["labels"], confusion, coverage)),
@@ -144,9 +147,18 @@ def _again(card: Mapping[str, Any], published: bool) -> str:
         epochs=training["epochs"],
         seed=training["seed"],
         what=training["recipe"] if published else f"--images DIR --name {training['recipe']}",
-        variant=" --int8" if card["name"] != training["recipe"] else "",
+        variant=_variant(card),
         limit=f" --limit {training['limit']}" if training.get("limit") else "",
     )
+
+
+def _variant(card: Mapping[str, Any]) -> str:
+    """Return the option that chooses between float32 and int8 where it is not the recipe's own choice."""
+    training = card["training"]
+    if card["name"] != training["recipe"]:
+        return " --int8"
+    recipe = RECIPES.get(training["recipe"])
+    return " --float" if recipe and recipe.int8 and "quantization" not in training else ""
 
 
 def _out_of_distribution(auroc: Mapping[str, float]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from msgspec import UNSET
+from msgspec.structs import replace as replace_struct
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from rich.console import Console
@@ -19,7 +21,7 @@ from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.evaluation.evaluate_graph import SampleSizes
 from training.graph.onnx_export import run, to_onnx, with_metadata
-from training.graph.quantize import Int8Limits, Measurement, comparison, measure, objections, quantize
+from training.graph.quantize import QUANTIZATION, Int8Limits, Measurement, comparison, measure, objections, quantize
 from training.networks.base import Mirrored, Network
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
@@ -27,7 +29,7 @@ from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
 from training.pipeline import train_and_calibrate
 from training.publish.golden import golden_images
-from training.publish.publisher import Publisher
+from training.publish.publisher import ExportError, Publisher
 from training.recipes import RECIPES
 from training.train.trainer import RunContext
 
@@ -197,15 +199,20 @@ class Outcome:
     printed: str
 
 
-def export_int8(models: Path, data: TrainTest, limits: Int8Limits, also_float: bool) -> Outcome:
-    """Train a small network and export it in int8; also_float: before that in float32."""
+def small_publisher(models: Path, data: TrainTest, limits: Int8Limits) -> Publisher:
+    """Train a small network."""
     recipe, console = replace(RECIPES["lecture-mlp"], epochs=1), Console(width=200, file=io.StringIO())
     model = train_and_calibrate(recipe, data, RunContext(), models, None, console)
-    publisher = Publisher(model, models, None, console, SampleSizes(ood_set=30, photos=10), limits)
+    return Publisher(model, models, None, console, SampleSizes(ood_set=30, photos=10), limits, limits)
+
+
+def export_int8(models: Path, data: TrainTest, limits: Int8Limits, also_float: bool) -> Outcome:
+    """Train a small network and export it in int8; also_float: before that in float32."""
+    publisher = small_publisher(models, data, limits)
     if also_float:
         publisher.export()
     publisher.export_int8()
-    return Outcome(models, console.file.getvalue())
+    return Outcome(models, publisher.console.file.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +235,8 @@ def test_int8_within_the_limits_is_published_and_served_as_a_model_of_its_own(pu
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == FILES
     assert 'name: "lecture-mlp-int8"' in (folder / "config.pbtxt").read_text()
     assert (original.network, int8.network) == ("mlp 784-128-10", "mlp 784-128-10 int8")
-    assert (int8.parameters, int8.training, int8.labels) == (original.parameters, original.training, original.labels)
+    assert (int8.parameters, int8.labels) == (original.parameters, original.labels)
+    assert int8.training == replace_struct(original.training, quantization=QUANTIZATION)
 
 
 def test_the_card_of_int8_has_the_golden_samples_and_the_metrics_of_its_own_graph(published, few):
@@ -249,6 +257,44 @@ def test_int8_beyond_the_limits_is_not_kept_and_the_reason_is_printed(few, tmp_p
     assert "int8, on one thread and 10 validation images: 0.25 MB instead of 0.55" in outcome.printed
     assert "int8 was not kept: " in outcome.printed
     assert "times as fast, at least 1e+09 is needed" in outcome.printed
+    assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
+
+
+def test_a_recipe_in_int8_is_published_under_its_own_name_with_its_own_thresholds(few, tmp_path):
+    publisher = small_publisher(tmp_path, few, Int8Limits(0.0, 1_000))
+
+    publisher.export(int8=True)
+
+    classifier = Repository(tmp_path).named("lecture-mlp")
+    card, outputs = classifier.card, classifier.run(publisher.model.split[1].pixels.numpy())
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["lecture-mlp"]
+    assert (card.network, card.training.quantization) == ("mlp 784-128-10 int8", QUANTIZATION)
+    assert "The file is the trained network in int8" in (tmp_path / "lecture-mlp/README.md").read_text()
+    assert card.novelty.threshold == pytest.approx(np.quantile(outputs.novelty, 0.95), rel=1e-5)
+    assert publisher.has_published(int8=True)
+    assert not publisher.has_published(int8=False)
+
+
+def test_a_recipe_in_int8_is_published_in_float32_where_int8_does_not_pay(few, tmp_path):
+    publisher = small_publisher(tmp_path, few, Int8Limits(min_speedup=1e9))
+
+    publisher.export(int8=True)
+
+    card = Repository(tmp_path).named("lecture-mlp").card
+    assert (card.network, card.training.quantization) == ("mlp 784-128-10", UNSET)
+    assert publisher.has_published(int8=True)
+    assert "int8 was not kept" in publisher.console.file.getvalue()
+
+
+def test_int8_with_other_labels_than_the_trained_network_is_not_published(few, tmp_path):
+    publisher = small_publisher(tmp_path, few, Int8Limits(0.0, 1_000))
+    assert publisher.graph  # exported before the network changes
+
+    with torch.inference_mode():
+        publisher.model.trained.network[-1].weight.neg_()
+
+    with pytest.raises(ExportError, match="of 100 test images the trained network's label"):
+        publisher.export(int8=True)
     assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
 
 
