@@ -2,6 +2,7 @@
 
 Refusal
 ├── BadRequest          400 bad-request
+├── Unauthorised        401 unauthorised
 ├── NotAllowed          403 not-allowed
 ├── NotFound            404 not-found
 │   └── UnknownModel    404 unknown-model
@@ -11,6 +12,7 @@ Refusal
 ├── UnsupportedType     415 unsupported-type
 ├── UnreadableImage     422 unreadable-image
 ├── TooManyPixels       422 too-many-pixels
+├── RateLimited         429 rate-limited
 ├── InternalError       500 internal-error
 ├── NoModel             503 no-model
 └── Overloaded          503 overloaded
@@ -37,19 +39,30 @@ class Refusal(Exception):  # noqa: N818  # a refusal is an answer, not an error
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
-    retry_after: ClassVar[int | None] = None  # seconds after which the same may be asked again
+    retry_after: int | None = None  # seconds after which the same may be asked again
 
     def problem(self) -> Problem:
         """Return the document that the client gets."""
         return Problem(f"urn:thimble:problem:{self.code}", self.title, self.status, str(self), self.code)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the answer has because of the refusal."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class BadRequest(Refusal):
     status, code, title = 400, "bad-request", "The request is not valid"
 
 
+class Unauthorised(Refusal):
+    status, code, title = 401, "unauthorised", "A key is needed"
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="thimble"'}
+
+
 class NotAllowed(Refusal):
-    status, code, title = 403, "not-allowed", "This service is not configured to do that"
+    status, code, title = 403, "not-allowed", "That is not allowed"
 
 
 class NotFound(Refusal):
@@ -82,6 +95,15 @@ class UnreadableImage(Refusal):
 
 class TooManyPixels(Refusal):
     status, code, title = 422, "too-many-pixels", "The image has too many pixels"
+
+
+class RateLimited(Refusal):
+    status, code, title = 429, "rate-limited", "Too many images"
+    retry_after = 1
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class InternalError(Refusal):
