@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -51,13 +51,22 @@ class Classifier:
         self.check_golden()
 
     @classmethod
-    def open(cls, path: Path, threads: int = 1, known: Self | None = None) -> Self:
+    def open(
+        cls,
+        path: Path,
+        threads: int = 1,
+        known: Self | None = None,
+        fault: Callable[[str], str | None] | None = None,
+    ) -> Self:
         """Load a file with this many onnxruntime threads; raises ContractError naming the file.
 
         known: returned as it is, without loading, if the file still has its bytes.
+        fault: says why a file with a digest may not be loaded, if so.
         """
         graph = _read(path)
         digest = f"sha256:{hashlib.sha256(graph).hexdigest()}"
+        if fault and (reason := fault(digest)):
+            raise ContractError(f"{path}: {reason}")
         if known and known.digest == digest:
             return known
         try:

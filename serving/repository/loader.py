@@ -3,10 +3,12 @@
 import errno
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from serving.model.card import MODEL_FILE, ContractError
 from serving.model.classifier import Classifier
+from serving.repository.digests import ModelDigests
 from serving.repository.index import Model, Version
 from serving.repository.scan import FileSignatures
 from serving.repository.shadow_rules import ShadowRule
@@ -27,10 +29,13 @@ class LoadEvent:
 class Loader:
     """Opens the files of a model folder."""
 
-    def __init__(self, folder: Path, threads: int, shadow_rules: Collection[ShadowRule]) -> None:
-        """threads: of onnxruntime, for each file."""
+    def __init__(
+        self, folder: Path, threads: int, shadow_rules: Collection[ShadowRule], digests: ModelDigests | None = None
+    ) -> None:
+        """threads: of onnxruntime, for each file. digests: only these files are served."""
         self._folder = folder
         self._threads = threads
+        self._digests = digests
         self._shadows = {(rule.shadow, rule.version) for rule in shadow_rules}
         self._own_shadows = {(rule.shadow, rule.version) for rule in shadow_rules if rule.shadow == rule.model}
         self._events: list[LoadEvent] = []
@@ -94,7 +99,8 @@ class Loader:
 
     def _classifier(self, name: str, version: Version) -> Classifier:
         path = self._folder / name / version.number / MODEL_FILE
-        classifier = Classifier.open(path, self._threads, version.classifier)
+        fault = partial(self._digests.fault, name, version.number) if self._digests else None
+        classifier = Classifier.open(path, self._threads, version.classifier, fault)
         card = classifier.card
         if (card.name, card.version) != (name, version.number):
             raise ContractError(
