@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 
 from serving.client.client import URL, Client, ClientError
+from serving.client.connection import BadKeyError
 from serving.errors import Problem
 from serving.prediction import Prediction
 
-URL_VARIABLE = "THIMBLE_URL"
+URL_VARIABLE, KEY_VARIABLE = "THIMBLE_URL", "THIMBLE_KEY"
 # The files of a folder that are sent; a file that is named itself is sent whatever its suffix.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm")
 MAX_FILE_BYTES = 256 * 1024 * 1024  # any service takes less, and /dev/zero has no end
 PROGRESS_FROM = 5  # files
-UNKNOWN_MODEL = "unknown-model"
-ENDS = """exit status: 0 all images are answered, 1 some are not, 2 the command is wrong (no such option or model),
+FOR_ALL_ALIKE = ("unknown-model", "unauthorised", "not-allowed")  # codes of problems that all files would have
+ENDS = """exit status: 0 all images are answered, 1 some are not, 2 the command is wrong (no such option, model or key),
 3 the service does not answer, 130 interrupted"""
 
 
@@ -38,7 +39,7 @@ class Command:
         status = 0
         for number, name in enumerate(names, start=1):
             answer = self._answer(name)
-            if isinstance(answer, Problem) and answer.code == UNKNOWN_MODEL:  # for all files alike
+            if isinstance(answer, Problem) and answer.code in FOR_ALL_ALIKE:
                 self._say(answer.detail)
                 return 2
             self._print(name, answer)
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     url = os.environ.get(URL_VARIABLE) or URL
     parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url})")
+    parser.add_argument("--key", help=f"if the service needs one (${KEY_VARIABLE}, which other users cannot see)")
     parser.add_argument("--model", metavar="NAME", help="NAME or NAME:VERSION; default: by each image's colour")
     parser.add_argument("--top-k", type=int, metavar="N", help="how many labels --json lists (default 5)")
     parser.add_argument(
@@ -143,7 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not 0 < options.timeout <= 3600:
         parser.error(f"--timeout {options.timeout:g} is not between 0 and 3600 seconds")
     try:
-        client = Client(options.url, options.timeout)
+        client = Client(options.url, options.timeout, options.key or os.environ.get(KEY_VARIABLE))
+    except BadKeyError as error:
+        parser.error(f"--key or ${KEY_VARIABLE}: {error}")
     except ValueError as error:
         parser.error(f"--url or ${URL_VARIABLE}: {error}")
     query = {"model": options.model, "top_k": options.top_k, "coverage": options.coverage}

@@ -39,10 +39,10 @@ class _Predictions(Struct):
 class Client:
     """Asks a service for one image at a time, so that each has its own prediction or its own problem."""
 
-    def __init__(self, url: str = URL, timeout: float = 60.0) -> None:
-        """timeout: seconds for each answer; raises ValueError when the URL is not valid."""
+    def __init__(self, url: str = URL, timeout: float = 60.0, key: str | None = None) -> None:
+        """timeout: seconds for each answer. key: if the service needs one. Raises ValueError for a bad key or URL."""
         self._url = url
-        self._connection = ServiceConnection(url, timeout)
+        self._connection = ServiceConnection(url, timeout, key)
 
     def classify(
         self,

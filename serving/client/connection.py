@@ -25,6 +25,10 @@ class BadAnswerError(ClientError):
     """Something else than this service answers at the URL."""
 
 
+class BadKeyError(ValueError):
+    """A text cannot be a key."""
+
+
 @dataclass(frozen=True)
 class RawResponse:
     """A response. retry_after: seconds to wait before asking again."""
@@ -37,8 +41,8 @@ class RawResponse:
 class ServiceConnection:
     """Posts bodies to one URL, over one connection as long as the server keeps it open."""
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """timeout: seconds for each step and for a whole response; raises ValueError when the URL is not valid."""
+    def __init__(self, url: str, timeout: float, key: str | None = None) -> None:
+        """timeout: seconds for each step and for a whole response; raises ValueError when URL or key is not valid."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ValueError(f"{url!r} is not the URL of a service, such as http://127.0.0.1:8000")
@@ -49,6 +53,9 @@ class ServiceConnection:
             self._http = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
         self._path = quote(parts.path.rstrip("/"), safe="/%")
         self._url, self._timeout = url, timeout
+        if key and not (key.isascii() and key.isprintable()):
+            raise BadKeyError("the key has characters that no key has; ask the service's operator for one")
+        self._headers = HEADERS | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def post(self, path: str, body: bytes) -> RawResponse:
         """Return the response to a body; raises ClientError."""
@@ -76,7 +83,7 @@ class ServiceConnection:
             self._http.connect()
         with suppress(BrokenPipeError, ConnectionResetError):
             # The server may refuse a body before it has read all of it; its response still arrives.
-            self._http.request("POST", path, body, HEADERS)
+            self._http.request("POST", path, body, self._headers)
         response = self._http.getresponse()
         return RawResponse(response.status, self._read(response), _retry_after(response.getheader("Retry-After")))
 

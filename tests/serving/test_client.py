@@ -130,6 +130,38 @@ def test_a_service_may_be_below_a_path(peer):
     assert service.requests[0].startswith(b"POST /our%20vision/classify? HTTP/1.1\r\n")
 
 
+def test_a_key_is_sent_as_a_bearer_token_and_only_if_there_is_one(peer):
+    service = peer(GOOD, GOOD)
+
+    for key in ("thimble_one", None):
+        with Client(service.url, key=key) as client:
+            client.classify(b"one")
+
+    assert b"\r\nAuthorization: Bearer thimble_one\r\n" in service.requests[0]
+    assert b"Authorization" not in service.requests[1]
+
+
+@pytest.mark.parametrize("key", ["one\r\nX: y", "schlüssel"])
+def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(key):
+    with pytest.raises(ValueError, match="the key has characters that no key has"):
+        Client(key=key)
+
+
+def test_the_command_takes_the_key_from_the_environment_and_ends_at_once_when_it_is_refused(
+    peer, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("THIMBLE_KEY", "thimble_one")
+    (tmp_path / "cat.jpg").write_bytes(b"one")
+    refused = BUSY | {"status": 401, "code": "unauthorised", "detail": "The key has been revoked."}
+    service = peer(http(refused, "401 Unauthorized"))
+
+    assert main(["--url", service.url, *[str(tmp_path / "cat.jpg")] * 2]) == 2
+
+    assert capsys.readouterr().err == "The key has been revoked.\n"
+    assert b"Authorization: Bearer thimble_one" in service.requests[0]
+    assert len(service.requests) == 1
+
+
 def test_a_closed_connection_is_opened_again(peer):
     service = peer(GOOD, None, GOOD)
 
