@@ -179,6 +179,18 @@ def test_own_models_are_mounted_over_the_images_models():
     assert container(patch["spec"]["template"]["spec"])["name"] == container(POD)["name"]
 
 
+def test_keys_are_a_file_of_a_secret_that_the_images_user_may_read():
+    pod = read("kubernetes/keys/keys.yaml")["spec"]["template"]["spec"]
+    (variables,), (mount,), (volume,) = container(pod)["env"], container(pod)["volumeMounts"], pod["volumes"]
+
+    assert variables == {"name": variable("keys_file"), "value": f"{mount['mountPath']}/keys"}
+    assert "--from-file=keys=" in (BASE / "keys/kustomization.yaml").read_text()
+    assert mount["name"] == volume["name"]
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod["securityContext"]["fsGroup"] == POD["securityContext"]["runAsGroup"]
+    assert container(pod)["name"] == container(POD)["name"]
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize(("folder", "kinds"), [("kubernetes", 5), ("example", 6)])
 def test_kubectl_builds_the_manifests(folder, kinds):
