@@ -1,12 +1,19 @@
 """The application: everything wired together."""
 
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 
-from serving.api import classify, explain, models, operations, pages
+from serving.access.authorization import Authorization
+from serving.access.cors import Cors, hosts_of
+from serving.access.key_file import KeyFile
+from serving.access.proxies import Proxies
+from serving.access.same_origin import SameOrigin
+from serving.api import classify, explain, model_files, models, operations, pages
 from serving.api.fast_path import FastPath
 from serving.api.flask_app import flask_app
+from serving.api.gate import Check, Gate
 from serving.api.intake import Intake
 from serving.api.openapi import document
 from serving.api.replies import ProblemReplies
@@ -42,15 +49,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = flask_app(problems)
     view = classify.Classify(predictor, intake)
     fast_path = FastPath(app.wsgi_app, "POST", classify.PATH, view, problems)
-    app.wsgi_app = request_log = _request_log(fast_path, problems, settings, telemetry)  # type: ignore[method-assign]
-    lifecycle = Lifecycle(telemetry, request_log, Poller(repository, settings.poll_seconds))
+    keys = KeyFile(Path(settings.keys_file)) if settings.keys_file else None
+    checked = _gate(fast_path, problems, settings, keys)
+    app.wsgi_app = request_log = _request_log(checked, problems, settings, telemetry)  # type: ignore[method-assign]
+    lifecycle = Lifecycle(telemetry, request_log, Poller(repository, settings.poll_seconds), keys)
     app.extensions[EXTENSION] = lifecycle
     app.register_blueprint(classify.blueprint(view))
     app.register_blueprint(explain.blueprint(predictor, intake))
     app.register_blueprint(models.blueprint(repository))
+    app.register_blueprint(model_files.blueprint(repository, settings))
     app.register_blueprint(operations.blueprint(repository, telemetry.registry, lifecycle.flush))
-    app.register_blueprint(pages.blueprint(repository, document(settings)))
-    loading = v2_repository.blueprint(repository, repository if settings.allow_loading else None, intake)
+    app.register_blueprint(pages.blueprint(repository, document(settings), bool(settings.keys_file)))
+    same_origin = SameOrigin(hosts_of(settings.allowed_origins) | {settings.host}, bool(settings.keys_file))
+    loader = repository if settings.allow_loading else None
+    loading = v2_repository.blueprint(repository, loader, intake, same_origin)
     statistics = v2_statistics.blueprint(repository, telemetry.statistics, lifecycle.flush)
     infer = Infer(repository, predictor, intake)
     app.register_blueprint(v2.blueprint(repository, infer, settings, loading, statistics))
@@ -65,11 +77,24 @@ def _repository(settings: Settings, telemetry: Telemetry) -> Repository:
         Routing(settings.default_grey, settings.default_colour, settings.shadow),
         WorkerCommands(folder / "commands" if folder else None),
         telemetry.on_load,
+        digests=settings.digests(),
     )
 
 
+def _gate(application: FastPath, problems: ProblemReplies, settings: Settings, keys: KeyFile | None) -> FastPath | Gate:
+    """Return the application behind those checks that the settings ask for; without any, as it is."""
+    checks: list[Check] = []
+    if settings.trusted_proxies or settings.root_path:
+        checks.append(Proxies(settings.trusted_proxies, settings.root_path))
+    if settings.allowed_origins:
+        checks.append(Cors(settings.allowed_origins))
+    if keys:
+        checks.append(Authorization(keys))
+    return Gate(application, checks, problems) if checks else application
+
+
 def _request_log(
-    application: FastPath, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
+    application: FastPath | Gate, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
 ) -> RequestLog:
     write = partial(write_to_stderr, telemetry.dropped_lines) if settings.log_requests else None
     as_text = logs_text(settings.log_format)

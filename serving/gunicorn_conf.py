@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 
+from serving.access.rate_limiter import TABLE_BYTES
 from serving.concurrency import join_threads
 from serving.cpu import usable_cores
 from serving.lifecycle import Lifecycle
@@ -51,7 +52,8 @@ keepalive = 75  # longer than common load balancers keep idle connections, so th
 timeout = 60  # of a worker's heartbeat: the longest that one request may block it
 graceful_timeout = 30  # in which accepted requests finish after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats and counts go there
-shared_parent = with_room((shared_memory, Path(tempfile.gettempdir())), workers * ROOM_BYTES)
+room = workers * ROOM_BYTES + (TABLE_BYTES if settings.rate_limit else 0)
+shared_parent = with_room((shared_memory, Path(tempfile.gettempdir())), room)
 worker_tmp_dir = str(shared_parent) if shared_parent else None  # a slow disk would delay the heartbeat
 GunicornLogger.text = logs_text(settings.log_format)
 logger_class = GunicornLogger
@@ -96,6 +98,7 @@ def when_ready(server: Arbiter) -> None:
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s and one more for every "
         f"{MIN_BODY_RATE:,}, {settings.max_images} images a request, "
         f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
+        f"keys: {settings.keys_file or 'none is needed'}; limit of a client: {settings.rate_limit or 'none'}",
         f"models: {settings.folder.resolve()}, polled {polled}",
         *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),
     ):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the server's master imports this module, and must load neither Flask nor prometheus_client
     from flask import Flask
 
+    from serving.access.key_file import KeyFile
     from serving.api.request_log import RequestLog
     from serving.repository.poller import Poller
     from serving.telemetry.telemetry import Telemetry
@@ -18,10 +19,13 @@ EXTENSION = "thimble"  # the key in Flask's extensions
 class Lifecycle:
     """The periodic work of a service, and its end."""
 
-    def __init__(self, telemetry: Telemetry, request_log: RequestLog, poller: Poller) -> None:
+    def __init__(
+        self, telemetry: Telemetry, request_log: RequestLog, poller: Poller, keys: KeyFile | None = None
+    ) -> None:
         self._telemetry = telemetry
         self._request_log = request_log
         self._poller = poller
+        self._keys = keys
 
     @staticmethod
     def of(app: Flask) -> Lifecycle:
@@ -39,6 +43,8 @@ class Lifecycle:
         self._telemetry.tick()
         self._request_log.flush()
         self._poller.tick()
+        if self._keys:
+            self._keys.refresh()
 
     def close(self) -> None:
         """Count, log and trace everything that is left, before the process ends."""

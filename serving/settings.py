@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -10,7 +10,12 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from serving.access.cors import parse_origins
+from serving.access.key_file import KeyFileError, read_keys
+from serving.access.proxies import Network, parse_networks, parse_root_path
+from serving.access.rate_limit import RateLimit, parse_rate_limit
 from serving.cpu import usable_cores
+from serving.repository.digests import DigestsError, ModelDigests
 from serving.repository.shadow_rules import ShadowRule, parse_shadow_rules
 
 PREFIX = "THIMBLE_"
@@ -28,6 +33,13 @@ AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=3_600)]
 SecondsOrNever = Annotated[float, Meta(ge=0, le=3_600)]  # 0 is never
+PARSERS: Mapping[str, Callable[[str], Any]] = {  # of the fields that have a form of their own
+    "shadow": parse_shadow_rules,
+    "rate_limit": parse_rate_limit,
+    "allowed_origins": parse_origins,
+    "trusted_proxies": parse_networks,
+    "root_path": parse_root_path,
+}
 
 
 class SettingsError(ValueError):
@@ -68,6 +80,14 @@ class Settings:
     log_requests: bool = True
     # Whoever may load models decides the answers that everybody gets.
     allow_loading: bool = False
+    # Without a file of keys, anybody may ask.
+    keys_file: str | None = None
+    rate_limit: RateLimit | None = None
+    allowed_origins: frozenset[str] = frozenset()
+    trusted_proxies: tuple[Network, ...] = ()
+    root_path: str = ""
+    allow_download: bool = False
+    model_digests: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -77,7 +97,7 @@ class Settings:
         return cls(**{name: _parse(name, text, types[name]) for name, text in given.items() if text})
 
     def check(self) -> Self:
-        """Return these settings if the folders that they name exist. Raises SettingsError."""
+        """Return these settings if the folders and files that they name exist and are sound. Raises SettingsError."""
         if not self.folder.is_dir():
             raise SettingsError(variable("models"), self.models, "there is no such folder")
         for field in ("default_grey", "default_colour"):
@@ -87,7 +107,23 @@ class Settings:
         for name in (name for rule in self.shadow for name in (rule.model, rule.shadow)):
             if not (self.folder / name).is_dir():
                 raise SettingsError(variable("shadow"), name, f"there is no such model in {self.models}")
+        self._check_files()
         return self
+
+    def _check_files(self) -> None:
+        try:
+            if self.keys_file:
+                read_keys(Path(self.keys_file))
+        except KeyFileError as error:
+            raise SettingsError(variable("keys_file"), self.keys_file or "", str(error)) from error
+        try:
+            self.digests()
+        except DigestsError as error:
+            raise SettingsError(variable("model_digests"), self.model_digests or "", str(error)) from error
+
+    def digests(self) -> ModelDigests | None:
+        """Return the model files that alone may be served, where a list is set; raises DigestsError."""
+        return ModelDigests.read(Path(self.model_digests)) if self.model_digests else None
 
     @property
     def folder(self) -> Path:
@@ -122,9 +158,7 @@ def shared_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 def _parse(name: str, text: str, kind: object) -> Any:
     try:
-        if name == "shadow":
-            return parse_shadow_rules(text)
-        return msgspec.convert(text, kind, strict=False)
+        return PARSERS[name](text) if name in PARSERS else msgspec.convert(text, kind, strict=False)
     except ValueError as error:  # msgspec.ValidationError is one
         expected = str(error).partition(", got")[0]
         for python, words in TYPE_WORDS.items():

@@ -11,14 +11,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "errors", "prediction", "client.connection", "client.client", "client", "client.__main__",
+    "errors", "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit",
+    "access.rate_limiter", "access.cors", "access.proxies", "access.same_origin", "keys",
+    "prediction", "client.connection", "client.client", "client", "client.__main__",
     "imaging", "imaging.formats", "imaging.png", "imaging.modes", "imaging.profiles", "imaging.icc", "imaging.colour",
     "imaging.scaling", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.decoding", "imaging.garment",
     "imaging.resizing", "imaging.preprocessing",
     "model", "model.card", "model.runtime", "model.classifier", "model.triton_config",
     "version", "cpu", "concurrency",
-    "repository", "repository.shadow_rules", "settings", "repository.commands", "repository.scan", "repository.index",
-    "repository.loader", "repository.reloader", "repository.golden_check", "repository.repository", "repository.poller",
+    "repository", "repository.shadow_rules", "repository.digests", "settings", "repository.commands", "repository.scan",
+    "repository.index", "repository.loader", "repository.reloader", "repository.golden_check", "repository.repository",
+    "repository.poller",
     "inference", "inference.admission", "inference.options", "inference.timings", "inference.batching",
     "inference.occlusion", "inference.routing", "inference.predictor",
     "telemetry", "telemetry.dropped_lines", "telemetry.metrics", "telemetry.prediction_metrics",
@@ -27,8 +30,9 @@ SERVING = [
     "server", "server.shared_folder", "server.deadline", "server.request", "server.response", "server.connection",
     "api", "api.replies", "api.request_log", "api.fast_path", "lifecycle", "server.worker",
     "api.query", "api.intake", "api.content", "api.form_data", "api.image_text", "api.advice", "api.uploads",
-    "api.classify", "api.explain", "api.models", "api.operations", "api.pages",
-    "api.v2", "api.v2.protocol", "api.v2.metadata", "api.v2.compression", "api.v2.tensors", "api.v2.requests",
+    "api.classify", "api.explain", "api.models", "api.model_files", "api.operations", "api.pages",
+    "api.v2", "api.v2.protocol", "api.gate",
+    "api.v2.metadata", "api.v2.compression", "api.v2.tensors", "api.v2.requests",
     "api.v2.replies", "api.v2.infer", "api.v2.statistics", "api.v2.repository", "api.v2.blueprint",
     "api.flask_app", "api.openapi", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip

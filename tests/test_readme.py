@@ -21,9 +21,9 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def rows(first_heading):
+def rows(first_heading, text=README):
     """Return the cells of each row of the table whose first column has this heading."""
-    table = re.search(rf"^\| {first_heading} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    table = re.search(rf"^\| {first_heading} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     assert table, f"no table that starts with {first_heading}"
     return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table[1].splitlines()]
 
@@ -59,13 +59,14 @@ def test_the_endpoint_table_is_the_list_of_routes(models):
     assert documented == {f"{method} {rule}" for rule, allowed in methods.items() for method in allowed}
 
 
-def test_the_settings_table_has_every_setting_and_its_default():
+def test_the_tables_of_settings_have_every_setting_and_its_default():
     computed = {"THIMBLE_WORKERS": "usable cores"}
-    documented = {row[0].strip("`"): row[1].strip("`") for row in rows("variable")}
+    tables = rows("variable") + rows("variable", (ROOT / "docs/operations.md").read_text())
+    documented = {row[0].strip("`"): row[1].strip("`") for row in tables}
 
     defaults = {
         variable(field.name): ""
-        if field.default in (None, ())
+        if field.default in (None, (), frozenset())
         else f"{field.default:g}"
         if isinstance(field.default, float)
         else str(field.default).lower()

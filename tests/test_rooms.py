@@ -54,6 +54,7 @@ TRAINING = {"torch", "onnx", "onnxscript", "matplotlib", "sklearn", "skimage", "
 SERVING_MUST_NOT_LOAD = {
     "serving": TRAINING,
     "serving.__main__": FLASK | SERVER | INFERENCE | METRICS,
+    "serving.access serving.keys": FLASK | SERVER | INFERENCE | METRICS,
     "serving.client": FLASK | SERVER | INFERENCE | METRICS,
     "serving.concurrency": FLASK | {"gunicorn", "httptools"} | INFERENCE | METRICS,
     "serving.cpu serving.errors serving.prediction serving.settings": FLASK | SERVER | INFERENCE | METRICS,

@@ -42,6 +42,7 @@ class Classify:
             raise
 
     def _answer(self, environ: dict[str, Any], uploads: Uploads, options: PredictOptions) -> Reply:
+        self._intake.charge(environ, len(uploads.images))
         arrived = perf_counter()
         with self._intake.admission.admit(len(uploads.images)):
             predictions = self._predictor.predict(uploads.images, options, perf_counter() - arrived)

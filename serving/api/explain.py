@@ -56,6 +56,7 @@ def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
                 options = parse_options([*query_pairs(query), *uploads.fields], EXPLAIN_PARAMETERS)
             if len(uploads.images) > 1:
                 raise BadRequest(f"The request has {len(uploads.images)} images; one is explained at a time.")
+            intake.charge(request.environ, 1)
             with intake.admission.admit(EXPLANATION_COST):
                 timings = request.environ[TIMINGS_KEY] = Timings()
                 explained, classifier = _explain(predictor, uploads, options, timings)

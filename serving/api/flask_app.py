@@ -30,6 +30,8 @@ def flask_app(problems: ProblemReplies) -> Flask:
     app.json = MsgspecProvider(app)
     app.url_map.merge_slashes = False  # Werkzeug's own redirect would be HTML, and lose a body
 
+    app.context_processor(lambda: {"root": request.script_root})
+
     def refuse(refusal: Refusal) -> Response:
         reply = problems.reply(refusal)
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()

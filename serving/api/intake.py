@@ -9,10 +9,12 @@ from typing import Any
 
 from werkzeug.sansio.utils import get_content_length
 
-from serving.errors import BadRequest, Overloaded, SlowBody, TooLarge
+from serving.access.caller import add_headers, caller_of
+from serving.access.rate_limiter import RateLimiter
+from serving.errors import BadRequest, Overloaded, RateLimited, SlowBody, TooLarge
 from serving.inference.admission import Admission
 from serving.server.deadline import Deadline
-from serving.settings import Settings
+from serving.settings import Settings, shared_folder
 
 FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker reads at once; of smaller ones as many more
 NO_CONTEXT = nullcontext()
@@ -41,13 +43,17 @@ class MemoryBudget:
 
 @dataclass(frozen=True)
 class Intake:
-    """The limits on a request: max_body in bytes, max_images, the deadline of its body, and the shared budgets."""
+    """The limits on a request: max_body in bytes, max_images, the deadline of its body, and the shared budgets.
+
+    limiter: of each client's images, if they are limited.
+    """
 
     max_body: int
     max_images: int
     deadline: Deadline
     memory: MemoryBudget
     admission: Admission
+    limiter: RateLimiter | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Intake":
@@ -58,6 +64,7 @@ class Intake:
             Deadline(settings.body_seconds),
             MemoryBudget(FULL_SIZE_BODIES * settings.max_body),
             Admission(settings.in_flight, settings.wait_seconds),
+            RateLimiter(settings.rate_limit, shared_folder()) if settings.rate_limit else None,
         )
 
     @staticmethod
@@ -84,6 +91,21 @@ class Intake:
         if len(body) > self.max_body:
             raise self.too_large()
         return body
+
+    def charge(self, environ: dict[str, Any], images: int) -> None:
+        """Count the images that a client has sent; raises RateLimited."""
+        if self.limiter is None:
+            return
+        limit, quota = self.limiter.limit, self.limiter.take(caller_of(environ), images)
+        add_headers(environ, ("RateLimit-Policy", limit.policy), ("RateLimit", quota.state))
+        if images > limit.images:
+            raise RateLimited(f"The request has {images} images, and the limit is {limit}; send fewer.", quota.wait)
+        if not quota.allowed:
+            raise RateLimited(
+                f"The limit is {limit}, of which {quota.remaining} are left, and the request has {images}; ask "
+                f"again in {quota.wait} s.",
+                quota.wait,
+            )
 
     def too_large(self) -> TooLarge:
         """Return the refusal of a body over the limit."""

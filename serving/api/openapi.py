@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from serving.access.authorization import scopes_for
 from serving.api.explain import Explained
 from serving.api.models import ModelListing
 from serving.api.query import MAX_COVERAGE, MIN_COVERAGE
@@ -21,7 +22,7 @@ from serving.api.v2.protocol import PATH, V2Error, is_v2
 from serving.api.v2.replies import InferenceReply
 from serving.api.v2.repository import READY, UNAVAILABLE, IndexEntry, IndexRequest, LoadRequest
 from serving.api.v2.requests import InferenceRequest
-from serving.errors import InternalError, NoModel, Overloaded, Problem, Refusal
+from serving.errors import InternalError, NoModel, NotAllowed, Overloaded, Problem, RateLimited, Refusal, Unauthorised
 from serving.inference.options import PredictOptions
 from serving.model.card import INPUT, NOVELTY, PROBABILITIES
 from serving.prediction import Prediction
@@ -34,6 +35,7 @@ STRUCTS = (Prediction, Explained, ModelListing, ImageBody, Problem, *V2_STRUCTS)
 REFUSALS = "refusals"  # in the files: the codes of a call's refusals
 LIMITS = ("max_body", "max_images", "max_pixels", "body_seconds")
 ID = {ID_HEADER: {"$ref": f"#/components/headers/{ID_HEADER}"}}  # every response has it
+SECURITY_SCHEMES = ("bearer", "apiKey")  # either way to send the key
 PAIR = {"minItems": 2, "maxItems": 2}
 MODEL_PATH = f"{PATH}/models/{{name}}"  # the calls below it are also below each version of a model
 
@@ -48,8 +50,13 @@ def document(settings: Settings) -> Document:
     for path, operations in document["paths"].items():
         form = _v2_response if is_v2(path) else _response
         for operation in operations.values():
-            own = operation["responses"]
-            operation["responses"] = own | _refusals(operation.pop(REFUSALS, []), form) | own
+            scopes = scopes_for(path)
+            if scopes and settings.keys_file:
+                operation["x-scopes"] = scopes
+                operation["security"] = [{scheme: [scope]} for scope in scopes for scheme in SECURITY_SCHEMES]
+            own, codes = operation["responses"], operation.pop(REFUSALS, [])
+            codes = [*codes, Unauthorised.code, NotAllowed.code] if scopes else codes
+            operation["responses"] = own | _refusals(codes, form) | own
             for response in operation["responses"].values():
                 response["headers"] = response.get("headers", {}) | ID
     return document
@@ -159,6 +166,7 @@ def _response(kinds: list[type[Refusal]]) -> Document:
         "description": " ".join(f"{kind.title}." for kind in kinds),
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem", "properties": special}}},
     }
-    if any(kind.retry_after for kind in kinds):
-        response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    if headers := [name for kind in kinds for name in kind("").headers()]:
+        headers += ["RateLimit-Policy", "RateLimit"] if RateLimited in kinds else []
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
     return response

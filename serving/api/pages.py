@@ -1,6 +1,6 @@
 """The pages and the OpenAPI document; they load nothing from other servers."""
 
-from functools import cache, reduce
+from functools import lru_cache, reduce
 from http import HTTPStatus
 from operator import getitem
 from pathlib import Path
@@ -24,14 +24,12 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # revalidated each time, with 304 while it is the same
 }
 
 
-def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
-    """Return the routes of the pages, of their files, and of the OpenAPI document."""
+def blueprint(repository: Repository, document: dict[str, Any], needs_key: bool = False) -> Blueprint:
+    """Return the routes of the pages, of their files, and of the OpenAPI document; needs_key: asking takes a key."""
     pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
     calls = _calls(document)
 
@@ -39,16 +37,20 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
     def page() -> str:
         cards = [classifier.card for classifier in repository.ready() if not is_router(classifier)]
         return render_template(
-            "page.html", cards=cards, automatic=_automatic(repository), coverages=COVERAGES, samples=SAMPLES
+            "page.html",
+            cards=cards,
+            automatic=_automatic(repository),
+            coverages=COVERAGES,
+            samples=SAMPLES,
+            needs_key=needs_key,
         )
 
     @pages.get("/favicon.ico")  # browsers ask for it unasked
     def favicon() -> Response:
         return send_from_directory(STATIC, ICON)
 
-    @pages.get("/docs")
-    @cache  # it takes as long as many images
-    def docs() -> str:
+    @lru_cache(maxsize=4)  # it takes as long as many images
+    def docs_below(_: str) -> str:
         return render_template(
             "docs.html",
             document=document,
@@ -59,9 +61,13 @@ def blueprint(repository: Repository, document: dict[str, Any]) -> Blueprint:
             body_rate=MIN_BODY_RATE,
         )
 
+    @pages.get("/docs")
+    def docs() -> str:
+        return docs_below(request.script_root)
+
     @pages.get("/openapi.json")
     def openapi() -> Response:
-        return jsonify(document)
+        return jsonify(document | {"servers": [{"url": request.script_root or "/", "description": "This service"}]})
 
     pages.after_request(_set_headers)
     return pages

@@ -48,10 +48,9 @@ class ProblemReplies:
     def reply(self, refusal: Refusal) -> Reply:
         """Return the reply to a refused request."""
         self._refusals.labels(refusal.code).inc()
-        headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
         # Its traceback and causes hold the request's body, and would until the next garbage collection.
         refusal.__traceback__ = refusal.__cause__ = refusal.__context__ = None
-        return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, headers)
+        return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, refusal.headers())
 
 
 def model_header(classifiers: Iterable[Classifier]) -> str:

@@ -4,12 +4,13 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import getrandbits
 from typing import Any
 
+from serving.access.caller import HEADERS, KEY_NAME
 from serving.api.replies import ProblemReplies
 from serving.errors import BadRequest
 from serving.inference.timings import REPORTED_STAGES, TIMINGS_KEY, Timings
@@ -23,6 +24,14 @@ ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 PROBE_PATHS = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # logged only when they fail
 MAX_PATH_LENGTH = 200
 WRITE_BYTES = 3_500  # a pipe takes up to 4,096 bytes of one process before those of another
+
+POLICY = "Content-Security-Policy"
+SECURITY = (  # headers of every answer; what is shown in a browser as a page has a policy of its own
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    (POLICY, "default-src 'none'; frame-ancestors 'none'"),
+)
 
 StartResponse = Callable[..., Any]
 
@@ -60,7 +69,8 @@ class RequestLog:
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status, size
             status, size = int(line[:3]), int(dict(headers).get("Content-Length", 0))
-            return start_response(line, [*headers, (ID_HEADER, request_id)], *more)
+            added = environ.get(HEADERS, ())
+            return start_response(line, [*headers, *added, *_security(headers), (ID_HEADER, request_id)], *more)
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)
         self._record(environ, request_id, status, size, began, time.perf_counter() - start)
@@ -71,7 +81,7 @@ class RequestLog:
         refusal, request_id = BadRequest(f"Not a valid HTTP/1.1 request: {reason}."), _new_id()
         reply = self._problems.reply(refusal)
         self._record({}, request_id, refusal.status, len(reply.body), time.time(), 0.0)
-        return replace(reply, headers={**reply.headers, ID_HEADER: request_id}).wsgi(start_response)
+        return replace(reply, headers={**reply.headers, **dict(SECURITY), ID_HEADER: request_id}).wsgi(start_response)
 
     def flush(self) -> None:
         """Count and write what was noted."""
@@ -124,6 +134,10 @@ def _new_id() -> str:
     return f"{getrandbits(64):016x}"  # an identifier, not a secret
 
 
+def _security(headers: list[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    return SECURITY[:-1] if any(name == POLICY for name, _ in headers) else SECURITY
+
+
 def _request_record(
     environ: dict[str, Any], request_id: str, status: int, size: int, began: float, seconds: float
 ) -> RequestRecord:
@@ -136,6 +150,7 @@ def _request_record(
         method=environ.get("REQUEST_METHOD", ""),
         path=environ.get("PATH_INFO", "")[:MAX_PATH_LENGTH],
         status=status,
+        key=environ.get(KEY_NAME, ""),
         sent=size,
         ms=round(seconds * 1e3, 3),
         models=tuple(f"{run.classifier.card.name}:{run.classifier.card.version}" for run in runs),

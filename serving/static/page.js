@@ -1,5 +1,6 @@
 // The page that classifies images: chosen, dropped, pasted or sample files, one request at a time.
 
+import { savedKey, saveKey } from "./request.js";
 import { Result } from "./result.js";
 
 const byId = (id) => document.getElementById(id);
@@ -32,6 +33,12 @@ byId("files").addEventListener("change", ({ target }) => {
 });
 
 for (const name of ["model", "coverage"]) byId(name).addEventListener("change", () => results.forEach(enqueue));
+
+if (byId("key")) { // the service asks for one
+  byId("key").value = savedKey();
+  byId("key").addEventListener("input", ({ target }) => saveKey(target.value));
+  byId("key").addEventListener("change", () => results.forEach(enqueue));
+}
 
 byId("samples").addEventListener("click", async ({ target }) => {
   const url = target.closest("button")?.dataset.sample;

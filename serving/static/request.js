@@ -3,6 +3,18 @@
 const MAX_ATTEMPTS = 4;
 const MAX_WAIT_S = 10; // between attempts
 const TIMEOUT_MS = 60_000; // of an attempt
+const KEY = "thimble-key"; // in the session storage, which ends with the tab
+
+export const ROOT = document.documentElement.dataset.root; // the path under which a proxy shows the service
+
+/** Return the key that the person has given, or an empty text. */
+export function savedKey() {
+  return sessionStorage.getItem(KEY) ?? "";
+}
+
+export function saveKey(key) {
+  sessionStorage.setItem(KEY, key.trim());
+}
 
 /** Post a file; return the JSON body and the headers of the response. Throws an Error whose message can be shown. */
 export async function postFile(url, file) {
@@ -20,7 +32,7 @@ export function contentType(file) {
 }
 
 async function send(url, file) {
-  const headers = { "Content-Type": contentType(file) };
+  const headers = { "Content-Type": contentType(file), ...(savedKey() && { "X-API-Key": savedKey() }) };
   try {
     return await fetch(url, { method: "POST", headers, body: file, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {

@@ -1,7 +1,7 @@
 // One image and its prediction. All text is set with textContent, never as HTML.
 
 import { enableCopy } from "./copy.js";
-import { contentType, postFile } from "./request.js";
+import { contentType, postFile, ROOT, savedKey } from "./request.js";
 
 const SMALL_PIXELS = 100; // the page enlarges images up to this width
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
@@ -32,10 +32,10 @@ export class Result {
     query.set("seen", "true");
     this.element.setAttribute("aria-busy", "true");
     this.clear();
-    this.find(".curl").textContent = this.curl(`/classify?${query}`);
+    this.find(".curl").textContent = this.curl(`${ROOT}/classify?${query}`);
     const start = performance.now();
     try {
-      const { body, headers } = await postFile(`/classify?${query}`, this.file);
+      const { body, headers } = await postFile(`${ROOT}/classify?${query}`, this.file);
       this.showPrediction(body.predictions[0], headers, performance.now() - start);
     } catch (error) {
       this.find(".label").textContent = "No prediction";
@@ -102,7 +102,7 @@ export class Result {
     query.delete("coverage");
     query.set("label", label);
     try {
-      const { body } = await postFile(`/explain?${query}`, this.file);
+      const { body } = await postFile(`${ROOT}/explain?${query}`, this.file);
       if (button.getAttribute("aria-pressed") === "true") this.showOverlay(body);
     } catch (error) {
       this.showError(error);
@@ -119,7 +119,8 @@ export class Result {
   }
 
   curl(path) {
-    return `curl --data-binary @${shellQuote(this.file.name)} -H 'Content-Type: ${contentType(this.file)}' ${shellQuote(location.origin + path)}`;
+    const key = savedKey() && ' -H "Authorization: Bearer $THIMBLE_KEY"';
+    return `curl --data-binary @${shellQuote(this.file.name)} -H 'Content-Type: ${contentType(this.file)}'${key} ${shellQuote(location.origin + path)}`;
   }
 }
 

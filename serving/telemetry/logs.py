@@ -25,7 +25,10 @@ def _to_the_second(seconds: int) -> str:
 
 
 class RequestRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A request in the log: durations in milliseconds, models as NAME:VERSION, sent: bytes of the answer's body."""
+    """A request in the log: durations in milliseconds, models as NAME:VERSION, sent: bytes of the answer's body.
+
+    key: the name of the client's key, never the key.
+    """
 
     time: str
     level: str
@@ -38,6 +41,7 @@ class RequestRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     models: tuple[str, ...] = ()
     images: int = 0
     stages: dict[str, float] = {}
+    key: str = ""
 
     def json(self) -> bytes:
         """Return the line for a machine."""
@@ -47,7 +51,8 @@ class RequestRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the line for a person."""
         models = f" {', '.join(self.models)} x {self.images}" if self.models else ""
         path = self.path.encode("unicode_escape").decode()  # control characters must not reach a terminal
-        return f"{self.time} {self.status} {self.method} {path}{models} {self.ms} ms {self.request}".encode()
+        key = f" {self.key}" if self.key else ""
+        return f"{self.time} {self.status} {self.method} {path}{models} {self.ms} ms {self.request}{key}".encode()
 
 
 class JsonFormatter(logging.Formatter):

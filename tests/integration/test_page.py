@@ -1,6 +1,7 @@
 """The page in a browser: Chromium, where it is installed."""
 
 import base64
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -43,6 +44,28 @@ def page(browser, server):
     page.goto("/")
     yield page
     assert faults == []
+    context.close()
+
+
+def test_a_page_below_a_path_asks_with_the_key_that_it_is_given_and_forgets_it_with_the_tab(browser, start, tmp_path):
+    (tmp_path / "keys.txt").write_text(f"ann {hashlib.sha256(b'one').hexdigest()}")
+    locked = start(keys_file=str(tmp_path / "keys.txt"), root_path="/ml", workers="1")
+    context = browser.new_context()
+    page, other = context.new_page(), context.new_page()
+    page.goto(f"{locked.url}/ml/")
+
+    choose(page, "bag")
+    expect(page.get_by_role("article").locator(".problem")).to_contain_text("A key is needed", timeout=TIMEOUT)
+    page.get_by_label("Key").fill("one")
+    page.get_by_label("Key").blur()
+    expect(page.get_by_role("article").locator("h2")).to_contain_text("Bag")
+    page.get_by_role("button", name="Which pixels mattered?").click()
+    expect(page.locator(".overlay")).to_be_visible()
+
+    page.reload()
+    expect(page.get_by_label("Key")).to_have_value("one")
+    other.goto(f"{locked.url}/ml/")
+    expect(other.get_by_label("Key")).to_have_value("")
     context.close()
 
 

@@ -1,10 +1,13 @@
 """The settings are read from the environment into a typed value."""
 
+import re
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from serving.access.rate_limit import RateLimit
 from serving.cpu import usable_cores
 from serving.repository.shadow_rules import ShadowRule
 from serving.settings import Settings, SettingsError, variable
@@ -27,6 +30,13 @@ SAMPLES = {
     "log_format": ("text", "text"),
     "log_requests": ("false", False),
     "allow_loading": ("true", True),
+    "keys_file": ("keys.txt", "keys.txt"),
+    "rate_limit": ("600/minute", RateLimit(600, 60)),
+    "allowed_origins": ("https://App.example, http://127.0.0.1:3000", {"https://app.example", "http://127.0.0.1:3000"}),
+    "trusted_proxies": ("10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    "root_path": ("/ml/", "/ml"),
+    "allow_download": ("true", True),
+    "model_digests": ("digests.txt", "digests.txt"),
 }
 
 
@@ -76,10 +86,20 @@ def test_other_variables_are_ignored():
         ("body_seconds", "inf"),
         ("body_seconds", "3601"),
         ("body_seconds", "soon"),
+        ("rate_limit", "600"),
+        ("rate_limit", "0/minute"),
+        ("rate_limit", "5/day"),
+        ("allowed_origins", "app.example"),
+        ("allowed_origins", "https://app.example/"),
+        ("trusted_proxies", "proxy"),
+        ("trusted_proxies", "10.0.0.0/33"),
+        ("root_path", "ml"),
+        ("root_path", "//evil.example"),
+        ("allow_download", "perhaps"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_variable(name, text):
-    with pytest.raises(SettingsError, match=f"^THIMBLE_{name.upper()}='{text}': Expected .+"):
+    with pytest.raises(SettingsError, match=f"^THIMBLE_{name.upper()}='{re.escape(text)}': Expected .+"):
         Settings.from_environment({variable(name): text})
 
 
@@ -116,3 +136,22 @@ def test_a_shadows_version_may_be_added_later(models):
     )
 
     assert settings.check() is settings
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("keys_file", "ann 12ab", "line 1: the second word is not the SHA-256 of a key"),
+        ("model_digests", "\n12ab fashion-mlp/1", "line 2: '12ab fashion-mlp/1' is not 'sha256:' and 64 digits"),
+        ("keys_file", None, "cannot be read: No such file"),
+        ("model_digests", None, "cannot be read: No such file"),
+    ],
+)
+def test_a_broken_file_is_refused_at_the_start(models, tmp_path, name, text, reason):
+    file = tmp_path / "file"
+    if text is not None:
+        file.write_text(text)
+    settings = Settings.from_environment({"THIMBLE_MODELS": str(models), variable(name): str(file)})
+
+    with pytest.raises(SettingsError, match=f"^{variable(name)}='{file}': {reason}"):
+        settings.check()

@@ -43,6 +43,7 @@ class Infer:
         with read_content(request.environ, self._intake) as content:
             start, classifier = perf_counter(), self._repository.named(name, version)
             inference = read_inference(content, request.headers.get(JSON_LENGTH), classifier, self._intake)
+            self._intake.charge(request.environ, len(inference.images))
             arrived = perf_counter()
             with self._intake.admission.admit(len(inference.images)):
                 timings = Timings(decode=arrived - start, wait=perf_counter() - arrived)

@@ -6,6 +6,7 @@ from typing import Protocol
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
 
+from serving.access.same_origin import SameOrigin
 from serving.api.content import read_content
 from serving.api.intake import Intake
 from serving.api.v2.tensors import decode_json
@@ -49,7 +50,7 @@ class IndexEntry(Struct, frozen=True):
     reason: str
 
 
-def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake) -> Blueprint:
+def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake, same_origin: SameOrigin) -> Blueprint:
     """Return the routes; without a loader, loading is not allowed."""
     api = Blueprint("v2-repository", __name__, url_prefix="/repository")
 
@@ -62,10 +63,12 @@ def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake
 
     @api.post("/models/<name>/load")
     def load(name: str) -> Response:
+        same_origin.check(request.environ)
         return _change(loader.load if loader else None, name, intake)
 
     @api.post("/models/<name>/unload")
     def unload(name: str) -> Response:
+        same_origin.check(request.environ)
         return _change(loader.unload if loader else None, name, intake)
 
     return api

@@ -6,6 +6,7 @@ import json
 import pytest
 from flask import Flask
 
+from serving.access.same_origin import SameOrigin
 from serving.api.intake import Intake, MemoryBudget
 from serving.api.v2.repository import blueprint
 from serving.app import create_app
@@ -51,7 +52,7 @@ def allowed(folder, loader):
     """Return a client of a service whose operator allows loading."""
     app = Flask("test")
     intake = Intake(1_000, 1, Deadline(1), MemoryBudget(10_000), Admission(1, 1.0))
-    app.register_blueprint(blueprint(Repository(folder), loader, intake))
+    app.register_blueprint(blueprint(Repository(folder), loader, intake, SameOrigin(frozenset(), needs_key=False)))
     app.register_error_handler(Refusal, lambda refusal: (str(refusal), refusal.status))
     return app.test_client()
 

@@ -1,0 +1,35 @@
+"""The middleware that decides whether a request is answered at all, before its body is read."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from serving.api.replies import ProblemReplies
+from serving.api.v2.protocol import as_v2_error, is_v2
+from serving.errors import Refusal
+
+# Raises Refusal, or returns the headers of an answer without a body, or None to have the request answered.
+Check = Callable[[dict[str, Any]], Mapping[str, str] | None]
+
+
+class Gate:
+    """A WSGI application around another: each request passes all checks in order."""
+
+    def __init__(self, application: Any, checks: Sequence[Check], problems: ProblemReplies) -> None:
+        self._application = application
+        self._checks = checks
+        self._problems = problems
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer as the application does, or as a check does."""
+        try:
+            for check in self._checks:
+                headers = check(environ)
+                if headers is not None:
+                    start_response("204 No Content", [*headers.items()])
+                    return []
+        except Refusal as refusal:
+            reply = self._problems.reply(refusal)
+            path = environ["PATH_INFO"]
+            return (as_v2_error(reply, refusal) if is_v2(path) else reply).wsgi(start_response)
+        response: Iterable[bytes] = self._application(environ, start_response)
+        return response

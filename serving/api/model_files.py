@@ -1,0 +1,73 @@
+"""GET /models/<name>/<version>/<file>: a model's README, its figures and, where that is allowed, the model itself."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from flask import Blueprint, Response, request, send_from_directory
+
+from serving.concurrency import run_in_thread
+from serving.errors import NoModel, NotAllowed, NotFound, UnknownModel
+from serving.model.card import MODEL_FILE
+from serving.repository.repository import Repository
+from serving.settings import Settings, variable
+
+README = "README.md"  # of all versions of a model
+TYPES = {
+    README: "text/markdown",
+    "curves.png": "image/png",
+    "confusion.png": "image/png",
+    MODEL_FILE: "application/octet-stream",
+}
+
+
+def blueprint(repository: Repository, settings: Settings) -> Blueprint:
+    """Return the route that sends the files of a model."""
+    api = Blueprint("model_files", __name__)
+    models = settings.folder.resolve()
+
+    @api.get("/models/<name>/<version>/<file>")
+    def model_file(name: str, version: str, file: str) -> Response:
+        if file not in TYPES:
+            raise NotFound(f"There is no file {file[:120]!r}. Files: {', '.join(TYPES)}.")
+        model = repository.find(name)
+        if version not in model.versions:
+            known = ", ".join(model.versions) or "none"
+            raise UnknownModel(f"The model {name!r} has no version {version[:120]!r}. Versions: {known}.")
+        folder = models / name if file == README else models / name / version
+        if file == MODEL_FILE:
+            return _model(repository, name, version, folder, settings.allow_download)
+        if not (folder / file).is_file():
+            raise NotFound(f"{name}/{version} has no {file}.")
+        response = send_from_directory(folder, file, mimetype=TYPES[file])
+        response.headers["Cache-Control"] = "no-cache"  # revalidated each time, with 304 while it is the same
+        return response
+
+    return api
+
+
+def _model(repository: Repository, name: str, version: str, folder: Path, allowed: bool) -> Response:
+    """Return exactly the file that is served, not one that is about to take its place."""
+    if not allowed:
+        raise NotAllowed(
+            f"This service does not give its models away; start it with {variable('allow_download')}=true to allow "
+            "that."
+        )
+    served = repository.named(name, version).digest
+    content, digest = run_in_thread(partial(_read, folder / MODEL_FILE))
+    if digest != served:
+        raise NoModel(f"The file of {name}/{version} is not the one that is served; ask again a little later.")
+    response = Response(content, mimetype=TYPES[MODEL_FILE])
+    response.headers["Content-Disposition"] = f"attachment; filename={MODEL_FILE}"
+    response.set_etag(digest)
+    response.make_conditional(request)
+    return response
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """Return a file's content and digest; both are empty where there is none any more."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return b"", ""
+    return content, f"sha256:{hashlib.sha256(content).hexdigest()}"

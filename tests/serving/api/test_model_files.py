@@ -1,0 +1,74 @@
+"""GET /models/<name>/<version>/<file>: README and figures; the model where that is allowed."""
+
+import pytest
+
+from serving.app import create_app
+from serving.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def generous(models):
+    return create_app(Settings(models=str(models), allow_download=True)).test_client()
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "place"),
+    [
+        ("README.md", "text/markdown; charset=utf-8", "fashion-mlp/README.md"),
+        ("curves.png", "image/png", "fashion-mlp/1/curves.png"),
+        ("confusion.png", "image/png", "fashion-mlp/1/confusion.png"),
+    ],
+)
+def test_the_readme_and_the_figures_of_a_model_are_sent(client, models, file, kind, place):
+    with client.get(f"/models/fashion-mlp/1/{file}") as response:
+        assert (response.status_code, response.content_type) == (200, kind)
+        assert response.data == (models / place).read_bytes()
+        etag = response.headers["ETag"]
+    with client.get(f"/models/fashion-mlp/1/{file}", headers={"If-None-Match": etag}) as again:
+        assert again.status_code == 304
+
+
+def test_the_model_is_not_given_away_unless_that_is_allowed(client, generous, models):
+    refused = client.get("/models/fashion-mlp/1/model.onnx")
+
+    assert (refused.status_code, refused.json["code"]) == (403, "not-allowed")
+    assert "THIMBLE_ALLOW_DOWNLOAD=true" in refused.json["detail"]
+    with generous.get("/models/fashion-mlp/1/model.onnx") as response:
+        assert response.data == (models / "fashion-mlp/1/model.onnx").read_bytes()
+        assert response.headers["Content-Disposition"] == "attachment; filename=model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "names"),
+    [
+        ("fashion-mlp/1/labels.txt", "not-found", "README.md, curves.png, confusion.png, model.onnx"),
+        ("fashion-mlp/1/..%2F..%2Fx", "not-found", ""),
+        ("nothing/1/README.md", "unknown-model", "cifar-cnn, fashion-mlp"),
+        ("fashion-mlp/2/README.md", "unknown-model", "Versions: 1."),
+        ("fashion-mlp/../README.md", "unknown-model", "Versions: 1."),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(generous, path, code, names):
+    response = generous.get(f"/models/{path}")
+
+    assert (response.status_code, response.json["code"]) == (404, code)
+    assert names in response.json["detail"]
+
+
+def test_a_missing_figure_is_not_found(forge, folder):
+    forge("garments/1")
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    assert client.get("/models/garments/1/curves.png").json["detail"] == "garments/1 has no curves.png."
+
+
+def test_a_file_that_was_refused_in_a_models_place_is_not_sent(forge, folder):
+    path = forge("garments/1")
+    app = create_app(Settings(models=str(folder), allow_download=True, poll_seconds=0))
+    with app.test_client().get("/models/garments/1/model.onnx") as response:
+        assert response.data == path.read_bytes()
+
+    path.write_bytes(b"no model")  # the file before still answers
+    assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
+    path.unlink()
+    assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
