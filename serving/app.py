@@ -52,7 +52,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     keys = KeyFile(Path(settings.keys_file)) if settings.keys_file else None
     checked = _gate(fast_path, problems, settings, keys)
     app.wsgi_app = request_log = _request_log(checked, problems, settings, telemetry)  # type: ignore[method-assign]
-    lifecycle = Lifecycle(telemetry, request_log, Poller(repository, settings.poll_seconds), keys)
+    poller = Poller(repository, settings.poll_seconds)
+    lifecycle = Lifecycle(telemetry, request_log, poller, predictor.decoders, keys)
     app.extensions[EXTENSION] = lifecycle
     app.register_blueprint(classify.blueprint(view))
     app.register_blueprint(explain.blueprint(predictor, intake))

@@ -32,14 +32,14 @@ class SerialExecutor:
 
     def __init__(self, timeout: float) -> None:
         """timeout: seconds that a request may wait for its turn."""
-        self._timeout = timeout
+        self.timeout = timeout
         self._turn = BoundedSemaphore()
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what the work returns; raises what it raises, and Overloaded."""
-        if not self._turn.acquire(timeout=self._timeout):
+        if not self._turn.acquire(timeout=self.timeout):
             raise Overloaded(
-                f"The request waited for {self._timeout:g} s while other requests did slow work; ask again a little "
+                f"The request waited for {self.timeout:g} s while other requests did slow work; ask again a little "
                 "later."
             )
         try:

@@ -105,8 +105,9 @@ def when_ready(server: Arbiter) -> None:
         server.log.info("%s", line)
 
 
-def post_worker_init(_: Worker) -> None:
-    """Freeze loaded objects: a full garbage collection over them takes longer than many requests."""
+def post_worker_init(worker: Worker) -> None:
+    """Start the decoders, and freeze loaded objects: collecting garbage among them takes longer than many requests."""
+    Lifecycle.of(worker.wsgi).start()
     gc.collect()
     gc.freeze()
 

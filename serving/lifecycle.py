@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the server's master imports this module, and must load neit
 
     from serving.access.key_file import KeyFile
     from serving.api.request_log import RequestLog
+    from serving.inference.decoders import Decoders
     from serving.repository.poller import Poller
     from serving.telemetry.telemetry import Telemetry
 
@@ -20,11 +21,17 @@ class Lifecycle:
     """The periodic work of a service, and its end."""
 
     def __init__(
-        self, telemetry: Telemetry, request_log: RequestLog, poller: Poller, keys: KeyFile | None = None
+        self,
+        telemetry: Telemetry,
+        request_log: RequestLog,
+        poller: Poller,
+        decoders: Decoders,
+        keys: KeyFile | None = None,
     ) -> None:
         self._telemetry = telemetry
         self._request_log = request_log
         self._poller = poller
+        self._decoders = decoders
         self._keys = keys
 
     @staticmethod
@@ -32,6 +39,10 @@ class Lifecycle:
         """Return the lifecycle of an application."""
         lifecycle: Lifecycle = app.extensions[EXTENSION]
         return lifecycle
+
+    def start(self) -> None:
+        """Start what requests will need; call it in the process that answers them."""
+        self._decoders.start()
 
     def flush(self) -> None:
         """Count and log everything that was noted."""
@@ -47,7 +58,8 @@ class Lifecycle:
             self._keys.refresh()
 
     def close(self) -> None:
-        """Count, log and trace everything that is left, before the process ends."""
+        """End the decoders, and count, log and trace everything that is left, before the process ends."""
+        self._decoders.close()
         self.flush()
         self._request_log.close()
 

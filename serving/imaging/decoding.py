@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pi_heif import register_heif_opener
-from PIL import ExifTags, Image
+from PIL import AvifImagePlugin, ExifTags, Image
 
 from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
@@ -18,8 +18,8 @@ from serving.imaging.jpeg import EOI, lacks_only_its_end
 from serving.imaging.modes import scale_key, to_channels, to_opaque
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
+from serving.imaging.sizes import decoded_size, webp_canvas
 
-OFFLOAD_PIXELS = 1_000_000  # decoding more takes ten milliseconds and longer
 FULL_SIZE_IMAGES = 4  # images of the largest size that one request may hold; of smaller ones as many more
 
 TRANSPOSES = {
@@ -42,30 +42,35 @@ def configure_pillow() -> None:
     """Set Pillow's process-wide limits, warnings and plug-ins: this module judges the size and says what is wrong."""
     Image.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread reserves memory, and other requests wait for the cores
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 
 
 class PixelBudget:
     """Limits the pixels to decode: of one image, and of all images of a request together."""
 
-    def __init__(self, max_pixels: int) -> None:
-        """max_pixels: of one image."""
-        self._max_pixels = max_pixels
-        self._left = FULL_SIZE_IMAGES * max_pixels
+    def __init__(self, max_pixels: int, left: int | None = None) -> None:
+        """max_pixels: of one image. left: for the request; None: all that one may have."""
+        self.max_pixels = max_pixels
+        self.left = FULL_SIZE_IMAGES * max_pixels if left is None else left
+
+    def check(self, width: int, height: int) -> None:
+        """Raise TooManyPixels when the budget does not have an image's pixels."""
+        if width * height > self.max_pixels:
+            raise TooManyPixels(
+                f"The image has {width:,} x {height:,} pixels; the limit is {self.max_pixels:,} in all. "
+                "Make it smaller before sending it."
+            )
+        if width * height > self.left:
+            raise TooManyPixels(
+                f"The request has too many pixels: with this image of {width:,} x {height:,} it passes the limit of "
+                f"{FULL_SIZE_IMAGES * self.max_pixels:,}. Send this image in another request."
+            )
 
     def spend(self, width: int, height: int) -> None:
         """Subtract an image's pixels; raises TooManyPixels when the budget does not have them."""
-        if width * height > self._max_pixels:
-            raise TooManyPixels(
-                f"The image has {width:,} x {height:,} pixels; the limit is {self._max_pixels:,} in all. "
-                "Make it smaller before sending it."
-            )
-        if width * height > self._left:
-            raise TooManyPixels(
-                f"The request has too many pixels: with this image of {width:,} x {height:,} it passes the limit of "
-                f"{FULL_SIZE_IMAGES * self._max_pixels:,}. Send this image in another request."
-            )
-        self._left -= width * height
+        self.check(width, height)
+        self.left -= width * height
 
 
 class ImageHeader(NamedTuple):
@@ -73,12 +78,6 @@ class ImageHeader(NamedTuple):
 
     image: Image.Image | PlainPng
     upload: bytes
-
-    @property
-    def is_large(self) -> bool:
-        """Whether decoding takes so long that it must not hold up other requests."""
-        width, height = self.image.size
-        return width * height > OFFLOAD_PIXELS
 
 
 class DecodedImage(NamedTuple):
@@ -101,8 +100,9 @@ def read_header(upload: bytes, budget: PixelBudget) -> ImageHeader:
     if not upload:
         raise BadRequest("The image is empty: it has 0 bytes. Send the file's content.")
     try:
+        budget.check(*webp_canvas(upload))
         image = parse_plain_png(upload) or _open(upload)
-        budget.spend(*image.size)
+        budget.spend(*decoded_size(image))
     except DECODER_ERRORS as error:
         raise unreadable(upload) from error
     return ImageHeader(image, upload)

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from functools import partial
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import NamedTuple, Protocol
 
+import gevent
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.concurrency import SerialExecutor
 from serving.errors import Refusal
-from serving.imaging.decoding import ImageHeader, PixelBudget, decode, read_header
+from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
+from serving.imaging.plain import is_quick
 from serving.imaging.preprocessing import ModelInput, preprocess
 from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
+from serving.inference.decoders import REQUEST_SECONDS, Decoders
 from serving.inference.options import PredictOptions
 from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
@@ -23,7 +26,9 @@ from serving.model.classifier import Classifier, Outputs
 from serving.prediction import Candidate, Prediction
 from serving.repository.repository import Repository
 
-OFFLOAD_BYTES = 100_000  # of an upload: even reading the header of a larger one may take milliseconds
+# Of the event loop for one request's images, until it yields. Yielding after each image would be too often: whenever it
+# yields, a worker accepts further connections, and would take those that an idle one is waiting for.
+TURN_SECONDS = 0.05
 
 Upload = bytes | Refusal
 
@@ -33,6 +38,9 @@ class Observer(Protocol):
 
     def on_batch(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs, seconds: float, /) -> None:
         """A graph has run over inputs [batch, height, width, channels]."""
+
+    def on_decoding_ended(self, reason: str, /) -> None:
+        """An image was given up for "time", for "memory" or for the "crash" of its decoder."""
 
     def on_request(self, timings: Timings, /) -> None:
         """A request has been answered."""
@@ -45,6 +53,7 @@ class NullObserver:
     """Observes nothing."""
 
     def on_batch(self, *_: object) -> None: ...
+    def on_decoding_ended(self, *_: object) -> None: ...
     def on_request(self, *_: object) -> None: ...
     def on_refusal(self, *_: object) -> None: ...
 
@@ -75,6 +84,7 @@ class Predictor:
         self._max_pixels = max_pixels
         self.executor = executor
         self._observer = observer or NullObserver()
+        self.decoders = Decoders(executor.timeout, self._observer.on_decoding_ended)
         self._batcher = Batcher(self._observer.on_batch)
 
     def predict(self, uploads: Sequence[Upload], options: PredictOptions, wait: float = 0.0) -> Predictions:
@@ -104,8 +114,15 @@ class Predictor:
         self, uploads: Sequence[Upload], classifier: Classifier | None, timings: Timings
     ) -> list[PreparedInput | Refusal]:
         """Make each upload an input of this model or, without one, of the default model that suits it."""
-        budget = PixelBudget(self._max_pixels)
-        return [self._prepare_one(upload, classifier, budget, timings) for upload in uploads]
+        budget, deadline = PixelBudget(self._max_pixels), monotonic() + REQUEST_SECONDS
+        found: list[PreparedInput | Refusal] = []
+        turn_began = perf_counter()
+        for upload in uploads:
+            found.append(self._prepare_one(upload, classifier, budget, timings, deadline))
+            if perf_counter() - turn_began > TURN_SECONDS:
+                gevent.sleep(0)
+                turn_began = perf_counter()
+        return found
 
     def infer(self, classifier: Classifier, pixels: NDArray[np.uint8], timings: Timings) -> Outputs:
         """Return a graph's outputs for pixels [batch, height, width, channels], and record the time."""
@@ -132,41 +149,30 @@ class Predictor:
         return self._repository.named(options.model, options.version) if options.model else None
 
     def _prepare_one(
-        self, upload: Upload, classifier: Classifier | None, budget: PixelBudget, timings: Timings
+        self, upload: Upload, classifier: Classifier | None, budget: PixelBudget, timings: Timings, deadline: float
     ) -> PreparedInput | Refusal:
-        """Read, decode and preprocess one upload: in the event loop if it is small, otherwise in a thread."""
+        """Decode and preprocess one upload: in the event loop if that is quick, otherwise in a process and a thread."""
         if isinstance(upload, Refusal):
             return upload
-        start = perf_counter()
+        candidates = [classifier] if classifier else self._repository.ready()
+        min_side = max((side_needed(one.card.fit, one.height, one.width) for one in candidates), default=0)
         try:
-            header = None if len(upload) > OFFLOAD_BYTES else read_header(upload, budget)
+            if not is_quick(upload):
+                decoded = self.decoders.decode(upload, budget, min_side, timings, deadline)
+                return self.executor.run(partial(self._to_input, decoded, classifier, timings))
+            start = perf_counter()
+            decoded = decode(read_header(upload, budget), min_side)
             timings.decode += perf_counter() - start
-            work = partial(self._to_input, upload, header, classifier, budget, timings)
-            return self.executor.run(work) if header is None or header.is_large else work()
+            return self._to_input(decoded, classifier, timings)
         except Refusal as refusal:
             return refusal
 
-    def _to_input(
-        self,
-        upload: bytes,
-        header: ImageHeader | None,
-        classifier: Classifier | None,
-        budget: PixelBudget,
-        timings: Timings,
-    ) -> PreparedInput:
-        """Decode and preprocess an upload for this model or, without one, for the default model that suits it.
-
-        header: None where it has yet to be read.
-        """
-        start = perf_counter()
-        candidates = [classifier] if classifier else self._repository.ready()
-        min_side = max((side_needed(one.card.fit, one.height, one.width) for one in candidates), default=0)
-        decoded = decode(header or read_header(upload, budget), min_side)
-        timings.decode += perf_counter() - start
+    def _to_input(self, decoded: DecodedImage, classifier: Classifier | None, timings: Timings) -> PreparedInput:
+        """Preprocess an image for this model or, without one, for the default model that suits it."""
         chosen = classifier or choose(self._repository, decoded, timings)
-        middle = perf_counter()
+        start = perf_counter()
         made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
-        timings.fit += perf_counter() - middle
+        timings.fit += perf_counter() - start
         return PreparedInput(chosen, made)
 
 

@@ -49,6 +49,10 @@ class Telemetry(Observer):
         if self._shadow:
             self._shadow.on_batch(classifier, pixels, outputs, seconds)
 
+    def on_decoding_ended(self, reason: str) -> None:
+        """Count an image whose decoding was given up."""
+        self.metrics.ended.labels(reason).inc()
+
     def on_request(self, timings: Timings) -> None:
         """Note an answered request."""
         self._predictions.on_request(timings)

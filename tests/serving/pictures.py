@@ -52,3 +52,32 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *more: by
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     tail = png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + tail
+
+
+def many_scans(side: int, scans: int) -> bytes:
+    """Return a progressive JPEG in grey that says its last bits again and again: few bytes that take long to decode."""
+    jpeg = saved(Image.new("L", (side, side)), "JPEG", progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    return jpeg[:last] + jpeg[last:-2] * scans + jpeg[-2:]
+
+
+def understated_avif(side: int, declared: int) -> bytes:
+    """Return an AVIF whose frame is a square of this side, though its header declares another."""
+    avif = saved(Image.new("L", (side, side)), "AVIF", speed=10, quality=1)
+    place = avif.index(b"ispe") + 8
+    return avif[:place] + struct.pack(">II", declared, declared) + avif[place + 8 :]
+
+
+def inflating_text(chunks: int) -> bytes:
+    """Return a PNG of a pixel with so many texts of a megabyte each, compressed."""
+    megabyte = zlib.compress(bytes(1_000_000))
+    return png(1, 1, 8, 0, bytes(2), *[png_chunk(b"zTXt", b"%d\0\0" % place + megabyte) for place in range(chunks)])
+
+
+def large_tile(side: int) -> bytes:
+    """Return a TIFF of 10 by 10 grey pixels in one deflated tile of this side."""
+    pixels = zlib.compress(bytes(100))
+    place = 8 + 2 + 12 * 10 + 4
+    tags = {256: 10, 257: 10, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: place, 325: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels

@@ -1,12 +1,13 @@
-"""The predictor decodes small uploads in the event loop and large ones by its executor, and tells its observer."""
+"""The predictor decodes quick uploads in the event loop and others in a process, and tells its observer."""
 
+import gevent
 import numpy as np
 import pytest
-from pictures import noise, png_chunk, quarters, saved
+from pictures import noise, quarters, saved
 from PIL import Image
 
 from serving.concurrency import SerialExecutor
-from serving.errors import Refusal, TooManyPixels, UnreadableImage
+from serving.errors import BadRequest, Refusal, TooManyPixels, UnreadableImage
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor
 from serving.inference.timings import Timings
@@ -33,6 +34,10 @@ class Recorder:
         self.batches: list[tuple[str, int, Outputs]] = []
         self.requests: list[Timings] = []
         self.refusals: list[tuple[str, str, Refusal, float]] = []
+        self.ended: list[str] = []
+
+    def on_decoding_ended(self, reason):
+        self.ended.append(reason)
 
     def on_batch(self, classifier, pixels, outputs, seconds):
         self.batches.append((classifier.card.name, len(pixels), outputs))
@@ -66,10 +71,7 @@ def predictor(repository, executor, recorder):
 
 def padded(size):
     """Return a PNG of few pixels whose file has this many bytes."""
-    upload = saved(noise(), "PNG")
-    end = upload.index(b"IEND") - 4
-    padding = png_chunk(b"teSt", bytes(size - len(upload) - len(png_chunk(b"teSt", b""))))
-    return upload[:end] + padding + upload[end:]
+    return saved(noise(), "PNG").ljust(size, b"\0")
 
 
 def blank(width, height):
@@ -124,14 +126,24 @@ def test_the_pixels_of_a_photo_that_is_scaled_count_in_full(predictor):
     assert isinstance(item, TooManyPixels)
 
 
-def test_a_large_file_that_is_not_an_image_is_refused_by_the_executor(predictor, executor):
-    (item,) = predictor.predict([bytes(100_001)], ANY_MODEL).items
+@pytest.mark.parametrize("upload", [b"", b"hello", bytes(100_001)])
+def test_a_file_that_is_not_an_image_is_refused(predictor, upload):
+    (item,) = predictor.predict([upload], ANY_MODEL).items
 
-    assert executor.jobs == 1
-    assert isinstance(item, UnreadableImage)
+    assert isinstance(item, UnreadableImage if upload else BadRequest)
 
 
-def test_an_image_of_too_many_pixels_is_refused_without_a_job(predictor, executor):
+def test_other_greenlets_have_their_turn_between_the_images_of_a_long_request(predictor):
+    turns = []
+    other = gevent.spawn(lambda: [turns.append(gevent.sleep(0)) for _ in range(1_000)])
+
+    predictor.prepare([blank(1000, 1000)] * 100, None, Timings())
+
+    other.kill()
+    assert turns
+
+
+def test_an_image_of_too_many_pixels_is_refused_and_not_preprocessed(predictor, executor):
     (item,) = predictor.predict([blank(2000, 1001)], ANY_MODEL).items
 
     assert executor.jobs == 0

@@ -1,0 +1,80 @@
+"""Tell the small PNGs and JPEGs that decode within milliseconds, whatever is in them."""
+
+import struct
+
+from serving.imaging.png import CHUNK, CRC, SIGNATURE
+
+MAX_BYTES = 100_000  # of an upload
+MAX_PIXELS = 1_000_000  # decoding more takes ten milliseconds and longer
+MAX_CHUNKS = 1_000  # of a PNG; each costs Pillow some microseconds
+MAX_TEXT_BYTES = 1_024  # of a PNG's chunk: text may hold EXIF data, which may refer to the same bytes again and again
+MAX_SEGMENTS = 32  # of a JPEG before its pixels: a camera's has twenty
+MAX_HEADER_BYTES = 16_384  # of a JPEG before its pixels, which may hold EXIF data too
+
+PIXEL_CHUNKS = (b"PLTE", b"IDAT")
+# All but those that are inflated, or hold frames or EXIF data.
+CHUNKS = (
+    *PIXEL_CHUNKS,
+    b"IHDR",
+    b"IEND",
+    b"tRNS",
+    b"gAMA",
+    b"cHRM",
+    b"sRGB",
+    b"sBIT",
+    b"bKGD",
+    b"pHYs",
+    b"tIME",
+    b"tEXt",
+)
+PNG_SIZE, PNG_SIZE_PLACE = struct.Struct(">II"), 16
+
+START = b"\xff\xd8"  # of a JPEG
+SEGMENT = struct.Struct(">BBH")  # 0xFF, the marker, and the length of what follows the marker
+FRAME = struct.Struct(">5xHHB")  # height, width and the number of components
+BASELINE = (0xC0, 0xC1)  # the frames of Huffman codes that no later scan refines
+OTHER_FRAMES = frozenset(range(0xC2, 0xD0)) - {0xC4}  # and what belongs to them; C4 is a Huffman table
+SCAN = 0xDA
+
+
+def is_quick(upload: bytes) -> bool:
+    """Return whether it is a small PNG of ordinary chunks, a small baseline JPEG of one scan, or empty.
+
+    It need not be sound.
+    """
+    if len(upload) > MAX_BYTES:
+        return False
+    try:
+        return not upload or (_is_quick_png(upload) if upload.startswith(SIGNATURE) else _is_quick_jpeg(upload))
+    except (struct.error, IndexError):  # it ends early
+        return False
+
+
+def _is_quick_png(upload: bytes) -> bool:
+    width, height = PNG_SIZE.unpack_from(upload, PNG_SIZE_PLACE)
+    place = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        length, kind = CHUNK.unpack_from(upload, place)
+        if kind not in CHUNKS or (length > MAX_TEXT_BYTES and kind not in PIXEL_CHUNKS):
+            return False
+        if kind == b"IEND":
+            return bool(width * height <= MAX_PIXELS)
+        place += CHUNK.size + length + CRC.size
+    return False
+
+
+def _is_quick_jpeg(upload: bytes) -> bool:
+    if not upload.startswith(START):
+        return False
+    place, components, pixels = len(START), 0, 0
+    for _ in range(MAX_SEGMENTS):
+        prefix, marker, length = SEGMENT.unpack_from(upload, place)
+        if prefix != 0xFF or place > MAX_HEADER_BYTES or marker in OTHER_FRAMES:
+            return False
+        if marker in BASELINE:
+            height, width, components = FRAME.unpack_from(upload, place)
+            pixels = height * width
+        if marker == SCAN:  # of all components: otherwise others follow, without end
+            return upload[place + SEGMENT.size] == components and pixels <= MAX_PIXELS
+        place += 2 + length
+    return False
