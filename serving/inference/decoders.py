@@ -18,7 +18,7 @@ from serving.imaging.decoding import DecodedImage, PixelBudget
 from serving.inference.timings import Timings
 
 # Seconds of the processor. Phone photos of all formats take 0.05 to 0.4 s; whoever sends others delays them by no more.
-QUICK_SECONDS = 0.75
+QUICK_SECONDS = 0.5
 SLOW_SECONDS = 5.0  # 50 megapixels of the slowest format take 2 s
 SLOW_NICENESS = 3  # of a core that a quick image wants too, that one gets two thirds
 # Of a request, on the clock, in which its last image must have begun: at its end a service has 30 s for its requests.

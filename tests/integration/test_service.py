@@ -32,8 +32,8 @@ GUNICORN_COMMAND = (
 )
 
 
-def classify(server, **request):
-    return requests.post(f"{server.url}/classify", timeout=20, **request)
+def classify(server, timeout=20, **request):
+    return requests.post(f"{server.url}/classify", timeout=timeout, **request)
 
 
 def open_request(server, headers, method=b"POST"):
@@ -193,6 +193,25 @@ def test_decoding_a_large_image_does_not_delay_others(start):
     assert upload.result().status_code == 200
     assert len(alive) > 5
     assert all(alive)
+
+
+@pytest.mark.trains
+def test_images_that_take_long_hold_up_neither_probes_nor_photos(start):
+    server, file = start(workers="1"), io.BytesIO()
+    Image.new("L", (2_000, 2_000)).save(file, "JPEG", progressive=True)
+    jpeg, last = file.getvalue(), file.getvalue().rindex(b"\xff\xda")
+    slow = jpeg[:last] + jpeg[last:-2] * 4_000  # its last bits again and again
+
+    with ThreadPoolExecutor(2) as clients:
+        uploads = [clients.submit(classify, server, timeout=90, data=slow) for _ in range(2)]
+        alive = [requests.get(f"{server.url}/livez", timeout=5).ok for _ in range(20)]
+        photos = [classify(server, data=jpeg).status_code for _ in range(5)]
+
+    assert all(alive)
+    assert photos == [200] * 5
+    assert {upload.result().status_code for upload in uploads} <= {422, 503}
+    counted = requests.get(f"{server.url}/metrics", timeout=20).text
+    assert 'thimble_decoding_ended_total{reason="time"}' in counted
 
 
 def test_a_body_that_ends_early_is_a_bad_request(strict_server):

@@ -12,7 +12,7 @@ import pytest
 from pictures import inflating_text, large_tile, many_scans, noise, oriented, quarters, saved, understated_avif
 
 from serving.errors import BadRequest, Overloaded, TooManyPixels, UnreadableImage
-from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read_header
 from serving.inference.decoders import Decoders
 from serving.inference.timings import Timings
 
@@ -73,6 +73,11 @@ def wait_until(condition) -> bool:
     while not condition() and time.monotonic() < until:
         time.sleep(0.02)
     return condition()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pillow_as_in_the_service():
+    configure_pillow()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "HEIF"])
