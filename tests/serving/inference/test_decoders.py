@@ -189,6 +189,7 @@ def test_processes_that_were_killed_are_replaced(decoders):
     ask(decoders, saved(quarters(), "WEBP"))
     for process in decoding(os.getpid()):
         os.kill(process, signal.SIGKILL)
+    assert wait_until(lambda: not decoding(os.getpid()))
 
     assert ask(decoders, saved(quarters(), "WEBP")).image.size == (40, 24)
 
