@@ -135,7 +135,7 @@ def test_an_image_that_takes_too_long_is_refused_and_the_next_is_decoded(limits,
 
 
 def test_quick_images_do_not_wait_for_slow_ones(limits):
-    limits(0.1, 60.0)
+    limits(0.5, 60.0)
     decoders = Decoders(60.0)
     slow = gevent.spawn(ask, decoders, SLOW)
     gevent.sleep(0)
@@ -174,7 +174,7 @@ def test_an_image_that_takes_more_memory_than_its_pixels_should_is_refused(decod
 
 def test_an_image_that_has_more_pixels_than_it_declares_is_refused(decoders):
     with pytest.raises(UnreadableImage):
-        ask(decoders, understated_avif(8_192, 64))
+        ask(decoders, understated_avif(6_400, 64))
 
 
 def test_a_job_that_its_process_does_not_survive_is_refused(decoders, ended, capfd):
