@@ -161,7 +161,7 @@ FASHION_NET = replace(
     source=FASHION_MNIST,
     network=lambda: Net(channels=1),
     fit="garment",
-    epochs=20,
+    epochs=30,
     teachers=("fashion-net:1",),
     teachers_weight=0.5,  # it knows the garments of the data set, and photos less well than their labels
     view=garment_view,
