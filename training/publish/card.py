@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from msgspec import UNSET
 from numpy.typing import NDArray
+from torch import Tensor
 
 from serving.model.card import (
     Conformal,
@@ -24,7 +25,7 @@ from serving.model.card import (
     Training,
 )
 from training.datasets.labelled import LabelledImages
-from training.evaluation.calibration import conformal_threshold
+from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
 from training.networks.base import count_parameters
 from training.networks.novelty import FLAGGED_SHARE
@@ -51,16 +52,8 @@ class Calibration:
     def of(cls, predict: Predict, validation: LabelledImages) -> "Calibration":
         """Fit them to a graph's outputs for the validation images."""
         outputs = predict(validation.pixels.numpy())
-        thresholds = {
-            coverage: conformal_threshold(torch.from_numpy(outputs.probabilities), validation.labels, coverage)
-            for coverage in (*COVERAGES, DEFAULT_COVERAGE)
-        }
         return cls(
-            Conformal(
-                coverage=DEFAULT_COVERAGE,
-                threshold=thresholds[DEFAULT_COVERAGE],
-                levels=[Level(coverage, thresholds[coverage]) for coverage in COVERAGES],
-            ),
+            _conformal(torch.from_numpy(outputs.probabilities), validation.labels),
             None if outputs.novelty is None else float(np.quantile(outputs.novelty, 1 - FLAGGED_SHARE)),
             _reference(validation.pixels.numpy(), outputs.probabilities.astype(np.float64)),
         )
@@ -108,6 +101,15 @@ def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     training = _training(model)
     fields = ("recipe", "seed", "seconds", "data_sha256", "epoch_accuracy")
     return all(getattr(card.training, name) == getattr(training, name) for name in fields)
+
+
+def _conformal(probabilities: Tensor, labels: Tensor) -> Conformal:
+    fitted = [conformal_thresholds(probabilities, labels, coverage) for coverage in COVERAGES]
+    # Of labels that have too few images for a threshold of their own at high coverages alone, none may leave the sets.
+    thresholds = np.minimum.accumulate(fitted, axis=0).tolist()
+    levels = [Level(coverage, threshold) for coverage, threshold in zip(COVERAGES, thresholds, strict=True)]
+    default = levels[COVERAGES.index(DEFAULT_COVERAGE)]
+    return Conformal(coverage=default.coverage, threshold=default.threshold, levels=levels)
 
 
 def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> Reference:
