@@ -59,6 +59,19 @@ class Golden(Struct, frozen=True):
             raise ContractError("a golden sample's image is not a PNG in base64") from error
 
 
+class Corrupted(Struct, frozen=True, kw_only=True):
+    """Metrics on n test images after the corruptions of CIFAR-10-C (Hendrycks and Dietterich 2019), in all severities.
+
+    by_corruption: the accuracy for each corruption.
+    """
+
+    accuracy: Share
+    ece: Share
+    set_coverage: Share
+    n: Count
+    by_corruption: dict[str, Share] = {}
+
+
 class ModelMetrics(Struct, frozen=True, kw_only=True):
     """Metrics on the test set, as served: from the exported graph through onnxruntime.
 
@@ -73,6 +86,7 @@ class ModelMetrics(Struct, frozen=True, kw_only=True):
     ece_uncalibrated: Share | UnsetType = UNSET
     set_size: NotNegative
     set_coverage: Share
+    corrupted: Corrupted | UnsetType = UNSET
 
 
 class Level(Struct, frozen=True):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from serving.model.card import (
     Conformal,
+    Corrupted,
     Golden,
     Level,
     ModelCard,
@@ -85,7 +86,7 @@ def make_card(
         network=f"{model.trained.network.title} int8" if quantization else model.trained.network.title,
         parameters=count_parameters(model.trained.network),
         fit=recipe.fit,
-        metrics=ModelMetrics(**asdict(evaluation.metrics)),
+        metrics=ModelMetrics(**asdict(evaluation.metrics), corrupted=_corrupted(evaluation)),
         temperature=model.temperature,
         conformal=calibration.conformal,
         novelty=_novelty(calibration, evaluation),
@@ -125,6 +126,10 @@ def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) ->
 
 def _spread(values: NDArray[np.float64]) -> Spread:
     return Spread(float(values.mean()), float(values.std()))
+
+
+def _corrupted(evaluation: Evaluation) -> Corrupted | msgspec.UnsetType:
+    return Corrupted(**asdict(evaluation.corrupted)) if evaluation.corrupted else UNSET
 
 
 def _novelty(calibration: Calibration, evaluation: Evaluation) -> Novelty | msgspec.UnsetType:
