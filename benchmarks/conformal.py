@@ -1,6 +1,7 @@
-"""python -m benchmarks.conformal: three ways to make label sets, side by side on validation images.
+"""python -m benchmarks.conformal: four ways to make label sets, side by side on validation images.
 
-LAC (least ambiguous set-valued classifiers; Sadinle, Lei and Wasserman 2019) takes all labels above a threshold. APS
+LAC (least ambiguous set-valued classifiers; Sadinle, Lei and Wasserman 2019) takes all labels above a threshold, one
+for all labels or one for each, which is what the exporter fits. APS
 (adaptive prediction sets; Romano, Sesia and Candès 2020) takes the most probable labels until they add up to a
 threshold. RAPS (regularized APS; Angelopoulos et al. 2021) adds a penalty for each label beyond the first. APS and RAPS
 are randomized as in their papers: without that their sets are far too large here. Half of the validation images, drawn
@@ -30,6 +31,7 @@ PENALTY, FREE_LABELS = 0.05, 1  # of RAPS: for each label beyond the first
 Floats = NDArray[np.float64]
 # Scores of the labels, from probabilities [n, classes] and a random number for each image [n, 1].
 Scores = Callable[[Floats, Floats], Floats]
+Labels = NDArray[np.int64]
 
 
 def lac(probabilities: Floats, random: Floats) -> Floats:
@@ -53,8 +55,11 @@ def raps(probabilities: Floats, random: Floats) -> Floats:
     return aps(probabilities, random, PENALTY)
 
 
+METHODS = {"lac": (lac, False), "lac by label": (lac, True), "aps": (aps, False), "raps": (raps, False)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare the three on each model of a folder."""
+    """Compare the four on each model of a folder."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.conformal", description="Compare ways to make sets.")
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
@@ -70,28 +75,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         validation = split(RECIPES[classifier.card.name], data)[1]
         parts = [classifier.classify(part.numpy()) for part in validation.pixels.split(BATCH)]
         probabilities = np.concatenate(parts).astype(np.float64)
-        for method in (lac, aps, raps):
-            size, coverage, lowest = compare(method, probabilities, validation.labels.numpy())
-            table.add_row(classifier.card.name, method.__name__, f"{size:.3f}", f"{coverage:.4f}", f"{lowest:.3f}")
+        for name, method in METHODS.items():
+            size, coverage, lowest = compare(*method, probabilities, validation.labels.numpy())
+            table.add_row(classifier.card.name, name, f"{size:.3f}", f"{coverage:.4f}", f"{lowest:.3f}")
     Console().print(table)
 
 
-def compare(method: Scores, probabilities: Floats, labels: NDArray[np.int64]) -> tuple[float, float, float]:
+def compare(method: Scores, by_label: bool, probabilities: Floats, labels: Labels) -> tuple[float, float, float]:
     """Return mean size, coverage and lowest coverage of a label over all splits."""
     random = np.random.default_rng(0)
     scores = method(probabilities, random.random((len(labels), 1)))
     figures = []
     for _ in range(SPLITS):
         fitted, measured = np.array_split(random.permutation(len(labels)), 2)
-        rank = int(np.ceil((len(fitted) + 1) * COVERAGE))
-        threshold = np.sort(scores[fitted, labels[fitted]])[rank - 1]
-        sets = scores[measured] <= threshold
-        sets[np.arange(len(measured)), probabilities[measured].argmax(1)] = True  # so that a set is never empty
+        sets = scores[measured] <= thresholds(scores[fitted], labels[fitted], by_label)
+        empty = ~sets.any(1)
+        sets[empty, probabilities[measured][empty].argmax(1)] = True
         covered = sets[np.arange(len(measured)), labels[measured]]
         lowest = min(covered[labels[measured] == label].mean() for label in np.unique(labels))
         figures.append((sets.sum(1).mean(), covered.mean(), lowest))
     size, coverage, lowest = np.mean(figures, axis=0)
     return float(size), float(coverage), float(lowest)
+
+
+def thresholds(scores: Floats, labels: Labels, by_label: bool) -> list[float]:
+    """Return the highest score that is in a set, for each label."""
+    truth = scores[np.arange(len(labels)), labels]
+    groups = [truth[labels == label] if by_label else truth for label in range(scores.shape[1])]
+    return [float(np.sort(group)[int(np.ceil((len(group) + 1) * COVERAGE)) - 1]) for group in groups]
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ def _to_json(card: ModelCard, evaluation: Evaluation) -> dict[str, object]:
         "set_coverage_by_label": dict(zip(card.labels, evaluation.coverage_by_label, strict=True)),
         "novelty": evaluation.novelty and asdict(evaluation.novelty),
         "photos": asdict(evaluation.photos),
+        "corrupted": evaluation.corrupted and asdict(evaluation.corrupted),
     }
 
 
@@ -79,7 +80,7 @@ def evaluate(
     threshold = card.novelty.threshold if card.novelty else None
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.conformal.default.sets, threshold)
     photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)
-    return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes.ood_set)
+    return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes)
 
 
 def _warn(message: str) -> None:

@@ -60,6 +60,7 @@ class Recipe:
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
     validation_images: int = 5_000  # kept out of training, for choices and calibration
     train_images: int | None = None  # how many of the others to train on; None: all
+    corruptions: bool = True  # measure the exported model on corrupted test images, too
     seed: int = 1
 
     def to_served(self, network: Network) -> Network | Mirrored:
@@ -74,8 +75,9 @@ class Recipe:
 
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
-        # Without int8, which decides on the file alone: a training may be resumed to publish the other.
-        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "int8"}
+        # Without those that decide on the file and its card alone: a training may be resumed to publish others.
+        names = {field.name for field in fields(self)} - {"int8", "corruptions"}
+        named = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
         return plain | {
             "network": self.network().title,
@@ -179,6 +181,7 @@ ROUTER = Recipe(
     learning_rate=0.0,
     schedule="constant",
     validation_images=1_000,
+    corruptions=False,
 )
 
 LECTURE_MLP = Recipe(
@@ -193,20 +196,17 @@ LECTURE_MLP = Recipe(
     schedule="constant",
     normalize=Normalize.to_unit,
     validation_images=1_000,  # the lecture has none; fitting a temperature needs some
+    corruptions=False,
 )
 
-LECTURE_CNN = Recipe(
+LECTURE_CNN = replace(
+    LECTURE_MLP,
     name="lecture-cnn",
     title="Things and animals, as the lecture trains them",
     source=CIFAR_10,
     network=CNN,
     fit="photo",
     epochs=10,
-    batch=32,
-    learning_rate=1e-3,
-    schedule="constant",
-    normalize=Normalize.to_unit,
-    validation_images=1_000,  # the lecture has none; fitting a temperature needs some
 )
 
 LECTURE_MLP_FAST = Recipe(
@@ -221,6 +221,7 @@ LECTURE_MLP_FAST = Recipe(
     learning_rate=4e-3,
     muon=0.1,
     schedule="one-cycle",
+    corruptions=False,
 )
 
 LECTURE_CNN_FAST = Recipe(
@@ -235,6 +236,7 @@ LECTURE_CNN_FAST = Recipe(
     learning_rate=3e-3,
     muon=0.1,
     schedule="one-cycle",
+    corruptions=False,
 )
 
 RECIPES = {

@@ -78,6 +78,11 @@ def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, 
         yield from ((f"AUROC against {name}", value) for name, value in evaluation.novelty.auroc.items())
     yield f"accuracy on photos ({evaluation.photos.n:,} images)", evaluation.photos.accuracy
     yield "accuracy on the same images", evaluation.photos.untouched
+    if corrupted := evaluation.corrupted:
+        yield f"accuracy on corrupted images ({corrupted.n:,})", corrupted.accuracy
+        yield "ece on them", corrupted.ece
+        yield "set_coverage on them", corrupted.set_coverage
+        yield from ((f"accuracy after {name}", accuracy) for name, accuracy in corrupted.by_corruption.items())
 
 
 def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:

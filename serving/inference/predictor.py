@@ -187,12 +187,13 @@ def _answer(
     card, labels = classifier.card, classifier.card.labels
     novelties = None if outputs.novelty is None else outputs.novelty.tolist()
     novel = classifier.novel(outputs)
+    thresholds = level.by_label(len(labels))
     predictions = []
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.
     for place, (item, probabilities) in enumerate(zip(inputs, outputs.probabilities.tolist(), strict=True)):
         ranked = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
         top = [Candidate(labels[index], index, round(probabilities[index], 6)) for index in ranked[: options.top_k]]
-        label_set = [labels[index] for index in ranked if probabilities[index] >= level.threshold]
+        label_set = [labels[index] for index in ranked if probabilities[index] >= thresholds[index]]
         prediction = Prediction(
             model=card.name,
             version=card.version,

@@ -27,6 +27,7 @@ Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
 Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # V2's classification answers separate fields by colons
 Share = Annotated[float, Meta(ge=0, le=1)]
+Thresholds = Share | list[Share]  # one for all labels, or one for each in index order
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -58,6 +59,19 @@ class Golden(Struct, frozen=True):
             raise ContractError("a golden sample's image is not a PNG in base64") from error
 
 
+class Corrupted(Struct, frozen=True, kw_only=True):
+    """Metrics on n test images after the corruptions of CIFAR-10-C (Hendrycks and Dietterich 2019), in all severities.
+
+    by_corruption: the accuracy for each corruption.
+    """
+
+    accuracy: Share
+    ece: Share
+    set_coverage: Share
+    n: Count
+    by_corruption: dict[str, Share] = {}
+
+
 class ModelMetrics(Struct, frozen=True, kw_only=True):
     """Metrics on the test set, as served: from the exported graph through onnxruntime.
 
@@ -72,29 +86,35 @@ class ModelMetrics(Struct, frozen=True, kw_only=True):
     ece_uncalibrated: Share | UnsetType = UNSET
     set_size: NotNegative
     set_coverage: Share
+    corrupted: Corrupted | UnsetType = UNSET
 
 
 class Level(Struct, frozen=True):
     """A coverage, and the least probability of a label in the sets that have it."""
 
     coverage: Share
-    threshold: Share
+    threshold: Thresholds
+
+    def by_label(self, classes: int) -> list[float]:
+        """Return the threshold of each label."""
+        return self.threshold if isinstance(self.threshold, list) else [self.threshold] * classes
 
     def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which labels are in the sets: bool [n, classes]; the most probable label always is."""
-        sets: NDArray[np.bool_] = probabilities >= self.threshold
-        sets[np.arange(len(sets)), probabilities.argmax(1)] = True
+        """Return which labels are in the sets: bool [n, classes]; an empty set gets the most probable label."""
+        sets: NDArray[np.bool_] = probabilities >= np.asarray(self.threshold)
+        empty = ~sets.any(1)
+        sets[empty, probabilities[empty].argmax(1)] = True
         return sets
 
 
 class Conformal(Struct, frozen=True, kw_only=True):
-    """The rule for label sets: take all labels whose probability is at least the threshold.
+    """The rule for label sets: take all labels whose probability is at least their threshold.
 
     coverage, threshold: the default level. levels: thresholds for other coverages.
     """
 
     coverage: Share
-    threshold: Share
+    threshold: Thresholds
     levels: list[Level] = []
 
     @property
@@ -196,6 +216,9 @@ class ModelCard(Struct, frozen=True, kw_only=True):
             raise ValueError("a golden sample must have one probability for each label")
         if len(self.reference.labels) != len(self.labels):
             raise ValueError("the reference must have one share for each label")
+        for level in (self.conformal.default, *self.conformal.levels):
+            if len(level.by_label(len(self.labels))) != len(self.labels):
+                raise ValueError(f"the coverage {level.coverage:g} must have one threshold for all labels or for each")
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata entry that from_metadata reads."""

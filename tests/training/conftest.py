@@ -15,7 +15,7 @@ from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.labelled import TrainTest
 from training.evaluation.evaluate_graph import SampleSizes
 
-FEW = SampleSizes(ood_set=30, photos=10)  # an export takes more, which takes half a minute
+FEW = SampleSizes(ood_set=30, photos=10, corrupted=1)  # an export takes more, which takes half a minute
 
 
 COSTLY = {"rehearsal", "finished"}  # session fixtures that take seconds

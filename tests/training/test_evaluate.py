@@ -26,7 +26,10 @@ def test_the_metrics_are_the_cards_own(file, run_evaluate, data_dir, capsys):
 
     card, printed = Classifier.open(file).card, msgspec.json.decode(capsys.readouterr().out)
     assert status == 0
-    for name, value in msgspec.structs.asdict(card.metrics).items():
+    metrics = msgspec.to_builtins(card.metrics)
+    assert printed["corrupted"].pop("by_corruption") == pytest.approx(metrics["corrupted"].pop("by_corruption"))
+    assert printed["corrupted"] == pytest.approx(metrics.pop("corrupted"))
+    for name, value in metrics.items():
         assert printed[name] == pytest.approx(value, rel=1e-5)
     assert printed["novelty"] == {
         "share": pytest.approx(card.novelty.share),
@@ -48,6 +51,7 @@ def test_the_stages_go_to_standard_error_and_json_alone_to_standard_output(file,
         f"Evaluating on {card.metrics.n} test images",
         *(f"Evaluating on {name}" for name in card.novelty.auroc),
         "Evaluating on 10 photos",
+        "Evaluating on corrupted images",
     ]
 
 

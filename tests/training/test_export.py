@@ -115,7 +115,9 @@ class TestRehearsal:
         sets = torch.from_numpy(card.conformal.default.sets(probabilities))
         measured = compute_metrics(torch.from_numpy(probabilities), test.labels, card.temperature, sets)
 
-        assert msgspec.structs.asdict(card.metrics) == pytest.approx(asdict(measured), rel=1e-4)
+        found = msgspec.structs.asdict(card.metrics)
+        assert found.pop("corrupted").n == 75  # one image for each severity
+        assert found == pytest.approx(asdict(measured), rel=1e-4)
 
     def test_the_thresholds_are_fitted_on_a_tenth_of_the_training_images(self, rehearsal, name, data_dir):
         classifier = opened(rehearsal(name), name)
@@ -220,6 +222,7 @@ def test_a_second_export_makes_version_2_and_leaves_1_alone(rehearsal, run_expor
         "Evaluating on 150 test images",
         *(f"Evaluating on {name}" for name in opened(models, "fashion-mlp", 2).card.novelty.auroc),
         "Evaluating on 10 photos",
+        "Evaluating on corrupted images",
         "Writing fashion-mlp",
         "Verifying the file",
     ]

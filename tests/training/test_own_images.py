@@ -51,7 +51,7 @@ def models(flowers: Path, once: Callable[..., Path]) -> Path:
     def build(models: Path) -> None:
         options = {"--images": flowers, "--name": "flowers", "--models-dir": models, "--epochs": EPOCHS}
         arguments = [str(part) for option in options.items() for part in option]
-        assert export.main(arguments, SampleSizes(ood_set=30, photos=10)) == 0
+        assert export.main(arguments, SampleSizes(ood_set=30, photos=10, corrupted=1)) == 0
 
     return once("own-models", build)
 

@@ -108,6 +108,7 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
         "source",
         "augmentations",
         "int8",  # decides on the file alone
+        "corruptions",  # decides on the card alone
     }
     named = [values.pop(name) for name in ("network", "normalize", "teachers", "view")]
     assert named == ["net 64-256-256", "to_standard", "cifar-teacher cifar-net:1", "thing_view"]

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.evaluation.calibration import ClassificationMetrics
-from training.evaluation.evaluate_graph import Evaluation, NoveltyMetrics, PhotoMetrics
+from training.evaluation.evaluate_graph import CorruptedMetrics, Evaluation, NoveltyMetrics, PhotoMetrics
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.report import draw_confusion, draw_curves, epochs_table, evaluation_table, summary
@@ -68,6 +68,16 @@ def test_all_metrics_are_listed_by_name_with_counts_in_full():
     assert (table["novel"], table["AUROC against noise"]) == ("0.0512", "0.9900")
     assert table["set_coverage of [Shirt], the lowest"] == "0.8000"
     assert table["accuracy on photos (2,000 images)"] == "0.8700"
+
+
+def test_metrics_on_corrupted_images_are_listed_where_they_were_measured():
+    metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
+    corrupted = CorruptedMetrics(0.7, 0.05, 0.8, 15_000, {"fog": 0.6})
+
+    evaluation = Evaluation(metrics, [0.9], None, photos, torch.empty(0), corrupted)
+    table = dict(rows(evaluation_table(evaluation, ("Bag",))))
+
+    assert (table["accuracy on corrupted images (15,000)"], table["accuracy after fog"]) == ("0.7000", "0.6000")
 
 
 def test_a_graph_without_novelty_has_no_such_rows():

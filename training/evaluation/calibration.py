@@ -10,6 +10,8 @@ from torch.nn import functional
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 SEARCH_STEPS = 60  # of a golden-section search: the bracket shrinks to 3e-13 of its width
 MIN_PROBABILITY = 1e-12  # a probability of 0 would make the loss infinite
+# Images of a label that its own threshold may miss: with fewer, it depends on one or two images, and sets get large.
+MIN_MISSED = 3
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -48,17 +50,29 @@ def uncalibrated(probabilities: Tensor, temperature: float) -> Tensor:
     return torch.softmax(probabilities.double().clamp_min(MIN_PROBABILITY).log() * temperature, dim=1)
 
 
-def conformal_threshold(probabilities: Tensor, labels: Tensor, coverage: float) -> float:
-    """Return the threshold for label sets: all labels at least as probable hold the truth with this coverage.
+def conformal_thresholds(probabilities: Tensor, labels: Tensor, coverage: float) -> list[float]:
+    """Return a threshold for each label: its images have it in their sets with this coverage.
 
-    Split conformal prediction with least ambiguous sets (LAC: least ambiguous set-valued classifiers; Sadinle, Lei and
-    Wasserman 2019). Of n validation images, n + 1 - ceil((n + 1) coverage) may miss the truth. LAC gives smaller sets
-    than APS (adaptive prediction sets) and RAPS (the same, regularized): see python -m benchmarks.conformal.
+    Split conformal prediction within each label (Vovk 2012, section 4) with least ambiguous sets (LAC: least ambiguous
+    set-valued classifiers; Sadinle, Lei and Wasserman 2019). LAC gives smaller sets than APS (adaptive prediction sets)
+    and RAPS (the same, regularized): see python -m benchmarks.conformal. A label with too few images takes the
+    threshold of all images together, as in Ding et al. 2023, section 2.2.
     probabilities: [n, classes]; labels: [n] int64.
     """
-    truth = probabilities.gather(1, labels[:, None])[:, 0].sort().values
-    missed = len(truth) + 1 - math.ceil(round((len(truth) + 1) * coverage, 9))
-    return float(truth[missed - 1]) if missed else 0.0
+    truth = probabilities.gather(1, labels[:, None])[:, 0]
+    shared = _threshold(truth, coverage)
+    own = (truth[labels == label] for label in range(probabilities.shape[1]))
+    return [_threshold(some, coverage) if _may_miss(len(some), coverage) >= MIN_MISSED else shared for some in own]
+
+
+def _threshold(truth: Tensor, coverage: float) -> float:
+    """Return the threshold that the probabilities [n] of the true labels reach with this coverage."""
+    missed = _may_miss(len(truth), coverage)
+    return float(truth.sort().values[missed - 1]) if missed else 0.0
+
+
+def _may_miss(n: int, coverage: float) -> int:
+    return n + 1 - math.ceil(round((n + 1) * coverage, 9))
 
 
 def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,20 @@ from torch import Tensor
 
 from serving.model.classifier import Outputs
 from training.datasets.labelled import LabelledImages
-from training.evaluation.calibration import ClassificationMetrics, compute_metrics, coverage_by_label
+from training.evaluation.calibration import (
+    ClassificationMetrics,
+    compute_metrics,
+    coverage_by_label,
+    expected_calibration_error,
+)
+from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from training.evaluation.ood_sets import OOD_SET_SIZE, KnownImages, ood_sets
 from training.progress import stage
 
 # Test images that are made into photos: their accuracy moves by less than half a point from one such sample to another.
 PHOTO_COUNT = 2_000
+# Test images for each of the 75 severities of corruptions: 15,000 in all, so that each of 10,000 test images counts.
+CORRUPTED_COUNT = 200
 
 Pixels = NDArray[np.uint8]
 Predict = Callable[[Pixels], Outputs]
@@ -26,10 +35,14 @@ LabelSets = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class SampleSizes:
-    """The images that the evaluation takes: of each out-of-distribution set, and of the test images for photos."""
+    """The images that the evaluation takes: of each out-of-distribution set, and of the test images for photos.
+
+    corrupted: test images for each severity of each corruption; 0: corruptions are not measured.
+    """
 
     ood_set: int = OOD_SET_SIZE
     photos: int = PHOTO_COUNT
+    corrupted: int = CORRUPTED_COUNT
 
 
 FULL_SIZE = SampleSizes()
@@ -60,6 +73,17 @@ class PhotoMetrics:
 
 
 @dataclass(frozen=True)
+class CorruptedMetrics:
+    """Metrics on n corrupted test images; by_corruption: the accuracy for each, over all severities."""
+
+    accuracy: float
+    ece: float
+    set_coverage: float
+    n: int
+    by_corruption: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class NoveltyMetrics:
     """share: of the test images that are called novel. auroc: by out-of-distribution set.
 
@@ -72,13 +96,17 @@ class NoveltyMetrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All metrics of a graph on test images; novelty is None where the graph has no such output."""
+    """All metrics of a graph on test images.
+
+    novelty is None where the graph has no such output, corrupted where it was not measured.
+    """
 
     metrics: ClassificationMetrics
     coverage_by_label: list[float]
     novelty: NoveltyMetrics | None
     photos: PhotoMetrics
     probabilities: Tensor
+    corrupted: CorruptedMetrics | None = None
 
 
 def evaluate_graph(
@@ -88,11 +116,11 @@ def evaluate_graph(
     photos: Pixels,
     data_dir: Path | None,
     warn: Callable[[str], None],
-    ood_size: int = OOD_SET_SIZE,
+    sizes: SampleSizes = FULL_SIZE,
 ) -> Evaluation:
     """Evaluate a graph on its test images, and on photos of the first of them.
 
-    warn: gets a message for each set that is not available. ood_size: of each out-of-distribution set.
+    warn: gets a message for each set that is not available.
     """
     stage(f"Evaluating on {len(test):,} test images")
     outputs = predict(test.pixels.numpy())
@@ -102,9 +130,31 @@ def evaluate_graph(
     return Evaluation(
         compute_metrics(probabilities, test.labels, inputs.temperature, sets),
         coverage_by_label(sets, test.labels),
-        _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, ood_size), ood_size),
+        _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, sizes.ood_set), sizes.ood_set),
         _photos(predict, photos, probabilities, test.labels),
         probabilities,
+        _corrupted(predict, inputs.sets, test, min(sizes.corrupted, len(test))) if sizes.corrupted else None,
+    )
+
+
+def _corrupted(predict: Predict, sets: LabelSets, test: LabelledImages, size: int) -> CorruptedMetrics:
+    """Measure each severity of each corruption on the next images of the test set, which begins again at its end."""
+    stage("Evaluating on corrupted images")
+    pixels, outputs, labels = test.pixels.numpy(), [], []
+    for number, (name, severity) in enumerate(product(CORRUPTIONS, SEVERITIES)):
+        places = (number * size + np.arange(size)) % len(test)
+        corrupted = corrupt(pixels[places], name, severity, np.random.default_rng(number))
+        outputs.append(predict(corrupted).probabilities)
+        labels.append(test.labels[places])
+    probabilities, truth = torch.from_numpy(np.concatenate(outputs)), torch.cat(labels)
+    right = (probabilities.argmax(1) == truth).double()
+    by_corruption = right.view(len(CORRUPTIONS), -1).mean(1).tolist()
+    return CorruptedMetrics(
+        accuracy=float(right.mean()),
+        ece=expected_calibration_error(probabilities, truth),
+        set_coverage=float(sets(probabilities.numpy())[range(len(truth)), truth].mean()),
+        n=len(truth),
+        by_corruption=dict(zip(CORRUPTIONS, by_corruption, strict=True)),
     )
 
 

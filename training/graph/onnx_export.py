@@ -53,9 +53,11 @@ def export(
 
 def with_metadata(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     """Return the file of a graph that carries this metadata and no other; raises onnx's error for an invalid graph."""
-    onnx.helper.set_model_props(graph, dict(metadata))
-    onnx.checker.check_model(graph, full_check=True)
-    return bytes(graph.SerializeToString())
+    described = onnx.ModelProto()
+    described.CopyFrom(graph)
+    onnx.helper.set_model_props(described, dict(metadata))
+    onnx.checker.check_model(described, full_check=True)
+    return bytes(described.SerializeToString())
 
 
 def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000, threads: int = ALL_CORES) -> Outputs:

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from msgspec import UNSET
 from numpy.typing import NDArray
+from torch import Tensor
 
 from serving.model.card import (
     Conformal,
+    Corrupted,
     Golden,
     Level,
     ModelCard,
@@ -24,7 +26,7 @@ from serving.model.card import (
     Training,
 )
 from training.datasets.labelled import LabelledImages
-from training.evaluation.calibration import conformal_threshold
+from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
 from training.networks.base import count_parameters
 from training.networks.novelty import FLAGGED_SHARE
@@ -51,16 +53,8 @@ class Calibration:
     def of(cls, predict: Predict, validation: LabelledImages) -> "Calibration":
         """Fit them to a graph's outputs for the validation images."""
         outputs = predict(validation.pixels.numpy())
-        thresholds = {
-            coverage: conformal_threshold(torch.from_numpy(outputs.probabilities), validation.labels, coverage)
-            for coverage in (*COVERAGES, DEFAULT_COVERAGE)
-        }
         return cls(
-            Conformal(
-                coverage=DEFAULT_COVERAGE,
-                threshold=thresholds[DEFAULT_COVERAGE],
-                levels=[Level(coverage, thresholds[coverage]) for coverage in COVERAGES],
-            ),
+            _conformal(torch.from_numpy(outputs.probabilities), validation.labels),
             None if outputs.novelty is None else float(np.quantile(outputs.novelty, 1 - FLAGGED_SHARE)),
             _reference(validation.pixels.numpy(), outputs.probabilities.astype(np.float64)),
         )
@@ -92,7 +86,7 @@ def make_card(
         network=f"{model.trained.network.title} int8" if quantization else model.trained.network.title,
         parameters=count_parameters(model.trained.network),
         fit=recipe.fit,
-        metrics=ModelMetrics(**asdict(evaluation.metrics)),
+        metrics=ModelMetrics(**asdict(evaluation.metrics), corrupted=_corrupted(evaluation)),
         temperature=model.temperature,
         conformal=calibration.conformal,
         novelty=_novelty(calibration, evaluation),
@@ -110,6 +104,15 @@ def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     return all(getattr(card.training, name) == getattr(training, name) for name in fields)
 
 
+def _conformal(probabilities: Tensor, labels: Tensor) -> Conformal:
+    fitted = [conformal_thresholds(probabilities, labels, coverage) for coverage in COVERAGES]
+    # Of labels that have too few images for a threshold of their own at high coverages alone, none may leave the sets.
+    thresholds = np.minimum.accumulate(fitted, axis=0).tolist()
+    levels = [Level(coverage, threshold) for coverage, threshold in zip(COVERAGES, thresholds, strict=True)]
+    default = levels[COVERAGES.index(DEFAULT_COVERAGE)]
+    return Conformal(coverage=default.coverage, threshold=default.threshold, levels=levels)
+
+
 def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> Reference:
     n, classes = probabilities.shape
     entropy = -(probabilities * np.log(np.maximum(probabilities, np.finfo(float).tiny))).sum(1)
@@ -123,6 +126,10 @@ def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) ->
 
 def _spread(values: NDArray[np.float64]) -> Spread:
     return Spread(float(values.mean()), float(values.std()))
+
+
+def _corrupted(evaluation: Evaluation) -> Corrupted | msgspec.UnsetType:
+    return Corrupted(**asdict(evaluation.corrupted)) if evaluation.corrupted else UNSET
 
 
 def _novelty(calibration: Calibration, evaluation: Evaluation) -> Novelty | msgspec.UnsetType:

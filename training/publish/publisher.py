@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import le
 from pathlib import Path
@@ -171,9 +171,8 @@ class Publisher:
         calibration = Calibration.of(predict, model.split[1])
         recipe, sets = model.recipe, calibration.conformal.default.sets
         inputs = EvaluationInputs(recipe.source.title, recipe.fit, model.temperature, sets, calibration.novelty)
-        evaluation = evaluate_graph(
-            predict, inputs, model.data.test, self.photos, self.data_dir, self._warn, self.sizes.ood_set
-        )
+        sizes = self.sizes if recipe.corruptions else replace(self.sizes, corrupted=0)
+        evaluation = evaluate_graph(predict, inputs, model.data.test, self.photos, self.data_dir, self._warn, sizes)
         return calibration, evaluation
 
     def _warn(self, message: str) -> None:

@@ -55,7 +55,7 @@ the images given it that have it, coverage the share whose set holds it.
 | label | images | recall | precision | coverage | most often taken for |
 |---|---|---|---|---|---|
 {by_label}
-{plots}{out_of_distribution}
+{plots}{out_of_distribution}{corrupted}
 ## How it was trained
 
 {history}
@@ -79,6 +79,16 @@ The novelty score separates test images from images of other things with this ar
 characteristic curve (AUROC: 1 is perfect, 0.5 is guessing). Nothing was fitted on these images.
 
 | images of other things | AUROC |
+|---|---|
+{rows}
+"""
+
+CORRUPTED = """
+The fifteen corruptions of CIFAR-10-C (Hendrycks and Dietterich 2019), in five severities each, leave an accuracy of
+{accuracy:.4f} on {n:,} corrupted test images. The expected calibration error is {ece:.4f} there, and {set_coverage:.4f}
+of the label sets hold the true label.
+
+| corruption | accuracy |
 |---|---|
 {rows}
 """
@@ -113,12 +123,14 @@ def readme(
     training = card["training"]
     history = training["epoch_accuracy"]
     photos, novelty = card["photos"], card.get("novelty")
+    metrics = dict(card["metrics"])
+    corrupted = metrics.pop("corrupted", None)
     published = card["dataset"] in SOURCES
     return TEXT.format(
         hub_licence="mit" if card["licence"].startswith("MIT") else "other",
         hub_datasets=f"datasets: [{card['dataset']}]\n" if published else "",
         **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty")},
-        **card["metrics"],
+        **metrics,
         **{key: value for key, value in training.items() if key not in ("libraries", "epoch_accuracy")},
         model_file=MODEL_FILE,
         classes=len(card["labels"]),
@@ -132,6 +144,7 @@ def readme(
         coverage=card["conformal"]["coverage"],
         novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
         out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",
+        corrupted=_corrupted(corrupted) if corrupted else "",
         photos=photos["accuracy"],
         untouched=photos["untouched"],
         photo_count=photos["n"],
@@ -164,6 +177,12 @@ def _variant(card: Mapping[str, Any]) -> str:
 def _out_of_distribution(auroc: Mapping[str, float]) -> str:
     """Return the table of out-of-distribution sets."""
     return OUT_OF_DISTRIBUTION.format(rows="\n".join(f"| {name} | {area:.3f} |" for name, area in auroc.items()))
+
+
+def _corrupted(metrics: Mapping[str, Any]) -> str:
+    """Return the figures on corrupted images."""
+    accuracies = metrics["by_corruption"].items()
+    return CORRUPTED.format(**metrics, rows="\n".join(f"| {name} | {accuracy:.3f} |" for name, accuracy in accuracies))
 
 
 def _by_label(labels: Sequence[str], confusion: Sequence[Sequence[int]], coverage: Sequence[float]) -> Iterator[str]:

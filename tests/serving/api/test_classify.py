@@ -256,6 +256,15 @@ def test_a_coverage_above_the_cards_highest_is_refused(forge, folder, image):
     assert only(answered)["coverage"] == 0.9
 
 
+def test_a_set_has_the_labels_that_reach_their_own_thresholds(forge, folder, image):
+    forge("plain/1", conformal={"coverage": 0.9, "threshold": [1.0] * 8 + [0.0, 0.0]})
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    answered = client.post("/classify", data=image("bag"), content_type="image/png")
+
+    assert set(only(answered)["set"]) == {"Bag", "Ankle boot"}
+
+
 def test_noise_is_novel_and_a_garment_is_not(post):
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)).save(file, "PNG")

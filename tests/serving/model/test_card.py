@@ -91,6 +91,9 @@ def test_a_card_that_is_not_a_json_document_is_refused_with_what_to_do(text):
         ("metrics.set_size", -1, r"\$\.metrics\.set_size"),
         ("conformal.coverage", 1.2, r"\$\.conformal\.coverage"),
         ("conformal.levels.0.threshold", -0.1, r"\$\.conformal\.levels\[0\]\.threshold"),
+        ("conformal.levels.0.threshold", [0.1, 1.1], r"\$\.conformal\.levels\[0\]\.threshold\[1\]"),
+        ("conformal.levels.1.threshold", [0.1] * 9, "coverage 0.81 must have one threshold for all labels or for each"),
+        ("conformal.threshold", [0.1] * 11, "coverage 0.95 must have one threshold for all labels or for each"),
         ("novelty.share", 2, r"\$\.novelty\.share"),
         ("reference.labels", [0.5, 0.5], "the reference must have one share for each label"),
         ("reference.brightness.spread", -1, r"\$\.reference\.brightness\.spread"),
@@ -169,7 +172,24 @@ def test_a_coverage_above_all_levels_gets_none():
     assert Conformal(coverage=0.95, threshold=0.1).level(0.96) is None
 
 
-def test_a_set_has_all_labels_from_the_threshold_on_and_always_the_most_probable():
+def test_a_card_may_have_a_threshold_for_each_label(document):
+    document["conformal"]["threshold"] = [0.1 * label for label in range(10)]
+
+    card = ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+    assert card.conformal.default.by_label(10) == document["conformal"]["threshold"]
+    assert card.conformal.levels[0].by_label(10) == [document["conformal"]["levels"][0]["threshold"]] * 10
+
+
+def test_a_set_has_the_labels_that_reach_their_own_thresholds_and_if_there_are_none_the_most_probable():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3], [0.6, 0.1, 0.3]], np.float32)
+
+    sets = Level(0.95, [0.7, 0.5, 0.25]).sets(probabilities)
+
+    assert sets.tolist() == [[True, False, False], [False, True, True], [False, False, True], [False, False, True]]
+
+
+def test_a_set_has_all_labels_from_the_threshold_on_and_if_there_are_none_the_most_probable():
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]], np.float32)
 
     sets = Level(0.95, 0.5).sets(probabilities)

@@ -203,7 +203,7 @@ def small_publisher(models: Path, data: TrainTest, limits: Int8Limits) -> Publis
     """Train a small network."""
     recipe, console = replace(RECIPES["lecture-mlp"], epochs=1), Console(width=200, file=io.StringIO())
     model = train_and_calibrate(recipe, data, RunContext(), models, None, console)
-    return Publisher(model, models, None, console, SampleSizes(ood_set=30, photos=10), limits, limits)
+    return Publisher(model, models, None, console, SampleSizes(ood_set=30, photos=10, corrupted=1), limits, limits)
 
 
 def export_int8(models: Path, data: TrainTest, limits: Int8Limits, also_float: bool) -> Outcome:

@@ -5,6 +5,7 @@ import pytest
 
 from serving.model.card import (
     Conformal,
+    Corrupted,
     Golden,
     ModelCard,
     ModelMetrics,
@@ -115,6 +116,20 @@ def test_the_preprocessing_of_photos_is_described():
 
     assert "the centre cut out" in text
     assert "inverted" not in text
+
+
+def test_accuracy_on_corrupted_images_is_given_where_it_was_measured():
+    corrupted = Corrupted(
+        accuracy=0.73456, ece=0.0456, set_coverage=0.8123, n=15_000, by_corruption={"fog": 0.8, "snow": 0.7}
+    )
+
+    text = written(
+        msgspec.structs.replace(CARD, metrics=msgspec.structs.replace(CARD.metrics, corrupted=corrupted)), plots=()
+    )
+
+    assert "0.7346 on 15,000 corrupted test images" in text
+    assert "| fog | 0.800 |\n| snow | 0.700 |" in text
+    assert "corrupted" not in written(CARD)
 
 
 def test_without_plots_none_is_promised():
