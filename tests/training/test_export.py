@@ -28,6 +28,7 @@ from training.networks.base import Features, count_parameters
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
+from training.networks.novelty import Sample
 from training.pipeline import CalibratedModel, fit_novelty, split
 from training.publish.golden import golden_images
 from training.publish.publisher import ExportError, Publisher
@@ -382,7 +383,9 @@ class VeryWrongInOnnx(WrongInOnnx):
 def calibrated(network: MLP, data: TrainTest) -> CalibratedModel:
     recipe = RECIPES["lecture-mlp"]
     trained = TrainedNetwork.of(recipe, Normalize.to_unit(data.test.pixels), network, ())
-    novelty = fit_novelty(trained, 1.0, *split(recipe, data))
+    train, validation = split(recipe, data)
+    known = Sample(validation.pixels, trained.forward_features(validation.pixels))
+    novelty = fit_novelty(recipe, trained, 1.0, train, known)
     return CalibratedModel(recipe, data, trained, 1.0, novelty, 0.0, torch.device("cpu"))
 
 

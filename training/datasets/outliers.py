@@ -11,6 +11,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from training.datasets.patterns import blobs, grounds, prints
+
 SHAPES_PER_IMAGE = 5  # drawn over one another
 COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduced
 
@@ -124,6 +126,40 @@ def shapes(images: Tensor, generator: Generator) -> Tensor:
     return canvas
 
 
+def mixed(images: Tensor, generator: Generator) -> Tensor:
+    """Show two images at once, each half as strong."""
+    return (images + images.roll(1, 0)) / 2
+
+
+def joined(images: Tensor, generator: Generator) -> Tensor:
+    """Join a half of each image to the other half of another: upper to lower, or left to right."""
+    others, half = images.roll(1, 0), len(images) // 2
+    height, width = (side // 2 for side in images.shape[2:])
+    stacked = torch.cat([images[:half, :, :height], others[:half, :, height:]], 2)
+    beside = torch.cat([images[half:, :, :, :width], others[half:, :, :, width:]], 3)
+    return torch.cat([stacked, beside])
+
+
+def bare(images: Tensor, generator: Generator) -> Tensor:
+    """Draw the grounds that clothes are photographed on, with nothing on them."""
+    return _like(images, grounds(len(images), max(images.shape[2:]), generator))
+
+
+def patches(images: Tensor, generator: Generator) -> Tensor:
+    """Draw printed cloth in outlines that are no garment's: half of it on a ground, half on black."""
+    n, side = len(images), max(images.shape[2:])
+    mask, cloth, ground = blobs(n, side, generator), prints(n, side, generator), grounds(n, side, generator)
+    ground[::2] = 0
+    return _like(images, ground + (cloth - ground) * mask)
+
+
+def _like(images: Tensor, drawn: Tensor) -> Tensor:
+    """Return drawn squares [n, 3, side, side] in the shape of images [n, channels, height, width]."""
+    _, channels, height, width = images.shape
+    cut = drawn[:, :, :height, :width]
+    return cut if channels > 1 else cut.mean(1, keepdim=True)
+
+
 def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return the row and the column of each pixel, as [height, 1] and [1, width]."""
     return torch.arange(height)[:, None].float(), torch.arange(width)[None].float()
@@ -132,5 +168,6 @@ def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
 Kind = Callable[[Tensor, Generator], Tensor]
 
 KINDS: tuple[Kind, ...] = (
-    shuffled, finely_shuffled, magnified, scrambled, coarse, pixelated, clouds, stripes, shapes,
+    shuffled, finely_shuffled, magnified, scrambled, coarse, pixelated, clouds, stripes, shapes, mixed, joined,
+    bare, patches,
 )  # fmt: skip

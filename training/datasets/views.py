@@ -6,6 +6,7 @@ Part of a view is augmented as usual; the rest is what a model gets to see of ph
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,22 +29,24 @@ MIXED_SHARE = 0.3  # of the photos of things that are mixed with a pattern
 
 def garment_view(pixels: Tensor, generator: Generator) -> Tensor:
     """Return garments shifted and cut out; a share of them photographed, found and made the input by the service."""
-
-    def photographed(garments: Tensor) -> Tensor:
-        return _as_seen(garment_photos(garments, generator, GARMENT_SIDE, tidy=True), pixels.shape[1], generator)
-
-    return _mostly_augmented(pixels, generator, 2, GARMENT_SHARE, photographed)
+    return _mostly_augmented(pixels, generator, 2, GARMENT_SHARE, partial(_garments_photographed, generator=generator))
 
 
 def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
     """Return things shifted and cut out; a share of them nearer or farther, in other light, blurred, grey or mixed."""
 
-    def photographed(things: Tensor) -> Tensor:
+    def mixed(things: Tensor) -> Tensor:
         photos = thing_photos(things, generator, pixels.shape[1], tidy=True)
         few = round(MIXED_SHARE * len(photos))
         return _as_bytes(torch.cat([mixed_with_patterns(photos[:few], generator), photos[few:]]))
 
-    return _mostly_augmented(pixels, generator, 4, THING_SHARE, photographed)
+    return _mostly_augmented(pixels, generator, 4, THING_SHARE, mixed)
+
+
+def photographed(pixels: Tensor, fit: str, generator: Generator) -> Tensor:
+    """Return images, all of them as they are seen in photos; fit: "garment" of one channel, or "photo" in colour."""
+    photograph = _garments_photographed if fit == "garment" else _things_photographed
+    return torch.cat([photograph(_as_planes(some), generator) for some in pixels.split(AT_ONCE)])
 
 
 def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
@@ -53,6 +56,14 @@ def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
     added = images * (1 - weight) + pattern * weight
     multiplied = images.clamp_min(1e-3) ** (1 - weight) * (2 * pattern).clamp_min(1e-3) ** weight
     return torch.where(uniform(n, generator) < 0.5, added, multiplied).clamp(0, 1)
+
+
+def _garments_photographed(garments: Tensor, generator: Generator) -> Tensor:
+    return _as_seen(garment_photos(garments, generator, GARMENT_SIDE, tidy=True), garments.shape[-1], generator)
+
+
+def _things_photographed(things: Tensor, generator: Generator) -> Tensor:
+    return _as_bytes(thing_photos(things, generator, things.shape[-1], tidy=True))
 
 
 def _mostly_augmented(

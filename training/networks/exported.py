@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from training.networks.base import Mirrored, Network
 from training.networks.normalize import Normalize
-from training.networks.novelty import NoveltyScore
+from training.networks.novelty import NoveltyScore, Sample
 
 
 class ExportedModel(nn.Module):
@@ -30,4 +30,4 @@ class ExportedModel(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         features = self.network.forward_features(self.normalize(image))
         probabilities = torch.softmax(features.logits / self.temperature, dim=1)
-        return (probabilities, self.novelty(features)) if self.novelty else (probabilities,)
+        return (probabilities, self.novelty(Sample(image, features))) if self.novelty else (probabilities,)

@@ -1,25 +1,36 @@
 """A score inside the graph that says how unlike the training data an image is.
 
-The score combines several distances that are known to grow for out-of-distribution images: the distance of each layer's
-feature maps from those of training images, the distance of the penultimate features from the nearest label's mean
-(Mahalanobis; Lee et al. 2018) and from the mean of all (their ratio is what counts; Ren et al. 2021), and the energy of
-the logits (Liu et al. 2020). A logistic regression weighs them. It is fitted on validation images and on synthetic
-outliers. Out-of-distribution data sets have no part in it.
+The score combines several distances that are known to grow for out-of-distribution images: the distance of the image
+itself, reduced to a few blocks, and of each layer's feature maps from those of training images; the distance of the
+penultimate features from the nearest label's mean (Mahalanobis; Lee et al. 2018), from the mean of all (their ratio is
+what counts; Ren et al. 2021) and, where asked for, from the nearest of some training images (Sun et al. 2022); and the
+energy of the logits (Liu et al. 2020). A logistic regression weighs them. It is fitted on validation images and on
+synthetic outliers. Out-of-distribution data sets have no part in it.
 """
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
+from torch.nn import functional
 
 from training.networks.base import Features
 
+BLOCKS = 8  # a side, at most, to which an image is reduced
 DIRECTIONS = 16  # of a layer's feature maps: as good as all of them on the synthetic outliers, and small
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
 FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel
 REGULARIZATION = 0.1  # of the logistic regression: scikit-learn's C
 MIN_DEVIATION = 1e-6
+MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
+
+
+class Sample(NamedTuple):
+    """Images and what a network makes of them: pixels, uint8 [n, h, w, c], and their features."""
+
+    pixels: Tensor
+    features: Features
 
 
 class Distance(nn.Module):
@@ -55,27 +66,47 @@ class NearestDistance(nn.Module):
         return distance
 
 
-class NoveltyScore(nn.Module):
-    """From a network's features to novelty [n], between 0 and 1; an image above 0.5 is called novel."""
+class NeighbourDistance(nn.Module):
+    """The distance [n, 1] of values [n, d] from the nearest of some training images', all scaled to length 1."""
 
-    def __init__(self, train: Features, labels: Tensor, temperature: float) -> None:
-        """Measure the features of training images with labels [n]; fit() has yet to weigh the distances."""
+    def __init__(self, values: Tensor) -> None:
+        """values: [count, d] of the training images."""
         super().__init__()
-        self.maps = nn.ModuleList(Distance(means, DIRECTIONS) for means in train.maps)
-        self.nearest = NearestDistance(train.penultimate, labels)
-        self.all = Distance(train.penultimate)
-        self.temperature = temperature
-        self.weigh = nn.Linear(len(self.maps) + 3, 1)
+        self.cosines = _linear(functional.normalize(values, dim=1), torch.zeros(len(values)))
 
-    def fit(self, validation: Features, outliers: Features) -> Self:
-        """Weigh the distances so that they best separate outliers from validation images, and set the threshold."""
+    def forward(self, values: Tensor) -> Tensor:
+        nearest = self.cosines(functional.normalize(values, dim=1)).amax(1, keepdim=True)
+        distance: Tensor = (2 - 2 * nearest).clamp_min(MIN_SQUARED_CHORD).sqrt()
+        return distance
+
+
+class NoveltyScore(nn.Module):
+    """From images and a network's features to novelty [n], between 0 and 1; an image above 0.5 is called novel."""
+
+    def __init__(self, train: Sample, labels: Tensor, temperature: float, neighbours: int = 0) -> None:
+        """Measure training images with labels [n]; fit() has yet to weigh the distances.
+
+        neighbours: how many of them, the first ones, an image may be near to; 0: that distance does not count.
+        """
+        super().__init__()
+        features = train.features
+        self.blocks = Distance(_blocks(train.pixels))
+        self.maps = nn.ModuleList(Distance(means, DIRECTIONS) for means in features.maps)
+        self.nearest = NearestDistance(features.penultimate, labels)
+        self.all = Distance(features.penultimate)
+        self.neighbours = NeighbourDistance(features.penultimate[:neighbours]) if neighbours else None
+        self.temperature = temperature
+        self.weigh: nn.Linear  # which fit() makes
+
+    def fit(self, validation: Sample, outliers: Sample, photos: Sample | None = None) -> Self:
+        """Weigh the distances so that they best separate outliers from validation images, and set the threshold.
+
+        photos: others that are as little novel as the validation images and count as much, whatever their number; the
+        threshold does not depend on them.
+        """
         known, novel = self.distances(validation).double(), self.distances(outliers).double()
-        deviation = known.std(0, correction=0).clamp_min(MIN_DEVIATION)
-        standard = torch.cat([known, novel]) / deviation
-        is_novel = torch.arange(len(standard)) >= len(known)
-        regression = LogisticRegression(C=REGULARIZATION, class_weight="balanced", max_iter=1_000)
-        regression.fit((standard - standard.mean(0)).numpy(), is_novel.numpy())
-        weights = torch.from_numpy(regression.coef_[0]) / deviation
+        seen = [known, self.distances(photos).double()] if photos else [known]
+        weights = _weigh(seen, novel)
         logits = known @ weights
         # Novelty is 0.5 at the threshold. The spread of the validation images sets the slope: in a steeper curve
         # nearly all values would be 0 or 1.
@@ -83,15 +114,42 @@ class NoveltyScore(nn.Module):
         self.weigh = _linear((weights * slope)[None], -(logits * slope).quantile(1 - FLAGGED_SHARE)[None])
         return self
 
-    def distances(self, features: Features) -> Tensor:
+    def distances(self, sample: Sample) -> Tensor:
         """Return the distances [n, count]: each is larger for an image less like the training images."""
-        distances = [distance(means) for distance, means in zip(self.maps, features.maps, strict=True)]
+        features = sample.features
+        distances = [self.blocks(_blocks(sample.pixels))]
+        distances += [distance(means) for distance, means in zip(self.maps, features.maps, strict=True)]
         distances += [self.nearest(features.penultimate), self.all(features.penultimate)]
         energy = -torch.logsumexp(features.logits / self.temperature, dim=1, keepdim=True)
-        return torch.cat([torch.cat(distances, 1).log1p(), energy], 1)
+        angles = [self.neighbours(features.penultimate)] if self.neighbours else []
+        return torch.cat([torch.cat(distances, 1).log1p(), *angles, energy], 1)
 
-    def forward(self, features: Features) -> Tensor:
-        return torch.sigmoid(self.weigh(self.distances(features))).squeeze(1)
+    def forward(self, sample: Sample) -> Tensor:
+        return torch.sigmoid(self.weigh(self.distances(sample))).squeeze(1)
+
+
+def _weigh(known: list[Tensor], novel: Tensor) -> Tensor:
+    """Return the weights [count] of distances that tell the novel [n, count] from the groups of known ones.
+
+    Each group of known ones counts as much as another, and all together as much as the novel ones.
+    """
+    groups, shares = [*known, novel], [*(0.5 / len(known) for _ in known), 0.5]
+    deviation = torch.cat(known).std(0, correction=0).clamp_min(MIN_DEVIATION)
+    standard = torch.cat(groups) / deviation
+    is_novel = torch.arange(len(standard)) >= len(standard) - len(novel)
+    counts = torch.cat(
+        [torch.full((len(group),), share / len(group)) for group, share in zip(groups, shares, strict=True)]
+    )
+    regression = LogisticRegression(C=REGULARIZATION, max_iter=1_000)
+    regression.fit((standard - standard.mean(0)).numpy(), is_novel.numpy(), (counts * len(standard)).numpy())
+    weights: Tensor = torch.from_numpy(regression.coef_[0]) / deviation
+    return weights
+
+
+def _blocks(pixels: Tensor) -> Tensor:
+    """Return the means of square blocks of images [n, h, w, c] between 0 and 1, at most BLOCKS of them a side."""
+    side = -(-max(pixels.shape[1:3]) // BLOCKS)
+    return functional.avg_pool2d(pixels.permute(0, 3, 1, 2).float() / 255, side).flatten(1)
 
 
 def _whitening(values: Tensor, means: Tensor, directions: int | None = None) -> nn.Linear:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.datasets.views import garment_view, mixed_with_patterns, thing_view
+from training.datasets.views import garment_view, mixed_with_patterns, photographed, thing_view
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -91,3 +91,15 @@ def test_mixing_with_a_pattern_leaves_the_image_the_larger_part():
     one, other = (each.flatten(1) - each.flatten(1).mean(1, keepdim=True) for each in (images, mixed))
     alike = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
     assert float(alike.median()) > 0.5
+
+
+@pytest.mark.parametrize(("fit", "images"), [("garment", garments), ("photo", things)])
+def test_all_images_are_photographed_in_their_shape_and_the_seed_decides_how(fit, images):
+    pixels = images(260)
+
+    seen = photographed(pixels, fit, seeded())
+
+    assert (seen.shape, seen.dtype) == (pixels.shape, torch.uint8)
+    assert float(((seen.float() - pixels.float()).abs().mean((1, 2, 3)) > 1).float().mean()) > 0.9
+    assert torch.equal(seen, photographed(pixels, fit, seeded()))
+    assert not torch.equal(seen, photographed(pixels, fit, seeded(2)))

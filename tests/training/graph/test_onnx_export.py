@@ -18,7 +18,7 @@ from training.networks.cnn import CNN
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
-from training.networks.novelty import NoveltyScore
+from training.networks.novelty import NoveltyScore, Sample
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -69,8 +69,10 @@ def exported(request: pytest.FixtureRequest) -> Exported:
     normalize, network = Normalize(0.4 + channels, 0.2 + channels), network().eval()
     noise = torch.randint(0, 256, (120, *shape), dtype=torch.uint8)
     with torch.inference_mode():
-        train, validation, outliers = (network.forward_features(normalize(part)) for part in noise.split(40))
-    novelty = NoveltyScore(train, torch.arange(40) % 10, 1.7).fit(validation, outliers)
+        train, validation, outliers = (
+            Sample(part, network.forward_features(normalize(part))) for part in noise.split(40)
+        )
+    novelty = NoveltyScore(train, torch.arange(40) % 10, 1.7, neighbours=20).fit(validation, outliers)
     model = ExportedModel(normalize, network, 1.7, novelty).eval()
     graph = to_onnx(model, *shape)
     return Exported(model, shape, graph, with_metadata(graph, {"key": "value"}))
