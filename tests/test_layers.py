@@ -44,7 +44,7 @@ TRAINING = [
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
     "networks.layers", "networks.normalize", "networks.efficientnet", "networks.imagenet_domains", "networks.novelty",
     "networks.exported", "networks.folding",
-    "recipes",
+    "recipe", "recipes",
     "graph", "graph.onnx_export", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.optimizers", "train.running_metrics", "train.lessons", "train.trainer",

@@ -35,7 +35,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def file(all_models, name):
-    return all_models / name / "1" / "model.onnx"
+    return next((all_models / name).glob("*/model.onnx"))
 
 
 @pytest.fixture(scope="module")

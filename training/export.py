@@ -15,7 +15,8 @@ from training.export_options import chosen, contradiction_in, export_parser
 from training.pipeline import DivergedError, train_and_calibrate
 from training.progress import CONSOLE, stage
 from training.publish.publisher import ExportError, Publisher
-from training.recipes import RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import RECIPES
 from training.report import recipes_table
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError

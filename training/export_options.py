@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.datasets.image_folder import ImageFolder, is_model_name
-from training.recipes import DEFAULT, RECIPES, Recipe, own_recipe
+from training.recipe import Recipe
+from training.recipes import DEFAULT, RECIPES, own_recipe
 from training.train.devices import DEVICES
 
 INT8 = "int8"  # the suffix of a quantized model's name

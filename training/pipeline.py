@@ -1,5 +1,6 @@
 """The pipeline from a recipe to a calibrated model, which has all that an export needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from training.evaluation.calibration import fit_temperature
 from training.networks.exported import ExportedModel
 from training.networks.novelty import NoveltyScore, Sample
 from training.progress import TrainingBar, stage
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
-from training.train.distillation import find_teacher, taught_lessons
+from training.train.distillation import find_teacher, name_and_version, taught_lessons
 from training.train.lessons import Lessons
 from training.train.loop import TrainedNetwork, from_checkpoint, train_network
 from training.train.trainer import Epoch, RunContext
@@ -48,6 +49,7 @@ class CalibratedModel:
     novelty: NoveltyScore
     seconds: float
     device: torch.device
+    teachers: tuple[Path, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -95,10 +97,11 @@ def train_and_calibrate(
     )
     channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
     console.print(summary(recipe.network(), recipe.network().title, channels_first))
+    teachers = () if checkpoint else tuple(find_teacher(teacher, models) for teacher in recipe.teachers)
     if checkpoint:
         trained = from_checkpoint(recipe, train, checkpoint)
     else:
-        trained = _train(recipe, train, validation, context, models, console)
+        trained = _train(recipe, train, validation, teachers, context, models, console)
         if trained.epochs:
             console.print(epochs_table(trained.epochs))
     stage("Calibrating: temperature and novelty score")
@@ -111,7 +114,7 @@ def train_and_calibrate(
     seconds = sum(epoch.seconds for epoch in trained.epochs)
     temperature = fit_temperature(logits, validation.labels)
     novelty = fit_novelty(recipe, trained, temperature, train, known)
-    return CalibratedModel(recipe, data, trained, temperature, novelty, seconds, context.device)
+    return CalibratedModel(recipe, data, trained, temperature, novelty, seconds, context.device, teachers)
 
 
 def fit_novelty(
@@ -142,17 +145,17 @@ def _train(
     recipe: Recipe,
     train: LabelledImages,
     validation: LabelledImages,
+    teachers: Sequence[Path],
     context: RunContext,
     models: Path,
     console: Console,
 ) -> TrainedNetwork:
     used = train.take(slice(recipe.train_images)).pixels
-    teachers = [find_teacher(teacher, models) for teacher in recipe.teachers]
     if teachers:
         lessons = taught_lessons(recipe, used, teachers, models / CHECKPOINTS / f"{recipe.name}-lessons.pt")
     else:
         lessons = Lessons.draw(recipe, used)
-    versions = " ".join(f"{teacher.parents[1].name}:{teacher.parent.name}" for teacher in teachers)
+    versions = " ".join(map(name_and_version, teachers))
     identity = recipe.values() | {"teachers": versions, "processes": context.group.size, "data": train.sha256()}
     saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
     if context.resume and not saved.file.exists():

@@ -1,90 +1,25 @@
 """The recipes: data, network and optimizers as values; the differences between experiments live here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Literal
-
-import torch
-from torch import Tensor
+from dataclasses import replace
 
 from training.augment import random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
 from training.datasets.image_folder import ImageFolder
-from training.datasets.labelled import Source
 from training.datasets.views import garment_view, thing_view
-from training.networks.base import Mirrored, Network
 from training.networks.cnn import CNN
 from training.networks.efficientnet import FineTuned, to_imagenet_lite
 from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
-
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-View = Callable[[Tensor, torch.Generator], Tensor]
+from training.recipe import Recipe
 
 # For a training on own images.
 OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
 OWN_EPOCHS = 8, 200  # the fewest and the most epochs
 OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
 OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a training, except the device."""
-
-    name: str
-    title: str
-    source: Source
-    network: Callable[[], Network]
-    fit: Literal["garment", "photo"]
-    epochs: int
-    batch: int
-    learning_rate: float
-    schedule: Literal["constant", "one-cycle", "linear"]
-    normalize: Callable[[Tensor], Normalize] = Normalize.to_standard
-    muon: float = 0.0  # learning rate of Muon for hidden matrices and kernels; 0: AdamW for all
-    momentum: float = 0.9  # of Muon
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    # Exported models whose mean probabilities are learned from as well: NAME, the newest version, or NAME:VERSION.
-    teachers: tuple[str, ...] = ()
-    teachers_weight: float = 0.9  # of the teachers' probabilities in the loss, beside the labels
-    view: View | None = None  # draws another version of the training images, uint8 as they are
-    views: int = 0  # how many are drawn; each epoch takes the next one
-    flip: bool = False  # flip each image in every other epoch (Jordan 2024, section 3.6)
-    augmentations: tuple[Augmentation, ...] = ()
-    int8: bool = False  # publish the graph in int8 where that pays
-    mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
-    validation_images: int = 5_000  # kept out of training, for choices and calibration
-    train_images: int | None = None  # how many of the others to train on; None: all
-    corruptions: bool = True  # measure the exported model on corrupted test images, too
-    seed: int = 1
-
-    def to_served(self, network: Network) -> Network | Mirrored:
-        """Return a trained network as it is served, from normalized images to logits."""
-        return Mirrored(network) if self.mirrored else network
-
-    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return normalized images [n, c, h, w] after the random augmentations of this training."""
-        for augmentation in self.augmentations:
-            images = augmentation(images, generator)
-        return images
-
-    def values(self) -> dict[str, str | int | float | bool | None]:
-        """Return by name all parts of the training that can be written down."""
-        # Without those that decide on the file and its card alone: a training may be resumed to publish others.
-        names = {field.name for field in fields(self)} - {"int8", "corruptions"}
-        named = {name: getattr(self, name) for name in sorted(names)}
-        plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
-        return plain | {
-            "network": self.network().title,
-            "normalize": self.normalize.__name__,
-            "teachers": " ".join(self.teachers),
-            "view": self.view.__name__ if self.view else None,
-        }
 
 
 FASHION_MLP = Recipe(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from training.evaluation.evaluate_graph import Evaluation
 from training.networks.base import count_parameters
 from training.networks.layers import layers
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.train.trainer import Epoch
 
 MAX_CONFUSION_INCHES = 30  # of a side: the matrix of 300 labels would otherwise take gigabytes

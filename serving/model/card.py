@@ -172,6 +172,8 @@ class Training(Struct, frozen=True, kw_only=True):
 
     limit: the number of images that --limit allowed. quantization: how the trained network became integers; absent for
     a graph in float32.
+    teachers: the models whose probabilities were learned too, each with its version, network and SHA-256. view: the
+    name of the function that drew other versions of the training images.
     """
 
     recipe: Text
@@ -183,6 +185,8 @@ class Training(Struct, frozen=True, kw_only=True):
     date: Text
     limit: int | UnsetType = UNSET
     quantization: Text | UnsetType = UNSET
+    teachers: list[Text] | UnsetType = UNSET
+    view: Text | UnsetType = UNSET
     data_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     epoch_accuracy: list[Share]
 

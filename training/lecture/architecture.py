@@ -13,7 +13,8 @@ from training.lecture.plots import COLORS, draw
 from training.lecture.section import Lesson, Plot, Section
 from training.networks.mlp import MLP
 from training.pipeline import split
-from training.recipes import LECTURE_MLP_FAST, Recipe
+from training.recipe import Recipe
+from training.recipes import LECTURE_MLP_FAST
 from training.train.loop import train_network
 
 DEPTHS, WIDTHS = (1, 2, 4), (8, 32, 128, 512)  # of the hidden layers

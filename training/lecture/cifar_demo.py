@@ -8,7 +8,8 @@ from training.lecture.demo import Demo, LectureScore, sample_plot
 from training.lecture.section import Lesson, Section, Table
 from training.networks.cnn import CNN
 from training.networks.layers import Layer, layers
-from training.recipes import LECTURE_CNN, LECTURE_CNN_FAST, Recipe
+from training.recipe import Recipe
+from training.recipes import LECTURE_CNN, LECTURE_CNN_FAST
 
 LECTURE_TEST = LectureScore(loss=1.016327, accuracy=0.6686)
 # One epoch is enough for the accuracy, but does not make a curve.

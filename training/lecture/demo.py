@@ -13,7 +13,7 @@ from training.lecture.agreement import Row, at_least, at_most
 from training.lecture.plots import COLORS, draw
 from training.lecture.section import Plot, Table
 from training.pipeline import split
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.train.loop import TrainedNetwork, train_network
 from training.train.trainer import Epoch
 

@@ -7,7 +7,8 @@ from training.lecture.demo import Demo, LectureScore, sample_plot
 from training.lecture.section import Lesson, Section
 from training.networks.base import count_parameters
 from training.networks.mlp import MLP
-from training.recipes import LECTURE_MLP, LECTURE_MLP_FAST, Recipe
+from training.recipe import Recipe
+from training.recipes import LECTURE_MLP, LECTURE_MLP_FAST
 from training.train.trainer import Epoch
 
 LECTURE_CLASSES = (

@@ -15,7 +15,8 @@ from training.networks.activations import ACTIVATIONS, RADIAL, UNITS, RadialBasi
 from training.networks.base import count_parameters
 from training.networks.mlp import MLP
 from training.pipeline import split
-from training.recipes import LECTURE_MLP_FAST, Recipe
+from training.recipe import Recipe
+from training.recipes import LECTURE_MLP_FAST
 from training.train.loop import train_network
 from training.train.trainer import Epoch
 

@@ -108,6 +108,7 @@ LOADED = (
     "The weights of the recipe `{recipe}` came from a checkpoint or, where the network is pretrained, from a package: "
     "no training on these images was recorded. Exported {date}."
 )
+TAUGHT = " It also learned the probabilities of {teachers}, for {images}."
 QUANTIZED = " The file is the trained network in int8 ({quantization}); all figures here are of this file."
 AGAIN = "To do it again: `python -m training.export {what} --epochs {epochs} --seed {seed}{limit}{variant}`.\n"
 
@@ -137,6 +138,7 @@ def readme(
         labels=", ".join(card["labels"]),
         fit=FITS[card["fit"]],
         history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0)
+        + _taught(training)
         + (QUANTIZED.format(**training) if "quantization" in training else ""),
         again=_again(card, published) if history else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
@@ -172,6 +174,14 @@ def _variant(card: Mapping[str, Any]) -> str:
         return " --int8"
     recipe = RECIPES.get(training["recipe"])
     return " --float" if recipe and recipe.int8 and "quantization" not in training else ""
+
+
+def _taught(training: Mapping[str, Any]) -> str:
+    if "teachers" not in training:
+        return ""
+    teachers = " and ".join(teacher.partition(" sha256:")[0] for teacher in training["teachers"])
+    images = f"the images as `{training['view']}` draws them" if "view" in training else "the same images"
+    return TAUGHT.format(teachers=teachers, images=images)
 
 
 def _out_of_distribution(auroc: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from serving.model.card import MODEL_FILE
 from training.graph.onnx_export import run
 from training.progress import track
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
 from training.train.lessons import Lessons
 
@@ -37,6 +37,11 @@ def find_teacher(teacher: str, models: Path) -> Path:
         f"this recipe's teacher, {teacher}, is not in {models}; train it first: "
         f"python -m training.export {name} --models-dir {models}"
     )
+
+
+def name_and_version(teacher: Path) -> str:
+    """Return a model's NAME:VERSION, as its file's place says."""
+    return f"{teacher.parents[1].name}:{teacher.parent.name}"
 
 
 def soft_labels(teachers: Sequence[Path], views: Tensor) -> Tensor:

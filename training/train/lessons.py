@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.recipes import Recipe
+from training.recipe import Recipe
 
 
 class Lesson(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 from training.datasets.labelled import LabelledImages
 from training.networks.base import Features, Mirrored, Network
 from training.networks.normalize import Normalize
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.train.checkpoint import LOADING_ERRORS, CheckpointError, SavedRun, load_weights
 from training.train.lessons import Lessons
 from training.train.precision import CPU_FLOAT32

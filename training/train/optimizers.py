@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.train.muon import Muon
 
 WARM_UP_SHARE = 0.2  # of the steps of a one-cycle schedule

@@ -12,7 +12,7 @@ from torch.nn import functional
 from training.augment import flip_lr
 from training.datasets.labelled import LabelledImages
 from training.networks.normalize import Normalize
-from training.recipes import Recipe
+from training.recipe import Recipe
 from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.lessons import Lessons

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from serving.model.classifier import Classifier
-from training.recipes import RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import RECIPES
 from training.train.distillation import COMMITTED_MODELS, TeacherError, find_teacher, soft_labels, taught_lessons
 from training.train.lessons import Lessons
 
@@ -71,8 +72,8 @@ def test_soft_labels_are_the_probabilities_that_the_service_gives_for_each_view(
     assert np.abs(soft.numpy() - expected).max() <= 1e-6
 
 
-def test_several_teachers_give_the_mean_of_their_probabilities(models, garments):
-    files = [models / name / "1" / "model.onnx" for name in ("fashion-mlp", "fashion-net")]
+def test_several_teachers_give_the_mean_of_their_probabilities(garments):
+    files = [COMMITTED_MODELS / name / "1" / "model.onnx" for name in ("fashion-mlp", "fashion-net")]
     views = garments.test.pixels[None, :20]
 
     mean = soft_labels(files, views)

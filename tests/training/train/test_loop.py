@@ -13,7 +13,8 @@ from training.networks.base import Mirrored
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
-from training.recipes import RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError, SavedRun
 from training.train.lessons import Lessons
 from training.train.loop import TrainedNetwork, from_checkpoint, train_network

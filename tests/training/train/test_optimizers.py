@@ -10,7 +10,8 @@ from torch.optim import AdamW
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.networks.net import Net
-from training.recipes import RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import RECIPES
 from training.train.muon import Muon
 from training.train.optimizers import SCHEDULES, Optimizers, constant, linear, make_optimizers, one_cycle
 

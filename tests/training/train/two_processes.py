@@ -17,7 +17,8 @@ from training.datasets.labelled import LabelledImages
 from training.networks.cnn import CNN
 from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
-from training.recipes import RECIPES, Recipe
+from training.recipe import Recipe
+from training.recipes import RECIPES
 from training.train.checkpoint import SavedRun
 from training.train.distributed import ProcessGroup, join_process_group
 from training.train.loop import train_network
