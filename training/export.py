@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
 
 
 def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
-    """Yield the recipes, before each those of its teachers that have no model yet."""
+    """Yield the recipes, before each those of its teachers that have no model yet; a rehearsal has short ones too."""
     for recipe in recipes:
         for teacher in recipe.teachers:
             name = teacher.partition(":")[0]
@@ -72,7 +72,7 @@ def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
                 find_teacher(teacher, models)
             except TeacherError:
                 if name in RECIPES:
-                    yield RECIPES[name]
+                    yield replace(RECIPES[name], epochs=min(RECIPES[name].epochs, recipe.epochs))
         yield recipe
 
 
