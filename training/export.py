@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
             context = RunContext(
                 device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
             )
-            for recipe in _with_teachers(chosen(options), options.models_dir):
+            recipes = chosen(options)
+            for recipe in recipes if options.checkpoint else _with_teachers(recipes, options.models_dir):
                 _train_and_export(recipe, context, options, console, sizes)
     except KeyboardInterrupt:
         print(

@@ -122,7 +122,7 @@ def fit_novelty(
 ) -> NoveltyScore:
     """Return the novelty score that separates synthetic outliers from validation images.
 
-    A network that was trained on views takes photos of the validation images for known, and photos of the outliers for
+    A recipe that knows photos takes photos of the validation images for known, and photos of the outliers for
     novel: that something is a photo is not novel, what it shows may be.
     """
 
@@ -131,7 +131,7 @@ def fit_novelty(
 
     generator = torch.Generator().manual_seed(0)
     measured, made = train.take(slice(NOVELTY_IMAGES)), outliers(train.pixels[-OUTLIERS:], generator)
-    if not recipe.view:
+    if not recipe.knows_photos:
         return NoveltyScore(sample(measured.pixels), measured.labels, temperature).fit(validation, sample(made))
     some = train.take(slice(PHOTOGRAPHED))
     in_photos = [some.pixels, validation.pixels[:PHOTOGRAPHED], made[1::2]]

@@ -13,6 +13,7 @@ from training.networks.normalize import Normalize
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor, torch.Generator], Tensor]
+LONG_RUN_EPOCHS = 24  # Jordan (2024) too uses cutout only in his longest training
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Recipe:
     views: int = 0  # how many are drawn; each epoch takes the next one
     flip: bool = False  # flip each image in every other epoch (Jordan 2024, section 3.6)
     augmentations: tuple[Augmentation, ...] = ()
+    long_run_augmentations: tuple[Augmentation, ...] = ()  # replace the others from LONG_RUN_EPOCHS epochs on
+    knows_photos: bool = False  # its novelty score takes photos composed of known images for known
     int8: bool = False  # publish the graph in int8 where that pays
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
     validation_images: int = 5_000  # kept out of training, for choices and calibration
@@ -53,14 +56,15 @@ class Recipe:
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return normalized images [n, c, h, w] after the random augmentations of this training."""
-        for augmentation in self.augmentations:
+        is_long_run = self.long_run_augmentations and self.epochs >= LONG_RUN_EPOCHS
+        for augmentation in self.long_run_augmentations if is_long_run else self.augmentations:
             images = augmentation(images, generator)
         return images
 
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
         # Without those that decide on the file and its card alone: a training may be resumed to publish others.
-        names = {field.name for field in fields(self)} - {"int8", "corruptions"}
+        names = {field.name for field in fields(self)} - {"int8", "corruptions", "knows_photos"}
         named = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
         return plain | {

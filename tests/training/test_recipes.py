@@ -13,12 +13,14 @@ from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
+from training.recipe import LONG_RUN_EPOCHS
 from training.recipes import DEFAULT, RECIPES, own_recipe
 
 
 def test_the_recipes_are_those_of_the_contract():
     assert list(RECIPES) == [
-        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "cifar-teacher", "router",
+        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "cifar-net-taught", "fashion-net-taught",
+        "cifar-teacher", "router",
         "lecture-mlp", "lecture-cnn", "lecture-mlp-fast", "lecture-cnn-fast",
     ]  # fmt: skip
     assert DEFAULT == ("fashion-mlp", "cifar-cnn")
@@ -35,6 +37,8 @@ def test_each_recipe_is_found_by_its_own_name():
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
         ("cifar-net", "CIFAR-10", Net, 1_971_352, "photo"),
+        ("cifar-net-taught", "CIFAR-10", Net, 1_971_352, "photo"),
+        ("fashion-net-taught", "Fashion-MNIST", Net, 1_962_120, "garment"),
         ("cifar-teacher", "CIFAR-10", FineTuned, 3_368_026, "photo"),
         ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
         ("lecture-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
@@ -79,11 +83,11 @@ def test_the_default_recipes_standardize_their_pixels():
     [
         ("fashion-mlp", False, (), False),
         ("cifar-cnn", True, (random_shift,), False),
-        ("fashion-net", True, (), True),
-        ("cifar-net", True, (), True),
+        ("fashion-net", True, (random_shift,), True),
+        ("cifar-net", True, (random_shift,), True),
     ],
 )
-def test_images_are_flipped_for_convolutions_and_shifted_where_no_view_does_it(name, flip, augmentations, mirrored):
+def test_images_are_flipped_and_shifted_for_convolutions_alone(name, flip, augmentations, mirrored):
     recipe = RECIPES[name]
 
     assert (recipe.flip, recipe.augmentations, recipe.mirrored) == (flip, augmentations, mirrored)
@@ -107,18 +111,34 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
     assert {field.name for field in fields(recipe)} - set(values) == {
         "source",
         "augmentations",
-        "int8",  # decides on the file alone
-        "corruptions",  # decides on the card alone
+        "long_run_augmentations",
+        *("int8", "corruptions", "knows_photos"),  # decide on the file alone
     }
-    named = [values.pop(name) for name in ("network", "normalize", "teachers", "view")]
-    assert named == ["net 64-256-256", "to_standard", "cifar-teacher cifar-net:1", "thing_view"]
+    named = {"network": "net 64-256-256", "normalize": "to_standard", "teachers": "", "view": None}
+    assert {name: values.pop(name) for name in named} == named
     assert all(value == getattr(recipe, name) for name, value in values.items())
 
 
-def test_cifar_net_learns_from_a_teacher_that_learned_the_same_views():
-    recipe = RECIPES["cifar-net"]
+@pytest.mark.parametrize("name", ["cifar-net-taught", "fashion-net-taught"])
+def test_a_taught_network_is_augmented_by_its_views_alone(name):
+    recipe = RECIPES[name]
 
-    assert RECIPES[recipe.teachers[0]].view is recipe.view
+    assert recipe.view
+    assert recipe.teachers
+    assert (recipe.augmentations, recipe.long_run_augmentations) == ((), ())
+
+
+def test_the_teacher_of_things_learned_the_same_views():
+    assert RECIPES["cifar-teacher"].view is RECIPES["cifar-net-taught"].view
+
+
+@pytest.mark.parametrize(("epochs", "cuts"), [(LONG_RUN_EPOCHS - 1, False), (LONG_RUN_EPOCHS, True)])
+def test_cutout_is_for_long_runs_alone(epochs, cuts):
+    recipe = replace(RECIPES["fashion-net"], epochs=epochs)
+
+    changed = recipe.augment(torch.ones(20, 1, 28, 28), torch.Generator().manual_seed(0))
+
+    assert bool((changed == 0).any()) is cuts
 
 
 def folder_of(count: int) -> ImageFolder:

@@ -83,7 +83,7 @@ def test_several_teachers_give_the_mean_of_their_probabilities(garments):
 
 
 class TestTaughtLessons:
-    RECIPE = replace(RECIPES["fashion-net"], views=2)
+    RECIPE = replace(RECIPES["fashion-net-taught"], views=2)
 
     @pytest.fixture
     def lessons(self, models, garments, tmp_path):

@@ -58,11 +58,12 @@ def test_one_epoch_learns(parts):
 
 
 TEACHER = "cifar-teacher"
+TAUGHT = "cifar-net-taught", "fashion-net-taught"  # the strong networks again
 
 
 @pytest.mark.parametrize(
     "recipe",
-    [recipe for recipe in RECIPES.values() if recipe.epochs and recipe.name != TEACHER],
+    [recipe for recipe in RECIPES.values() if recipe.epochs and recipe.name not in (TEACHER, *TAUGHT)],
     ids=lambda recipe: recipe.name,
 )
 def test_every_recipe_that_trains_learns_in_a_few_epochs(recipe, data_dir):
