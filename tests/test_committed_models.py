@@ -18,8 +18,8 @@ PARAMETERS = {
     "cifar-net": 1_971_352,
     "router": 4_652_008,
 }
-ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.945, "router": 0.65}
-AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.94, "router": 0.6}
+ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.943, "router": 0.65}
+AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.98, "cifar-net": 0.96, "router": 0.6}
 MEGABYTE = 1_000_000
 MAX_SIZES = {"fashion-mlp": 1, "cifar-cnn": 1, "fashion-net": 10, "cifar-net": 10, "router": 20}  # megabytes
 
