@@ -93,7 +93,7 @@ def test_its_label_sets_have_the_promised_coverage(file, name):
     card = Classifier.open(file).card
 
     assert card.conformal.coverage == 0.95
-    assert 0.94 <= card.metrics.set_coverage <= max(0.96, card.metrics.accuracy)
+    assert 0.94 <= card.metrics.set_coverage <= max(0.97, card.metrics.accuracy)  # empty sets get a label
     assert card.metrics.set_size < (1.8 if name == "router" else 1.6)
     assert [level.coverage for level in card.conformal.levels] == [percent / 100 for percent in range(80, 100)]
 

@@ -134,6 +134,7 @@ class TestEvaluate:
         shown = capsys.readouterr()
         metrics, printed = msgspec.structs.asdict(Classifier.open(file).card.metrics), msgspec.json.decode(shown.out)
         assert status == 0
+        assert printed["corrupted"]["accuracy"] == pytest.approx(metrics.pop("corrupted").accuracy)
         assert {name: printed[name] for name in metrics} == pytest.approx(metrics, rel=1e-5)
         assert list(printed["novelty"]["auroc"]) == ["noise", "digits", "photo crops"]  # the others are not available
         assert "has changed" not in shown.err
