@@ -38,8 +38,8 @@ SERVING = [
 ]  # fmt: skip
 TRAINING = [
     "progress", "augment",
-    "datasets", "datasets.formats", "datasets.labelled", "datasets.download", "datasets.builtin",
-    "datasets.image_folder", "datasets.patterns", "datasets.outliers", "datasets.composed",
+    "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.download",
+    "datasets.builtin", "datasets.image_folder", "datasets.patterns", "datasets.outliers", "datasets.composed",
     "datasets.domains", "datasets.views",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
     "networks.layers", "networks.normalize", "networks.efficientnet", "networks.imagenet_domains", "networks.novelty",

@@ -1,5 +1,6 @@
 """The pages and the OpenAPI document; they load nothing from other servers."""
 
+from collections.abc import Callable
 from functools import lru_cache, reduce
 from http import HTTPStatus
 from operator import getitem
@@ -31,7 +32,7 @@ HEADERS = {
 def blueprint(repository: Repository, document: dict[str, Any], needs_key: bool = False) -> Blueprint:
     """Return the routes of the pages, of their files, and of the OpenAPI document; needs_key: asking takes a key."""
     pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
-    calls = _calls(document)
+    docs_below = _docs(document)
 
     @pages.get("/")
     def page() -> str:
@@ -49,7 +50,23 @@ def blueprint(repository: Repository, document: dict[str, Any], needs_key: bool 
     def favicon() -> Response:
         return send_from_directory(STATIC, ICON)
 
-    @lru_cache(maxsize=4)  # it takes as long as many images
+    @pages.get("/docs")
+    def docs() -> str:
+        return docs_below(request.script_root)
+
+    @pages.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(document | {"servers": [{"url": request.script_root or "/", "description": "This service"}]})
+
+    pages.after_request(_set_headers)
+    return pages
+
+
+def _docs(document: dict[str, Any]) -> Callable[[str], str]:
+    """Return the page of an OpenAPI document, for each root path that its links begin with."""
+    calls = _calls(document)
+
+    @lru_cache(maxsize=4)  # rendering takes as long as many images
     def docs_below(_: str) -> str:
         return render_template(
             "docs.html",
@@ -61,16 +78,7 @@ def blueprint(repository: Repository, document: dict[str, Any], needs_key: bool 
             body_rate=MIN_BODY_RATE,
         )
 
-    @pages.get("/docs")
-    def docs() -> str:
-        return docs_below(request.script_root)
-
-    @pages.get("/openapi.json")
-    def openapi() -> Response:
-        return jsonify(document | {"servers": [{"url": request.script_root or "/", "description": "This service"}]})
-
-    pages.after_request(_set_headers)
-    return pages
+    return docs_below
 
 
 def _automatic(repository: Repository) -> str:

@@ -11,6 +11,7 @@ from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.composed import garment_photos, thing_photos
 from training.datasets.download import DownloadedDataset
 from training.datasets.labelled import LabelledImages, Source, TrainTest
+from training.datasets.pixels import to_images, to_pixels
 
 TRAIN_IMAGES, TEST_IMAGES = 2_500, 2_500  # of each data set: nothing is trained on them but the calibration
 COMPOSED_AT_ONCE = 250  # images: so many stay in the processor's cache
@@ -52,23 +53,13 @@ class Domains:
         generator = torch.Generator().manual_seed(seed)
         pixels = torch.cat(
             [
-                _as_bytes(compose(_as_planes(batch), generator, SIDE))
+                to_pixels(compose(to_images(batch), generator, SIDE))
                 for (_, compose), some in zip(self.parts, images, strict=True)
                 for batch in some.pixels.split(COMPOSED_AT_ONCE)
             ]
         )
         labels = torch.cat([torch.full_like(some.labels, number) for number, some in enumerate(images)])
         return LabelledImages(pixels, labels).take(torch.randperm(len(labels), generator=generator))
-
-
-def _as_planes(pixels: Tensor) -> Tensor:
-    """Return pixels uint8 [n, h, w, c] as images [n, c, h, w] between 0 and 1."""
-    return pixels.permute(0, 3, 1, 2).float() / 255
-
-
-def _as_bytes(images: Tensor) -> Tensor:
-    """Return images [n, c, h, w] between 0 and 1 as pixels uint8 [n, h, w, c]."""
-    return (255 * images).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 DOMAINS = Domains(

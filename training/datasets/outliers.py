@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from training.datasets.patterns import blobs, grounds, prints
+from training.datasets.pixels import to_images, to_pixels
 
 SHAPES_PER_IMAGE = 5  # drawn over one another
 COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduced
@@ -19,13 +20,13 @@ COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduce
 
 def outliers(pixels: Tensor, generator: Generator) -> Tensor:
     """Return an outlier for each training image, uint8 [n, h, w, c], with equal numbers of each kind."""
-    images = pixels.permute(0, 3, 1, 2).float() / 255
+    images = to_images(pixels)
     parts = images.tensor_split(len(KINDS))
     kinds_made = [kind(part, generator) for kind, part in zip(KINDS, parts, strict=True) if len(part)]
     made = torch.cat(kinds_made)
     if made.shape[1] > 1:  # every other one is grey, so that a lack of colour alone is not a sign of an outlier
         made[::2] = made[::2].mean(1, keepdim=True)
-    return (255 * made.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return to_pixels(made)
 
 
 def shuffled(images: Tensor, generator: Generator, across: int = 2) -> Tensor:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Generator, Tensor
 
-from serving.imaging.decoding import PixelBudget, decode, read_header
-from serving.imaging.preprocessing import preprocess
 from training.augment import cutout, random_shift
 from training.datasets.composed import garment_photos, thing_photos
 from training.datasets.patterns import between, grounds, uniform
+from training.datasets.pixels import to_images, to_pixels
+from training.datasets.served import as_served
 
 AT_ONCE = 250  # images: so many stay in the processor's cache
 GARMENT_SHARE, THING_SHARE = 0.25, 0.4  # of a view that shows photos
@@ -38,7 +38,7 @@ def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
     def mixed(things: Tensor) -> Tensor:
         photos = thing_photos(things, generator, pixels.shape[1], tidy=True)
         few = round(MIXED_SHARE * len(photos))
-        return _as_bytes(torch.cat([mixed_with_patterns(photos[:few], generator), photos[few:]]))
+        return to_pixels(torch.cat([mixed_with_patterns(photos[:few], generator), photos[few:]]))
 
     return _mostly_augmented(pixels, generator, 4, THING_SHARE, mixed)
 
@@ -46,7 +46,7 @@ def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
 def photographed(pixels: Tensor, fit: str, generator: Generator) -> Tensor:
     """Return images, all of them as they are seen in photos; fit: "garment" of one channel, or "photo" in colour."""
     photograph = _garments_photographed if fit == "garment" else _things_photographed
-    return torch.cat([photograph(_as_planes(some), generator) for some in pixels.split(AT_ONCE)])
+    return torch.cat([photograph(to_images(some), generator) for some in pixels.split(AT_ONCE)])
 
 
 def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
@@ -63,7 +63,7 @@ def _garments_photographed(garments: Tensor, generator: Generator) -> Tensor:
 
 
 def _things_photographed(things: Tensor, generator: Generator) -> Tensor:
-    return _as_bytes(thing_photos(things, generator, things.shape[-1], tidy=True))
+    return to_pixels(thing_photos(things, generator, things.shape[-1], tidy=True))
 
 
 def _mostly_augmented(
@@ -73,10 +73,10 @@ def _mostly_augmented(
     view = torch.empty_like(pixels)
     for some in torch.randperm(len(pixels), generator=generator).split(AT_ONCE):
         photos, others = some.split([count := round(share * len(some)), len(some) - count])
-        shifted = random_shift(_as_planes(pixels[others]), generator, max_pixels)
-        view[others] = _as_bytes(cutout(shifted - 0.5, generator) + 0.5)
+        shifted = random_shift(to_images(pixels[others]), generator, max_pixels)
+        view[others] = to_pixels(cutout(shifted - 0.5, generator) + 0.5)
         if count:
-            view[photos] = photographed(_as_planes(pixels[photos]))
+            view[photos] = photographed(to_images(pixels[photos]))
     return view
 
 
@@ -84,7 +84,7 @@ def _as_seen(photos: Tensor, side: int, generator: Generator) -> Tensor:
     """Return the inputs [n, side, side, 1] that the service makes of photos of garments [n, 3, h, w]."""
     low, high = JPEG_QUALITY
     qualities = torch.randint(low, high + 1, (len(photos),), generator=generator).tolist()
-    seen = list(_served(_as_bytes(photos).numpy(), qualities, side))
+    seen = list(_served(to_pixels(photos).numpy(), qualities, side))
     return torch.from_numpy(np.stack(seen))
 
 
@@ -92,15 +92,4 @@ def _served(photos: NDArray[np.uint8], qualities: list[int], side: int) -> Itera
     for photo, quality in zip(photos, qualities, strict=True):
         file = io.BytesIO()
         Image.fromarray(photo).save(file, "JPEG", quality=quality)
-        decoded = decode(read_header(file.getvalue(), PixelBudget(photo.size)))
-        yield preprocess(decoded, "garment", side, side, 1).pixels
-
-
-def _as_planes(pixels: Tensor) -> Tensor:
-    """Return pixels uint8 [n, h, w, c] as images [n, c, h, w] between 0 and 1."""
-    return pixels.permute(0, 3, 1, 2).float() / 255
-
-
-def _as_bytes(images: Tensor) -> Tensor:
-    """Return images [n, c, h, w] between 0 and 1 as pixels uint8 [n, h, w, c]."""
-    return (255 * images).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        yield as_served(file.getvalue(), "garment", (side, side, 1))

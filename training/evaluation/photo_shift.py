@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from serving.imaging.decoding import PixelBudget, decode, read_header
-from serving.imaging.preprocessing import preprocess
-from serving.imaging.scaling import side_needed
+from training.datasets.served import as_served
 from training.progress import track
 
 SEED = 0
 PHOTO_SIDES = 280, 700  # pixels: an image is enlarged to a random side between these
 MAX_SHEET_RATIO = 1.6  # of a side of the white sheet to that of the garment that lies on it
 JPEG_QUALITY = 90
-MAX_PHOTO_PIXELS = 10_000_000  # none of these photos has more
 RESAMPLINGS = (
     Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS,
 )  # fmt: skip
@@ -41,11 +38,11 @@ def to_photos(pixels: Pixels, fit: str) -> Pixels:
     fit: "garment" lays each image, inverted, on a white sheet, off its centre; "photo" turns the camera.
     """
 
-    def as_served(photo: Photo) -> Pixels:
-        return _as_served(photo(), fit, pixels.shape[1:])
+    def read(photo: Photo) -> Pixels:
+        return as_served(photo(), fit, pixels.shape[1:])
 
     with ThreadPoolExecutor(THREADS) as threads:
-        served = threads.map(as_served, photos(pixels, fit))
+        served = threads.map(read, photos(pixels, fit))
         return np.stack(list(track(f"Photos of {len(pixels):,} test images", served, len(pixels))))
 
 
@@ -82,9 +79,3 @@ def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:
     exif[ExifTags.Base.Orientation] = orientation
     image.save(file, "JPEG", quality=JPEG_QUALITY, exif=exif)
     return file.getvalue()
-
-
-def _as_served(photo: bytes, fit: str, shape: tuple[int, ...]) -> Pixels:
-    height, width, channels = shape
-    decoded = decode(read_header(photo, PixelBudget(MAX_PHOTO_PIXELS)), side_needed(fit, height, width))
-    return preprocess(decoded, fit, height, width, channels).pixels

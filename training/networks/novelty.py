@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.datasets.pixels import to_images
 from training.networks.base import Features
 
 BLOCKS = 8  # a side, at most, to which an image is reduced
@@ -149,7 +150,7 @@ def _weigh(known: list[Tensor], novel: Tensor) -> Tensor:
 def _blocks(pixels: Tensor) -> Tensor:
     """Return the means of square blocks of images [n, h, w, c] between 0 and 1, at most BLOCKS of them a side."""
     side = -(-max(pixels.shape[1:3]) // BLOCKS)
-    return functional.avg_pool2d(pixels.permute(0, 3, 1, 2).float() / 255, side).flatten(1)
+    return functional.avg_pool2d(to_images(pixels), side).flatten(1)
 
 
 def _whitening(values: Tensor, means: Tensor, directions: int | None = None) -> nn.Linear:

@@ -328,27 +328,23 @@ def test_the_application_does_not_see_an_offer_to_upgrade(client, connection):
     assert not {"HTTP_UPGRADE"} & connection.next(10).environ({}).keys()
 
 
-def test_a_client_that_is_given_up_is_not_waited_for(client, connection):
-    def give_up():
-        while connection.waiting_since is None:
-            time.sleep(0.001)
-        connection.give_up()
+def give_up_when_waiting(connection):
+    while connection.waiting_since is None:
+        time.sleep(0.001)
+    connection.give_up()
 
+
+def test_a_client_that_is_given_up_is_not_waited_for(client, connection):
     with ThreadPoolExecutor() as threads:
-        threads.submit(give_up)
+        threads.submit(give_up_when_waiting, connection)
 
         assert connection.next(10) is None
     assert connection.waiting_since is None
 
 
 def test_a_client_that_does_not_read_can_be_given_up(client, connection):
-    def give_up():
-        while connection.waiting_since is None:
-            time.sleep(0.001)
-        connection.give_up()
-
     with ThreadPoolExecutor() as threads:
-        threads.submit(give_up)
+        threads.submit(give_up_when_waiting, connection)
 
         with pytest.raises(OSError, match=r"Broken pipe|reset"):
             connection.send(bytes(10_000_000))

@@ -1,0 +1,14 @@
+"""Pixels as bytes, [n, height, width, channels], and images between 0 and 1, [n, channels, height, width]."""
+
+import torch
+from torch import Tensor
+
+
+def to_images(pixels: Tensor) -> Tensor:
+    """Return pixels, uint8 [n, h, w, c], as images [n, c, h, w] between 0 and 1."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Return images [n, c, h, w] as pixels, uint8 [n, h, w, c]; what lies beyond 0 and 1 is cut off."""
+    return (255 * images.clamp(0, 1)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
