@@ -12,7 +12,7 @@ from rich.console import Console
 from training.datasets.formats import DataError
 from training.evaluation.evaluate_graph import FULL_SIZE, SampleSizes
 from training.export_options import chosen, contradiction_in, export_parser
-from training.pipeline import DivergedError, train_and_calibrate
+from training.pipeline import DivergedError, calibrate, load_trained, save_trained, train
 from training.progress import CONSOLE, stage
 from training.publish.publisher import ExportError, Publisher
 from training.recipe import Recipe
@@ -70,7 +70,7 @@ def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
         for teacher in recipe.teachers:
             name = teacher.partition(":")[0]
             try:
-                find_teacher(teacher, models)
+                find_teacher(teacher, models, RECIPES)
             except TeacherError:
                 if name in RECIPES:
                     yield replace(RECIPES[name], epochs=min(RECIPES[name].epochs, recipe.epochs))
@@ -88,8 +88,14 @@ def _train_and_export(
     logging = options.tensorboard is not None and context.group.is_main
     with tensorboard(options.tensorboard / recipe.name) if logging else nullcontext(context.on_epoch) as on_epoch:
         logged = replace(context, on_epoch=on_epoch)
-        model = train_and_calibrate(recipe, data, logged, options.models_dir, options.checkpoint, console)
-    if context.group.is_main:
+        if options.checkpoint:
+            trained = load_trained(recipe, data, options.checkpoint)
+        else:
+            trained = train(recipe, data, logged, options.models_dir, console)
+    if context.group.is_main and options.train_only:
+        console.print(f"Written to {save_trained(recipe, data, trained, options.models_dir)}", soft_wrap=True)
+    elif context.group.is_main:
+        model = calibrate(recipe, data, trained)
         publisher = Publisher(model, options.models_dir, options.data_dir, console, sizes)
         int8 = recipe.int8 and not (options.float or options.int8)
         if not (options.resume and publisher.has_published(int8)):

@@ -45,7 +45,13 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--float", action="store_true", help="NAME in float32 also where its recipe takes int8")
     parser.add_argument("--compile", action="store_true", help="have PyTorch compile the network first; pays on a GPU")
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="export these weights (a state_dict) without training"
+        "--train-only", action="store_true", help="publish nothing; write a file for --checkpoint, on any machine"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="export these weights without training: a file of --train-only, or a state_dict",
     )
     return parser
 
@@ -59,6 +65,7 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
     if options.checkpoint and len(options.recipes) != 1 and not options.images:
         return "--checkpoint holds the weights of one network: name its recipe"
     values = {f"--{name}": getattr(options, name) for name in ("epochs", "seed", "resume", "compile", "tensorboard")}
+    values["--train-only"] = options.train_only
     given = [name for name, value in values.items() if not (value is None or value is False)]
     if options.checkpoint and given:
         return f"--checkpoint exports without training: leave {' and '.join(given)} out"

@@ -20,18 +20,19 @@ from training.networks.exported import ExportedModel
 from training.networks.novelty import NoveltyScore, Sample
 from training.progress import TrainingBar, stage
 from training.recipe import Recipe
+from training.recipes import RECIPES
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
-from training.train.distillation import find_teacher, name_and_version, taught_lessons
-from training.train.lessons import Lessons
-from training.train.loop import TrainedNetwork, from_checkpoint, train_network
+from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
+from training.train.lessons import Lessons, draw_views
+from training.train.loop import train_network
+from training.train.trained_network import TrainedNetwork, from_checkpoint
 from training.train.trainer import Epoch, RunContext
 
 NOVELTY_IMAGES = 5_000  # training images whose features the novelty score measures; more change nothing that counts
 OUTLIERS = 3_000
 PHOTOGRAPHED = 1_000  # training and validation images each
 NEIGHBOURS = 100  # five times as many change AUROC by less than 0.01, and none are better for the small networks
-CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
 
 
 class DivergedError(Exception):
@@ -47,9 +48,11 @@ class CalibratedModel:
     trained: TrainedNetwork
     temperature: float
     novelty: NoveltyScore
-    seconds: float
-    device: torch.device
-    teachers: tuple[Path, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that its epochs took."""
+        return sum(epoch.seconds for epoch in self.trained.epochs)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,42 +82,57 @@ def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImag
     return data.train.split(min(recipe.validation_images, len(data.train) // 10))
 
 
-def train_and_calibrate(
-    recipe: Recipe, data: TrainTest, context: RunContext, models: Path, checkpoint: Path | None, console: Console
-) -> CalibratedModel:
-    """Train a network, or load the weights of a checkpoint; then calibrate it on the validation images.
+def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, console: Console) -> TrainedNetwork:
+    """Train a recipe's network.
 
-    models: the folder of a teacher, and of the saved training. console: gets the network, the epochs and the counts of
-    images. Raises DataError, CheckpointError, TeacherError and DivergedError.
+    models: the folder of its teachers, and of the saved training. console: gets the network, the epochs and the counts
+    of images. Raises DataError, CheckpointError and TeacherError.
     """
-    train, validation = split(recipe, data)
+    images, validation = split(recipe, data)
     if not len(validation):
         raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
-    used = len(train.take(slice(recipe.train_images)))
+    used = len(images.take(slice(recipe.train_images)))
     console.print(
         f"{recipe.source.title}: {used:,} images to train on, {len(validation):,} for validation, "
         f"{len(data.test):,} to test"
     )
     channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
     console.print(summary(recipe.network(), recipe.network().title, channels_first))
-    teachers = () if checkpoint else tuple(find_teacher(teacher, models) for teacher in recipe.teachers)
-    if checkpoint:
-        trained = from_checkpoint(recipe, train, checkpoint)
-    else:
-        trained = _train(recipe, train, validation, teachers, context, models, console)
-        if trained.epochs:
-            console.print(epochs_table(trained.epochs))
+    teachers = [find_teacher(teacher, models, RECIPES) for teacher in recipe.teachers]
+    trained = _train(recipe, images, validation, teachers, context, models, console)
+    if trained.epochs:
+        console.print(epochs_table(trained.epochs))
+    return replace(trained, teachers=tuple(teacher.title for teacher in teachers))
+
+
+def save_trained(recipe: Recipe, data: TrainTest, trained: TrainedNetwork, models: Path) -> Path:
+    """Write a trained network to the file that another recipe learns from, and that --checkpoint exports."""
+    file = trained_file(models, recipe.name)
+    trained.save(recipe, split(recipe, data)[0], file)
+    return file
+
+
+def load_trained(recipe: Recipe, data: TrainTest, file: Path) -> TrainedNetwork:
+    """Return the recipe's network from a checkpoint. Raises CheckpointError and DataError."""
+    images, validation = split(recipe, data)
+    if not len(validation):
+        raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
+    return from_checkpoint(recipe, images, file)
+
+
+def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> CalibratedModel:
+    """Calibrate a trained network on the validation images. Raises DivergedError."""
     stage("Calibrating: temperature and novelty score")
+    images, validation = split(recipe, data)
     known = Sample(validation.pixels, trained.forward_features(validation.pixels))
     logits = known.features.logits
     if not logits.isfinite().all():
         raise DivergedError(
             f"training {recipe.name} diverged: its logits are NaN or infinite: not published; try another seed"
         )
-    seconds = sum(epoch.seconds for epoch in trained.epochs)
     temperature = fit_temperature(logits, validation.labels)
-    novelty = fit_novelty(recipe, trained, temperature, train, known)
-    return CalibratedModel(recipe, data, trained, temperature, novelty, seconds, context.device, teachers)
+    novelty = fit_novelty(recipe, trained, temperature, images, known)
+    return CalibratedModel(recipe, data, trained, temperature, novelty)
 
 
 def fit_novelty(
@@ -145,19 +163,20 @@ def _train(
     recipe: Recipe,
     train: LabelledImages,
     validation: LabelledImages,
-    teachers: Sequence[Path],
+    teachers: Sequence[Teacher],
     context: RunContext,
     models: Path,
     console: Console,
 ) -> TrainedNetwork:
     used = train.take(slice(recipe.train_images)).pixels
+    folder = models / CHECKPOINTS
+    lessons = Lessons(views := draw_views(recipe, used, context.device, folder))
     if teachers:
-        lessons = taught_lessons(recipe, used, teachers, models / CHECKPOINTS / f"{recipe.name}-lessons.pt")
-    else:
-        lessons = Lessons.draw(recipe, used)
-    versions = " ".join(map(name_and_version, teachers))
+        kept = folder / f"{recipe.name}-soft-labels.pt"
+        lessons = Lessons(views, soft_labels(teachers, views, train, context.device, kept))
+    versions = " ".join(teacher.name for teacher in teachers)
     identity = recipe.values() | {"teachers": versions, "processes": context.group.size, "data": train.sha256()}
-    saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
+    saved = SavedRun(folder / f"{recipe.name}.pt", identity)
     if context.resume and not saved.file.exists():
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
         context = replace(context, resume=False)

@@ -1,13 +1,12 @@
 """The recipes: data, network and optimizers as values; the differences between experiments live here."""
 
 from dataclasses import replace
-from functools import partial
 
-from training.augment import cutout, random_shift
+from training.augment import random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
 from training.datasets.image_folder import ImageFolder
-from training.datasets.views import garment_view, thing_view
+from training.datasets.views import garment_view, shifted_view, thing_view
 from training.networks.cnn import CNN
 from training.networks.efficientnet import FineTuned, to_imagenet_lite
 from training.networks.imagenet_domains import ImageNetDomains
@@ -38,21 +37,67 @@ FASHION_MLP = Recipe(
     weight_decay=0.05,
 )
 
-CIFAR_TEACHER = Recipe(
-    name="cifar-teacher",
-    title="Things and animals, a large network that teaches the strong one",
+FASHION_NET = Recipe(
+    name="fashion-net",
+    title="Garments, strong compact network",
+    source=FASHION_MNIST,
+    network=lambda: Net(channels=1),
+    fit="garment",
+    epochs=120,
+    batch=2_000,
+    learning_rate=0.01,
+    muon=0.24,
+    momentum=0.6,
+    schedule="linear",
+    weight_decay=2.0,
+    teachers=("fashion-teacher", "fashion-large"),
+    flip=True,
+    view=garment_view,
+    views=8,
+    knows_photos=True,
+    mirrored=True,
+    int8=True,
+)
+
+FASHION_TEACHER = replace(
+    FASHION_NET,
+    name="fashion-teacher",
+    title="Garments, wide network that teaches the compact one",
+    network=lambda: Net(channels=1, widths=(128, 384, 512), residual=True),
+    epochs=60,
+    teachers=(),
+    int8=False,
+)
+
+CIFAR_NET = Recipe(
+    name="cifar-net",
+    title="Things and animals, pretrained network",
     source=CIFAR_10,
     network=lambda: FineTuned(side=96),
     fit="photo",
     normalize=to_imagenet_lite,
-    epochs=3,
-    batch=128,
+    epochs=40,
+    batch=500,
     learning_rate=1e-3,
     schedule="one-cycle",
     weight_decay=0.05,
     flip=True,
     view=thing_view,
-    views=3,
+    views=20,
+    knows_photos=True,
+    int8=True,
+)
+
+FASHION_LARGE = replace(
+    CIFAR_NET,
+    name="fashion-large",
+    title="Garments, pretrained network",
+    source=FASHION_MNIST,
+    network=lambda: FineTuned(side=84),
+    fit="garment",
+    epochs=30,
+    view=garment_view,
+    views=8,
 )
 
 CIFAR_CNN = Recipe(
@@ -61,75 +106,15 @@ CIFAR_CNN = Recipe(
     source=CIFAR_10,
     network=CNN,
     fit="photo",
-    epochs=120,
-    batch=256,
+    epochs=240,
+    batch=500,
     learning_rate=3e-3,
     muon=0.1,
     schedule="one-cycle",
     teachers=("cifar-net",),
     flip=True,
-    augmentations=(random_shift,),
-)
-
-CIFAR_NET = Recipe(
-    name="cifar-net",
-    title="Things and animals, strong compact network",
-    source=CIFAR_10,
-    network=lambda: Net(channels=3),
-    fit="photo",
-    epochs=48,
-    batch=2_000,
-    learning_rate=0.01,
-    muon=0.24,
-    momentum=0.6,
-    schedule="linear",
-    weight_decay=2.0,
-    label_smoothing=0.2,
-    flip=True,
-    augmentations=(random_shift,),
-    long_run_augmentations=(partial(random_shift, max_pixels=4), cutout),
-    knows_photos=True,
-    mirrored=True,
-    int8=True,
-)
-
-FASHION_NET = replace(
-    CIFAR_NET,
-    name="fashion-net",
-    title="Garments, strong compact network",
-    source=FASHION_MNIST,
-    network=lambda: Net(channels=1),
-    fit="garment",
-    epochs=30,
-    long_run_augmentations=(random_shift, cutout),  # garments are centred, so the shift stays as it is
-)
-
-# For a GPU: in twenty epochs, which a processor can afford, they are less accurate than the two above.
-CIFAR_NET_TAUGHT = replace(
-    CIFAR_NET,
-    name="cifar-net-taught",
-    title="Things and animals, strong compact network, taught on views",
-    epochs=200,
-    label_smoothing=0.0,
-    teachers=("cifar-teacher", "cifar-net"),
-    view=thing_view,
-    views=16,
-    augmentations=(),
-    long_run_augmentations=(),
-)
-
-FASHION_NET_TAUGHT = replace(
-    FASHION_NET,
-    name="fashion-net-taught",
-    title="Garments, strong compact network, taught on views",
-    epochs=120,
-    label_smoothing=0.0,
-    teachers=("fashion-net",),
-    teachers_weight=0.5,  # it knows the garments of the data set, and photos less well than their labels
-    view=garment_view,
-    views=16,
-    augmentations=(),
-    long_run_augmentations=(),
+    view=shifted_view,
+    views=20,
 )
 
 ROUTER = Recipe(
@@ -209,9 +194,8 @@ RECIPES = {
         CIFAR_CNN,
         FASHION_NET,
         CIFAR_NET,
-        CIFAR_NET_TAUGHT,
-        FASHION_NET_TAUGHT,
-        CIFAR_TEACHER,
+        FASHION_TEACHER,
+        FASHION_LARGE,
         ROUTER,
         LECTURE_MLP,
         LECTURE_CNN,
@@ -226,14 +210,16 @@ def own_recipe(folder: ImageFolder) -> Recipe:
     """Return the recipe for own images: the strong compact network; the number of images sets epochs and batch."""
     n = len(folder.files)
     return replace(
-        CIFAR_NET,
+        FASHION_TEACHER,
         name=folder.name,
         title="Own images, strong compact network",
         source=folder,
         network=lambda: Net(folder.channels, len(folder.labels)),
         epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
-        long_run_augmentations=(),  # strong augmentations would have to be tried on these images first
+        label_smoothing=0.2,
+        augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
+        view=None,
         knows_photos=False,
         flip=False,  # a flipped letter or digit is another one, or none
         mirrored=False,

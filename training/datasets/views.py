@@ -1,12 +1,17 @@
 """Views: other versions of training images, as the service will see them in photos.
 
-Pure functions from pixels, uint8 [n, height, width, channels], and a generator to as many pixels of the same shape.
-Part of a view is augmented as usual; the rest is what a model gets to see of photos composed of the images.
+Pure functions from pixels, uint8 [n, height, width, channels], and a generator to as many pixels of the same shape. All
+is drawn on the generator's device, where the pixels must be. Part of a view is augmented as usual; the rest is what a
+model gets to see of photos composed of the images.
 """
 
 import io
-from collections.abc import Callable, Iterator
-from functools import partial
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -20,33 +25,36 @@ from training.datasets.patterns import between, grounds, uniform
 from training.datasets.pixels import to_images, to_pixels
 from training.datasets.served import as_served
 
-AT_ONCE = 250  # images: so many stay in the processor's cache
+AT_ONCE = {"cpu": 250}  # images: so many stay in the processor's cache
+AT_ONCE_ELSEWHERE = 5_000
 GARMENT_SHARE, THING_SHARE = 0.25, 0.4  # of a view that shows photos
 GARMENT_SIDE = 96  # pixels of a composed photo of a garment
 JPEG_QUALITY = 50, 96
 MIXED_SHARE = 0.3  # of the photos of things that are mixed with a pattern
+SHARED_OUT = 2_000  # photos from which it pays to start processes that read them
+PER_TASK = 100
 
 
 def garment_view(pixels: Tensor, generator: Generator) -> Tensor:
     """Return garments shifted and cut out; a share of them photographed, found and made the input by the service."""
-    return _mostly_augmented(pixels, generator, 2, GARMENT_SHARE, partial(_garments_photographed, generator=generator))
+    return _mostly_augmented(pixels, generator, 2, GARMENT_SHARE, _garments_photographed)
 
 
 def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
     """Return things shifted and cut out; a share of them nearer or farther, in other light, blurred, grey or mixed."""
+    return _mostly_augmented(pixels, generator, 4, THING_SHARE, _things_photographed_and_mixed)
 
-    def mixed(things: Tensor) -> Tensor:
-        photos = thing_photos(things, generator, pixels.shape[1], tidy=True)
-        few = round(MIXED_SHARE * len(photos))
-        return to_pixels(torch.cat([mixed_with_patterns(photos[:few], generator), photos[few:]]))
 
-    return _mostly_augmented(pixels, generator, 4, THING_SHARE, mixed)
+def shifted_view(pixels: Tensor, generator: Generator) -> Tensor:
+    """Return images shifted by up to two pixels: for networks that have little room for more."""
+    with generator.device:
+        return torch.cat([to_pixels(random_shift(to_images(some), generator)) for some in _in_parts(pixels)])
 
 
 def photographed(pixels: Tensor, fit: str, generator: Generator) -> Tensor:
     """Return images, all of them as they are seen in photos; fit: "garment" of one channel, or "photo" in colour."""
-    photograph = _garments_photographed if fit == "garment" else _things_photographed
-    return torch.cat([photograph(to_images(some), generator) for some in pixels.split(AT_ONCE)])
+    with generator.device:
+        return (_garments_photographed if fit == "garment" else _things_photographed)(pixels, generator)
 
 
 def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
@@ -58,38 +66,66 @@ def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
     return torch.where(uniform(n, generator) < 0.5, added, multiplied).clamp(0, 1)
 
 
-def _garments_photographed(garments: Tensor, generator: Generator) -> Tensor:
-    return _as_seen(garment_photos(garments, generator, GARMENT_SIDE, tidy=True), garments.shape[-1], generator)
+def _garments_photographed(pixels: Tensor, generator: Generator) -> Tensor:
+    """Return what the service sees of photos of garments, uint8 [n, h, w, 1]."""
+    compose = partial(garment_photos, generator=generator, side=GARMENT_SIDE, tidy=True)
+    photos = torch.cat([to_pixels(compose(to_images(some))) for some in _in_parts(pixels)]).cpu().numpy()
+    low, high = JPEG_QUALITY
+    qualities = torch.randint(low, high + 1, (len(photos),), generator=generator).tolist()
+    tasks = photos, qualities, repeat(pixels.shape[1])
+    seen = _pool().map(_served, *tasks, chunksize=PER_TASK) if len(photos) >= SHARED_OUT else map(_served, *tasks)
+    return torch.from_numpy(np.stack(list(seen))).to(pixels.device)
 
 
-def _things_photographed(things: Tensor, generator: Generator) -> Tensor:
-    return to_pixels(thing_photos(things, generator, things.shape[-1], tidy=True))
+def _things_photographed(pixels: Tensor, generator: Generator) -> Tensor:
+    return to_pixels(_photos_of_things(pixels, generator))
+
+
+def _things_photographed_and_mixed(pixels: Tensor, generator: Generator) -> Tensor:
+    photos = _photos_of_things(pixels, generator)
+    few = round(MIXED_SHARE * len(photos))
+    mixed = [mixed_with_patterns(some, generator) for some in _in_parts(photos[:few])]
+    return to_pixels(torch.cat([*mixed, photos[few:]]))
+
+
+def _photos_of_things(pixels: Tensor, generator: Generator) -> Tensor:
+    compose = partial(thing_photos, generator=generator, side=pixels.shape[1], tidy=True)
+    return torch.cat([compose(to_images(some)) for some in _in_parts(pixels)])
 
 
 def _mostly_augmented(
-    pixels: Tensor, generator: Generator, max_pixels: int, share: float, photographed: Callable[[Tensor], Tensor]
+    pixels: Tensor,
+    generator: Generator,
+    max_pixels: int,
+    share: float,
+    photograph: Callable[[Tensor, Generator], Tensor],
 ) -> Tensor:
     """Return images shifted by up to so many pixels, with a grey square cut out; a random share is photographed."""
     view = torch.empty_like(pixels)
-    for some in torch.randperm(len(pixels), generator=generator).split(AT_ONCE):
-        photos, others = some.split([count := round(share * len(some)), len(some) - count])
-        shifted = random_shift(to_images(pixels[others]), generator, max_pixels)
-        view[others] = to_pixels(cutout(shifted - 0.5, generator) + 0.5)
+    with generator.device:
+        order = torch.randperm(len(pixels), generator=generator)
+        photos, others = order.split([count := round(share * len(order)), len(order) - count])
+        for some in _in_parts(others):
+            shifted = random_shift(to_images(pixels[some]), generator, max_pixels)
+            view[some] = to_pixels(cutout(shifted - 0.5, generator) + 0.5)
         if count:
-            view[photos] = photographed(to_images(pixels[photos]))
+            view[photos] = photograph(pixels[photos], generator)
     return view
 
 
-def _as_seen(photos: Tensor, side: int, generator: Generator) -> Tensor:
-    """Return the inputs [n, side, side, 1] that the service makes of photos of garments [n, 3, h, w]."""
-    low, high = JPEG_QUALITY
-    qualities = torch.randint(low, high + 1, (len(photos),), generator=generator).tolist()
-    seen = list(_served(to_pixels(photos).numpy(), qualities, side))
-    return torch.from_numpy(np.stack(seen))
+def _in_parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    parts: tuple[Tensor, ...] = tensor.split(AT_ONCE.get(tensor.device.type, AT_ONCE_ELSEWHERE))
+    return parts
 
 
-def _served(photos: NDArray[np.uint8], qualities: list[int], side: int) -> Iterator[NDArray[np.uint8]]:
-    for photo, quality in zip(photos, qualities, strict=True):
-        file = io.BytesIO()
-        Image.fromarray(photo).save(file, "JPEG", quality=quality)
-        yield as_served(file.getvalue(), "garment", (side, side, 1))
+@cache
+def _pool() -> ProcessPoolExecutor:
+    """Return processes that read photos, which end with this one; a copy of this one would have its threads' locks."""
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"))
+
+
+def _served(photo: NDArray[np.uint8], quality: int, side: int) -> NDArray[np.uint8]:
+    """Return the input [side, side, 1] that the service makes of a photo [h, w, 3], saved as JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG", quality=quality)
+    return as_served(file.getvalue(), "garment", (side, side, 1))

@@ -14,7 +14,8 @@ from training.lecture.plots import COLORS, draw
 from training.lecture.section import Plot, Table
 from training.pipeline import split
 from training.recipe import Recipe
-from training.train.loop import TrainedNetwork, train_network
+from training.train.loop import train_network
+from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 3, 8  # of the figure of training images

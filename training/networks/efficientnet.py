@@ -19,27 +19,22 @@ from training.networks.normalize import Normalize
 
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 FEATURES = 1_280
-FROZEN_BLOCKS = 3  # and the stem before them: half the time of a step, for edges and colours that hold for all images
 DROPOUT = 0.2
 
 
 class FineTuned(Network):
-    """EfficientNet-Lite0 for other classes: from normalized images [n, c, h, w], which it enlarges, to logits.
-
-    Its first blocks keep ImageNet's weights; only their batch norms follow the new images.
-    """
+    """EfficientNet-Lite0 for other classes: from normalized images [n, c, h, w], which it enlarges, to logits."""
 
     title = "efficientnet-lite0, pretrained on ImageNet"
 
     def __init__(self, side: int, classes: int = 10) -> None:
         """side: pixels to which an image is enlarged. Raises DataError when the packages are not installed."""
         body = load_pretrained()
-        stem = [body._conv_stem, body._bn0, nn.ReLU6(), *body._blocks[:FROZEN_BLOCKS]]
-        rest = [*body._blocks[FROZEN_BLOCKS:], body._conv_head, body._bn1, nn.ReLU6()]
+        stem = [body._conv_stem, body._bn0, nn.ReLU6()]
+        head = [body._conv_head, body._bn1, nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         super().__init__(
             _Enlarge(side),
-            nn.Sequential(*stem).requires_grad_(False),
-            nn.Sequential(*rest, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            nn.Sequential(*stem, *body._blocks, *head),
             nn.Dropout(DROPOUT),
             nn.Linear(FEATURES, classes),
         )

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from training.networks.base import Network, initialize
 
+WIDTHS = 64, 256, 256
 NORM_MOMENTUM = 0.12  # of batch norm: its running means look back over about two batches of 2,000, in parts of 512
 WHITENING_FLOOR = 5e-4  # added to variances, so that directions in which nothing varies are not blown up (Jordan 2024)
 
@@ -17,20 +18,21 @@ class Net(Network):
     3.29 seconds"): a first layer computed from the data, batch norm without scale, kernels that begin as the identity.
     """
 
-    title = "net 64-256-256"
-    widths = (64, 256, 256)
-
-    def __init__(self, channels: int, classes: int = 10) -> None:
+    def __init__(
+        self, channels: int, classes: int = 10, widths: tuple[int, int, int] = WIDTHS, residual: bool = False
+    ) -> None:
+        """widths: channels of the blocks. residual: whether a third convolution adds to the output of each block."""
+        self.title = f"net {'-'.join(map(str, widths))}{' residual' if residual else ''}"
         whitened = 2 * 4 * channels  # each principal direction of a 2x2 patch, and its negative
         super().__init__(
             nn.Conv2d(channels, whitened, 2),  # [n, 3, 32, 32] -> [n, 24, 31, 31]
             nn.GELU(),
-            *_block(whitened, self.widths[0]),  # -> [n, 64, 15, 15]
-            *_block(*self.widths[:2]),  # -> [n, 256, 7, 7]
-            *_block(*self.widths[1:]),  # -> [n, 256, 3, 3]
+            *_block(whitened, widths[0], residual),  # -> [n, 64, 15, 15]
+            *_block(*widths[:2], residual),  # -> [n, 256, 7, 7]
+            *_block(*widths[1:], residual),  # -> [n, 256, 3, 3]
             nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),  # -> [n, 256]
-            nn.Linear(self.widths[-1], classes, bias=False),
+            nn.Linear(widths[-1], classes, bias=False),
         )
         initialize(self[-1])
         self._whitening.requires_grad = False
@@ -56,10 +58,27 @@ class BatchNorm(nn.BatchNorm2d):
         self.weight.requires_grad = False
 
 
-def _block(inputs: int, width: int) -> tuple[nn.Module, ...]:
-    """Return two convolutions, the first pooled: [n, inputs, h, w] -> [n, width, h/2, w/2]."""
-    convolutions = [nn.Conv2d(channels, width, 3, padding="same", bias=False) for channels in (inputs, width)]
-    for convolution in convolutions:
-        nn.init.dirac_(convolution.weight.data[: convolution.in_channels])
-    first, second = convolutions
-    return first, nn.MaxPool2d(2), BatchNorm(width), nn.GELU(), second, BatchNorm(width), nn.GELU()
+class Residual(nn.Module):
+    """A convolution whose output is added to its input, [n, width, h, w]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.add = nn.Sequential(_convolution(width, width), BatchNorm(width), nn.GELU())
+
+    def forward(self, images: Tensor) -> Tensor:
+        sums: Tensor = images + self.add(images)
+        return sums
+
+
+def _block(inputs: int, width: int, residual: bool) -> tuple[nn.Module, ...]:
+    """Return two or three convolutions, the first pooled: [n, inputs, h, w] -> [n, width, h/2, w/2]."""
+    first, second = _convolution(inputs, width), _convolution(width, width)
+    two = first, nn.MaxPool2d(2), BatchNorm(width), nn.GELU(), second, BatchNorm(width), nn.GELU()
+    return (*two, Residual(width)) if residual else two
+
+
+def _convolution(inputs: int, width: int) -> nn.Conv2d:
+    """Return a convolution that begins as the identity, as far as it has channels for it."""
+    convolution = nn.Conv2d(inputs, width, 3, padding="same", bias=False)
+    nn.init.dirac_(convolution.weight.data[:inputs])
+    return convolution

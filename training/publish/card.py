@@ -1,11 +1,9 @@
 """The card of an exported graph, as the service reads it."""
 
-import hashlib
 import platform
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -27,7 +25,6 @@ from serving.model.card import (
     Spread,
     Training,
 )
-from serving.model.classifier import Classifier
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
@@ -35,7 +32,6 @@ from training.networks.base import count_parameters
 from training.networks.novelty import FLAGGED_SHARE
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
-from training.train.distillation import name_and_version
 
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 DEFAULT_COVERAGE = 0.95  # of the label sets, unless a client asks for another
@@ -149,12 +145,6 @@ def _golden(images: NDArray[np.uint8], expected: Predict) -> list[Golden]:
     return [Golden.of(*sample) for sample in zip(images, probabilities, novelties, strict=True)]
 
 
-def _named(teacher: Path) -> str:
-    """Return a teacher with its network, which says what it was pretrained on, and its digest."""
-    network = Classifier.open(teacher).card.network
-    return f"{name_and_version(teacher)} ({network}) sha256:{hashlib.sha256(teacher.read_bytes()).hexdigest()}"
-
-
 def _training(model: CalibratedModel, quantization: str | None = None) -> Training:
     epochs = model.trained.epochs
     return Training(
@@ -162,12 +152,12 @@ def _training(model: CalibratedModel, quantization: str | None = None) -> Traini
         seed=model.recipe.seed,
         epochs=len(epochs),
         seconds=round(model.seconds, 1),
-        device=model.device.type,
+        device=model.trained.device,
         libraries={"python": platform.python_version(), **{name: installed(name) for name in LIBRARIES}},
         date=datetime.now(UTC).date().isoformat(),
         limit=model.data.limit or UNSET,
         quantization=quantization or UNSET,
-        teachers=[_named(teacher) for teacher in model.teachers] or UNSET,
+        teachers=list(model.trained.teachers) or UNSET,
         view=model.recipe.view.__name__ if model.recipe.view and epochs else UNSET,
         data_sha256=model.data.train.sha256(),
         epoch_accuracy=[round(epoch.val_accuracy, 4) for epoch in epochs],

@@ -22,17 +22,23 @@ class CheckpointError(Exception):
     """A checkpoint file is missing, damaged or of something else."""
 
 
-def load_weights(network: nn.Module, file: Path) -> None:
-    """Load the weights of a state_dict that torch.save wrote into a network. Raises CheckpointError."""
+def load_weights(network: nn.Module, file: Path) -> Mapping[str, Any]:
+    """Load the weights that a file holds into a network, and return what else it holds.
+
+    That is a state_dict that torch.save wrote, or a mapping with one under "network". Raises CheckpointError.
+    """
     try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        record = saved if isinstance(saved.get("network"), Mapping) else {"network": saved}
+        network.load_state_dict(record["network"])
     except LOADING_ERRORS as error:
         raise CheckpointError(
-            f"{file}: not the weights of the recipe's network as torch.save(network.state_dict(), FILE) writes them: "
-            f"{error}"
+            f"{file}: not the weights of the recipe's network as --train-only or torch.save(network.state_dict(), FILE)"
+            f" writes them: {error}"
         ) from error
     if not all(weights.isfinite().all() for weights in network.parameters()):
         raise CheckpointError(f"{file}: some of its weights are NaN or infinite; take an earlier checkpoint")
+    return {name: value for name, value in record.items() if name != "network"}
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,8 @@ def find_device(name: str) -> torch.device:
     if name not in available:
         raise DeviceError(f"--device {name}: PyTorch finds none on this machine; available: {', '.join(available)}")
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device's type and, of a GPU, its name."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -1,79 +1,120 @@
-"""Distillation: soft labels from exported models, the teachers, for a smaller network to learn from."""
+"""Distillation: soft labels from teachers, which are other networks, for a smaller network to learn from."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor
 
 from serving.model.card import MODEL_FILE
+from serving.model.classifier import Classifier
+from training.datasets.labelled import LabelledImages
 from training.graph.onnx_export import run
 from training.progress import track
 from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
-from training.train.lessons import Lessons
+from training.train.lessons import sha256
+from training.train.precision import fastest
+from training.train.trained_network import from_checkpoint
+from training.train.trainer import infer
 
 COMMITTED_MODELS = Path(__file__).parents[2] / "models"
+CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
+Predict = Callable[[Tensor], Tensor]  # from pixels uint8 [n, h, w, c] to probabilities [n, classes]
 
 
 class TeacherError(Exception):
     """The teacher is not among the models."""
 
 
-def find_teacher(teacher: str, models: Path) -> Path:
-    """Return a model's file among these models, or among those that came with the code. Raises TeacherError.
+@dataclass(frozen=True)
+class Teacher:
+    """A network that another one learns from.
 
-    teacher: NAME, for the newest version, or NAME:VERSION.
+    file: its exported model or, where it was only trained, its weights. recipe: of the weights; None for a model.
+    """
+
+    name: str
+    file: Path
+    recipe: Recipe | None = None
+
+    @property
+    def title(self) -> str:
+        """NAME:VERSION or NAME, the network, which says what it was pretrained on, and the file's digest."""
+        network = self.recipe.network().title if self.recipe else _network_of(self.file)
+        return f"{self.name} ({network}) sha256:{self.digest}"
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    def predict(self, train: LabelledImages, device: torch.device) -> Predict:
+        """Return what gives its probabilities; a model in its file runs on the processor.
+
+        train: the images that it was trained on, for its normalization. Raises CheckpointError.
+        """
+        if not self.recipe:
+            graph = onnx.load(self.file)
+            return lambda pixels: torch.from_numpy(run(graph, pixels.numpy()).probabilities)
+        trained = from_checkpoint(self.recipe, train, self.file)
+        precision = fastest(trained.network, device)
+        network, normalize = precision.to_device(trained.network), trained.normalize.to(device)
+        served = self.recipe.to_served(network)
+        return lambda pixels: infer(served, normalize, pixels.to(device), precision).float().softmax(1).cpu()
+
+
+def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe]) -> Teacher:
+    """Return a teacher among these models, those trained beside them, or those that came with the code.
+
+    teacher: NAME, for the newest version, or NAME:VERSION. Raises TeacherError.
     """
     name, _, wanted = teacher.partition(":")
-    for place in (models, COMMITTED_MODELS):
-        files = [file for file in (place / name).glob(f"{wanted or '*'}/{MODEL_FILE}") if file.parent.name.isdecimal()]
-        if files:
-            return max(files, key=lambda file: int(file.parent.name))
+    if file := _newest(models / name, wanted):
+        return Teacher(f"{name}:{file.parent.name}", file)
+    weights = trained_file(models, name)
+    if not wanted and name in recipes and weights.exists():
+        return Teacher(name, weights, recipes[name])
+    if file := _newest(COMMITTED_MODELS / name, wanted):
+        return Teacher(f"{name}:{file.parent.name}", file)
     raise TeacherError(
         f"this recipe's teacher, {teacher}, is not in {models}; train it first: "
         f"python -m training.export {name} --models-dir {models}"
     )
 
 
-def name_and_version(teacher: Path) -> str:
-    """Return a model's NAME:VERSION, as its file's place says."""
-    return f"{teacher.parents[1].name}:{teacher.parent.name}"
+def trained_file(models: Path, name: str) -> Path:
+    """Return the file of a network that was trained and not exported."""
+    return models / CHECKPOINTS / f"{name}-trained.pt"
 
 
-def soft_labels(teachers: Sequence[Path], views: Tensor) -> Tensor:
-    """Return the mean of exported models' probabilities [views, n, classes] for views uint8 [views, n, h, w, c]."""
-    total = torch.zeros(())
-    for teacher in teachers:
-        graph = onnx.load(teacher)
-        seen = [
-            run(graph, pixels.numpy()).probabilities
-            for pixels in track(f"Running the teacher {teacher}", views, len(views))
-        ]
-        total = total + torch.from_numpy(np.stack(seen))
-    return total / len(teachers)
+def soft_labels(
+    teachers: Sequence[Teacher], views: Tensor, train: LabelledImages, device: torch.device, file: Path
+) -> Tensor:
+    """Return the mean of the teachers' probabilities [views, n, classes] for views uint8 [views, n, h, w, c].
 
-
-def taught_lessons(recipe: Recipe, pixels: Tensor, teachers: Sequence[Path], file: Path) -> Lessons:
-    """Return the recipe's views of images [n, h, w, c] with the teachers' soft labels.
-
-    file: keeps them for a training that is resumed.
+    file: keeps them for a training that is resumed. Raises CheckpointError.
     """
-    identity = {
-        "view": recipe.values()["view"],
-        "views": recipe.views,
-        "seed": recipe.seed,
-        "teachers": [hashlib.sha256(teacher.read_bytes()).hexdigest() for teacher in teachers],
-        "pixels": hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
-    }
-    kept = SavedRun(file, identity)
+    kept = SavedRun(file, {"teachers": [teacher.digest for teacher in teachers], "views": sha256(views)})
     try:
-        return Lessons(**kept.load())
+        labels: Tensor = kept.load()["soft_labels"]
     except CheckpointError:  # none yet, or those of other views
-        views = Lessons.draw(recipe, pixels).pixels
-        lessons = Lessons(views, soft_labels(teachers, views))
-        kept.save({"pixels": lessons.pixels, "soft_labels": lessons.soft_labels})
-        return lessons
+        labels = torch.zeros(())
+        for teacher in teachers:
+            predict = teacher.predict(train, device)
+            seen = [predict(pixels) for pixels in track(f"Running the teacher {teacher.file}", views, len(views))]
+            labels = labels + torch.stack(seen) / len(teachers)
+        kept.save({"soft_labels": labels})
+    return labels
+
+
+def _newest(folder: Path, wanted: str) -> Path | None:
+    """Return the file of a model's newest version, or of the one that is wanted."""
+    files = [file for file in folder.glob(f"{wanted or '*'}/{MODEL_FILE}") if file.parent.name.isdecimal()]
+    return max(files, key=lambda file: int(file.parent.name), default=None)
+
+
+def _network_of(file: Path) -> str:
+    return Classifier.open(file).card.network

@@ -1,12 +1,16 @@
 """Lessons: what a network is trained on, epoch by epoch: views of the images, and what a teacher says of them."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from training.progress import track
 from training.recipe import Recipe
+from training.train.checkpoint import CheckpointError, SavedRun
 
 
 class Lesson(NamedTuple):
@@ -31,17 +35,6 @@ class Lessons:
         """Return the images [n, h, w, c] as they are, as the only view."""
         return cls(pixels[None])
 
-    @classmethod
-    def draw(cls, recipe: Recipe, pixels: Tensor) -> "Lessons":
-        """Return the recipe's views of images [n, h, w, c], which its seed decides."""
-        if recipe.view is None:
-            return cls.plain(pixels)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        views = torch.empty(recipe.views, *pixels.shape, dtype=torch.uint8)
-        for view in views:
-            view.copy_(recipe.view(pixels, generator))
-        return cls(views)
-
     def of(self, epoch: int) -> Lesson:
         """Return the view of an epoch, counted from 1: they take turns."""
         number = (epoch - 1) % len(self.pixels)
@@ -50,3 +43,30 @@ class Lessons:
     def to(self, device: torch.device) -> "Lessons":
         """Return them on a device."""
         return Lessons(self.pixels.to(device), None if self.soft_labels is None else self.soft_labels.to(device))
+
+
+def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
+    """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
+
+    A GPU draws them itself. folder: keeps them for other recipes and for a training that is resumed.
+    """
+    view = recipe.view
+    if view is None:
+        return pixels[None]
+    count, place = min(recipe.views, recipe.epochs), device if device.type == "cuda" else torch.device("cpu")
+    identity = {"views": count, "seed": recipe.seed, "device": place.type, "pixels": sha256(pixels)}
+    kept = SavedRun(folder / f"{view.__name__}s.pt", identity)
+    try:
+        drawn: Tensor = kept.load()["views"]
+    except CheckpointError:  # none yet, or others
+        generator, images = torch.Generator(place).manual_seed(recipe.seed), pixels.to(place)
+        drawn = torch.empty(count, *pixels.shape, dtype=torch.uint8)
+        for number in track(f"Drawing {count} views", range(count), count):
+            drawn[number] = view(images, generator)
+        kept.save({"views": drawn})
+    return drawn
+
+
+def sha256(pixels: Tensor) -> str:
+    """Return the digest of pixels that are in memory in one piece."""
+    return hashlib.sha256(pixels.numpy().data).hexdigest()
