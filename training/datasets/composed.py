@@ -101,7 +101,8 @@ def _place(garments: Tensor, generator: Generator, tidy: bool) -> tuple[Tensor, 
     """Return garments and their outlines, [n, 1, WORK_SIDE, WORK_SIDE] each: at any size and place, turned and bent."""
     n = len(garments)
     few = 0 if tidy else max(1, n // 8)
-    garments = torch.cat([garments[: n - few], _paired(garments[n - few :])])
+    if few:
+        garments = torch.cat([garments[: n - few], _paired(garments[n - few :])])
     covered = (garments > SILHOUETTE).float()
     # What lies between two covered pixels of a row and of a column is the garment too: dark cloth, not ground.
     rows = covered.cummax(3).values * covered.flip(3).cummax(3).values.flip(3)
