@@ -17,7 +17,7 @@ SERVING = [
     "imaging", "imaging.formats", "imaging.png", "imaging.modes", "imaging.profiles", "imaging.icc", "imaging.colour",
     "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.plain",
     "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing", "imaging.preprocessing",
-    "model", "model.card", "model.runtime", "model.classifier", "model.triton_config",
+    "model", "model.card", "model.external_data", "model.runtime", "model.classifier", "model.triton_config",
     "version", "cpu", "concurrency",
     "repository", "repository.shadow_rules", "repository.digests", "settings", "repository.commands", "repository.scan",
     "repository.index", "repository.loader", "repository.reloader", "repository.golden_check", "repository.repository",

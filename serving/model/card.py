@@ -17,7 +17,10 @@ MODEL_FILE = "model.onnx"  # in the folder of each version
 LABELS_FILE = "labels.txt"  # in the model's folder
 INPUT, PROBABILITIES, NOVELTY = "image", "probabilities", "novelty"  # the tensors of a graph
 GOLDEN_TOLERANCE = 1e-3
-MIN_GOLDEN_SAMPLES = 3
+MIN_GOLDEN_SAMPLES, MAX_GOLDEN_SAMPLES = 3, 64  # every probe of readiness runs them all
+MAX_CARD_CHARS = 16 << 20  # four golden samples of 1024 x 1024 random pixels take that
+MAX_LABELS = 25_000  # the whole of ImageNet has 21,841
+MAX_ENTRIES = 100  # of a list or a mapping that has a few
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 VERSION = r"[1-9][0-9]{0,8}"
@@ -115,7 +118,7 @@ class Conformal(Struct, frozen=True, kw_only=True):
 
     coverage: Share
     threshold: Thresholds
-    levels: list[Level] = []
+    levels: Annotated[list[Level], Meta(max_length=MAX_ENTRIES)] = []
 
     @property
     def default(self) -> Level:
@@ -137,7 +140,7 @@ class Novelty(Struct, frozen=True, kw_only=True):
 
     threshold: float
     share: Share
-    auroc: dict[str, Share] = {}
+    auroc: Annotated[dict[str, Share], Meta(max_length=MAX_ENTRIES)] = {}
 
 
 class Photos(Struct, frozen=True, kw_only=True):
@@ -181,7 +184,7 @@ class Training(Struct, frozen=True, kw_only=True):
     epochs: Annotated[int, Meta(ge=0)]
     seconds: NotNegative
     device: Text
-    libraries: dict[str, str]
+    libraries: Annotated[dict[str, str], Meta(max_length=MAX_ENTRIES)]
     date: Text
     limit: int | UnsetType = UNSET
     quantization: Text | UnsetType = UNSET
@@ -200,7 +203,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     title: Text
     dataset: Text
     licence: Text
-    labels: Annotated[list[Label], Meta(min_length=2)]
+    labels: Annotated[list[Label], Meta(min_length=2, max_length=MAX_LABELS)]
     network: Text
     parameters: Count
     fit: Literal["garment", "photo"]
@@ -210,7 +213,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     novelty: Novelty | UnsetType = UNSET
     photos: Photos | UnsetType = UNSET
     reference: Reference
-    golden: Annotated[list[Golden], Meta(min_length=MIN_GOLDEN_SAMPLES)]
+    golden: Annotated[list[Golden], Meta(min_length=MIN_GOLDEN_SAMPLES, max_length=MAX_GOLDEN_SAMPLES)]
     training: Training
 
     def __post_init__(self) -> None:
@@ -233,6 +236,8 @@ class ModelCard(Struct, frozen=True, kw_only=True):
         """Read the card of a graph's metadata; raises ContractError when it is missing or not valid."""
         if CARD_KEY not in metadata:
             raise ContractError(f"no '{CARD_KEY}' in the metadata; export it with python -m training.export")
+        if (chars := len(metadata[CARD_KEY])) > MAX_CARD_CHARS:
+            raise ContractError(f"the card has {chars:,} characters; the limit is {MAX_CARD_CHARS:,}")
         try:
             return msgspec.json.decode(metadata[CARD_KEY], type=cls)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -11,11 +11,14 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from serving.model.card import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, ModelCard
-from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session
+from serving.imaging.png import MAX_INPUT_PIXELS
+from serving.model.card import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, Golden, ModelCard
+from serving.model.external_data import check_self_contained
+from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session, time_limit
 
 MICRO_BATCH = 16  # images of one run: with more, none takes less time, and all take much more memory
-MAX_FILE_BYTES = 2**31 - 1  # the most that protobuf, ONNX's format, can hold
+MAX_FILE_BYTES = 512 << 20  # loading takes three times as much memory; 100 million weights take 400 MB
+GOLDEN_SECONDS = 30.0  # for all golden samples: those of an image classifier take well under a second
 
 
 class Outputs(NamedTuple):
@@ -48,7 +51,8 @@ class Classifier:
         self.card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
         self.height, self.width, self.channels = _input_shape(session)
         self._output_names = _check_outputs(session, self.card)
-        self.check_golden()
+        for batch_size in (1, MICRO_BATCH):  # a graph may answer one image rightly, and several wrongly
+            self.check_golden(batch_size)
 
     @classmethod
     def open(
@@ -70,6 +74,7 @@ class Classifier:
         if known and known.digest == digest:
             return known
         try:
+            check_self_contained(graph)
             # From memory, so that the digest is that of the bytes in use and no second file is ever read.
             return cls(open_session(graph, threads), digest)
         except RUNTIME_ERRORS as error:
@@ -95,25 +100,55 @@ class Classifier:
         threshold = self.card.novelty.threshold
         return [novelty > threshold for novelty in outputs.novelty.tolist()]
 
-    def check_golden(self) -> None:
+    def check_golden(self, batch_size: int = MICRO_BATCH) -> None:
         """Run the golden samples; raises ContractError when the outputs differ from the recorded ones."""
-        for number, golden in enumerate(self.card.golden, start=1):
-            pixels = golden.pixels()
-            if pixels.shape != (self.height, self.width, self.channels):
-                raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
-            outputs = self.run(pixels[None])
-            differences = np.abs(outputs.probabilities[0] - golden.probabilities)
-            if outputs.novelty is not None and golden.novelty is not UNSET:
-                differences = np.append(differences, abs(outputs.novelty[0] - golden.novelty))
-            if not (largest := float(differences.max())) <= GOLDEN_TOLERANCE:
-                raise ContractError(
-                    f"golden sample {number} differs by {largest:.2g} from the trained network's output "
-                    f"(the limit is {GOLDEN_TOLERANCE:g}); the file is damaged: export it again"
-                )
+        options, golden = onnxruntime.RunOptions(), self.card.golden
+        try:
+            with time_limit(GOLDEN_SECONDS, lambda: setattr(options, "terminate", True)):
+                for start in range(0, len(golden), batch_size):
+                    self._check_batch(golden[start : start + batch_size], start + 1, options)
+        except TimeoutError as error:
+            raise ContractError(
+                f"its golden samples take more than {GOLDEN_SECONDS:g} s; use a smaller network"
+            ) from error
 
-    def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
-        probabilities, *novelty = self._session.run(self._output_names, {INPUT: pixels})
+    def _check_batch(self, batch: list[Golden], first: int, options: onnxruntime.RunOptions) -> None:
+        """Check golden samples that are run together; first: the number of the first one."""
+        pixels = np.stack([self._golden_pixels(golden, number) for number, golden in enumerate(batch, first)])
+        outputs = self._run(pixels, options)
+        differences = _differences(outputs, batch)
+        wrong = ~(differences <= GOLDEN_TOLERANCE)  # so, since NaN compares with nothing
+        if wrong.any():
+            number, together = first + int(wrong.argmax()), f" in a batch of {len(batch)}" if len(batch) > 1 else ""
+            raise ContractError(
+                f"golden sample {number}{together} differs by {differences[wrong][0]:.2g} from the trained network's "
+                f"output (the limit is {GOLDEN_TOLERANCE:g}); the file is damaged: export it again"
+            )
+
+    def _golden_pixels(self, golden: Golden, number: int) -> NDArray[np.uint8]:
+        pixels = golden.pixels()
+        if pixels.shape != (self.height, self.width, self.channels):
+            raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
+        return pixels
+
+    def _run(self, pixels: NDArray[np.uint8], options: onnxruntime.RunOptions | None = None) -> Outputs:
+        probabilities, *novelty = self._session.run(self._output_names, {INPUT: pixels}, options)
         return Outputs(probabilities, novelty[0] if novelty else None)
+
+
+def _differences(outputs: Outputs, batch: list[Golden]) -> NDArray[np.float32]:
+    """Return the largest difference from each recorded output: [batch]; NaN where an output is."""
+    expected = np.array([golden.probabilities for golden in batch], np.float32)
+    for output, shape in zip(outputs, (expected.shape, expected.shape[:1]), strict=True):
+        if output is not None and output.shape != shape:
+            raise ContractError(
+                f"for a batch of {len(batch)} images an output has the shape {output.shape}, not {shape}"
+            )
+    differences: NDArray[np.float32] = np.abs(outputs.probabilities - expected).max(1)
+    for n, golden in enumerate(batch):
+        if outputs.novelty is not None and golden.novelty is not UNSET:
+            differences[n] = np.maximum(differences[n], abs(outputs.novelty[n] - golden.novelty))
+    return differences
 
 
 def _read(path: Path) -> bytes:
@@ -123,7 +158,7 @@ def _read(path: Path) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise ContractError(f"{path}: not a regular file")
             if status.st_size > MAX_FILE_BYTES:
-                raise ContractError(f"{path}: {status.st_size:,} bytes; an ONNX file has at most {MAX_FILE_BYTES:,}")
+                raise ContractError(f"{path}: {status.st_size:,} bytes; a model file has at most {MAX_FILE_BYTES:,}")
             return bytes(file.read(MAX_FILE_BYTES))
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
@@ -150,6 +185,8 @@ def _input_shape(session: onnxruntime.InferenceSession) -> tuple[int, int, int]:
         raise ContractError(
             f"the input must be '{INPUT}', uint8 [batch, height, width, 1 or 3] with a dynamic batch; found {found}"
         )
+    if shape[1] * shape[2] > MAX_INPUT_PIXELS:
+        raise ContractError(f"the input has {shape[1]} x {shape[2]} pixels; the limit is {MAX_INPUT_PIXELS:,}")
     return shape[1], shape[2], shape[3]
 
 

@@ -133,7 +133,7 @@ def test_each_worker_reports_a_bad_version_once_while_the_old_one_answers(server
         time.sleep(1.5)  # at least one further poll
 
     assert {(status, version) for _, status, version in clients.answers} == {(200, "1")}
-    assert server.log.read_text().count(f"{NAME}/2/model.onnx: onnxruntime cannot load it") == WORKERS
+    assert server.log.read_text().count(f"{NAME}/2/model.onnx: it is not a whole ONNX file") == WORKERS
     states = requests.get(f"{server.url}/models/{NAME}", timeout=TIMEOUT).json()["states"]
     assert [state["state"] for state in states] == ["ready", "unavailable"]
 

@@ -275,8 +275,8 @@ def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, im
 
     assert classify(server, data=image("bag")).json()["predictions"][0]["label"] == "Bag"
     assert listed["cifar-cnn"]["state"] == "unavailable"
-    assert "model.onnx: onnxruntime cannot load it" in listed["cifar-cnn"]["reason"]
-    assert "cifar-cnn/1/model.onnx: onnxruntime cannot load it" in server.log.read_text()
+    assert "model.onnx: it is not an ONNX file" in listed["cifar-cnn"]["reason"]
+    assert "cifar-cnn/1/model.onnx: it is not an ONNX file" in server.log.read_text()
 
 
 @pytest.mark.trains

@@ -50,7 +50,7 @@ def test_a_model_that_gives_wrong_answers_by_now_is_not_ready(serve, forge, monk
 
     problem = client.get("/readyz")
     assert problem.status_code == 503
-    assert "The model 'garments' gives wrong answers: golden sample 1 differs" in problem.json["detail"]
+    assert "The model 'garments' gives wrong answers: golden sample 1 in a batch of 4 differs" in problem.json["detail"]
 
 
 def test_the_metrics_have_the_answers_and_the_references_of_the_cards(serve, forge, image):

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from serving.model.card import CARD_KEY, Conformal, ContractError, Golden, Level, ModelCard
+from serving.model.card import CARD_KEY, MAX_CARD_CHARS, Conformal, ContractError, Golden, Level, ModelCard
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,26 @@ def test_a_card_needs_three_golden_samples(document):
 
     with pytest.raises(ContractError, match=r"Expected `array` of length >= 3 - at `\$\.golden`"):
         ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+
+@pytest.mark.parametrize(
+    ("path", "item", "limit"),
+    [
+        ("golden", {"image": "", "probabilities": []}, 64),
+        ("labels", "Hat", 25_000),
+        ("conformal.levels", {"coverage": 0.9, "threshold": 0.1}, 100),
+    ],
+)
+def test_a_card_with_too_long_a_list_is_refused_with_its_place(document, path, item, limit):
+    change(document, path, [item] * (limit + 1))
+
+    with pytest.raises(ContractError, match=rf"Expected `array` of length <= {limit} - at `\$\.{path}`"):
+        ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+
+def test_a_card_that_is_too_long_is_refused_unread():
+    with pytest.raises(ContractError, match=r"the card has 16,777,217 characters; the limit is 16,777,216"):
+        ModelCard.from_metadata({CARD_KEY: " " * (MAX_CARD_CHARS + 1)})
 
 
 @pytest.mark.parametrize("channels", [1, 3])

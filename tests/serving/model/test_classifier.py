@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from serving.imaging.png import to_png
 from serving.model.card import GOLDEN_TOLERANCE, ContractError
-from serving.model.classifier import Classifier
+from serving.model.classifier import MAX_FILE_BYTES, Classifier
+from serving.model.runtime import open_session
 
 
 @pytest.fixture(scope="module", params=["fashion-mlp", "cifar-cnn"])
@@ -87,6 +88,62 @@ def external_weights(model):
         weight.external_data.add(key=key, value=value)
 
 
+def after_probabilities(model, *nodes):
+    """Let nodes compute the graph's probabilities from those it had, named "before"."""
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == "probabilities" else name for name in node.output]
+    model.graph.node.extend(nodes)
+
+
+def constant(model, name, value):
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    return name
+
+
+def one_answer_for_a_batch(model):
+    ends = [constant(model, name, [value]) for name, value in (("start", 0), ("end", 1), ("axis", 0))]
+    after_probabilities(model, helper.make_node("Slice", ["before", *ends], ["probabilities"]))
+
+
+def first_answer_for_all(model):
+    one_answer_for_a_batch(model)
+    model.graph.node[-1].output[:] = ["first"]
+    model.graph.node.append(helper.make_node("Shape", ["before"], ["size"]))
+    model.graph.node.append(helper.make_node("Expand", ["first", "size"], ["probabilities"]))
+
+
+def large_input(model):
+    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim[1:3], (2048, 1024), strict=True):
+        dimension.dim_value = size
+
+
+def endless_loop(model):
+    names = ("condition", "value")
+    kinds = {"n": (TensorProto.INT64, []), "condition": (TensorProto.BOOL, []), "value": (TensorProto.FLOAT, None)}
+    body = helper.make_graph(
+        [helper.make_node("Identity", [name], [f"next_{name}"]) for name in names],
+        "body",
+        [helper.make_tensor_value_info(name, *kind) for name, kind in kinds.items()],
+        [helper.make_tensor_value_info(f"next_{name}", *kinds[name]) for name in names],
+    )
+    often, go_on = constant(model, "often", 2**62), constant(model, "go_on", True)
+    after_probabilities(model, helper.make_node("Loop", [often, go_on, "before"], ["probabilities"], body=body))
+
+
+def slow_constant(model):
+    """Let loading multiply matrices for some seconds."""
+    constant(model, "product0", np.zeros((1000, 1000), np.float32))
+    for n in range(100):
+        model.graph.node.append(helper.make_node("MatMul", [f"product{n}", "product0"], [f"product{n + 1}"]))
+    model.graph.output.append(helper.make_tensor_value_info("product100", TensorProto.FLOAT, [1000, 1000]))
+
+
+def huge_constant(model):
+    """Add 4 TB to the graph, in a few bytes."""
+    model.graph.node.append(helper.make_node("ConstantOfShape", [constant(model, "huge", [2**40])], ["zeros"]))
+    model.graph.output.append(helper.make_tensor_value_info("zeros", TensorProto.FLOAT, [2**40]))
+
+
 def unknown_operator(model):
     model.graph.node[0].op_type = "Imagine"
 
@@ -157,7 +214,10 @@ def test_a_file_with_another_name_and_title_is_loaded(forge):
         (fixed_batch, r"the input must be .* with a dynamic batch; found image tensor\(uint8\) \[1, 28, 28, 1\]"),
         (second_input, r"the input must be .* found image tensor\(uint8\) .*, more tensor\(float\)"),
         (other_output_name, r"the output 'probabilities' must be float32 \[batch, 10\], .* found scores"),
-        (external_weights, "onnxruntime cannot load it: .*weights.bin"),
+        (external_weights, "a tensor's data are in another file; save the model as one file"),
+        (one_answer_for_a_batch, r"for a batch of 4 images an output has the shape \(1, 10\), not \(4, 10\)"),
+        (first_answer_for_all, "golden sample 2 in a batch of 4 differs by"),
+        (large_input, "the input has 2048 x 1024 pixels; the limit is 1,048,576"),
         (unknown_operator, "onnxruntime cannot load it: .*Imagine"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -169,12 +229,44 @@ def test_a_graph_that_breaks_the_contract_is_refused_with_file_and_reason(forge,
         Classifier.open(path)
 
 
-def test_external_data_is_not_read_even_if_it_exists(forge, models):
+def test_external_data_is_not_read_from_the_working_directory(forge, models, monkeypatch):
     path = forge("split/1", edit=external_weights)
     whole = onnx.load(models / "fashion-mlp" / "1" / "model.onnx")
     (path.parent / "weights.bin").write_bytes(whole.graph.initializer[0].raw_data)
+    monkeypatch.chdir(path.parent)
 
-    with pytest.raises(ContractError, match="onnxruntime cannot load it"):
+    with pytest.raises(ContractError, match="a tensor's data are in another file"):
+        Classifier.open(path)
+
+
+def test_golden_samples_that_never_end_are_stopped(forge, monkeypatch):
+    monkeypatch.setattr("serving.model.classifier.GOLDEN_SECONDS", 0.2)
+
+    with pytest.raises(ContractError, match=r"its golden samples take more than 0\.2 s"):
+        Classifier.open(forge("endless/1", edit=endless_loop))
+
+
+def test_a_graph_that_takes_long_to_load_is_given_up(forge, monkeypatch):
+    monkeypatch.setattr("serving.model.runtime.LOAD_SECONDS", 0.1)
+
+    with pytest.raises(ContractError, match=r"onnxruntime cannot load it: it takes more than 0\.1 s"):
+        Classifier.open(forge("slow/1", edit=slow_constant))
+
+
+def test_a_huge_constant_is_not_computed_while_loading(forge):
+    path = forge("huge/1", edit=huge_constant)
+
+    assert len(open_session(path.read_bytes()).get_outputs()) == 3
+    with pytest.raises(ContractError, match="onnxruntime cannot load it"):  # but when the golden samples are run
+        Classifier.open(path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    path = tmp_path / "model.onnx"
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+
+    with pytest.raises(ContractError, match=r"536,870,913 bytes; a model file has at most 536,870,912"):
         Classifier.open(path)
 
 

@@ -219,23 +219,30 @@ def test_images_beyond_the_limit_are_dropped_and_counted(shadowed, forge, observ
     assert registry.get_sample_value("thimble_shadow_dropped_total", dropped) == 10
 
 
-def one_at_a_time(model):
-    """Make a graph fail on two images; it passes its golden samples, which come one by one."""
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 784]), "one"))
-    first = next(node for node in model.graph.node if node.op_type in {"Reshape", "Flatten"})
-    first.CopyFrom(onnx.helper.make_node("Reshape", [first.input[0], "one"], first.output))
+def at_most_four_at_a_time(model):
+    """Make a graph fail on five images; it passes its four golden samples, one by one and as a batch."""
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(5, np.float32), "lookup"))
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == "probabilities" else name for name in node.output]
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Shape", ["image"], ["size"], start=0, end=1),
+            onnx.helper.make_node("Gather", ["lookup", "size"], ["zero"]),
+            onnx.helper.make_node("Add", ["before", "zero"], ["probabilities"]),
+        ]
+    )
 
 
 def test_a_shadow_that_fails_is_counted_and_reported_once(shadowed, forge, observe, registry, caplog):
     forge("garments/1")
-    forge("garments/2", edit=one_at_a_time)
+    forge("garments/2", edit=at_most_four_at_a_time)
     shadow, repository = shadowed()
 
-    observe(shadow, repository.named("garments"), images=2, times=3)
+    observe(shadow, repository.named("garments"), images=5, times=3)
     shadow.compare()
 
     dropped = {"model": "garments", "shadow": "garments:2", "reason": "failed"}
-    assert registry.get_sample_value("thimble_shadow_dropped_total", dropped) == 6
+    assert registry.get_sample_value("thimble_shadow_dropped_total", dropped) == 15
     assert caplog.text.count("the shadow garments:2 of garments failed: ") == 1
 
 
