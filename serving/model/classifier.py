@@ -1,8 +1,6 @@
 """A loaded model: an onnxruntime session, the card that its file carries, and the file's digest."""
 
 import hashlib
-import os
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -12,6 +10,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.imaging.png import MAX_INPUT_PIXELS
+from serving.model import regular_file
 from serving.model.card import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, Golden, ModelCard
 from serving.model.external_data import check_self_contained
 from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session, time_limit
@@ -61,18 +60,22 @@ class Classifier:
         threads: int = 1,
         known: Self | None = None,
         fault: Callable[[str], str | None] | None = None,
+        trial: Callable[[bytes, str], str | None] | None = None,
     ) -> Self:
         """Load a file with this many onnxruntime threads; raises ContractError naming the file.
 
         known: returned as it is, without loading, if the file still has its bytes.
         fault: says why a file with a digest may not be loaded, if so.
+        trial: is given the bytes and the digest of a file that may, and says why it cannot be loaded, if so.
         """
-        graph = _read(path)
+        graph = regular_file.read(path, MAX_FILE_BYTES, "a model file")
         digest = f"sha256:{hashlib.sha256(graph).hexdigest()}"
         if fault and (reason := fault(digest)):
             raise ContractError(f"{path}: {reason}")
         if known and known.digest == digest:
             return known
+        if trial and (reason := trial(graph, digest)):
+            raise ContractError(f"{path}: {reason}")
         try:
             check_self_contained(graph)
             # From memory, so that the digest is that of the bytes in use and no second file is ever read.
@@ -149,23 +152,6 @@ def _differences(outputs: Outputs, batch: list[Golden]) -> NDArray[np.float32]:
         if outputs.novelty is not None and golden.novelty is not UNSET:
             differences[n] = np.maximum(differences[n], abs(outputs.novelty[n] - golden.novelty))
     return differences
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with open(path, "rb", opener=_open_nonblocking) as file:  # Path.open has no opener parameter
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ContractError(f"{path}: not a regular file")
-            if status.st_size > MAX_FILE_BYTES:
-                raise ContractError(f"{path}: {status.st_size:,} bytes; a model file has at most {MAX_FILE_BYTES:,}")
-            return bytes(file.read(MAX_FILE_BYTES))
-    except OSError as error:
-        raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _open_nonblocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would otherwise wait for its writer
 
 
 def _input_shape(session: onnxruntime.InferenceSession) -> tuple[int, int, int]:

@@ -3,11 +3,13 @@
 import base64
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from cards import without_novelty
+from graphs import after_probabilities, constant, endless_loop, large_constant
 from msgspec import to_builtins
 from onnx import TensorProto, helper, numpy_helper
 
@@ -88,18 +90,6 @@ def external_weights(model):
         weight.external_data.add(key=key, value=value)
 
 
-def after_probabilities(model, *nodes):
-    """Let nodes compute the graph's probabilities from those it had, named "before"."""
-    for node in model.graph.node:
-        node.output[:] = ["before" if name == "probabilities" else name for name in node.output]
-    model.graph.node.extend(nodes)
-
-
-def constant(model, name, value):
-    model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
-    return name
-
-
 def one_answer_for_a_batch(model):
     ends = [constant(model, name, [value]) for name, value in (("start", 0), ("end", 1), ("axis", 0))]
     after_probabilities(model, helper.make_node("Slice", ["before", *ends], ["probabilities"]))
@@ -117,19 +107,6 @@ def large_input(model):
         dimension.dim_value = size
 
 
-def endless_loop(model):
-    names = ("condition", "value")
-    kinds = {"n": (TensorProto.INT64, []), "condition": (TensorProto.BOOL, []), "value": (TensorProto.FLOAT, None)}
-    body = helper.make_graph(
-        [helper.make_node("Identity", [name], [f"next_{name}"]) for name in names],
-        "body",
-        [helper.make_tensor_value_info(name, *kind) for name, kind in kinds.items()],
-        [helper.make_tensor_value_info(f"next_{name}", *kinds[name]) for name in names],
-    )
-    often, go_on = constant(model, "often", 2**62), constant(model, "go_on", True)
-    after_probabilities(model, helper.make_node("Loop", [often, go_on, "before"], ["probabilities"], body=body))
-
-
 def slow_constant(model):
     """Let loading multiply matrices for some seconds."""
     constant(model, "product0", np.zeros((1000, 1000), np.float32))
@@ -140,8 +117,7 @@ def slow_constant(model):
 
 def huge_constant(model):
     """Add 4 TB to the graph, in a few bytes."""
-    model.graph.node.append(helper.make_node("ConstantOfShape", [constant(model, "huge", [2**40])], ["zeros"]))
-    model.graph.output.append(helper.make_tensor_value_info("zeros", TensorProto.FLOAT, [2**40]))
+    large_constant(model, 2**42)
 
 
 def unknown_operator(model):
@@ -328,6 +304,14 @@ def test_a_damaged_file_is_refused_with_its_name(path, tmp_path, damage):
 
     with pytest.raises(ContractError, match=r"model\.onnx: "):
         Classifier.open(copy)
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="Linux has it")
+def test_a_link_to_an_endless_file_of_the_kernel_is_not_read(tmp_path):
+    (tmp_path / "model.onnx").symlink_to("/proc/self/pagemap")
+
+    with pytest.raises(ContractError, match="No graph was found"):
+        Classifier.open(tmp_path / "model.onnx")
 
 
 def test_a_missing_file_is_refused_with_its_name(tmp_path):
