@@ -56,5 +56,5 @@ $(VENV)/serving: $(PINS)
 
 $(VENV)/everything: $(VENV)/serving
 	$(PIP) install --upgrade --constraint constraints.txt pip
-	$(PIP) install --constraint constraints.txt --group dev --editable '.[training,backbones,tensorboard,otel]'
+	$(PIP) install --constraint constraints.txt --group dev --editable '.[training,backbones,tensorboard,otel,signing]'
 	@touch $@

@@ -30,6 +30,9 @@ from serving.repository.commands import WorkerCommands
 from serving.repository.index import Routing
 from serving.repository.poller import Poller
 from serving.repository.repository import Repository
+from serving.repository.shared_lines import SharedLines
+from serving.repository.trials import Trials
+from serving.repository.trust import Trust
 from serving.settings import Settings, shared_folder
 from serving.telemetry.logs import logs_text
 from serving.telemetry.telemetry import Telemetry
@@ -78,8 +81,13 @@ def _repository(settings: Settings, telemetry: Telemetry) -> Repository:
         Routing(settings.default_grey, settings.default_colour, settings.shadow),
         WorkerCommands(folder / "commands" if folder else None),
         telemetry.on_load,
-        digests=settings.digests(),
+        trust=_trust(settings, folder),
     )
+
+
+def _trust(settings: Settings, folder: Path | None) -> Trust:
+    verdicts, served = (SharedLines(folder / name if folder else None) for name in ("verdicts", "served"))
+    return Trust(settings.digests(), settings.key(), Trials(verdicts), served)
 
 
 def _gate(application: FastPath, problems: ProblemReplies, settings: Settings, keys: KeyFile | None) -> FastPath | Gate:

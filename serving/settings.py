@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,9 @@ from serving.access.rate_limit import RateLimit, parse_rate_limit
 from serving.cpu import usable_cores
 from serving.repository.digests import DigestsError, ModelDigests
 from serving.repository.shadow_rules import ShadowRule, parse_shadow_rules
+
+if TYPE_CHECKING:  # it loads numpy, and what it is for much else
+    from serving.repository.model_key import ModelKey
 
 PREFIX = "THIMBLE_"
 TYPE_WORDS = {
@@ -88,6 +91,7 @@ class Settings:
     root_path: str = ""
     allow_download: bool = False
     model_digests: str | None = None
+    model_key: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -120,10 +124,22 @@ class Settings:
             self.digests()
         except DigestsError as error:
             raise SettingsError(variable("model_digests"), self.model_digests or "", str(error)) from error
+        self.key()
 
     def digests(self) -> ModelDigests | None:
         """Return the model files that alone may be served, where a list is set; raises DigestsError."""
         return ModelDigests.read(Path(self.model_digests)) if self.model_digests else None
+
+    def key(self) -> "ModelKey | None":
+        """Return the key that must have signed a model file, where one is set; raises SettingsError."""
+        if not self.model_key:
+            return None
+        from serving.repository.model_key import ModelKey, ModelKeyError
+
+        try:
+            return ModelKey(Path(self.model_key))
+        except ModelKeyError as error:
+            raise SettingsError(variable("model_key"), self.model_key, str(error)) from error
 
     @property
     def folder(self) -> Path:

@@ -63,6 +63,7 @@ SERVING_MUST_NOT_LOAD = {
     "serving.imaging": FLASK | SERVER | METRICS | {"onnxruntime"},
     "serving.model": FLASK | SERVER | METRICS,
     "serving.repository.commands serving.repository.shadow_rules": FLASK | SERVER | INFERENCE | METRICS,
+    "serving.repository.model_key serving.verify": FLASK | {"gunicorn", "httptools", "model_signing", "cryptography"},
     "serving.repository.scan": FLASK | SERVER | METRICS | {"onnxruntime"},
     "serving.repository": FLASK | METRICS | {"gunicorn", "httptools"},
     "serving.inference": FLASK | METRICS | {"gunicorn", "httptools"},

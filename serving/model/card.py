@@ -14,6 +14,7 @@ from serving.imaging.png import from_png, to_png
 
 CARD_KEY = "thimble.card"
 MODEL_FILE = "model.onnx"  # in the folder of each version
+SIGNATURE_SUFFIX = ".sig"  # in place of a model file's own: the signature of model.onnx is model.sig
 LABELS_FILE = "labels.txt"  # in the model's folder
 INPUT, PROBABILITIES, NOVELTY = "image", "probabilities", "novelty"  # the tensors of a graph
 GOLDEN_TOLERANCE = 1e-3

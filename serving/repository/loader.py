@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from serving.model.card import MODEL_FILE, ContractError
+from serving.model.card import MODEL_FILE, ContractError, ModelCard
 from serving.model.classifier import Classifier
-from serving.repository.digests import ModelDigests
 from serving.repository.index import Model, Version
 from serving.repository.scan import FileSignatures
 from serving.repository.shadow_rules import ShadowRule
+from serving.repository.trust import Trust
 
 MISSING = (errno.ENOENT,)  # the signature of a file that is no longer there
 
@@ -26,16 +26,23 @@ class LoadEvent:
     reason: str | None = None
 
 
+def check_place(path: Path, card: ModelCard) -> None:
+    """Raise ContractError when a file is not in the folder of its card's name and version."""
+    if (card.name, card.version) != (path.parent.parent.name, path.parent.name):
+        raise ContractError(
+            f"{path}: its card says {card.name!r} version {card.version}; put it in that folder, "
+            "or export it again under this name"
+        )
+
+
 class Loader:
     """Opens the files of a model folder."""
 
-    def __init__(
-        self, folder: Path, threads: int, shadow_rules: Collection[ShadowRule], digests: ModelDigests | None = None
-    ) -> None:
-        """threads: of onnxruntime, for each file. digests: only these files are served."""
+    def __init__(self, folder: Path, threads: int, shadow_rules: Collection[ShadowRule], trust: Trust) -> None:
+        """threads: of onnxruntime, for each file. trust: which files are served."""
         self._folder = folder
         self._threads = threads
-        self._digests = digests
+        self._trust = trust
         self._shadows = {(rule.shadow, rule.version) for rule in shadow_rules}
         self._own_shadows = {(rule.shadow, rule.version) for rule in shadow_rules if rule.shadow == rule.model}
         self._events: list[LoadEvent] = []
@@ -51,6 +58,8 @@ class Loader:
             if (name, number) in self._shadows:
                 files[number] = self.load_version(name, version)
         answering = self._choose_answering(name, files)
+        if answering:
+            self._trust.note_answering(name, answering.card.version)
         kept = {number: self._drop_unneeded(name, version, answering) for number, version in files.items()}
         return Model(name, signatures, kept, answering, self._fault(name, files, answering))
 
@@ -65,8 +74,9 @@ class Loader:
 
     def _choose_answering(self, name: str, files: dict[str, Version]) -> Classifier | None:
         """Load from the highest version down until one is sound; skip a version that is its own model's shadow."""
+        lowest = self._trust.lowest(name)
         for number in reversed(files):
-            if (name, number) not in self._own_shadows:
+            if int(number) >= lowest and (name, number) not in self._own_shadows:
                 files[number] = self.load_version(name, files[number])
                 if classifier := files[number].classifier:
                     return classifier
@@ -99,14 +109,10 @@ class Loader:
 
     def _classifier(self, name: str, version: Version) -> Classifier:
         path = self._folder / name / version.number / MODEL_FILE
-        fault = partial(self._digests.fault, name, version.number) if self._digests else None
-        classifier = Classifier.open(path, self._threads, version.classifier, fault)
-        card = classifier.card
-        if (card.name, card.version) != (name, version.number):
-            raise ContractError(
-                f"{path}: its card says {card.name!r} version {card.version}; put it in that folder, "
-                "or export it again under this name"
-            )
+        fault = partial(self._trust.fault, name, version.number, path)
+        trial = self._trust.trials.fault if self._trust.trials else None
+        classifier = Classifier.open(path, self._threads, version.classifier, fault, trial)
+        check_place(path, classifier.card)
         return classifier
 
     def _fault(self, name: str, files: dict[str, Version], answering: Classifier | None) -> str | None:
@@ -114,6 +120,12 @@ class Loader:
         folder = self._folder / name
         if not files:
             return f"{folder}: it has no version, such as {name}/1/{MODEL_FILE}"
+        lowest = self._trust.lowest(name)
+        if answering is None and min(map(int, files)) < lowest:
+            return (
+                f"{folder}: version {lowest} was served, and an older one does not answer after it; sign it anew as a "
+                "higher version, or restart the service"
+            )
         if answering is None and all(version.reason is None for version in files.values()):
             return f"{folder}: its only version is a shadow's"
         return None

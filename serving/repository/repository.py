@@ -11,12 +11,12 @@ from serving.concurrency import run_in_thread
 from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.model.classifier import Classifier
 from serving.repository.commands import LOAD, UNLOAD, Command, WorkerCommands
-from serving.repository.digests import ModelDigests
 from serving.repository.golden_check import GoldenCheck
 from serving.repository.index import Defaults, Model, ModelIndex, Routing, ShadowPair, Version
 from serving.repository.loader import Loader, LoadEvent
 from serving.repository.reloader import Reloader
 from serving.repository.scan import FolderScan
+from serving.repository.trust import Trust
 
 LOAD_TIMEOUT = 5.0  # seconds that a request waits for its model's turn to be loaded
 
@@ -37,17 +37,17 @@ class Repository:
         commands: WorkerCommands | None = None,
         on_load: Callable[[LoadEvent], None] = lambda _: None,
         load_timeout: float = LOAD_TIMEOUT,
-        digests: ModelDigests | None = None,
+        trust: Trust | None = None,
     ) -> None:
         """Load the highest sound version of each model; a file that cannot be loaded is logged and reported.
 
         threads: of onnxruntime, for each model. commands: those published to all workers. on_load: is called for each
         file that was opened. load_timeout: seconds that a request waits for its model's turn to be loaded.
-        digests: only these files are served.
+        trust: which files are served; without it, all that keep the contract.
         """
         self._folder = folder
         self._routing = routing or Routing()
-        self._loader = Loader(folder, threads, self._routing.shadow_rules, digests)
+        self._loader = Loader(folder, threads, self._routing.shadow_rules, trust or Trust())
         self._reloader = Reloader(folder, self._loader)
         self._commands = commands or WorkerCommands()
         self._on_load = on_load

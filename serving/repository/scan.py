@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from serving.model.card import MODEL_FILE, NAME, VERSION
+from serving.model.card import MODEL_FILE, NAME, SIGNATURE_SUFFIX, VERSION
 
-FileSignature = tuple[int, ...]  # changes when a file is replaced, written to or made readable
+FileSignature = tuple[int, ...]  # changes when a file, or its key's signature, is replaced, written to or made readable
 FileSignatures = Mapping[str, FileSignature]  # by version, lowest first
 
 
@@ -72,7 +72,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _signature(path: Path) -> FileSignature:
-    """Return a file's signature; links are followed, since volumes are replaced by changing links."""
+    """Return a model file's signature; links are followed, since volumes are replaced by changing links."""
+    status = _status(path)
+    return status + _status(path.with_suffix(SIGNATURE_SUFFIX)) if len(status) > 1 else status
+
+
+def _status(path: Path) -> FileSignature:
     try:
         status = path.stat()
     except OSError as error:

@@ -37,6 +37,7 @@ SAMPLES = {
     "root_path": ("/ml/", "/ml"),
     "allow_download": ("true", True),
     "model_digests": ("digests.txt", "digests.txt"),
+    "model_key": ("key.pub", "key.pub"),
 }
 
 

@@ -1,0 +1,114 @@
+"""A process of its own loads a file first: one that takes too much time or memory, or crashes, harms nobody."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from graphs import constant, endless_loop, large_constant
+from onnx import helper
+
+from serving.app import create_app
+from serving.repository import trials
+from serving.repository.shared_lines import SharedLines
+from serving.repository.trials import Trials
+from serving.settings import Settings
+
+CRASH = (sys.executable, "-c", "import os; os.abort()")
+
+
+def gigabyte(model):
+    large_constant(model, 2**30)
+
+
+def deep_gigabyte(model):
+    """Have a gigabyte computed from an output of the graph, so that no limit on constants is met."""
+    size = constant(model, "sizes", [2**28, 1])
+    model.graph.node.append(helper.make_node("ReduceSum", ["image_float"], ["sum"], keepdims=0))
+    model.graph.node.append(helper.make_node("Expand", ["sum", size], ["expanded"]))
+    first = helper.make_node("Cast", ["image"], ["image_float"], to=1)
+    model.graph.node.insert(0, first)
+    model.graph.output.append(helper.make_tensor_value_info("expanded", 1, [2**28, 1]))
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """Return a maker of the lines that workers share, as one of them sees them."""
+    return lambda: SharedLines(tmp_path / "verdicts")
+
+
+@pytest.mark.parametrize("name", ["fashion-mlp", "cifar-cnn"])
+def test_a_sound_file_passes(models, name):
+    assert Trials().fault((models / name / "1" / "model.onnx").read_bytes(), "digest") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
+@pytest.mark.parametrize("edit", [gigabyte, deep_gigabyte])
+def test_a_small_file_that_takes_a_gigabyte_is_refused(forge, edit):
+    graph = forge(edit=edit).read_bytes()
+
+    assert len(graph) < 600_000
+    assert "onnxruntime cannot load it with 282 MB of memory: " in Trials().fault(graph, "digest")
+
+
+def test_a_graph_that_never_ends_is_ended(forge):
+    graph = forge(edit=endless_loop).read_bytes()
+
+    assert "takes more than 1 s; use a smaller network" in Trials(seconds=1.0).fault(graph, "digest")
+
+
+def test_a_file_that_crashes_onnxruntime_ends_only_the_process_that_tries_it(monkeypatch):
+    monkeypatch.setattr(trials, "COMMAND", CRASH)
+
+    assert Trials().fault(bytes(1 << 20), "digest") == "the process that loaded it crashed; export it again"
+
+
+def test_what_is_no_model_file_is_refused_with_the_reason():
+    assert Trials().fault(b"\x3b\x3c", "digest").startswith("it is not an ONNX file")
+
+
+def test_workers_try_a_file_once(models, lines, monkeypatch):
+    graph = (models / "fashion-mlp" / "1" / "model.onnx").read_bytes()
+    assert Trials(lines()).fault(graph, "good") is None
+    assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
+
+    monkeypatch.setattr(trials, "COMMAND", CRASH)
+
+    assert Trials(lines()).fault(graph, "good") is None
+    assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
+    assert "crashed" in Trials(lines()).fault(graph, "another")
+
+
+def test_a_refusal_is_forgotten_so_that_the_file_can_be_tried_again(models, lines, monkeypatch):
+    assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "digest")
+
+    monkeypatch.setattr(trials, "REFUSAL_SECONDS", 0)
+
+    assert Trials(lines()).fault((models / "fashion-mlp" / "1" / "model.onnx").read_bytes(), "digest") is None
+
+
+def test_a_line_that_was_cut_off_is_ignored(models, lines, tmp_path):
+    (tmp_path / "verdicts").write_text('["digest",nu')
+
+    assert Trials(lines()).fault(b"\x3b\x3c", "digest") is not None
+    assert "not an ONNX file" in Trials(lines()).fault(b"", "digest")
+
+
+def test_no_file_stays_open(models):
+    graph = (models / "fashion-mlp" / "1" / "model.onnx").read_bytes()
+    before = len([*Path("/dev/fd").iterdir()])
+
+    Trials().fault(graph, "digest")
+
+    assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
+def test_the_service_answers_while_a_file_is_refused_for_its_memory(forge, folder):
+    forge("garments/1")
+    forge("large/1", edit=gigabyte)
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    garments, large = client.get("/models").json["models"]
+
+    assert garments["state"] == "ready"
+    assert "large/1/model.onnx: onnxruntime cannot load it with 282 MB of memory" in large["reason"]
