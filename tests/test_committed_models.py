@@ -15,13 +15,13 @@ PARAMETERS = {
     "fashion-mlp": 101_770,
     "cifar-cnn": 122_570,
     "fashion-net": 1_962_120,
-    "cifar-net": 1_971_352,
+    "cifar-net": 3_383_818,
     "router": 4_652_008,
 }
-ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.943, "router": 0.65}
-AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.98, "cifar-net": 0.96, "router": 0.6}
+ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.952, "router": 0.65}
+AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.96, "cifar-net": 0.96, "router": 0.6}
 MEGABYTE = 1_000_000
-MAX_SIZES = {"fashion-mlp": 1, "cifar-cnn": 1, "fashion-net": 10, "cifar-net": 10, "router": 20}  # megabytes
+MAX_SIZES = {"fashion-mlp": 1, "cifar-cnn": 1, "fashion-net": 10, "cifar-net": 15, "router": 20}  # megabytes
 
 
 @pytest.fixture(params=PARAMETERS)
@@ -103,7 +103,8 @@ def test_it_detects_out_of_distribution_images_of_every_kind(file, name):
 
     assert len(novelty.auroc) == (3 if name == "router" else 4)  # Fashion-MNIST is foreign to the others alone
     assert min(novelty.auroc.values()) >= AUROC_FLOORS[name]
-    assert 0.04 <= novelty.share <= 0.06
+    knows_photos = name in ("fashion-net", "cifar-net")  # photos set its threshold
+    assert (0.02 if knows_photos else 0.04) <= novelty.share <= (0.08 if knows_photos else 0.06)
 
 
 def test_it_loses_little_accuracy_on_photos(file):

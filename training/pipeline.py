@@ -41,13 +41,17 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class CalibratedModel:
-    """A trained network with its data, the temperature that calibrates it, and its novelty score."""
+    """A trained network with its data, the temperature that calibrates it, and its novelty score.
+
+    photos: composed of validation images, uint8 [n, h, w, c]: they set the threshold of novelty; None: those do.
+    """
 
     recipe: Recipe
     data: TrainTest
     trained: TrainedNetwork
     temperature: float
     novelty: NoveltyScore
+    photos: Tensor | None = None
 
     @property
     def seconds(self) -> float:
@@ -131,32 +135,40 @@ def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> Calib
             f"training {recipe.name} diverged: its logits are NaN or infinite: not published; try another seed"
         )
     temperature = fit_temperature(logits, validation.labels)
-    novelty = fit_novelty(recipe, trained, temperature, images, known)
-    return CalibratedModel(recipe, data, trained, temperature, novelty)
+    photos = None
+    if recipe.knows_photos:
+        generator = torch.Generator().manual_seed(0)
+        photos = photographed(validation.pixels[:PHOTOGRAPHED], recipe.fit, generator)
+    novelty = fit_novelty(recipe, trained, temperature, images, known, photos)
+    return CalibratedModel(recipe, data, trained, temperature, novelty, photos)
 
 
 def fit_novelty(
-    recipe: Recipe, trained: TrainedNetwork, temperature: float, train: LabelledImages, validation: Sample
+    recipe: Recipe,
+    trained: TrainedNetwork,
+    temperature: float,
+    train: LabelledImages,
+    validation: Sample,
+    photos: Tensor | None = None,
 ) -> NoveltyScore:
     """Return the novelty score that separates synthetic outliers from validation images.
 
-    A recipe that knows photos takes photos of the validation images for known, and photos of the outliers for
+    photos: composed of validation images. Then photos of training images are measured too, and photos of outliers are
     novel: that something is a photo is not novel, what it shows may be.
     """
 
     def sample(pixels: Tensor) -> Sample:
         return Sample(pixels, trained.forward_features(pixels))
 
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
     measured, made = train.take(slice(NOVELTY_IMAGES)), outliers(train.pixels[-OUTLIERS:], generator)
-    if not recipe.knows_photos:
+    if photos is None:
         return NoveltyScore(sample(measured.pixels), measured.labels, temperature).fit(validation, sample(made))
     some = train.take(slice(PHOTOGRAPHED))
-    in_photos = [some.pixels, validation.pixels[:PHOTOGRAPHED], made[1::2]]
-    seen, known, novel = (photographed(pixels, recipe.fit, generator) for pixels in in_photos)
+    seen, novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, made[1::2]))
     labels = torch.cat([measured.labels, some.labels])
     score = NoveltyScore(sample(torch.cat([measured.pixels, seen])), labels, temperature, NEIGHBOURS)
-    return score.fit(validation, sample(torch.cat([made[::2], novel])), sample(known))
+    return score.fit(validation, sample(torch.cat([made[::2], novel])), sample(photos))
 
 
 def _train(

@@ -13,7 +13,6 @@ from training.networks.normalize import Normalize
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor, torch.Generator], Tensor]
-LONG_RUN_EPOCHS = 24  # Jordan (2024) too uses cutout only in his longest training
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Recipe:
     views: int = 0  # how many are drawn; each epoch takes the next one
     flip: bool = False  # flip each image in every other epoch (Jordan 2024, section 3.6)
     augmentations: tuple[Augmentation, ...] = ()
-    long_run_augmentations: tuple[Augmentation, ...] = ()  # replace the others from LONG_RUN_EPOCHS epochs on
     knows_photos: bool = False  # its novelty score takes photos composed of known images for known
     int8: bool = False  # publish the graph in int8 where that pays
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
@@ -56,8 +54,7 @@ class Recipe:
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return normalized images [n, c, h, w] after the random augmentations of this training."""
-        is_long_run = self.long_run_augmentations and self.epochs >= LONG_RUN_EPOCHS
-        for augmentation in self.long_run_augmentations if is_long_run else self.augmentations:
+        for augmentation in self.augmentations:
             images = augmentation(images, generator)
         return images
 

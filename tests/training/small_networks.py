@@ -6,4 +6,5 @@ from training.networks.net import Net
 class SmallNet(Net):
     """The strong compact network in everything but its size."""
 
-    widths = (24, 32, 32)
+    def __init__(self, channels: int, classes: int = 10) -> None:
+        super().__init__(channels, classes, widths=(24, 32, 32))

@@ -34,10 +34,10 @@ from training.pipeline import CalibratedModel, fit_novelty, split
 from training.publish.golden import golden_images
 from training.publish.publisher import ExportError, Publisher
 from training.recipes import DEFAULT, RECIPES
-from training.train.loop import TrainedNetwork
+from training.train.trained_network import TrainedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
-# A pretrained network takes a minute to export, and the taught ones are those that are exported without teachers too.
+# A pretrained network takes a minute to export, and so do a wide one and the one that it teaches.
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.epochs and not recipe.view]
 FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.png", "1/confusion.png"}
 
@@ -66,8 +66,10 @@ class TestRehearsal:
         models = rehearsal(name)
 
         assert {path.name for path in models.iterdir()} == {name, ".checkpoints"}
-        lessons = {f"{name}-lessons.pt"} if RECIPES[name].teachers else set()
-        assert set(tree(models / ".checkpoints")) == {f"{name}.pt"} | lessons
+        recipe = RECIPES[name]
+        taught = {f"{name}-soft-labels.pt"} if recipe.teachers else set()
+        views = {f"{recipe.view.__name__}s.pt"} if recipe.view else set()
+        assert set(tree(models / ".checkpoints")) == {f"{name}.pt"} | taught | views
         assert set(Repository(models).models) == {name}
 
     def test_the_whole_folder_of_the_contract_is_written(self, rehearsal, name):
@@ -200,16 +202,57 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
     (teacher,) = Classifier.open(folder / "1" / "model.onnx").card.training.teachers
 
-    assert re.fullmatch(r"cifar-net:\d+ \(net 64-256-256( int8)?\) sha256:[0-9a-f]{64}", teacher)
+    assert re.fullmatch(r"cifar-net:\d+ \(efficientnet-lite0, pretrained on ImageNet\) sha256:[0-9a-f]{64}", teacher)
     assert "It also learned the probabilities of cifar-net:" in (folder / "README.md").read_text()
 
 
-def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path):
-    assert run_export(tmp_path, "fashion-net-taught", "--limit", "100", "--epochs", "1", "--float") == 0
+def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "fashion-net", replace(RECIPES["fashion-net"], teachers=("fashion-mlp",)))
 
-    training = Classifier.open(tmp_path / "fashion-net-taught" / "1" / "model.onnx").card.training
+    assert run_export(tmp_path, "fashion-net", "--limit", "100", "--epochs", "1", "--float") == 0
+
+    training = opened(tmp_path, "fashion-net").card.training
     assert training.view == "garment_view"
-    assert training.teachers[0].startswith("fashion-net:")
+    assert training.teachers[0].startswith("fashion-mlp:1 (mlp 784-128-10) sha256:")
+
+
+class TestTrainOnly:
+    @pytest.fixture
+    def trained(self, run_export, tmp_path):
+        """Train a teacher and the network that it teaches; return their files."""
+        teacher = replace(RECIPES["lecture-mlp"], name="wise")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(RECIPES, "wise", teacher)
+            patch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
+            assert run_export(tmp_path, "lecture-mlp", "--limit", "100", "--epochs", "2", "--train-only") == 0
+        return [tmp_path / ".checkpoints" / f"{name}-trained.pt" for name in ("wise", "lecture-mlp")]
+
+    def test_nothing_is_published_and_teachers_are_trained_alone_too(self, trained, tmp_path):
+        assert all(file.is_file() for file in trained)
+        assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
+
+    def test_its_file_is_exported_with_all_that_the_card_says_of_the_training(self, trained, run_export, tmp_path):
+        wise, taught = trained
+
+        assert run_export(tmp_path / "models", "lecture-mlp", "--limit", "100", "--checkpoint", str(taught)) == 0
+
+        training = opened(tmp_path / "models", "lecture-mlp").card.training
+        digest = hashlib.sha256(wise.read_bytes()).hexdigest()
+        assert training.teachers == [f"wise (mlp 784-128-10) sha256:{digest}"]
+        assert (training.epochs, len(training.epoch_accuracy), training.device) == (2, 2, "cpu")
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            (("lecture-mlp", "--limit", "90"), "of another training: data "),
+            (("lecture-mlp-fast", "--limit", "100"), "of another training: recipe lecture-mlp, not lecture-mlp-fast"),
+        ],
+    )
+    def test_the_file_of_another_training_is_refused(self, trained, run_export, tmp_path, capsys, arguments, reason):
+        status = run_export(tmp_path / "models", *arguments, "--checkpoint", str(trained[1]))
+
+        assert status == 1
+        assert reason in capsys.readouterr().err
 
 
 def test_a_missing_teacher_is_exported_first(run_export, tmp_path, monkeypatch):
@@ -418,7 +461,7 @@ def calibrated(network: MLP, data: TrainTest) -> CalibratedModel:
     train, validation = split(recipe, data)
     known = Sample(validation.pixels, trained.forward_features(validation.pixels))
     novelty = fit_novelty(recipe, trained, 1.0, train, known)
-    return CalibratedModel(recipe, data, trained, 1.0, novelty, 0.0, torch.device("cpu"))
+    return CalibratedModel(recipe, data, trained, 1.0, novelty)
 
 
 @pytest.mark.trains

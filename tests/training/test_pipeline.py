@@ -20,7 +20,7 @@ from torch import Tensor
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
 from training.export_options import chosen, export_parser
-from training.pipeline import CalibratedModel, train_and_calibrate
+from training.pipeline import CalibratedModel, calibrate, train
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError
 from training.train.trainer import RunContext
@@ -52,7 +52,7 @@ def run(data_dir: Path, target: Path) -> Callable[..., CalibratedModel]:
         (recipe,) = chosen(options)
         data = recipe.source.load(data_dir, options.limit)
         context = RunContext(resume=options.resume)
-        return train_and_calibrate(recipe, data, context, target, None, console or Console(quiet=True))
+        return calibrate(recipe, data, train(recipe, data, context, target, console or Console(quiet=True)))
 
     return run
 

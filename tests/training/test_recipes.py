@@ -13,14 +13,12 @@ from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
-from training.recipe import LONG_RUN_EPOCHS
 from training.recipes import DEFAULT, RECIPES, own_recipe
 
 
 def test_the_recipes_are_those_of_the_contract():
     assert list(RECIPES) == [
-        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "cifar-net-taught", "fashion-net-taught",
-        "cifar-teacher", "router",
+        "fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net", "fashion-teacher", "fashion-large", "router",
         "lecture-mlp", "lecture-cnn", "lecture-mlp-fast", "lecture-cnn-fast",
     ]  # fmt: skip
     assert DEFAULT == ("fashion-mlp", "cifar-cnn")
@@ -36,10 +34,9 @@ def test_each_recipe_is_found_by_its_own_name():
         ("fashion-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
-        ("cifar-net", "CIFAR-10", Net, 1_971_352, "photo"),
-        ("cifar-net-taught", "CIFAR-10", Net, 1_971_352, "photo"),
-        ("fashion-net-taught", "Fashion-MNIST", Net, 1_962_120, "garment"),
-        ("cifar-teacher", "CIFAR-10", FineTuned, 3_368_026, "photo"),
+        ("cifar-net", "CIFAR-10", FineTuned, 3_383_818, "photo"),
+        ("fashion-teacher", "Fashion-MNIST", Net, 9_896_968, "garment"),
+        ("fashion-large", "Fashion-MNIST", FineTuned, 3_383_818, "garment"),
         ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
         ("lecture-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("lecture-cnn", "CIFAR-10", CNN, 122_570, "photo"),
@@ -83,8 +80,8 @@ def test_the_default_recipes_standardize_their_pixels():
     [
         ("fashion-mlp", False, (), False),
         ("cifar-cnn", True, (random_shift,), False),
-        ("fashion-net", True, (random_shift,), True),
-        ("cifar-net", True, (random_shift,), True),
+        ("fashion-net", True, (), True),
+        ("cifar-net", True, (), False),
     ],
 )
 def test_images_are_flipped_and_shifted_for_convolutions_alone(name, flip, augmentations, mirrored):
@@ -104,41 +101,37 @@ def test_the_served_network_sees_the_flipped_image_too_if_the_recipe_says_so(mir
 
 
 def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_written_down():
-    recipe = RECIPES["cifar-net"]
+    recipe = RECIPES["fashion-net"]
 
     values = recipe.values()
 
     assert {field.name for field in fields(recipe)} - set(values) == {
         "source",
         "augmentations",
-        "long_run_augmentations",
         *("int8", "corruptions", "knows_photos"),  # decide on the file alone
     }
-    named = {"network": "net 64-256-256", "normalize": "to_standard", "teachers": "", "view": None}
+    named = {
+        "network": "net 64-256-256",
+        "normalize": "to_standard",
+        "teachers": "fashion-teacher fashion-large",
+        "view": "garment_view",
+    }
     assert {name: values.pop(name) for name in named} == named
     assert all(value == getattr(recipe, name) for name, value in values.items())
 
 
-@pytest.mark.parametrize("name", ["cifar-net-taught", "fashion-net-taught"])
-def test_a_taught_network_is_augmented_by_its_views_alone(name):
+@pytest.mark.parametrize("name", ["fashion-net", "cifar-net"])
+def test_a_network_for_photos_is_augmented_by_its_views_alone(name):
     recipe = RECIPES[name]
 
     assert recipe.view
-    assert recipe.teachers
-    assert (recipe.augmentations, recipe.long_run_augmentations) == ((), ())
+    assert recipe.augmentations == ()
 
 
-def test_the_teacher_of_things_learned_the_same_views():
-    assert RECIPES["cifar-teacher"].view is RECIPES["cifar-net-taught"].view
+def test_a_teacher_learned_the_views_that_it_is_asked_about():
+    recipe = RECIPES["fashion-net"]
 
-
-@pytest.mark.parametrize(("epochs", "cuts"), [(LONG_RUN_EPOCHS - 1, False), (LONG_RUN_EPOCHS, True)])
-def test_cutout_is_for_long_runs_alone(epochs, cuts):
-    recipe = replace(RECIPES["fashion-net"], epochs=epochs)
-
-    changed = recipe.augment(torch.ones(20, 1, 28, 28), torch.Generator().manual_seed(0))
-
-    assert bool((changed == 0).any()) is cuts
+    assert {RECIPES[teacher].view for teacher in recipe.teachers} == {recipe.view}
 
 
 def folder_of(count: int) -> ImageFolder:

@@ -45,12 +45,6 @@ def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
     return _mostly_augmented(pixels, generator, 4, THING_SHARE, _things_photographed_and_mixed)
 
 
-def shifted_view(pixels: Tensor, generator: Generator) -> Tensor:
-    """Return images shifted by up to two pixels: for networks that have little room for more."""
-    with generator.device:
-        return torch.cat([to_pixels(random_shift(to_images(some), generator)) for some in _in_parts(pixels)])
-
-
 def photographed(pixels: Tensor, fit: str, generator: Generator) -> Tensor:
     """Return images, all of them as they are seen in photos; fit: "garment" of one channel, or "photo" in colour."""
     with generator.device:

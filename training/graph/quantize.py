@@ -22,7 +22,7 @@ from training.graph.onnx_export import run
 
 # The operators that take most of the time; preprocessing of the pixels and the softmax stay float32.
 QUANTIZED_OPERATORS = ("Conv", "Gemm", "MatMul")
-CALIBRATION_IMAGES = 200  # of training: all activations for them stay in memory, some 2 MB an image for cifar-net
+CALIBRATION_IMAGES = 200  # of training: all activations for them stay in memory, some 2 MB an image for fashion-net
 ACTIVATION_PERCENTILE = 99.99  # of a layer's activations is inside the range; the rest is clipped
 # As a card says it.
 QUANTIZATION = (
@@ -74,7 +74,7 @@ class _CalibrationImages:
 
 
 def quantize(graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelProto:
-    """Return the graph with int8 weights and uint8 activations, calibrated on training pixels [n, h, w, c].
+    """Return the graph with int8 weights and uint8 activations, calibrated on a few training pixels [n, h, w, c].
 
     The range of activations leaves out the rarest values. On cifar-net the full range, which a few values set, doubled
     the mean change of a probability; its moving average lost two points of accuracy.
@@ -92,7 +92,7 @@ def quantize(graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPro
         quantize_static(
             prepared,
             quantized,
-            _CalibrationImages(pixels[:CALIBRATION_IMAGES]),
+            _CalibrationImages(pixels),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTIZED_OPERATORS),
             nodes_to_exclude=_nodes_of_novelty_alone(onnx.load(prepared)),

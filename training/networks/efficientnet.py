@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.datasets.formats import DataError
-from training.networks.base import Network, initialize
+from training.networks.base import Features, Network, initialize
 from training.networks.normalize import Normalize
 
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 FEATURES = 1_280
+STEM_LAYERS = 3
+MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others tell nothing more
 DROPOUT = 0.2
 
 
@@ -39,6 +41,15 @@ class FineTuned(Network):
             nn.Linear(FEATURES, classes),
         )
         initialize(self[-1])
+
+    def forward_features(self, images: Tensor) -> Features:
+        """Return the activations for normalized images [n, c, h, w]; maps: those behind MAPPED_BLOCKS."""
+        output, maps = self[0](images), []
+        for number, layer in enumerate(self[1].children()):
+            output = layer(output)
+            if number - STEM_LAYERS in MAPPED_BLOCKS:
+                maps.append(output.mean((2, 3)))
+        return Features(tuple(maps), output, self[-1](output))
 
 
 class _Enlarge(nn.Module):

@@ -8,6 +8,7 @@ energy of the logits (Liu et al. 2020). A logistic regression weighs them. It is
 synthetic outliers. Out-of-distribution data sets have no part in it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -20,8 +21,13 @@ from training.networks.base import Features
 
 BLOCKS = 8  # a side, at most, to which an image is reduced
 DIRECTIONS = 16  # of a layer's feature maps: as good as all of them on the synthetic outliers, and small
+PENULTIMATE_DIRECTIONS = 32  # likewise: more tell nothing that these do not, and a wide network has 1,280
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
 FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel
+# Of photos composed of them, where those set the threshold: real photos of known things are then called novel about as
+# often, and those of other things two to three times as often.
+FLAGGED_PHOTOS = 0.3
+PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
 REGULARIZATION = 0.1  # of the logistic regression: scikit-learn's C
 MIN_DEVIATION = 1e-6
 MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
@@ -55,7 +61,7 @@ class NearestDistance(nn.Module):
         super().__init__()
         present = labels.unique()
         means = torch.stack([values[labels == label].mean(0) for label in present])
-        self.whiten = _whitening(values, means[torch.searchsorted(present, labels)])
+        self.whiten = _whitening(values, means[torch.searchsorted(present, labels)], PENULTIMATE_DIRECTIONS)
         centres = self.whiten(means)
         # |a - b|^2 = |a|^2 + (|b|^2 - 2 a b): the part in parentheses is linear in a.
         self.to_centres = _linear(-2 * centres, centres.square().sum(1))
@@ -94,7 +100,7 @@ class NoveltyScore(nn.Module):
         self.blocks = Distance(_blocks(train.pixels))
         self.maps = nn.ModuleList(Distance(means, DIRECTIONS) for means in features.maps)
         self.nearest = NearestDistance(features.penultimate, labels)
-        self.all = Distance(features.penultimate)
+        self.all = Distance(features.penultimate, PENULTIMATE_DIRECTIONS)
         self.neighbours = NeighbourDistance(features.penultimate[:neighbours]) if neighbours else None
         self.temperature = temperature
         self.weigh: nn.Linear  # which fit() makes
@@ -102,17 +108,18 @@ class NoveltyScore(nn.Module):
     def fit(self, validation: Sample, outliers: Sample, photos: Sample | None = None) -> Self:
         """Weigh the distances so that they best separate outliers from validation images, and set the threshold.
 
-        photos: others that are as little novel as the validation images and count as much, whatever their number; the
-        threshold does not depend on them.
+        photos: others that are as little novel; where they are given they set the threshold.
         """
-        known, novel = self.distances(validation).double(), self.distances(outliers).double()
-        seen = [known, self.distances(photos).double()] if photos else [known]
-        weights = _weigh(seen, novel)
-        logits = known @ weights
-        # Novelty is 0.5 at the threshold. The spread of the validation images sets the slope: in a steeper curve
+        known, flagged = [(self.distances(validation).double(), 1.0)], FLAGGED_SHARE
+        if photos:
+            seen = self.distances(photos).double()
+            known, flagged = [(known[0][0], 1 - PHOTOS_WEIGHT), (seen, PHOTOS_WEIGHT)], FLAGGED_PHOTOS
+        weights = _weigh(known, self.distances(outliers).double())
+        # Novelty is 0.5 at the threshold. The spread of the images that set it sets the slope: in a steeper curve
         # nearly all values would be 0 or 1.
+        logits = known[-1][0] @ weights
         slope = 1 / logits.std(correction=0).clamp_min(MIN_DEVIATION)
-        self.weigh = _linear((weights * slope)[None], -(logits * slope).quantile(1 - FLAGGED_SHARE)[None])
+        self.weigh = _linear((weights * slope)[None], -(logits * slope).quantile(1 - flagged)[None])
         return self
 
     def distances(self, sample: Sample) -> Tensor:
@@ -129,13 +136,13 @@ class NoveltyScore(nn.Module):
         return torch.sigmoid(self.weigh(self.distances(sample))).squeeze(1)
 
 
-def _weigh(known: list[Tensor], novel: Tensor) -> Tensor:
+def _weigh(known: Sequence[tuple[Tensor, float]], novel: Tensor) -> Tensor:
     """Return the weights [count] of distances that tell the novel [n, count] from the groups of known ones.
 
-    Each group of known ones counts as much as another, and all together as much as the novel ones.
+    known: each group, and its share of their weight, which is in all that of the novel ones.
     """
-    groups, shares = [*known, novel], [*(0.5 / len(known) for _ in known), 0.5]
-    deviation = torch.cat(known).std(0, correction=0).clamp_min(MIN_DEVIATION)
+    groups, shares = zip(*known, (novel, 1.0), strict=True)
+    deviation = torch.cat(groups[:-1]).std(0, correction=0).clamp_min(MIN_DEVIATION)
     standard = torch.cat(groups) / deviation
     is_novel = torch.arange(len(standard)) >= len(standard) - len(novel)
     counts = torch.cat(

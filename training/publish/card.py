@@ -29,7 +29,7 @@ from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
 from training.networks.base import count_parameters
-from training.networks.novelty import FLAGGED_SHARE
+from training.networks.novelty import FLAGGED_PHOTOS, FLAGGED_SHARE
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
 
@@ -50,12 +50,15 @@ class Calibration:
     reference: Reference
 
     @classmethod
-    def of(cls, predict: Predict, validation: LabelledImages) -> "Calibration":
-        """Fit them to a graph's outputs for the validation images."""
+    def of(cls, predict: Predict, validation: LabelledImages, photos: Tensor | None = None) -> "Calibration":
+        """Fit them to a graph's outputs for the validation images, and for photos of them where it knows photos."""
         outputs = predict(validation.pixels.numpy())
+        familiar, flagged = outputs.novelty, FLAGGED_SHARE
+        if photos is not None:
+            familiar, flagged = predict(photos.numpy()).novelty, FLAGGED_PHOTOS
         return cls(
             _conformal(torch.from_numpy(outputs.probabilities), validation.labels),
-            None if outputs.novelty is None else float(np.quantile(outputs.novelty, 1 - FLAGGED_SHARE)),
+            None if familiar is None else float(np.quantile(familiar, 1 - flagged)),
             _reference(validation.pixels.numpy(), outputs.probabilities.astype(np.float64)),
         )
 

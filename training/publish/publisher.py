@@ -9,12 +9,14 @@ from pathlib import Path
 
 import msgspec
 import onnx
+import torch
 from msgspec import UNSET
 from rich.console import Console
 
 from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError
 from serving.model.classifier import Classifier
 from serving.model.triton_config import triton_config
+from training.datasets.views import photographed
 from training.evaluation.calibration import confusion
 from training.evaluation.evaluate_graph import (
     FULL_SIZE,
@@ -30,6 +32,7 @@ from training.export_options import INT8
 from training.graph.onnx_export import run, to_onnx, with_metadata
 from training.graph.quantize import (
     BESIDE_LIMITS,
+    CALIBRATION_IMAGES,
     QUANTIZATION,
     REPLACEMENT_LIMITS,
     Int8Limits,
@@ -120,7 +123,11 @@ class Publisher:
         """Return the graph in int8, or None where the limits forbid it; print the comparison."""
         stage("Quantizing to int8")
         train, validation = self.model.split
-        quantized = quantize(self.graph, train.pixels.numpy())
+        pixels = train.pixels[:CALIBRATION_IMAGES]
+        if self.model.recipe.knows_photos:  # their activations have other ranges
+            photos = photographed(pixels, self.model.recipe.fit, torch.Generator().manual_seed(0))
+            pixels = torch.cat([pixels, photos])
+        quantized = quantize(self.graph, pixels.numpy())
         before, after = measure((self.graph, quantized), validation)
         self.console.print(comparison(before, after))
         if reasons := objections(before, after, limits):
@@ -168,7 +175,7 @@ class Publisher:
         """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
         stage("Calibrating: thresholds of label sets and novelty")
         model, predict = self.model, partial(run, graph)
-        calibration = Calibration.of(predict, model.split[1])
+        calibration = Calibration.of(predict, model.split[1], model.photos)
         recipe, sets = model.recipe, calibration.conformal.default.sets
         inputs = EvaluationInputs(recipe.source.title, recipe.fit, model.temperature, sets, calibration.novelty)
         sizes = self.sizes if recipe.corruptions else replace(self.sizes, corrupted=0)

@@ -27,7 +27,7 @@ from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
-from training.pipeline import train_and_calibrate
+from training.pipeline import calibrate, train
 from training.publish.golden import golden_images
 from training.publish.publisher import ExportError, Publisher
 from training.recipes import RECIPES
@@ -202,7 +202,7 @@ class Outcome:
 def small_publisher(models: Path, data: TrainTest, limits: Int8Limits) -> Publisher:
     """Train a small network."""
     recipe, console = replace(RECIPES["lecture-mlp"], epochs=1), Console(width=200, file=io.StringIO())
-    model = train_and_calibrate(recipe, data, RunContext(), models, None, console)
+    model = calibrate(recipe, data, train(recipe, data, RunContext(), models, console))
     return Publisher(model, models, None, console, SampleSizes(ood_set=30, photos=10, corrupted=1), limits, limits)
 
 

@@ -17,8 +17,9 @@ from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError, SavedRun
 from training.train.lessons import Lessons
-from training.train.loop import TrainedNetwork, from_checkpoint, train_network
+from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32
+from training.train.trained_network import TrainedNetwork, from_checkpoint
 from training.train.trainer import Epoch, RunContext, distillation_loss, infer, loss_and_accuracy
 
 pytestmark = pytest.mark.trains
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.trains
 QUICK = replace(RECIPES["lecture-mlp"], epochs=1, learning_rate=3e-3)
 
 
-SMALL_NET = replace(RECIPES["cifar-net"], network=lambda: SmallNet(channels=3))
+SMALL_NET = replace(RECIPES["fashion-net"], network=lambda: SmallNet(channels=1), view=None)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +58,13 @@ def test_one_epoch_learns(parts):
     assert epoch.learning_rate == 3e-3
 
 
-TEACHER = "cifar-teacher"
-TAUGHT = "cifar-net-taught", "fashion-net-taught"  # the strong networks again
+PRETRAINED = "cifar-net", "fashion-large"
+WIDE = "fashion-teacher"  # fashion-net again, but slower
 
 
 @pytest.mark.parametrize(
     "recipe",
-    [recipe for recipe in RECIPES.values() if recipe.epochs and recipe.name not in (TEACHER, *TAUGHT)],
+    [recipe for recipe in RECIPES.values() if recipe.epochs and recipe.name not in (*PRETRAINED, WIDE)],
     ids=lambda recipe: recipe.name,
 )
 def test_every_recipe_that_trains_learns_in_a_few_epochs(recipe, data_dir):
@@ -75,8 +76,9 @@ def test_every_recipe_that_trains_learns_in_a_few_epochs(recipe, data_dir):
     assert trained.epochs[-1].loss < trained.epochs[0].loss
 
 
-def test_the_pretrained_teacher_learns_in_a_few_steps(data_dir):
-    recipe = RECIPES[TEACHER]
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_pretrained_network_learns_in_a_few_steps(data_dir, name):
+    recipe = RECIPES[name]
     train, validation = recipe.source.load(data_dir, limit=60).train.split(10)
 
     first, *_, last = train_network(replace(recipe, epochs=3, batch=10), train, validation).epochs
@@ -252,9 +254,9 @@ def test_micro_batches_take_the_same_steps_as_the_whole_batch(parts):
     assert in_parts.epochs[0].loss == pytest.approx(whole.epochs[0].loss, rel=1e-4)
 
 
-def test_the_whitening_is_computed_from_the_images_and_stays(things):
-    train, validation = things.train.split(40)
-    initialized = SmallNet(channels=3)
+def test_the_whitening_is_computed_from_the_images_and_stays(garments):
+    train, validation = garments.train.split(40)
+    initialized = SmallNet(channels=1)
 
     trained = train_network(replace(SMALL_NET, epochs=2, batch=100), train, validation)
 

@@ -28,7 +28,7 @@ PLAIN = replace(RECIPES["lecture-mlp"], epochs=2, batch=64)
 UNEVEN = replace(RECIPES["lecture-cnn"], epochs=3, batch=25)  # neither its batch nor its images can be halved
 
 
-SMALL_NET = replace(RECIPES["cifar-net"], network=lambda: SmallNet(channels=3), epochs=3, batch=32)
+SMALL_NET = replace(RECIPES["fashion-net"], network=lambda: SmallNet(channels=3), view=None, epochs=3, batch=32)
 
 
 def lookalikes(recipe: Recipe, count: int) -> LabelledImages:

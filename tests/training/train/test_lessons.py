@@ -1,0 +1,51 @@
+"""Views: drawn once for all recipes that learn them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from training.recipes import RECIPES
+from training.train.lessons import draw_views
+from training.train.precision import CPU_FLOAT32
+
+RECIPE = replace(RECIPES["fashion-net"], views=2)
+FILE = "garment_views.pt"
+
+
+@pytest.fixture
+def draw(garments, tmp_path):
+    def draw(recipe=RECIPE):
+        return draw_views(recipe, garments.test.pixels[:20], CPU_FLOAT32.device, tmp_path)
+
+    return draw
+
+
+def test_so_many_views_are_drawn_and_each_is_another(draw):
+    views = draw()
+
+    assert (views.shape, views.dtype) == ((2, 20, 28, 28, 1), torch.uint8)
+    assert not torch.equal(views[0], views[1])
+
+
+def test_no_more_are_drawn_than_there_are_epochs(draw):
+    assert len(draw(replace(RECIPE, epochs=1))) == 1
+
+
+def test_they_are_kept_for_another_recipe(draw, tmp_path):
+    first = draw()
+    written = (tmp_path / FILE).stat().st_mtime_ns
+
+    assert torch.equal(draw(replace(RECIPES["fashion-teacher"], views=2)), first)
+    assert (tmp_path / FILE).stat().st_mtime_ns == written
+
+
+def test_those_of_another_seed_are_drawn_anew(draw):
+    first = draw()
+
+    assert not torch.equal(draw(replace(RECIPE, seed=7)), first)
+
+
+def test_without_a_view_the_images_are_as_they_are(draw, garments, tmp_path):
+    assert torch.equal(draw(replace(RECIPE, view=None)), garments.test.pixels[None, :20])
+    assert not (tmp_path / FILE).exists()
