@@ -40,6 +40,23 @@ test-fast: $(VENV)/everything ## the tests that train nothing, in under a minute
 bench: $(VENV)/everything ## measure what an image costs, model by model
 	$(BIN)/python -m benchmarks.latency
 
+.PHONY: soak
+soak: $(VENV)/everything ## 200,000 mixed requests: each answer compared, memory watched
+	$(BIN)/python -m benchmarks.faults.soak
+
+.PHONY: fuzz
+fuzz: $(VENV)/everything ## hostile uploads: no failure of the service, no worker dies
+	$(BIN)/python -m benchmarks.faults.fuzz
+
+.PHONY: chaos
+chaos: $(VENV)/everything ## kill, stop and starve a service under load: no request is lost
+	$(BIN)/python -m benchmarks.faults.chaos
+
+.PHONY: sbom
+sbom: $(VENV)/serving ## list packages and models in build/sbom.cdx.json (CycloneDX)
+	@mkdir -p build
+	$(BIN)/python -m serving.sbom > build/sbom.cdx.json
+
 .PHONY: image
 image: ## build the container image
 	docker build -t thimble .
