@@ -19,7 +19,7 @@ SERVING = [
     "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing", "imaging.preprocessing",
     "model", "model.card", "model.external_data", "model.regular_file", "model.runtime", "model.classifier",
     "model.trial", "model.triton_config",
-    "version", "cpu", "concurrency",
+    "version", "sbom", "cpu", "concurrency",
     "repository", "repository.shadow_rules", "repository.digests", "repository.model_key", "settings",
     "repository.commands", "repository.scan", "repository.shared_lines", "repository.trials", "repository.trust",
     "repository.index", "repository.loader", "repository.reloader", "repository.golden_check", "repository.repository",
