@@ -29,7 +29,7 @@ from serving.settings import Settings
 TOLERANCE = 1e-4  # of numbers: images of one batch are added up in another order than one alone
 WARM_UP = 0.1  # of the requests
 SETTLE_SECONDS = 2.0
-SPARE_FILES = 2 * WORKERS  # sockets of decoders, which are started when they are needed
+SPARE_FILES = 4 * WORKERS  # pipes and sockets of decoders, which are started when they are needed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
