@@ -5,9 +5,13 @@ FROM ${PYTHON} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/thimble
 WORKDIR /build
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY deploy/image deploy/image
+RUN pip install --require-hashes --requirement deploy/image/build.txt \
+    && /opt/thimble/bin/pip install --require-hashes --requirement deploy/image/requirements.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY serving serving
-RUN /opt/thimble/bin/pip install --constraint constraints.txt . \
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && /opt/thimble/bin/pip install --no-deps --no-index dist/*.whl \
     && /opt/thimble/bin/pip uninstall --yes pip setuptools
 
 FROM ${PYTHON}
@@ -22,6 +26,7 @@ ENV PATH=/opt/thimble/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     THIMBLE_HOST=0.0.0.0
+RUN python -m serving.sbom > sbom.cdx.json
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
