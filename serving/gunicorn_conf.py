@@ -5,9 +5,12 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from gunicorn.arbiter import Arbiter
 
@@ -23,6 +26,7 @@ from serving.server.shared_folder import (
     remove_shared_folder,
     with_room,
 )
+from serving.server.syn_filter import drop_syns
 from serving.server.worker import Worker
 from serving.settings import Settings, SettingsError, shared_folder, variable
 from serving.telemetry.dropped_lines import DroppedLines
@@ -89,7 +93,9 @@ def pre_exec(_: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Log the address, the cores, the limits and the model folder."""
+    """Log the address, the cores, the limits and the model folder; get ready to stop."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, partial(stop, server))
     cores, session_threads = usable_cores(), settings.session_threads
     polled = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is commanded"
     for line in (
@@ -103,6 +109,15 @@ def when_ready(server: Arbiter) -> None:
         *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),
     ):
         server.log.info("%s", line)
+
+
+def stop(server: Arbiter, number: int, frame: FrameType | None) -> None:
+    """Let nobody connect any more, unless another master goes on with these sockets; then stop as gunicorn does."""
+    is_last = not (server.reexec_pid or server.master_pid or server.systemd)
+    if is_last and os.getpid() == server.pid:  # a worker has this handler until it sets its own
+        for listener in filter(None, [listener.sock for listener in server.LISTENERS]):
+            drop_syns(listener)
+    server.signal(number, frame)
 
 
 def post_worker_init(worker: Worker) -> None:

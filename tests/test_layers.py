@@ -30,7 +30,7 @@ SERVING = [
     "telemetry.model_gauges", "telemetry.triton_statistics", "telemetry.shadow", "telemetry.telemetry",
     "telemetry.logs", "telemetry.log_relay", "telemetry.tracing",
     "server", "server.shared_folder", "server.deadline", "server.request", "server.response", "server.connection",
-    "api", "api.replies", "api.request_log", "api.fast_path", "lifecycle", "server.worker",
+    "server.syn_filter", "api", "api.replies", "api.request_log", "api.fast_path", "lifecycle", "server.worker",
     "api.query", "api.intake", "api.content", "api.form_data", "api.image_text", "api.advice", "api.uploads",
     "api.classify", "api.explain", "api.models", "api.model_files", "api.operations", "api.pages",
     "api.v2", "api.v2.protocol", "api.gate",

@@ -36,7 +36,7 @@ class Connection:
         self._fault = ""
         self._head_is_replayed = False  # the next head is that of the request before, given to a fresh parser
         self._sending = False
-        self.between_requests = False
+        self._between_requests = False
         self.waiting_since: float | None = None  # on the clock of time.monotonic; None: the client is not waited for
 
     def next(self, timeout: float, head_timeout: float = HEAD_TIMEOUT) -> HTTPRequest | None:
@@ -44,11 +44,11 @@ class Connection:
 
         timeout: seconds until the head begins. head_timeout: seconds in which it must then arrive, if those are fewer.
         """
-        self.between_requests = True
+        self._between_requests = True
         try:
             whole = self._receive_head(timeout, min(timeout, head_timeout))
         finally:
-            self.between_requests = False
+            self._between_requests = False
         if not whole:
             return None
         self._client.settimeout(timeout)
@@ -94,6 +94,11 @@ class Connection:
                 self._client.sendall(data[sent:])
         finally:
             self.waiting_since, self._sending = None, False
+
+    def idle_for(self, seconds: float) -> bool:
+        """Whether the client owes no more of a request, and has sent nothing for so long."""
+        since = self.waiting_since
+        return self._between_requests and since is not None and time.monotonic() - since >= seconds
 
     def give_up(self) -> None:
         """End the wait for the client: reading ends, and writing where the client does not read."""

@@ -21,15 +21,20 @@ from serving.server.response import HTTPResponse
 
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
+HANDSHAKE_DELAY = 0.5  # seconds after it in which those arrive whose handshake had begun
 DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
 
 
 class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
-    """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them."""
+    """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them.
+
+    The master has it get no more by then (syn_filter.py), if the whole service stops.
+    """
 
     max_accept = MAX_ACCEPT  # gunicorn sets 1, with which a burst waits long
 
     def close(self) -> None:
+        gevent.sleep(HANDSHAKE_DELAY)
         with suppress(OSError):
             self._drain()
         super().close()
@@ -150,7 +155,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         gevent.sleep(CLOSE_DELAY)
         while True:
             for connection in self.connections:
-                if connection.between_requests:
+                if connection.idle_for(CLOSE_DELAY):
                     connection.give_up()
             gevent.sleep(CLOSE_DELAY / 10)
 
