@@ -35,6 +35,9 @@ from serving.telemetry.logs import GunicornLogger, logs_text
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
+# What is loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that
+# must not cross a fork, nor Flask itself, whose log handler would end in a traceback under gevent.
+PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
 NO_ROOM = (
     "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
 )
@@ -75,9 +78,8 @@ def on_starting(server: Arbiter) -> None:
         server.log.warning("%s", NO_ROOM)
     elif shared_memory.is_dir() and shared_parent != shared_memory:
         server.log.warning("%s has no room; the workers share their counts in %s", shared_memory, shared_parent)
-    # Load large modules once, so that all workers share their memory: but nothing that must not cross a fork, nor
-    # Flask, whose log handler would end in a traceback under gevent.
-    importlib.import_module("serving.inference.predictor")
+    for module in PRELOADED:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from importlib import metadata
 from operator import attrgetter
 from ssl import SSLSocket
 from typing import Any
@@ -61,6 +62,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def init_process(self) -> None:
         self.connections: set[Connection] = set()
         super().init_process()
+
+    def patch(self) -> None:
+        """Make Python's blocking calls yield to other greenlets."""
+        found = metadata.entry_points
+        metadata.entry_points = cache(found)  # type: ignore[assignment]  # gevent looks for plugins 25 times, each time in all packages
+        super().patch()
+        metadata.entry_points = found
 
     def run(self) -> None:
         gevent.get_hub().print_exception = self._log_exception
