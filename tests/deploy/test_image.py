@@ -1,4 +1,4 @@
-"""What the container image installs: exact versions with hashes, the same as everywhere else."""
+"""What the container image is made of: a base by its digest, and exact versions with hashes, as everywhere else."""
 
 import re
 import tomllib
@@ -49,3 +49,11 @@ def test_the_image_is_built_with_the_build_requirement_of_the_project():
     (requirement,) = project()["build-system"]["requires"]
 
     assert requirement == f"hatchling=={pins('build.txt')['hatchling']}"
+
+
+def test_the_image_stands_on_one_that_its_digest_names():
+    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    (base, *bases), named = [image for image, _ in stages], {name for _, name in stages}
+
+    assert re.fullmatch(r"[\w.:/-]+@sha256:[0-9a-f]{64}", base)
+    assert set(bases) <= named
