@@ -35,8 +35,8 @@ from serving.telemetry.logs import GunicornLogger, logs_text
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
-# What is loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that
-# must not cross a fork, nor Flask itself, whose log handler would end in a traceback under gevent.
+# Loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that must
+# not cross a fork is among them, nor Flask, whose log handler would end in a traceback under gevent.
 PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
 NO_ROOM = (
     "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
@@ -68,12 +68,21 @@ log_relay = LogRelay(GunicornLogger.text)
 control_socket_disable = True  # it would write to the home folder, which a container may lack
 
 
-def on_starting(server: Arbiter) -> None:
-    """Make what the processes share: the log, and the folder of counts and commands."""
+def nworkers_changed(_: Arbiter, __: int, before: int | None) -> None:
+    """Make what the processes share: the log, and the folder of counts and commands.
+
+    It is the one hook that gunicorn calls before its first line, which would wait for a reader of the log.
+    """
+    if before is not None:
+        return
     make_shared_folder(shared_parent)
     log_relay.start(DroppedLines(shared_folder()))
     atexit.register(log_relay.stop)  # on_exit is not called after every failure
     os.environ[variable("log_format")] = "text" if GunicornLogger.text else "json"  # the relay is no terminal
+
+
+def on_starting(server: Arbiter) -> None:
+    """Say where the processes share less than they could, and load what they all need."""
     if shared_parent is None:
         server.log.warning("%s", NO_ROOM)
     elif shared_memory.is_dir() and shared_parent != shared_memory:
