@@ -22,6 +22,7 @@ from serving.server.response import HTTPResponse
 
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
+FIRST_REQUEST_DELAY = 5.0  # the same, where it has brought none yet; Docker kills after ten
 HANDSHAKE_DELAY = 0.5  # seconds after it in which those arrive whose handshake had begun
 DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
 
@@ -163,7 +164,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         gevent.sleep(CLOSE_DELAY)
         while True:
             for connection in self.connections:
-                if connection.idle_for(CLOSE_DELAY):
+                if connection.idle_for(CLOSE_DELAY, FIRST_REQUEST_DELAY):
                     connection.give_up()
             gevent.sleep(CLOSE_DELAY / 10)
 
