@@ -427,3 +427,21 @@ def test_a_client_that_has_not_asked_yet_may_take_longer(client, connection):
         assert connection.idle_for(60, before_first=0)
         client.sendall(head(first="GET /livez HTTP/1.1"))
         assert request.result().target == b"/livez"
+
+
+class SlowlyRead(socket.socket):
+    """A socket whose reader looks, before it reads, whether its connection is idle."""
+
+    def recv(self, *arguments):
+        self.idle = self.connection.idle_for(0, before_first=0)
+        return super().recv(*arguments)
+
+
+def test_a_client_is_not_idle_whose_request_has_come_but_is_not_read_yet(ends):
+    client, server = ends
+    with SlowlyRead(fileno=server.detach()) as slow:
+        slow.connection = Connection(slow)
+        client.sendall(head(first="GET /livez HTTP/1.1"))
+
+        assert slow.connection.next(10).target == b"/livez"
+        assert not slow.idle
