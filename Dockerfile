@@ -1,16 +1,21 @@
 # An image with the service and its models. It has no compiler and no PyTorch, and runs as a non-root user.
-ARG PYTHON=python:3.11-slim
+# The digest names the image for all processors; docker buildx imagetools inspect python:3.11-slim says the latest.
+FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS python
 
-FROM ${PYTHON} AS build
+FROM python AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/thimble
 WORKDIR /build
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY deploy/image deploy/image
+RUN pip install --require-hashes --requirement deploy/image/build.txt \
+    && /opt/thimble/bin/pip install --require-hashes --requirement deploy/image/requirements.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY serving serving
-RUN /opt/thimble/bin/pip install --constraint constraints.txt . \
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && /opt/thimble/bin/pip install --no-deps --no-index dist/*.whl \
     && /opt/thimble/bin/pip uninstall --yes pip setuptools
 
-FROM ${PYTHON}
+FROM python
 LABEL org.opencontainers.image.title="Thimble" \
       org.opencontainers.image.description="Classifies uploaded images over HTTP" \
       org.opencontainers.image.licenses="MIT"
@@ -22,6 +27,7 @@ ENV PATH=/opt/thimble/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     THIMBLE_HOST=0.0.0.0
+RUN python -m serving.sbom > sbom.cdx.json
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \

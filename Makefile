@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+HASHES := uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --no-annotate \
+	--generate-hashes --custom-compile-command 'make pins' --output-file
 SAMPLE := tests/images/ankle-boot.png
 
 .DEFAULT_GOAL := help
@@ -39,6 +41,28 @@ test-fast: $(VENV)/everything ## the tests that train nothing, in under a minute
 .PHONY: bench
 bench: $(VENV)/everything ## measure what an image costs, model by model
 	$(BIN)/python -m benchmarks.latency
+
+.PHONY: soak
+soak: $(VENV)/everything ## 200,000 mixed requests: each answer compared, memory watched
+	$(BIN)/python -m benchmarks.faults.soak
+
+.PHONY: fuzz
+fuzz: $(VENV)/everything ## hostile uploads: no failure of the service, no worker dies
+	$(BIN)/python -m benchmarks.faults.fuzz
+
+.PHONY: chaos
+chaos: $(VENV)/everything ## kill, stop and starve a service under load: no request is lost
+	$(BIN)/python -m benchmarks.faults.chaos
+
+.PHONY: pins
+pins: ## pin what the image installs, with hashes, in deploy/image (needs uv)
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(HASHES) deploy/image/build.txt -
+	$(HASHES) deploy/image/requirements.txt pyproject.toml
+
+.PHONY: sbom
+sbom: $(VENV)/serving ## list packages and models in build/sbom.cdx.json (CycloneDX)
+	@mkdir -p build
+	$(BIN)/python -m serving.sbom > build/sbom.cdx.json
 
 .PHONY: image
 image: ## build the container image

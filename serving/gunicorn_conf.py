@@ -5,9 +5,12 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from gunicorn.arbiter import Arbiter
 
@@ -23,6 +26,7 @@ from serving.server.shared_folder import (
     remove_shared_folder,
     with_room,
 )
+from serving.server.syn_filter import drop_syns
 from serving.server.worker import Worker
 from serving.settings import Settings, SettingsError, shared_folder, variable
 from serving.telemetry.dropped_lines import DroppedLines
@@ -31,6 +35,9 @@ from serving.telemetry.logs import GunicornLogger, logs_text
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
+# Loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that must
+# not cross a fork is among them, nor Flask, whose log handler would end in a traceback under gevent.
+PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
 NO_ROOM = (
     "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
 )
@@ -61,19 +68,27 @@ log_relay = LogRelay(GunicornLogger.text)
 control_socket_disable = True  # it would write to the home folder, which a container may lack
 
 
-def on_starting(server: Arbiter) -> None:
-    """Make what the processes share: the log, and the folder of counts and commands."""
+def nworkers_changed(_: Arbiter, __: int, before: int | None) -> None:
+    """Make what the processes share: the log, and the folder of counts and commands.
+
+    It is the one hook that gunicorn calls before its first line, which would wait for a reader of the log.
+    """
+    if before is not None:
+        return
     make_shared_folder(shared_parent)
     log_relay.start(DroppedLines(shared_folder()))
     atexit.register(log_relay.stop)  # on_exit is not called after every failure
     os.environ[variable("log_format")] = "text" if GunicornLogger.text else "json"  # the relay is no terminal
+
+
+def on_starting(server: Arbiter) -> None:
+    """Say where the processes share less than they could, and load what they all need."""
     if shared_parent is None:
         server.log.warning("%s", NO_ROOM)
     elif shared_memory.is_dir() and shared_parent != shared_memory:
         server.log.warning("%s has no room; the workers share their counts in %s", shared_memory, shared_parent)
-    # Load large modules once, so that all workers share their memory: but nothing that must not cross a fork, nor
-    # Flask, whose log handler would end in a traceback under gevent.
-    importlib.import_module("serving.inference.predictor")
+    for module in PRELOADED:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
 
@@ -89,7 +104,9 @@ def pre_exec(_: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Log the address, the cores, the limits and the model folder."""
+    """Log the address, the cores, the limits and the model folder; get ready to stop."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, partial(stop, server))
     cores, session_threads = usable_cores(), settings.session_threads
     polled = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is commanded"
     for line in (
@@ -103,6 +120,15 @@ def when_ready(server: Arbiter) -> None:
         *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),
     ):
         server.log.info("%s", line)
+
+
+def stop(server: Arbiter, number: int, frame: FrameType | None) -> None:
+    """Let nobody connect any more, unless another master goes on with these sockets; then stop as gunicorn does."""
+    is_last = not (server.reexec_pid or server.master_pid or server.systemd)
+    if is_last and os.getpid() == server.pid:  # a worker has this handler until it sets its own
+        for listener in filter(None, [listener.sock for listener in server.LISTENERS]):
+            drop_syns(listener)
+    server.signal(number, frame)
 
 
 def post_worker_init(worker: Worker) -> None:

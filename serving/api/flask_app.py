@@ -55,7 +55,8 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
     refusals = {
         404: NotFound(f"No such path. Paths: {', '.join(_paths(app, is_v2(request.path)))}."),
         405: MethodNotAllowed(
-            f"{request.method} is not allowed here; use {', '.join(getattr(error, 'valid_methods', None) or [])}."
+            f"{request.method} is not allowed here; "
+            f"use {', '.join(sorted(getattr(error, 'valid_methods', None) or []))}."
         ),
         500: InternalError(),
     }

@@ -7,6 +7,8 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
+from fcntl import ioctl
+from termios import FIONREAD
 
 import httptools
 
@@ -36,7 +38,7 @@ class Connection:
         self._fault = ""
         self._head_is_replayed = False  # the next head is that of the request before, given to a fresh parser
         self._sending = False
-        self.between_requests = False
+        self._between_requests = self._has_asked = False
         self.waiting_since: float | None = None  # on the clock of time.monotonic; None: the client is not waited for
 
     def next(self, timeout: float, head_timeout: float = HEAD_TIMEOUT) -> HTTPRequest | None:
@@ -44,13 +46,14 @@ class Connection:
 
         timeout: seconds until the head begins. head_timeout: seconds in which it must then arrive, if those are fewer.
         """
-        self.between_requests = True
+        self._between_requests = True
         try:
             whole = self._receive_head(timeout, min(timeout, head_timeout))
         finally:
-            self.between_requests = False
+            self._between_requests = False
         if not whole:
             return None
+        self._has_asked = True
         self._client.settimeout(timeout)
         request = self._requests.popleft()
         if fault := request.fault():
@@ -94,6 +97,16 @@ class Connection:
                 self._client.sendall(data[sent:])
         finally:
             self.waiting_since, self._sending = None, False
+
+    def idle_for(self, seconds: float, before_first: float) -> bool:
+        """Whether the client owes no more of a request, and has sent nothing for so long.
+
+        before_first: seconds for one that has not asked yet; a busy client takes long from connecting to asking.
+        """
+        since, allowed = self.waiting_since, seconds if self._has_asked else before_first
+        if not self._between_requests or since is None or time.monotonic() - since < allowed:
+            return False
+        return not any(ioctl(self._client.fileno(), FIONREAD, bytes(4)))  # what has come may not have been read yet
 
     def give_up(self) -> None:
         """End the wait for the client: reading ends, and writing where the client does not read."""

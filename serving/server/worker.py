@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from importlib import metadata
 from operator import attrgetter
 from ssl import SSLSocket
 from typing import Any
@@ -21,15 +22,21 @@ from serving.server.response import HTTPResponse
 
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
+FIRST_REQUEST_DELAY = 5.0  # the same, where it has brought none yet; Docker kills after ten
+HANDSHAKE_DELAY = 0.5  # seconds after it in which those arrive whose handshake had begun
 DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
 
 
 class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
-    """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them."""
+    """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them.
+
+    The master has it get no more by then (syn_filter.py), if the whole service stops.
+    """
 
     max_accept = MAX_ACCEPT  # gunicorn sets 1, with which a burst waits long
 
     def close(self) -> None:
+        gevent.sleep(HANDSHAKE_DELAY)
         with suppress(OSError):
             self._drain()
         super().close()
@@ -56,6 +63,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def init_process(self) -> None:
         self.connections: set[Connection] = set()
         super().init_process()
+
+    def patch(self) -> None:
+        """Make Python's blocking calls yield to other greenlets."""
+        found = metadata.entry_points
+        metadata.entry_points = cache(found)  # type: ignore[assignment]  # gevent looks for plugins 25 times, each time in all packages
+        super().patch()
+        metadata.entry_points = found
 
     def run(self) -> None:
         gevent.get_hub().print_exception = self._log_exception
@@ -150,7 +164,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         gevent.sleep(CLOSE_DELAY)
         while True:
             for connection in self.connections:
-                if connection.between_requests:
+                if connection.idle_for(CLOSE_DELAY, FIRST_REQUEST_DELAY):
                     connection.give_up()
             gevent.sleep(CLOSE_DELAY / 10)
 

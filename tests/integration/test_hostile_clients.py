@@ -93,6 +93,21 @@ def test_a_reader_of_the_log_that_stalls_stops_neither_requests_nor_the_end(star
     os.close(reader)
 
 
+@pytest.mark.trains
+def test_a_log_that_is_full_before_the_start_holds_up_neither_start_nor_end(start, tmp_path):
+    os.mkfifo(pipe := tmp_path / "log")
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # it never reads
+    with suppress(BlockingIOError):
+        while os.write(reader, bytes(1)):
+            pass
+
+    server = start(("sh", "-c", f'exec "$@" 2>{pipe}', "sh", *COMMAND), workers="1", log_format="json")
+
+    assert requests.get(f"{server.url}/readyz", timeout=20).status_code == 200
+    assert server.stop() == 0
+    os.close(reader)
+
+
 def send_pipelined(port, request, count):
     with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(request * (count - 1) + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))

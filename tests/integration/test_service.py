@@ -266,6 +266,25 @@ def test_sigterm_lets_an_accepted_request_finish(start, image):
 
 
 @pytest.mark.trains
+def test_a_second_master_on_the_same_socket_goes_on_when_the_first_ends(start):
+    script = Path(sys.executable).with_name("gunicorn")  # python -m gunicorn cannot start a second master
+    server = start(("env", "PYTHONPATH=.", str(script), *GUNICORN_COMMAND[3:]), workers="1")
+    own = workers_of(server)
+    server.process.send_signal(signal.SIGUSR2)
+    deadline = time.monotonic() + 45
+    while server.log.read_text().count("Booting worker") < 2:
+        assert time.monotonic() < deadline, server.log.read_text()
+        time.sleep(0.05)
+    (second,) = set(workers_of(server)) - set(own)
+
+    assert server.stop() == 0
+    try:
+        assert [requests.get(f"{server.url}/livez", timeout=20).status_code for _ in range(5)] == [200] * 5
+    finally:
+        os.kill(second, signal.SIGTERM)
+
+
+@pytest.mark.trains
 def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, image, tmp_path):
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     (tmp_path / "cifar-cnn/1/model.onnx").write_bytes(b"not a model")

@@ -401,3 +401,47 @@ def test_a_response_arrives_although_the_client_goes_on_sending(client, connecti
 
     assert client.recv(100) == b"HTTP/1.1 413 Too Large\r\n\r\n"
     assert client.recv(100) == b""
+
+
+def test_a_client_is_idle_once_it_has_asked_and_sends_no_more(client, connection):
+    with ThreadPoolExecutor(1) as reader:
+        client.sendall(head(first="GET /livez HTTP/1.1"))
+        connection.next(10)
+        following = reader.submit(connection.next, 10)
+        while connection.waiting_since is None:
+            time.sleep(0.01)
+
+        assert connection.idle_for(0, before_first=60)
+        assert not connection.idle_for(60, before_first=0)
+        client.close()
+        assert following.result() is None
+
+
+def test_a_client_that_has_not_asked_yet_may_take_longer(client, connection):
+    with ThreadPoolExecutor(1) as reader:
+        request = reader.submit(connection.next, 10)
+        while connection.waiting_since is None:
+            time.sleep(0.01)
+
+        assert not connection.idle_for(0, before_first=60)
+        assert connection.idle_for(60, before_first=0)
+        client.sendall(head(first="GET /livez HTTP/1.1"))
+        assert request.result().target == b"/livez"
+
+
+class SlowlyRead(socket.socket):
+    """A socket whose reader looks, before it reads, whether its connection is idle."""
+
+    def recv(self, *arguments):
+        self.idle = self.connection.idle_for(0, before_first=0)
+        return super().recv(*arguments)
+
+
+def test_a_client_is_not_idle_whose_request_has_come_but_is_not_read_yet(ends):
+    client, server = ends
+    with SlowlyRead(fileno=server.detach()) as slow:
+        slow.connection = Connection(slow)
+        client.sendall(head(first="GET /livez HTTP/1.1"))
+
+        assert slow.connection.next(10).target == b"/livez"
+        assert not slow.idle

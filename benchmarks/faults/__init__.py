@@ -1,0 +1,1 @@
+"""Faults, measured: long use, hostile uploads, and what breaks around a running service."""

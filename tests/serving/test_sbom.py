@@ -1,0 +1,41 @@
+"""The list of packages and models."""
+
+import json
+from importlib import metadata
+
+from serving.model.classifier import Classifier
+from serving.sbom import main
+
+
+def components(models, capsys):
+    assert main(["--models", str(models)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    assert document["metadata"]["component"]["name"] == "thimble"
+    references = [one["bom-ref"] for one in document["components"]]
+    assert len(set(references)) == len(references)
+    return {one["name"]: one for one in document["components"]}
+
+
+def test_every_package_of_the_environment_is_listed_with_its_version(models, capsys):
+    found = components(models, capsys)
+
+    assert found["pillow"]["purl"] == f"pkg:pypi/pillow@{metadata.version('pillow')}"
+    assert found["prometheus-client"]["type"] == "library"
+    assert "thimble" not in found
+
+
+def test_every_model_is_listed_as_its_card_describes_it(models, capsys):
+    found = components(models, capsys)
+
+    classifier = Classifier.open(models / "fashion-mlp/1/model.onnx")
+    listed = found["fashion-mlp"]
+    metrics = {one["type"]: one["value"] for one in listed["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]}
+    assert {name for name, one in found.items() if one["type"] == "machine-learning-model"} == {
+        "fashion-mlp",
+        "cifar-cnn",
+    }
+    assert listed["hashes"] == [{"alg": "SHA-256", "content": classifier.digest.removeprefix("sha256:")}]
+    assert listed["licenses"] == [{"license": {"name": classifier.card.licence}}]
+    assert metrics["accuracy"] == f"{classifier.card.metrics.accuracy:.4f}"
+    assert listed["modelCard"]["modelParameters"]["datasets"] == [{"type": "dataset", "name": "Fashion-MNIST"}]
