@@ -214,6 +214,7 @@ def own_recipe(folder: ImageFolder) -> Recipe:
         name=folder.name,
         title="Own images, strong compact network",
         source=folder,
+        fit="photo",
         network=lambda: Net(folder.channels, len(folder.labels)),
         epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
