@@ -41,21 +41,24 @@ SERVING = [
 TRAINING = [
     "progress", "augment",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.download",
-    "datasets.builtin", "datasets.image_folder", "datasets.patterns", "datasets.outliers", "datasets.composed",
+    "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.folder_layout",
+    "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.outliers", "datasets.composed",
     "datasets.domains", "datasets.views",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
     "networks.layers", "networks.normalize", "networks.efficientnet", "networks.imagenet_domains", "networks.novelty",
     "networks.exported", "networks.folding",
     "recipe", "recipes",
-    "graph", "graph.onnx_export", "graph.quantize",
+    "graph", "graph.onnx_export", "graph.outputs", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.optimizers", "train.running_metrics", "train.lessons", "train.trainer",
     "train.trained_network", "train.loop", "train.tensorboard", "train.distillation",
     "evaluation", "evaluation.calibration", "evaluation.ood_sets", "evaluation.photo_shift", "evaluation.filters",
-    "evaluation.corruptions", "evaluation.evaluate_graph",
+    "evaluation.corruptions", "evaluation.evaluate_graph", "evaluation.mislabels",
+    "thumbnails", "survey", "images",
     "export_options", "report", "pipeline",
-    "publish", "publish.golden", "publish.card", "publish.readme", "publish.model_folder", "publish.publisher",
-    "export", "evaluate",
+    "publish", "publish.golden", "publish.card", "publish.readme", "publish.model_folder", "publish.comparison",
+    "publish.verification", "publish.publisher", "publish.versions",
+    "export", "evaluate", "versions",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
     "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
     "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.fashion_demo", "lecture.cifar_demo",
@@ -63,7 +66,7 @@ TRAINING = [
 ]  # fmt: skip
 SHARED_ROOMS = ("serving.model.", "serving.imaging.")  # what a model file is, and how an upload is read
 # Own images have the limits and the refusals of the service: what is learned from is what is served.
-ALSO_SHARED = {"training.datasets.image_folder": {"serving.errors", "serving.settings"}}
+ALSO_SHARED = {"training.datasets.image_file": {"serving.errors", "serving.settings"}}
 
 
 def modules(package: str) -> list[str]:

@@ -72,7 +72,7 @@ def evaluate(
     """
     card = classifier.card
     stage(f"Reading {card.dataset}")
-    test = _own_test_images(classifier, own_images) if own_images else _published_test_images(card, data_dir)
+    test = test_images(classifier, data_dir, own_images)
     shape = (classifier.height, classifier.width, classifier.channels)
     if test.pixels.shape[1:] != shape:
         found = tuple(test.pixels.shape[1:])
@@ -81,6 +81,11 @@ def evaluate(
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.conformal.default.sets, threshold)
     photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)
     return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes)
+
+
+def test_images(classifier: Classifier, data_dir: Path | None, own_images: Path | None) -> LabelledImages:
+    """Return the test images of a model. Raises DataError when they are not available."""
+    return _own_test_images(classifier, own_images) if own_images else _published_test_images(classifier.card, data_dir)
 
 
 def _warn(message: str) -> None:

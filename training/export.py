@@ -10,18 +10,22 @@ from pathlib import Path
 from rich.console import Console
 
 from training.datasets.formats import DataError
+from training.datasets.image_folder import ImageFolder, OwnImages
 from training.evaluation.evaluate_graph import FULL_SIZE, SampleSizes
-from training.export_options import chosen, contradiction_in, export_parser
+from training.export_options import chosen, contradiction_in, export_parser, rehearsal
 from training.pipeline import DivergedError, calibrate, load_trained, save_trained, train
 from training.progress import CONSOLE, stage
-from training.publish.publisher import ExportError, Publisher
+from training.publish.comparison import Release
+from training.publish.publisher import Publisher
+from training.publish.verification import ExportError
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.report import recipes_table
+from training.survey import Survey, print_survey
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError
 from training.train.devices import DeviceError, find_device
-from training.train.distillation import TeacherError, find_teacher
+from training.train.distillation import CHECKPOINTS, TeacherError, find_teacher
 from training.train.distributed import join_process_group
 from training.train.interrupt import CtrlC
 from training.train.tensorboard import LogError, tensorboard
@@ -83,8 +87,9 @@ def _train_and_export(
     console.print(f"[bold]{recipe.name}[/]: {recipe.title}, on {context.device}")
     stage(f"Reading {recipe.source.title}")
     data = recipe.source.load(options.data_dir, options.limit)
-    for skipped in data.skipped:
-        console.print(f"Left out: {skipped}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if isinstance(recipe.source, ImageFolder) and isinstance(data, OwnImages) and context.group.is_main:
+        sheet = options.models_dir / CHECKPOINTS / f"{recipe.name}-thumbnails.png"
+        print_survey(Survey(recipe.source, data), console, sheet)
     logging = options.tensorboard is not None and context.group.is_main
     with tensorboard(options.tensorboard / recipe.name) if logging else nullcontext(context.on_epoch) as on_epoch:
         logged = replace(context, on_epoch=on_epoch)
@@ -96,7 +101,8 @@ def _train_and_export(
         console.print(f"Written to {save_trained(recipe, data, trained, options.models_dir)}", soft_wrap=True)
     elif context.group.is_main:
         model = calibrate(recipe, data, trained)
-        publisher = Publisher(model, options.models_dir, options.data_dir, console, sizes)
+        release = Release(options.publish, rehearsal(options, recipe))
+        publisher = Publisher(model, options.models_dir, options.data_dir, console, sizes, release)
         int8 = recipe.int8 and not (options.float or options.int8)
         if not (options.resume and publisher.has_published(int8)):
             publisher.export(int8)

@@ -33,10 +33,15 @@ def export_parser() -> argparse.ArgumentParser:
         "--limit",
         type=_at_least_one,
         metavar="N",
-        help="use only N images: a rehearsal (it is published as any export; see --models-dir)",
+        help="use only N images: a rehearsal",
     )
     parser.add_argument(
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
+    )
+    parser.add_argument(
+        "--publish",
+        action=argparse.BooleanOptionalAction,
+        help="have it answer, or keep a draft; otherwise a draft is kept of a rehearsal and of a clearly worse model",
     )
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write logs for TensorBoard")
     parser.add_argument(
@@ -80,6 +85,14 @@ def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
         yield replace(own_recipe(ImageFolder.open(options.images, options.name)), **given)
     else:
         yield from (replace(RECIPES[name], **given) for name in options.recipes or DEFAULT)
+
+
+def rehearsal(options: argparse.Namespace, recipe: Recipe) -> str:
+    """Return what makes an export a rehearsal: few images, or fewer than half of the usual epochs; "" for none."""
+    if options.limit:
+        return f"--limit {options.limit}"
+    usual = own_recipe(recipe.source) if isinstance(recipe.source, ImageFolder) else RECIPES[recipe.name]
+    return f"{recipe.epochs} of {usual.epochs} epochs" if 2 * recipe.epochs < usual.epochs else ""
 
 
 def _recipe(name: str) -> str:

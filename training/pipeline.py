@@ -83,6 +83,8 @@ class CalibratedModel:
 
 def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImages]:
     """Return the images to train on, and the validation images for choices and calibration."""
+    if data.validation:
+        return data.train, data.validation
     return data.train.split(min(recipe.validation_images, len(data.train) // 10))
 
 

@@ -196,7 +196,10 @@ class Training(Struct, frozen=True, kw_only=True):
 
 
 class ModelCard(Struct, frozen=True, kw_only=True):
-    """Everything that a server, a client or a person must know of an exported graph."""
+    """Everything that a server, a client or a person must know of an exported graph.
+
+    notes: what the figures do not say, such as why the graph has no novelty score.
+    """
 
     schema: Literal[1]
     name: Name
@@ -216,6 +219,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     reference: Reference
     golden: Annotated[list[Golden], Meta(min_length=MIN_GOLDEN_SAMPLES, max_length=MAX_GOLDEN_SAMPLES)]
     training: Training
+    notes: list[Text] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):

@@ -5,6 +5,8 @@ import io
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,18 @@ from PIL import Image
 
 from serving.app import create_app
 from serving.model.classifier import Classifier
+from serving.repository.repository import Repository
 from serving.settings import Settings
 from training import export
 from training.datasets.image_folder import ImageFolder
 from training.evaluation.evaluate_graph import SampleSizes
 from training.export_options import chosen, contradiction_in, export_parser
+from training.pipeline import split
+from training.recipes import own_recipe
 
 COMMITTED = Path(__file__).parents[2] / "models"
 EPOCHS = 3
+FEW = SampleSizes(ood_set=30, photos=10, corrupted=1)
 
 pytestmark = pytest.mark.trains
 
@@ -51,7 +57,7 @@ def models(flowers: Path, once: Callable[..., Path]) -> Path:
     def build(models: Path) -> None:
         options = {"--images": flowers, "--name": "flowers", "--models-dir": models, "--epochs": EPOCHS}
         arguments = [str(part) for option in options.items() for part in option]
-        assert export.main(arguments, SampleSizes(ood_set=30, photos=10, corrupted=1)) == 0
+        assert export.main(arguments, FEW) == 0
 
     return once("own-models", build)
 
@@ -125,6 +131,67 @@ class TestServed:
         assert "datasets:" not in front
         assert "for own images (flowers)" in text
         assert "MIT" not in text
+
+
+class TestRelease:
+    def test_a_rehearsal_does_not_take_the_place_of_the_version_that_answers(self, models, flowers, tmp_path, capsys):
+        copied = shutil.copytree(models, tmp_path / "models")
+        arguments = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(copied), "--epochs", "1"]
+
+        status = export.main(arguments, FEW)
+
+        text = capsys.readouterr().out
+        assert status == 0
+        assert (copied / "flowers/.draft/2/model.onnx").exists()
+        assert not (copied / "flowers/2").exists()
+        assert "on the same 32 test images" in text
+        assert f"while version 1 answers. Kept as a draft in {copied}/flowers/.draft; to publish it:" in text
+        assert f"python -m training.versions flowers --models-dir {copied} --promote" in text
+
+    def test_an_export_surveys_the_images_first(self, flowers, tmp_path, capsys):
+        models = tmp_path / "models"
+        arguments = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(models), "--epochs", "1"]
+
+        status = export.main([*arguments, "--no-publish"], FEW)
+
+        text = capsys.readouterr().out
+        assert status == 0
+        assert text.index(f"{flowers}: a folder for each label") < text.index("images to train on, 12 for validation")
+        assert f"Left out: {flowers}/rose/broken.jpg" in text
+        assert (models / ".checkpoints/flowers-thumbnails.png").exists()
+        assert [path.name for path in (models / "flowers").iterdir()] == [".draft"]
+        assert Repository(models).ready() == []
+
+    def test_a_novelty_score_that_cannot_tell_noise_is_left_out(self, tmp_path):
+        random = np.random.default_rng(1)
+        for label, number in product(("snow", "static"), range(40)):
+            target = tmp_path / "noise" / label / f"{number}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (28, 28), np.uint8)).save(target)
+        arguments = ["--images", str(tmp_path / "noise"), "--name", "noise", "--models-dir", str(tmp_path / "models")]
+
+        status = export.main([*arguments, "--epochs", "1"], FEW)
+
+        classifier = Classifier.open(tmp_path / "models/noise/1/model.onnx")
+        assert status == 0
+        assert classifier.card.novelty is msgspec.UNSET
+        assert classifier.run(np.zeros((1, 28, 28, 1), np.uint8)).novelty is None
+        few, left_out = classifier.card.notes
+        assert few.startswith("Calibrated on 6 validation images only")
+        assert left_out.startswith(
+            "The novelty score was left out: it tells noise from test images with an AUROC of 0."
+        )
+        assert left_out in (tmp_path / "models/noise/README.md").read_text()
+        assert "novelty" not in (tmp_path / "models/noise/config.pbtxt").read_text()
+
+
+def test_validation_images_that_are_set_apart_calibrate(folder):
+    data = ImageFolder.open(folder, "flowers").load()
+    recipe = own_recipe(ImageFolder.open(folder, "flowers"))
+
+    train, validation = split(recipe, replace(data, validation=data.test))
+
+    assert (train, validation) == (data.train, data.test)
 
 
 class TestEvaluate:

@@ -1,26 +1,25 @@
-"""Own images: a folder of images for each label, decoded and preprocessed by the very code that serves uploads."""
+"""Own images: found in a folder, decoded and preprocessed by the very code that serves uploads."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
-from torch import Tensor
 
-from serving.errors import Refusal
-from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
+from serving.imaging.decoding import configure_pillow
 from serving.imaging.preprocessing import preprocess
-from serving.imaging.scaling import side_needed
-from serving.model.card import Label, Name
-from serving.settings import Settings
+from serving.model.card import Name
+from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, find_layout
 from training.datasets.formats import DataError
+from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.progress import CONSOLE
 
@@ -28,16 +27,41 @@ MIN_IMAGES_PER_LABEL = 10  # so that two of them are test images
 TEST_FRACTION = 5  # one image of a label in so many is a test image
 INPUT_SIDES = (28, 32, 64)  # that an input may have: those of the known small data sets, and one for photos
 SAMPLE_SIZE = 500  # images that decide on size and colour; to decode all of many photos twice would take long
-FIT = "photo"  # how own images become inputs
 GREY_SHARE = 0.95  # of the sample: a few scans in colour don't make grey images colour images
-SERVICE = Settings()  # training refuses what a service with default settings refuses
+KEPT_FIRST = (TEST, VALIDATION, "", TRAIN)  # of copies in several splits, the one that measures stays
+
+
+class ImageFile(NamedTuple):
+    """A file, and the width and the height of the image in it."""
+
+    path: Path
+    size: tuple[int, int]
+
+
+class OwnImage(NamedTuple):
+    """An own image that was read. digest: of its file. pixels: uint8 [side, side, channels]."""
+
+    label: int
+    path: Path
+    split: str
+    digest: bytes
+    size: tuple[int, int]
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class OwnImages(TrainTest):
+    """The own images in memory, and the file of each: those of a split in the order of its images."""
+
+    files: Mapping[str, Sequence[ImageFile]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ImageFolder:
     """Own images, as the source of a recipe.
 
-    name: of the model. files: label index and path of each. side: of the square input, in pixels.
+    name: of the model. files: label index and path of each. side: of the square input, in pixels. splits: of each file
+    where the layout names them. layout: in words. left_out: what was found beside the files, as messages.
     """
 
     name: str
@@ -46,6 +70,9 @@ class ImageFolder:
     files: tuple[tuple[int, Path], ...]
     side: int
     channels: int
+    splits: tuple[str, ...] = ()
+    layout: str = ""
+    left_out: tuple[str, ...] = ()
     licence: str = "not stated; that is for the owner of the images to say"
 
     @classmethod
@@ -55,89 +82,104 @@ class ImageFolder:
         Raises DataError when nothing can be learned from the folder.
         """
         configure_pillow()
-        labels = _labels(path)
-        files = [(index, file) for index, label in enumerate(labels) for file in _files(path / label)]
-        _refuse_few(path, labels, [index for index, _ in files])
-        files.sort(key=lambda labelled: _rank(labelled[1].relative_to(path)))
-        is_test = _test_mask(torch.tensor([index for index, _ in files])).tolist()
-        train_files = [file for (_, file), test in zip(files, is_test, strict=True) if not test]
+        layout = find_layout(path)
+        root = path.parent if path.is_file() else path
+        labels = layout.labels
+        found = sorted(
+            ((labels.index(label), file, split) for label, file, split in layout.files),
+            key=lambda image: (KEPT_FIRST.index(image[2]), _rank(image[1], root)),
+        )
+        files = tuple((label, file) for label, file, _ in found)
+        splits = tuple(split for *_, split in found)
+        _refuse_few(path, labels, [label for label, _, split in found if split in ("", TRAIN)])
+        parts = _parts([label for label, _ in files], splits)
+        train_files = [file for (_, file), part in zip(files, parts, strict=True) if part == TRAIN]
         side, channels = _input_for(train_files[-sample_size:])
-        return cls(name, path, labels, tuple(files), side, channels)
+        return cls(name, path, labels, files, side, channels, splits, layout.kind, layout.left_out)
 
     @property
     def title(self) -> str:
         """The title, which differs from that of each built-in data set."""
         return f"own images ({self.name})"
 
-    def load(self, data_dir: Path | None = None, limit: int | None = None) -> TrainTest:
-        """Read the images; the same fifth of each label's images is always the test set.
+    def load(self, data_dir: Path | None = None, limit: int | None = None) -> OwnImages:
+        """Read the images; without splits, the same fifth of each label's images is always the test set.
 
         Leaves out and lists the files that cannot be read. Does the same with copies of a file, which could be in the
-        training and in the test set. Ignores data_dir, the place of downloaded data. Raises DataError when too few
-        images are left.
+        training and in the test set, and with both of two copies that have different labels. Ignores data_dir, the
+        place of downloaded data. Raises DataError when too few images are left.
         """
-        labels, pixels, skipped = [], [], []
-        known: dict[bytes, Path] = {}
-        for label, file in track(self.files, "reading", console=CONSOLE, transient=True):
+        skipped: list[str] = []
+        images = _without_copies(list(self._read(skipped)), self.labels, skipped)
+        _refuse_few(self.path, self.labels, [image.label for image in images if image.split in ("", TRAIN)], skipped)
+        parts: dict[str, list[OwnImage]] = defaultdict(list)
+        for image, part in zip(images, _parts([i.label for i in images], [i.split for i in images]), strict=True):
+            parts[part].append(image)
+        kept = {part: _stacked(some[:limit]) for part, some in parts.items()}
+        files = {part: [ImageFile(image.path, image.size) for image in some[:limit]] for part, some in parts.items()}
+        return OwnImages(kept[TRAIN], kept[TEST], limit, tuple(skipped), kept.get(VALIDATION), files)
+
+    def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
+        """Yield the images; append to skipped why others cannot be read."""
+        listed = zip(self.files, self.splits or [""] * len(self.files), strict=True)
+        for (label, file), split in track(list(listed), "reading", console=CONSOLE, transient=True):
             try:
-                content = _content(file)
-                if (first := known.setdefault(hashlib.sha256(content).digest(), file)) != file:
-                    raise DataError(f"{_printable(file)}: a copy of {_printable(first)}")
-                decoded = _decoded(content, file, self.side)
-                pixels.append(preprocess(decoded, FIT, self.side, self.side, self.channels).pixels)
-                labels.append(label)
+                content = read_content(file)
+                decoded, size = read_image(content, file, self.side)
             except DataError as reason:
                 skipped.append(str(reason))
-        _refuse_few(self.path, self.labels, labels, skipped)
-        images = LabelledImages(torch.from_numpy(np.stack(pixels)), torch.tensor(labels))
-        is_test = _test_mask(images.labels)
-        train, test = (images.take(mask).take(slice(limit)) for mask in (~is_test, is_test))
-        return TrainTest(train, test, limit, tuple(skipped))
+                continue
+            pixels = preprocess(decoded, FIT, self.side, self.side, self.channels).pixels
+            yield OwnImage(label, file, split, hashlib.sha256(content).digest(), size, pixels)
 
 
 def is_model_name(name: str) -> bool:
     """Return whether a model folder may have this name."""
-    return _is_valid(name, Name)
+    try:
+        msgspec.convert(name, Name)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
-def _labels(path: Path) -> tuple[str, ...]:
-    """Return the names of the folders in a folder. Raises DataError when they are not labels."""
-    layout = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
-    if not path.is_dir():
-        raise DataError(f"{_printable(path)}: no such folder; {layout}")
-    labels = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    if len(labels) < 2:
-        raise DataError(f"{_printable(path)}: {len(labels)} folders in it, at least 2 are needed; {layout}")
-    for label in labels:
-        if not (_is_valid(label, Label) and label.isprintable()):
-            raise DataError(
-                f"{_printable(path / label)}: this name cannot be a label; rename it, without colons, line breaks and "
-                "other unprintable characters"
-            )
-    return tuple(labels)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, except hidden ones."""
-    for file in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and not hidden:
-            yield file
-
-
-def _rank(path: Path) -> bytes:
+def _rank(path: Path, root: Path) -> bytes:
     """Return the sort key of an image: a pseudo-random but fixed order, in which a new image moves few others."""
-    return hashlib.sha256(bytes(path)).digest()
+    return hashlib.sha256(bytes(path.relative_to(root) if path.is_relative_to(root) else path)).digest()
+
+
+def _without_copies(images: Sequence[OwnImage], labels: Sequence[str], skipped: list[str]) -> list[OwnImage]:
+    """Return the images without copies of others; append to skipped which were left out, and why."""
+    copies: dict[bytes, list[OwnImage]] = defaultdict(list)
+    for image in images:
+        copies[image.digest].append(image)
+    kept = []
+    for first, *others in copies.values():
+        other = next((copy for copy in others if copy.label != first.label), None)
+        if other:
+            skipped.append(
+                f"{printable(first.path)}: the very file is {printable(other.path)}, so that its label is either "
+                f"{labels[first.label]!r} or {labels[other.label]!r}: neither is learned; remove the wrong one"
+            )
+        else:
+            kept.append(first)
+            skipped += [f"{printable(copy.path)}: a copy of {printable(first.path)}" for copy in others]
+    return kept
+
+
+def _stacked(images: Sequence[OwnImage]) -> LabelledImages:
+    return LabelledImages(
+        torch.from_numpy(np.stack([image.pixels for image in images])), torch.tensor([image.label for image in images])
+    )
 
 
 def _refuse_few(path: Path, labels: Sequence[str], found: Sequence[int], skipped: Sequence[str] = ()) -> None:
-    """Raise DataError when a label has too few images; found: the label index of each image."""
+    """Raise DataError when a label has too few images; found: the label index of each image that is not set apart."""
     counts = Counter(found)
     few = [f"{counts[i]} of {label!r}" for i, label in enumerate(labels) if counts[i] < MIN_IMAGES_PER_LABEL]
     if few:
         unread = f", not counting {len(skipped)} that cannot be read, such as {skipped[0]}" if skipped else ""
         raise DataError(
-            f"{_printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
+            f"{printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
             f"{MIN_IMAGES_PER_LABEL}: add some, or move its folder away"
         )
 
@@ -151,7 +193,7 @@ def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     sides, greys, skipped = [], [], []
     for file in sample:
         try:
-            decoded = _decoded(_content(file), file, max(INPUT_SIDES))
+            decoded, _ = read_image(read_content(file), file, max(INPUT_SIDES))
         except DataError as reason:
             skipped.append(str(reason))
             continue
@@ -163,49 +205,18 @@ def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     return side, 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
 
 
-def _content(file: Path) -> bytes:
-    """Return a file's bytes. Raises DataError when they are more than the service takes."""
-    try:
-        size = file.stat().st_size
-        if size > SERVICE.max_body:
-            raise DataError(
-                f"{_printable(file)}: The file has {size:,} bytes; at most {SERVICE.max_body:,} are read. Make it "
-                "smaller."
-            )
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{_printable(file)}: {error.strerror}") from error
+def _parts(labels: Sequence[int], splits: Sequence[str]) -> list[str]:
+    """Return the split of each image: that of the layout, or test for the first fifth of each label's others.
 
-
-def _decoded(content: bytes, file: Path, side: int) -> DecodedImage:
-    """Decode a file as the service decodes an upload for an input of this side, large photos scaled down.
-
-    Raises DataError when the service would refuse it.
+    With a folder of test images, all others are training images.
     """
-    try:
-        return decode(read_header(content, PixelBudget(SERVICE.max_pixels)), side_needed(FIT, side, side))
-    except Refusal as error:
-        raise DataError(f"{_printable(file)}: {error}") from error
-
-
-def _test_mask(labels: Tensor) -> Tensor:
-    """Return the mask [n] of the test images: the first fifth of each label's."""
-    mask = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        places = (labels == label).nonzero()[:, 0]
-        mask[places[: len(places) // TEST_FRACTION]] = True
-    return mask
-
-
-def _is_valid(text: str, kind: object) -> bool:
-    try:
-        msgspec.convert(text, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
-def _printable(path: Path) -> str:
-    """Return a path that is safe to print in any terminal."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)
+    parts = [split or TRAIN for split in splits or [""] * len(labels)]
+    if TEST in parts:
+        return parts
+    counts = Counter(label for label, part in zip(labels, parts, strict=True) if part == TRAIN)
+    wanted = {label: count // TEST_FRACTION for label, count in counts.items()}
+    for place, label in enumerate(labels):
+        if parts[place] == TRAIN and wanted[label]:
+            parts[place] = TEST
+            wanted[label] -= 1
+    return parts

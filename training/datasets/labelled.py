@@ -42,12 +42,14 @@ class TrainTest:
     """A data set in memory: the training and the test images.
 
     limit: the most images of each that --limit allowed. skipped: the files that could not be read, with the reasons.
+    validation: the validation images where they are set apart; None where they are some of the training images.
     """
 
     train: LabelledImages
     test: LabelledImages
     limit: int | None = None
     skipped: tuple[str, ...] = ()
+    validation: LabelledImages | None = None
 
 
 class Source(Protocol):

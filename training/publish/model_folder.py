@@ -1,5 +1,6 @@
 """A model's folder: written to a draft and moved into place, so that nobody ever sees it half-written."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,30 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from serving.model.card import MODEL_FILE
+from serving.model.triton_config import triton_config
 
 # The fields of a tensor in config.pbtxt, in their order there.
 TENSOR_FIELDS = ("name", "data_type", "format", "dims", "label_filename", "reshape")
 ENUMS = ("TYPE_", "FORMAT_")  # the prefixes of Triton's enum values, which have no quotes
+TRITON_MAX_BATCH_SIZE = 64
+README_FILE, CONFIGURATION_FILE = "README.md", "config.pbtxt"
+DRAFT, WITHDRAWN = ".draft", ".withdrawn"  # beside a model's versions, hidden from the service
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """models/<name>: numbered versions, and beside them the files that describe the newest."""
+    """models/<name>: numbered versions, and beside them the files that describe the newest.
+
+    A draft is a version that never answered, in .draft, with its files beside it. Withdrawn versions are in .withdrawn.
+    """
 
     models: Path
     name: str
 
+    @property
+    def path(self) -> Path:
+        """The folder of the model."""
+        return self.models / self.name
+
     def next_version(self) -> str:
-        """Return the number after the highest version."""
-        return str(max(self._versions(), default=0) + 1)
+        """Return the number after the highest version, including withdrawn ones: none is given twice."""
+        return str(max([*_numbers(self.path), *_numbers(self.path / WITHDRAWN)], default=0) + 1)
 
     def newest(self) -> Path | None:
         """Return the graph of the highest version; None where there is none."""
-        file = self.models / self.name / str(max(self._versions(), default=0)) / MODEL_FILE
+        file = self.path / str(max(_numbers(self.path), default=0)) / MODEL_FILE
         return file if file.exists() else None
 
-    def _versions(self) -> list[int]:
-        return [int(path.name) for path in (self.models / self.name).glob("[1-9]*") if path.name.isdecimal()]
+    def versions(self) -> list[Path]:
+        """Return the folders of the versions, lowest first."""
+        return [self.path / str(number) for number in sorted(_numbers(self.path))]
+
+    def withdrawn(self) -> list[Path]:
+        """Return the folders of the withdrawn versions, lowest first."""
+        return [self.path / WITHDRAWN / str(number) for number in sorted(_numbers(self.path / WITHDRAWN))]
+
+    def kept_draft(self) -> Path | None:
+        """Return the folder of the version in the draft that was kept; None where there is none."""
+        number = max(_numbers(self.path / DRAFT), default=0)
+        return self.path / DRAFT / str(number) if number else None
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -45,7 +68,7 @@ class ModelFolder:
 
         Raises FileExistsError when another export has published this version meanwhile.
         """
-        target = self.models / self.name
+        target, older = self.path, self.newest()
         target.mkdir(exist_ok=True)
         try:
             (draft / version).rename(target / version)
@@ -56,14 +79,33 @@ class ModelFolder:
                 f"{target / version} was published meanwhile; run the same command with --resume to publish the next "
                 "version"
             ) from error
+        if older and (target / README_FILE).exists():
+            (target / README_FILE).replace(older.parent / README_FILE)
         for file in draft.iterdir():
             file.replace(target / file.name)
         return target / version
+
+    def keep(self, draft: Path) -> Path:
+        """Keep a draft instead of publishing it, in place of the one kept before; returns its folder."""
+        target = self.path / DRAFT
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        for file in draft.iterdir():
+            file.replace(target / file.name)
+        return target
 
 
 def labels_text(labels: Sequence[str]) -> str:
     """Return the text of labels.txt: one label a line, in index order."""
     return "".join(f"{label}\n" for label in labels)
+
+
+def triton_text(name: str, shape: tuple[int, int, int], classes: int, has_novelty: bool) -> str:
+    """Return the text of config.pbtxt; shape: height, width and channels of an input."""
+    return config_pbtxt(
+        triton_config(name, shape, classes, has_novelty=has_novelty, max_batch_size=TRITON_MAX_BATCH_SIZE)
+    )
 
 
 def config_pbtxt(config: Mapping[str, Any]) -> str:
@@ -81,6 +123,10 @@ def config_pbtxt(config: Mapping[str, Any]) -> str:
         f"output [\n{_tensors(config['output'])}\n]\n"
         "dynamic_batching { }\n"
     )
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(path.name) for path in folder.glob("[1-9]*") if path.name.isdecimal()]
 
 
 def _tensors(tensors: Sequence[Mapping[str, Any]]) -> str:

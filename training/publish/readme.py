@@ -70,7 +70,7 @@ says that the image is unlike the training images; its absence proves nothing. I
 expect lower accuracy on photographs that differ from it in framing, light or background. An upload of another size is
 preprocessed first: {fit}.
 Look at the `fit` field of an answer, and at the pixels that the model saw (`?seen=true`), before you trust one.
-
+{notes}
 Licence: {licence}.
 """
 
@@ -130,7 +130,7 @@ def readme(
     return TEXT.format(
         hub_licence="mit" if card["licence"].startswith("MIT") else "other",
         hub_datasets=f"datasets: [{card['dataset']}]\n" if published else "",
-        **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty")},
+        **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty", "notes")},
         **metrics,
         **{key: value for key, value in training.items() if key not in ("libraries", "epoch_accuracy")},
         model_file=MODEL_FILE,
@@ -150,6 +150,7 @@ def readme(
         photos=photos["accuracy"],
         untouched=photos["untouched"],
         photo_count=photos["n"],
+        notes="".join(f"\n- {note}" for note in card.get("notes", ())) + ("\n" if "notes" in card else ""),
         photo_kind=PHOTO_KINDS[card["fit"]],
         plots="".join(f"\n![{Path(path).stem}]({path})\n" for path in plots),
     )

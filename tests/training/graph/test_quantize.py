@@ -29,7 +29,8 @@ from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
 from training.pipeline import calibrate, train
 from training.publish.golden import golden_images
-from training.publish.publisher import ExportError, Publisher
+from training.publish.publisher import Publisher
+from training.publish.verification import ExportError
 from training.recipes import RECIPES
 from training.train.trainer import RunContext
 

@@ -56,13 +56,14 @@ def test_a_published_model_is_there_in_full_and_the_draft_is_gone(tmp_path):
     assert [path.name for path in models.iterdir()] == ["net"]
 
 
-def test_a_second_version_leaves_the_first_alone_and_replaces_the_files_beside_it(tmp_path):
+def test_a_second_version_replaces_the_files_beside_it_and_the_first_keeps_its_readme(tmp_path):
     folder = ModelFolder(tmp_path, "net")
     publish(folder, "1", "first")
 
     publish(folder, folder.next_version(), "second")
 
-    assert tree(tmp_path) == {"net/1/model.onnx": "first", "net/2/model.onnx": "second", "net/README.md": "second"}
+    first = {"net/1/model.onnx": "first", "net/1/README.md": "first"}
+    assert tree(tmp_path) == first | {"net/2/model.onnx": "second", "net/README.md": "second"}
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, SystemExit])

@@ -1,0 +1,49 @@
+"""Near duplicates are found by perceptual hashes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image, ImageEnhance
+
+from training.datasets.duplicates import near_duplicates
+from training.evaluation.ood_sets import PHOTOS
+
+SIDE = 64
+
+
+def pixels(images: list[Image.Image]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([np.asarray(image.resize((SIDE, SIDE))) for image in images]))
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Image.Image]:
+    """Sixteen different photos and textures."""
+    folder = Path(skimage.data.__file__).parent
+    return [Image.open(folder / name).convert("RGB") for name in PHOTOS]
+
+
+def test_different_photos_are_no_duplicates(photos):
+    assert list(near_duplicates(pixels(photos))) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda photo: photo.resize((photo.width // 2, photo.height // 2)),
+        lambda photo: ImageEnhance.Brightness(photo).enhance(1.2),
+    ],
+    ids=["half the size", "brighter"],
+)
+def test_the_same_photos_changed_a_little_are_found_again(photos, change):
+    found = list(near_duplicates(pixels([*photos, *map(change, photos)])))
+
+    assert found == [(place, place + len(photos)) for place in range(len(photos))]
+
+
+def test_plain_images_are_no_duplicates():
+    plain = torch.arange(0, 200, 20, dtype=torch.uint8)[:, None, None, None].expand(-1, 28, 28, 1)
+
+    assert list(near_duplicates(plain)) == []

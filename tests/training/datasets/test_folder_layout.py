@@ -1,0 +1,218 @@
+"""The layouts in which own images may be, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from own_images import LABELS, fill, flower
+
+from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, find_layout
+from training.datasets.formats import DataError
+from training.datasets.image_folder import ImageFolder
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Path:
+    """Folders train, val and test, with other images in each."""
+    folder = tmp_path / "pictures"
+    for part, (name, each) in enumerate({"train": 12, "val": 4, "test": 3}.items()):
+        fill(tmp_path / "more", each=each)
+        for file in sorted((tmp_path / "more").rglob("*.png")):
+            target = folder / name / file.relative_to(tmp_path / "more")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            flower(LABELS.index(file.parent.name), 100 * part + int(file.stem)).save(target)
+        shutil.rmtree(tmp_path / "more")
+    return folder
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Path:
+    """Images in no folder, whose names begin with their labels."""
+    for file in sorted(fill(tmp_path / "flowers").rglob("*.png")):
+        target = tmp_path / "flat" / f"{file.parent.name}_{file.stem}.png"
+        target.parent.mkdir(exist_ok=True)
+        file.rename(target)
+    return tmp_path / "flat"
+
+
+def write_table(folder: Path, header: str = "file,label\n") -> Path:
+    """Write a table of the images in a folder of labels."""
+    rows = [f"{file.relative_to(folder)},{file.parent.name}\n" for file in sorted(folder.rglob("*.png"))]
+    table = folder / "labels.csv"
+    table.write_text(header + "".join(rows))
+    return table
+
+
+class TestSplits:
+    def test_the_folders_of_the_usual_splits_are_no_labels(self, splits):
+        assert ImageFolder.open(splits, "flowers").labels == LABELS
+
+    @pytest.mark.parametrize("name", ["valid", "validation", "Val"])
+    def test_each_split_has_the_images_of_its_folder(self, splits, name):
+        (splits / "val").rename(splits / name)
+
+        data = ImageFolder.open(splits, "flowers").load()
+
+        assert (len(data.train), len(data.validation), len(data.test)) == (48, 16, 12)
+        folders = {part: {file.path.parts[-3] for file in files} for part, files in data.files.items()}
+        assert folders == {TRAIN: {"train"}, VALIDATION: {name}, TEST: {"test"}}
+
+    def test_without_test_images_a_fifth_of_the_training_images_becomes_them(self, splits):
+        shutil.rmtree(splits / "test")
+
+        data = ImageFolder.open(splits, "flowers").load()
+
+        assert (len(data.train), len(data.validation), len(data.test)) == (40, 16, 8)
+
+    def test_a_copy_of_a_test_image_is_not_learned(self, splits):
+        shutil.copy(splits / "test/rose/1.png", splits / "train/rose/copy.png")
+
+        data = ImageFolder.open(splits, "flowers").load()
+
+        assert (len(data.train), len(data.test)) == (48, 12)
+        assert data.skipped == (f"{splits}/train/rose/copy.png: a copy of {splits}/test/rose/1.png",)
+
+    def test_a_label_may_be_called_train(self, tmp_path):
+        (fill(tmp_path) / "rose").rename(tmp_path / "train")
+
+        assert find_layout(tmp_path).labels == ("daisy", "train", "tulip", "violet")
+
+
+class TestOtherLayouts:
+    def test_file_names_may_begin_with_the_labels(self, flat):
+        flower(0, 98).save(flat / "IMG_0001.png")
+        flower(0, 99).save(flat / "one.png")
+
+        layout = find_layout(flat)
+
+        assert (layout.labels, len(layout.files)) == (LABELS, 48)
+        assert layout.left_out == (f"2 images: no label before a number, such as {flat}/IMG_0001.png",)
+
+    @pytest.mark.parametrize("header", ["file,label\n", ""])
+    def test_a_table_gives_the_labels(self, tmp_path, header):
+        table = write_table(fill(tmp_path), header)
+
+        of_folder, of_table = find_layout(tmp_path), find_layout(table)
+
+        assert of_folder.labels == of_table.labels == LABELS
+        assert len(of_folder.files) == len(of_table.files) == 48
+
+    def test_the_columns_of_a_table_may_be_in_any_order_among_others(self, tmp_path):
+        flower(0, 0).save(tmp_path / "1.png")
+        flower(1, 0).save(tmp_path / "2.png")
+        (tmp_path / "labels.csv").write_text("Label,by,File\nrose,me,1.png\ntulip,me,2.png\n")
+
+        assert [(file.label, file.path.name) for file in find_layout(tmp_path).files] == [
+            ("rose", "1.png"),
+            ("tulip", "2.png"),
+        ]
+
+    def test_a_table_of_something_else_gives_no_labels(self, tmp_path):
+        (fill(tmp_path) / "prices.csv").write_bytes(b"rose,\xff\n")
+
+        assert find_layout(tmp_path).kind == "a folder for each label"
+
+
+class TestNamed:
+    def test_loose_images_and_empty_folders_are_named(self, tmp_path):
+        flower(0, 99).save(fill(tmp_path) / "loose.png")
+        (tmp_path / "zinnia").mkdir()
+
+        layout = find_layout(tmp_path)
+
+        assert layout.labels == LABELS
+        assert layout.left_out == (
+            f"{tmp_path}/zinnia: an empty folder, which gives no label",
+            f"1 image: no label, since beside the folders of labels, such as {tmp_path}/loose.png",
+        )
+
+    def test_images_that_a_table_does_not_name_are_named(self, tmp_path):
+        table = write_table(fill(tmp_path))
+        flower(0, 99).save(tmp_path / "rose" / "new.png")
+
+        assert find_layout(tmp_path).left_out == (f"1 image: not in {table.name}, such as {tmp_path}/rose/new.png",)
+
+    def test_a_file_with_two_labels_is_learned_as_neither(self, tmp_path):
+        shutil.copy(fill(tmp_path) / "rose/1.png", tmp_path / "tulip/rose.png")
+
+        data = ImageFolder.open(tmp_path, "flowers").load()
+
+        (message,) = data.skipped
+        assert len(data.train) + len(data.test) == 47
+        assert "either 'rose' or 'tulip'" in message or "either 'tulip' or 'rose'" in message
+
+
+def test_a_label_among_the_splits_is_refused(splits):
+    fill(splits / "other").joinpath("rose").rename(splits / "rose")
+    shutil.rmtree(splits / "other")
+
+    with pytest.raises(DataError, match="have splits alone, or labels alone"):
+        find_layout(splits)
+
+
+def test_splits_without_labels_in_them_are_refused(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+        flower(0, 0).save(tmp_path / name / "1.png")
+
+    with pytest.raises(DataError, match="put the images into a folder for each label"):
+        find_layout(tmp_path)
+
+
+def test_a_label_that_nothing_can_learn_is_refused(splits):
+    shutil.rmtree(splits / "train" / "rose")
+
+    with pytest.raises(DataError, match="the label 'rose' is in test alone"):
+        find_layout(splits)
+
+
+def test_two_folders_of_one_split_are_refused(splits):
+    shutil.copytree(splits / "val", splits / "valid")
+
+    with pytest.raises(DataError, match="val and valid name one split twice"):
+        find_layout(splits)
+
+
+def test_splits_without_a_folder_to_learn_from_are_refused(splits):
+    shutil.rmtree(splits / "train")
+
+    with pytest.raises(DataError, match="without a folder train"):
+        find_layout(splits)
+
+
+def test_labels_that_differ_in_capitals_alone_are_refused(tmp_path):
+    (fill(tmp_path) / "tulip").rename(tmp_path / "Rose")
+
+    with pytest.raises(DataError, match="'Rose' and 'rose' differ in spaces or capitals alone"):
+        find_layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("1.png,rose\n1.png,tulip\n", "row 3: 1.png has the label 'tulip' here and 'rose' above"),
+        ("1.png,rose\n2.png\n", "row 3: a file and its label are needed"),
+        ("1.png,rose\n", "1 labels in it, at least 2 are needed"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(tmp_path, rows, reason):
+    (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
+
+    with pytest.raises(DataError, match=reason):
+        find_layout(tmp_path)
+
+
+def test_two_tables_are_refused(tmp_path):
+    table = write_table(fill(tmp_path))
+    shutil.copy(table, tmp_path / "other.csv")
+
+    with pytest.raises(DataError, match=r"name one of them: --images .*labels\.csv"):
+        find_layout(tmp_path)
+
+
+def test_file_names_without_labels_are_refused(tmp_path):
+    for number in range(12):
+        flower(0, number).save(tmp_path / f"IMG_{number}.png")
+
+    with pytest.raises(DataError, match="begin with fewer than 2 labels; make a folder of images for each label"):
+        find_layout(tmp_path)

@@ -1,0 +1,128 @@
+"""python -m training.images: what it says of a folder of own images."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from own_images import LABELS, fill, flower
+from PIL import Image
+
+from training import images
+from training.evaluation.mislabels import likely_mislabels
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of flowers in colour, of 64 pixels."""
+    return fill(tmp_path / "flowers", sides=(64,), channels=3)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """Splits of images that differ as photos do: blurred blots of random colours."""
+    random = np.random.default_rng(0)
+    for split, label, number in product(("train", "test"), ("park", "town"), range(12)):
+        target = tmp_path / "scenes" / split / label / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        blots = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
+        blots.resize((64, 64), Image.Resampling.BICUBIC).save(target)
+    return tmp_path / "scenes"
+
+
+def survey(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """Return what the command prints about a folder that it can read."""
+    assert images.main([str(folder), "--sheet", str(folder.parent / "sheet.png"), *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_labels_sizes_and_splits_are_counted(folder, capsys):
+    text = survey(folder, capsys)
+
+    assert all(label in text for label in LABELS)
+    assert f"{folder}: a folder for each label" in text
+    assert "48 images of 64 x 64 to 64 x 64 pixels; the input has 64 x 64 pixels in colour" in text
+
+
+def test_the_thumbnails_have_a_row_for_each_label(folder, capsys):
+    survey(folder, capsys)
+
+    with Image.open(folder.parent / "sheet.png") as sheet:
+        assert sheet.width > 12 * 64
+        assert sheet.height > len(LABELS) * 64
+
+
+def test_an_image_saved_anew_under_another_label_is_named(scenes, capsys):
+    Image.open(scenes / "train/park/3.png").save(scenes / "train/town/saved.jpg", quality=95)
+
+    text = survey(scenes, capsys)
+
+    assert "Near duplicates with different labels: one of them is wrong, or the labels overlap (1):" in text
+    assert f"{scenes}/train/park/3.png (park, train)" in text
+    assert f"{scenes}/train/town/saved.jpg (town, train)" in text
+
+
+def test_a_training_image_that_is_nearly_a_test_image_is_named(scenes, capsys):
+    Image.open(scenes / "test/park/3.png").resize((90, 90)).save(scenes / "train/park/larger.png")
+
+    text = survey(scenes, capsys)
+
+    assert (
+        "Near duplicates in training and test: the model will look better than it is; remove one of each (1):" in text
+    )
+    assert f"{scenes}/train/park/larger.png (park, train) and {scenes}/test/park/3.png (park, test)" in text
+
+
+def test_unreadable_files_loose_images_and_few_images_are_named(folder, capsys):
+    (folder / "rose/broken.jpg").write_bytes(b"no")
+    flower(0, 99).save(folder / "loose.png")
+    for number in range(100, 130):
+        flower(0, number, 64, 3).save(folder / "daisy" / f"{number}.png")
+
+    text = survey(folder, capsys)
+
+    assert "Left out: 1 image: no label, since beside the folders of labels" in text
+    assert "rose/broken.jpg: The 2 bytes are not a complete image" in text
+    assert "Imbalance: 10 images to train on of " in text
+
+
+def test_a_label_without_test_images_is_named(folder, capsys):
+    folder.rename(folder.parent / "train")
+    pictures = folder.parent / "pictures"
+    pictures.mkdir()
+    (folder.parent / "train").rename(pictures / "train")
+    (pictures / "test/rose").mkdir(parents=True)
+    flower(1, 99, 64, 3).save(pictures / "test/rose/1.png")
+
+    assert "Not measured: daisy, tulip, violet: none of the test images has this label" in survey(pictures, capsys)
+
+
+def test_a_folder_that_nothing_can_be_learned_from_is_refused(tmp_path, capsys):
+    assert images.main([str(tmp_path)]) == 1
+
+    assert capsys.readouterr().err.startswith(f"training.images: {tmp_path}: 0 folders in it")
+
+
+def test_a_model_of_other_labels_finds_no_mislabels(folder, capsys):
+    model = Path(__file__).parents[2] / "models/cifar-cnn/1/model.onnx"
+
+    assert images.main([str(folder), "--model", str(model)]) == 1
+
+    assert "name a model that was trained on these images" in capsys.readouterr().err
+
+
+def test_a_confident_contradiction_is_a_likely_mislabel():
+    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.05, 0.95], [0.45, 0.55]])
+    labels = torch.tensor([0, 0, 1, 1, 0, 0])
+
+    found = likely_mislabels(probabilities, labels)
+
+    assert [(one.place, one.label) for one in found] == [(4, 1)]  # the last contradicts its label, but not confidently
+    assert found[0].margin == pytest.approx(0.9)
+
+
+def test_a_label_without_images_is_never_a_likely_one():
+    probabilities = torch.tensor([[0.1, 0.2, 0.7], [0.2, 0.7, 0.1]])
+
+    assert likely_mislabels(probabilities, torch.tensor([0, 1])) == []

@@ -1,0 +1,62 @@
+"""Near duplicates: the same picture saved anew, in another size or light, or photographed a moment later."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from training.datasets.pixels import to_images
+
+HASHED_SIDE = 32  # pixels, of the grey image whose frequencies are hashed
+FREQUENCIES = 8  # the lowest in each direction: they survive what saving anew changes
+MAX_BITS = 6  # of 64 that may differ
+THUMBNAIL_SIDE = 16
+# Of thumbnails: many a small or plain image nearly shares its hash with quite another. With both limits, each of 16
+# photos is found again at half its size, at JPEG's quality 40, and brighter by a fifth; among 2,000 images of CIFAR-10
+# no pair is reported, among 2,000 of Fashion-MNIST 26 are.
+MIN_CORRELATION = 0.98
+MIN_CONTRAST = 0.2  # of a thumbnail, as the length of its differences from their mean
+BLOCK = 1_000  # images whose hashes are compared with all others at once: 10,000 images take 0.5 s and 90 MB
+
+
+def near_duplicates(pixels: Tensor) -> Iterator[tuple[int, int]]:
+    """Yield the places of pairs of near duplicates among pixels, uint8 [n, height, width, channels].
+
+    Their perceptual hashes differ in few bits, and their thumbnails correlate.
+    """
+    hashes, thumbnails = perceptual_hashes(pixels), _thumbnails(pixels)
+    for start in range(0, len(hashes), BLOCK):
+        bits = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None])
+        for one, other in np.argwhere(bits <= MAX_BITS).tolist():
+            if start + one < other and float(thumbnails[start + one] @ thumbnails[other]) >= MIN_CORRELATION:
+                yield start + one, other
+
+
+def perceptual_hashes(pixels: Tensor) -> NDArray[np.uint64]:
+    """Return a hash [n] of each image: which of its low frequencies are above their median (pHash, Zauner 2010).
+
+    pixels: uint8 [n, height, width, channels].
+    """
+    grey = _resized(pixels, HASHED_SIDE).mean(1)
+    steps = torch.arange(HASHED_SIDE) + 0.5
+    cosines = torch.cos(torch.pi / HASHED_SIDE * torch.arange(FREQUENCIES)[:, None] * steps)  # [frequencies, side]
+    spectrum = (cosines @ grey @ cosines.T).flatten(1)
+    above = spectrum > spectrum[:, 1:].median(1, keepdim=True).values  # without the mean brightness, the first
+    return np.packbits(above.numpy(), axis=1).view(np.uint64)[:, 0]
+
+
+def _thumbnails(pixels: Tensor) -> Tensor:
+    """Return each image as a vector of mean 0 and length 1; that of a plain one is shorter, so that it is like none."""
+    small = _resized(pixels, THUMBNAIL_SIDE).flatten(1)
+    centred = small - small.mean(1, keepdim=True)
+    return functional.normalize(centred, eps=MIN_CONTRAST)
+
+
+def _resized(pixels: Tensor, side: int) -> Tensor:
+    """Return images [n, channels, side, side] between 0 and 1."""
+    sides = (side, side)
+    parts = (to_images(part) for part in pixels.split(BLOCK))
+    return torch.cat([functional.interpolate(part, sides, mode="bilinear", antialias=True) for part in parts])

@@ -1,0 +1,203 @@
+"""The layout of own images: which files there are, the label of each, and its split where the folders name splits."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from serving.model.card import Label
+from training.datasets.formats import DataError
+from training.datasets.image_file import printable
+from training.datasets.label_table import find_table, read_table
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+SUFFIXES = {
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
+    ".webp",
+}  # fmt: skip
+PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
+CAMERA_PREFIXES = {"dsc", "dscf", "dscn", "image", "img", "mvimg", "photo", "pxl", "screenshot"}  # they name no label
+ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
+
+
+class LabelledFile(NamedTuple):
+    """An image's file and label; split: "" where the layout leaves it to the program."""
+
+    label: str
+    path: Path
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files found. kind: the layout in words. left_out: what was found beside them, as messages."""
+
+    kind: str
+    files: tuple[LabelledFile, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in index order."""
+        return tuple(sorted({file.label for file in self.files}))
+
+
+def find_layout(path: Path) -> Layout:
+    """Find the images in a folder, or those that a CSV of file,label names, in whichever layout they are.
+
+    Raises DataError where nothing can be learned from them, or where they contradict each other.
+    """
+    if not path.exists():
+        raise DataError(f"{printable(path)}: no such folder; {ADVICE}")
+    table = find_table(path)
+    layout = _of_table(path, table) if table else _of_folder(path)
+    _check_labels(path, layout, "labels" if table else "folders")
+    _check_splits(path, layout)
+    return layout
+
+
+def _of_folder(path: Path) -> Layout:
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    splits = [folder for folder in folders if folder.name.lower() in SPLITS and _holds_folders(folder)]
+    if splits:
+        return _of_splits(path, folders, splits)
+    if folders and {folder.name.lower() for folder in folders} <= set(SPLITS):
+        raise DataError(
+            f"{printable(path)}: {_names(folders)} are the names of splits, but no folder of a label is in them: put "
+            "the images into a folder for each label, such as train/roses/1.jpg, or rename the folders"
+        )
+    if not any(True for folder in folders for _ in images_in(folder)) and any(_loose(path)):
+        return _of_prefixes(path)
+    return _of_labels(path, folders)
+
+
+def _of_labels(path: Path, folders: Sequence[Path], split: str = "") -> Layout:
+    files = [LabelledFile(folder.name, file, split) for folder in folders for file in files_in(folder)]
+    empty = {folder.name for folder in folders} - {file.label for file in files}
+    left_out = [f"{printable(path / name)}: an empty folder, which gives no label" for name in sorted(empty)]
+    return Layout("a folder for each label", tuple(files), (*left_out, *_loose_message(path)))
+
+
+def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> Layout:
+    if others := [folder for folder in folders if folder not in splits]:
+        raise DataError(
+            f"{printable(path)}: {_names(splits)} looks like a split with labels in it, {_names(others)} like a label "
+            "beside it: have splits alone, or labels alone, in this folder"
+        )
+    named = [SPLITS[folder.name.lower()] for folder in splits]
+    if len(set(named)) < len(named):
+        raise DataError(f"{printable(path)}: {_names(splits)} name one split twice: put their images together")
+    if TRAIN not in named:
+        raise DataError(f"{printable(path)}: {_names(splits)} without a folder train, to learn from: add it")
+    parts = [
+        _of_labels(folder, sorted(_subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)
+    ]
+    left_out = [message for part in parts for message in part.left_out]
+    kind = f"splits ({', '.join(folder.name for folder in splits)}), in each a folder for each label"
+    return Layout(kind, tuple(file for part in parts for file in part.files), (*left_out, *_loose_message(path)))
+
+
+def _of_prefixes(path: Path) -> Layout:
+    images = sorted(_loose(path))
+    found = {file: match[1].strip() for file in images if (match := PREFIX.match(file.stem))}
+    cameras = {file for file, label in found.items() if label.lower() in CAMERA_PREFIXES}
+    files = tuple(LabelledFile(label, file) for file, label in found.items() if file not in cameras)
+    without = [file for file in images if file not in found or file in cameras]
+    if len({file.label for file in files}) < 2:
+        raise DataError(
+            f"{printable(path)}: {len(images)} images lie in no folder, and their names, such as "
+            f"{printable(images[0].name)}, begin with fewer than 2 labels; {ADVICE}"
+        )
+    return Layout("labels as the beginnings of file names", files, _message(without, "no label before a number"))
+
+
+def _of_table(path: Path, table: Path) -> Layout:
+    files = tuple(LabelledFile(label, file) for file, label in read_table(table).items())
+    named = {file.path for file in files}
+    unnamed = [file for file in images_in(path) if file not in named] if path.is_dir() else []
+    return Layout(f"the table {table.name}", files, _message(unnamed, f"not in {table.name}"))
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and in those below it, except hidden ones."""
+    for file in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.is_file() and not hidden:
+            yield file
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield those of the files whose names end as an image's does."""
+    return (file for file in files_in(folder) if file.suffix.lower() in SUFFIXES)
+
+
+def _subfolders(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _holds_folders(folder: Path) -> bool:
+    """Return whether a folder is one of labels: it has folders with files in them, and no image of its own."""
+    return not any(_loose(folder)) and any(any(files_in(inner)) for inner in _subfolders(folder))
+
+
+def _loose(folder: Path) -> Iterator[Path]:
+    """Yield the images directly in a folder."""
+    return (file for file in images_in(folder) if file.parent == folder)
+
+
+def _loose_message(path: Path) -> tuple[str, ...]:
+    return _message(sorted(_loose(path)), "no label, since beside the folders of labels")
+
+
+def _message(files: Sequence[Path], why: str) -> tuple[str, ...]:
+    """Return the message, where there are any, for images that are left out together."""
+    count = f"{len(files):,} images" if len(files) > 1 else "1 image"
+    return (f"{count}: {why}, such as {printable(files[0])}",) if files else ()
+
+
+def _check_labels(path: Path, layout: Layout, noun: str) -> None:
+    """Raise DataError where there are too few labels, or where one cannot be a label or looks like another."""
+    if len(layout.labels) < 2:
+        found = f" ({layout.left_out[0]})" if layout.left_out else ""
+        raise DataError(f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {ADVICE}{found}")
+    alike = defaultdict(list)
+    for label in layout.labels:
+        if not (_is_label(label) and label.isprintable()):
+            raise DataError(
+                f"{printable(path / label)}: this name cannot be a label; rename it, without colons, line breaks and "
+                "other unprintable characters"
+            )
+        alike[label.strip().lower()].append(label)
+    if doubled := next((names for names in alike.values() if len(names) > 1), None):
+        raise DataError(
+            f"{printable(path)}: the labels {' and '.join(map(repr, doubled))} differ in spaces or capitals alone: "
+            "give them one name, or clearly different ones"
+        )
+
+
+def _check_splits(path: Path, layout: Layout) -> None:
+    """Raise DataError where a split has a label that no training image has."""
+    learned = {file.label for file in layout.files if file.split in ("", TRAIN)}
+    if unknown := sorted({(file.label, file.split) for file in layout.files if file.label not in learned}):
+        label, split = unknown[0]
+        raise DataError(
+            f"{printable(path)}: the label {label!r} is in {split} alone, so that nothing can learn it: add images of "
+            "it to train, or move its folder away"
+        )
+
+
+def _is_label(text: str) -> bool:
+    try:
+        msgspec.convert(text, Label)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _names(folders: Iterable[Path]) -> str:
+    return " and ".join(printable(folder.name) for folder in folders)

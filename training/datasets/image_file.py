@@ -1,0 +1,53 @@
+"""A file of own images: read and decoded as the service reads and decodes an upload, or refused as it refuses one."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from serving.errors import Refusal
+from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
+from serving.imaging.scaling import side_needed
+from serving.settings import Settings
+from training.datasets.formats import DataError
+
+FIT = "photo"  # how own images become inputs
+SERVICE = Settings()  # training refuses what a service with default settings refuses
+
+
+class ReadImage(NamedTuple):
+    """A decoded image; size: width and height in the file, before a large photo is scaled down."""
+
+    decoded: DecodedImage
+    size: tuple[int, int]
+
+
+def read_content(file: Path) -> bytes:
+    """Return a file's bytes. Raises DataError when they are more than the service takes."""
+    try:
+        size = file.stat().st_size
+        if size > SERVICE.max_body:
+            raise DataError(
+                f"{printable(file)}: The file has {size:,} bytes; at most {SERVICE.max_body:,} are read. Make it "
+                "smaller."
+            )
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{printable(file)}: {error.strerror}") from error
+
+
+def read_image(content: bytes, file: Path, side: int) -> ReadImage:
+    """Decode a file as the service decodes an upload for an input of this side, large photos scaled down.
+
+    Raises DataError when the service would refuse it.
+    """
+    try:
+        header = read_header(content, PixelBudget(SERVICE.max_pixels))
+        size = header.image.size
+        return ReadImage(decode(header, side_needed(FIT, side, side)), size)
+    except Refusal as error:
+        raise DataError(f"{printable(file)}: {error}") from error
+
+
+def printable(path: Path | str) -> str:
+    """Return a path that is safe to print in any terminal."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)

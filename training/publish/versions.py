@@ -1,0 +1,140 @@
+"""The versions of a model: which answers, which are kept beside it, and how they change places."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+import onnx
+from msgspec import UNSET
+
+from serving.model.card import LABELS_FILE, MODEL_FILE
+from serving.model.classifier import Classifier
+from training.graph.onnx_export import with_metadata
+from training.publish.model_folder import (
+    CONFIGURATION_FILE,
+    DRAFT,
+    README_FILE,
+    WITHDRAWN,
+    ModelFolder,
+    labels_text,
+    triton_text,
+)
+
+State = Literal["answers", "older", "withdrawn", "draft"]
+
+README = """\
+# {name}: {title}
+
+Version {version} answers again, since later ones were withdrawn. It has {accuracy:.2%} of {n:,} test images right; its
+own README was not kept, its card has all figures.
+"""
+
+
+class VersionError(Exception):
+    """There is no such version, or it cannot answer; the message says what to do."""
+
+
+class Version(NamedTuple):
+    """A version: its folder, and whether and how it answers."""
+
+    folder: Path
+    state: State
+
+    @property
+    def file(self) -> Path:
+        """The model file."""
+        return self.folder / MODEL_FILE
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The versions of one model."""
+
+    folder: ModelFolder
+
+    def all(self) -> list[Version]:
+        """Return all versions, the one that answers first. Raises VersionError when there are none."""
+        published, draft = self.folder.versions()[::-1], self.folder.kept_draft()
+        found = [Version(path, "older" if number else "answers") for number, path in enumerate(published)]
+        found += [Version(path, "withdrawn") for path in self.folder.withdrawn()]
+        found += [Version(draft, "draft")] if draft else []
+        if not found:
+            raise VersionError(f"{self.folder.path}: no versions there; name a model's folder, and its --models-dir")
+        return found
+
+    def promote(self) -> Path:
+        """Publish the draft as the next version; returns its folder. Raises VersionError and ContractError."""
+        draft = self.folder.kept_draft()
+        if not draft:
+            raise VersionError(f"{self.folder.path / DRAFT}: no draft there to promote")
+        Classifier.open(draft / MODEL_FILE)  # it must be one that the service takes
+        version = self.folder.next_version()
+        if draft.name != version:
+            draft = _renumbered(draft, version)
+        published = self.folder.publish(draft.parent, version)
+        draft.parent.rmdir()
+        return published
+
+    def roll_back(self) -> tuple[Path, Path]:
+        """Withdraw the version that answers, so that the one before it does; returns the folders of that and of this.
+
+        Raises VersionError where there is none before it, and ContractError where the service would refuse it.
+        """
+        versions = self.folder.versions()
+        if len(versions) < 2:
+            raise VersionError(f"{self.folder.path}: no version before the one that answers: nothing to roll back to")
+        *_, before, newest = versions
+        classifier = Classifier.open(before / MODEL_FILE)
+        withdrawn = self.folder.path / WITHDRAWN / newest.name
+        withdrawn.parent.mkdir(exist_ok=True)
+        newest.rename(withdrawn)
+        if (readme := self.folder.path / README_FILE).exists():
+            readme.replace(withdrawn / README_FILE)
+        self._describe(before, classifier)
+        return before, withdrawn
+
+    def restore(self, version: str) -> Path:
+        """Have a withdrawn version answer again; returns its folder. Raises VersionError and ContractError."""
+        withdrawn, versions = self.folder.path / WITHDRAWN / version, self.folder.versions()
+        if withdrawn not in self.folder.withdrawn():
+            known = ", ".join(path.name for path in self.folder.withdrawn()) or "none"
+            raise VersionError(f"{version} is not a withdrawn version of {self.folder.name}; withdrawn: {known}")
+        if versions and int(versions[-1].name) > int(version):
+            raise VersionError(
+                f"version {versions[-1].name} is higher than {version} and would answer: roll it back first"
+            )
+        classifier = Classifier.open(withdrawn / MODEL_FILE)
+        if versions and (readme := self.folder.path / README_FILE).exists():
+            readme.replace(versions[-1] / README_FILE)
+        restored = withdrawn.rename(self.folder.path / version)
+        self._describe(restored, classifier)
+        return restored
+
+    def _describe(self, version: Path, classifier: Classifier) -> None:
+        """Write the files beside the versions, which describe the one that answers."""
+        card, folder = classifier.card, self.folder.path
+        shape = (classifier.height, classifier.width, classifier.channels)
+        (folder / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
+        configuration = triton_text(card.name, shape, len(card.labels), card.novelty is not UNSET)
+        (folder / CONFIGURATION_FILE).write_text(configuration)
+        if (kept := version / README_FILE).exists():
+            kept.replace(folder / README_FILE)
+        else:
+            metrics = msgspec.structs.asdict(card.metrics)
+            text = README.format(name=card.name, title=card.title, version=card.version, **metrics)
+            (folder / README_FILE).write_text(text, encoding="utf-8")
+
+
+def _renumbered(draft: Path, version: str) -> Path:
+    """Give a draft another version number, in its card and its README too; returns its folder."""
+    file, readme = draft / MODEL_FILE, draft.parent / README_FILE
+    card = msgspec.structs.replace(Classifier.open(file).card, version=version)
+    file.write_bytes(with_metadata(onnx.load(file), card.to_metadata()))
+    paths = re.compile(rf"(?<=[`(]){draft.name}/")  # of the model file and the plots
+    readme.write_text(paths.sub(f"{version}/", readme.read_text(encoding="utf-8")), encoding="utf-8")
+    target = draft.with_name(version)
+    shutil.rmtree(target, ignore_errors=True)  # of a promotion that was interrupted
+    return draft.rename(target)

@@ -1,0 +1,139 @@
+"""A survey of own images, before anything is learned from them: what was found, and what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from training.datasets.duplicates import near_duplicates
+from training.datasets.folder_layout import TEST, TRAIN, VALIDATION
+from training.datasets.image_file import printable
+from training.datasets.image_folder import ImageFolder, OwnImages
+from training.datasets.labelled import LabelledImages
+from training.thumbnails import draw_thumbnails
+
+MAX_LISTED = 10  # of each kind of finding
+IMBALANCE = 3  # times as many images of one label as of another are worth a word
+
+
+class Surveyed(NamedTuple):
+    """An image of the survey."""
+
+    path: Path
+    label: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Own images as they were read: what the folder holds, and what should be mended before a training."""
+
+    folder: ImageFolder
+    data: OwnImages
+
+    @cached_property
+    def splits(self) -> dict[str, LabelledImages]:
+        """The images of each split that there is."""
+        splits = {TRAIN: self.data.train, VALIDATION: self.data.validation, TEST: self.data.test}
+        return {name: images for name, images in splits.items() if images}
+
+    @cached_property
+    def all(self) -> LabelledImages:
+        """The images of all splits, in their order."""
+        parts = self.splits.values()
+        return LabelledImages(torch.cat([p.pixels for p in parts]), torch.cat([p.labels for p in parts]))
+
+    @cached_property
+    def images(self) -> list[Surveyed]:
+        """The file, label and split of all these."""
+        splits = list(chain.from_iterable([name] * len(images) for name, images in self.splits.items()))
+        files = chain.from_iterable(self.data.files[name] for name in self.splits)
+        named = zip(files, self.all.labels.tolist(), splits, strict=True)
+        return [Surveyed(file.path, self.folder.labels[label], split) for file, label, split in named]
+
+    def table(self) -> Table:
+        """Return the number of images of each label, in each split."""
+        counts = {name: Counter(images.labels.tolist()) for name, images in self.splits.items()}
+        table = Table("Label", *counts, "all")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for index, label in enumerate(self.folder.labels):
+            found = [split[index] for split in counts.values()]
+            table.add_row(escape(label), *(f"{count:,}" for count in (*found, sum(found))))
+        return table
+
+    def sizes(self) -> str:
+        """Return the sizes of the images, and that of the input."""
+        sizes = [file.size for name in self.splits for file in self.data.files[name]]
+        (least, most), side = (f(sizes, key=lambda size: size[0] * size[1]) for f in (min, max)), self.folder.side
+        colour = "grey" if self.folder.channels == 1 else "colour"
+        return (
+            f"{len(sizes):,} images of {least[0]:,} x {least[1]:,} to {most[0]:,} x {most[1]:,} pixels; the input has "
+            f"{side} x {side} pixels in {colour}"
+        )
+
+    def findings(self) -> Iterator[str]:
+        """Yield messages for all that is wrong, or that should be known."""
+        yield from (f"Left out: {message}" for message in (*self.folder.left_out, *self.data.skipped))
+        yield from self._imbalance()
+        yield from self._unmeasured()
+        yield from self._near_duplicates()
+
+    def _imbalance(self) -> Iterator[str]:
+        counts = Counter(self.data.train.labels.tolist())
+        (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
+        if many >= IMBALANCE * few:
+            labels = self.folder.labels
+            yield (
+                f"Imbalance: {few:,} images to train on of {labels[least]!r}, {many:,} of {labels[most]!r}: the model "
+                f"will seldom say {labels[least]!r}; add images of it"
+            )
+
+    def _unmeasured(self) -> Iterator[str]:
+        measured = set(self.data.test.labels.tolist())
+        if missing := [label for index, label in enumerate(self.folder.labels) if index not in measured]:
+            yield f"Not measured: {', '.join(missing)}: none of the test images has this label; add some"
+
+    def _near_duplicates(self) -> Iterator[str]:
+        """Yield the near duplicates, first those that contradict each other or make the model look better."""
+        pairs = [(self.images[one], self.images[other]) for one, other in near_duplicates(self.all.pixels)]
+        across = [pair for pair in pairs if pair[0].label != pair[1].label]
+        leaks = [pair for pair in pairs if pair not in across and TEST in {pair[0].split, pair[1].split}]
+        leaks = [pair for pair in leaks if pair[0].split != pair[1].split]
+        others = [pair for pair in pairs if pair not in across and pair not in leaks]
+        yield from _listed(across, "with different labels: one of them is wrong, or the labels overlap")
+        yield from _listed(leaks, "in training and test: the model will look better than it is; remove one of each")
+        yield from _listed(others, "in one split")
+
+
+def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
+    """Print what was found and what is wrong; draw the thumbnails into a PNG."""
+    folder = survey.folder
+    console.print(f"{printable(folder.path)}: {folder.layout}", markup=False, highlight=False, soft_wrap=True)
+    console.print(survey.table())
+    console.print(survey.sizes(), markup=False, highlight=False, soft_wrap=True)
+    for finding in survey.findings():
+        console.print(finding, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    draw_thumbnails(survey.all, folder.labels, sheet)
+    console.print(f"Thumbnails of each label: {printable(sheet)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _listed(pairs: list[tuple[Surveyed, Surveyed]], which: str) -> Iterator[str]:
+    if pairs:
+        yield f"Near duplicates {which} ({len(pairs):,}):"
+    for one, other in pairs[:MAX_LISTED]:
+        yield f"  {_named(one)} and {_named(other)}"
+    if len(pairs) > MAX_LISTED:
+        yield f"  and {len(pairs) - MAX_LISTED:,} more"
+
+
+def _named(image: Surveyed) -> str:
+    return f"{printable(image.path)} ({image.label}, {image.split})"

@@ -1,0 +1,106 @@
+"""python -m training.versions: lists the versions of a model, compares two, and changes which one answers."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from serving.model.card import ContractError
+from serving.model.classifier import Classifier
+from training.datasets.formats import DataError
+from training.evaluate import test_images
+from training.publish.comparison import Comparison, compare, compare_cards
+from training.publish.model_folder import ModelFolder
+from training.publish.versions import Version, VersionError, Versions
+
+CONSOLE = Console()
+DRAFT = "draft"  # as a version's name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List, compare, promote or roll back; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    versions = Versions(ModelFolder(options.models_dir, options.name))
+    try:
+        if options.promote:
+            published = versions.promote() if options.promote == DRAFT else versions.restore(options.promote)
+            _say(f"{published} answers now")
+        elif options.roll_back:
+            before, withdrawn = versions.roll_back()
+            _say(f"{before} answers now; to have {withdrawn.name} answer again: --promote {withdrawn.name}")
+        elif options.compare:
+            _say(str(_comparison(versions.all(), options.compare, options.images, options.data_dir)))
+        else:
+            CONSOLE.print(_table(versions.all()))
+    except (ContractError, DataError, OSError, VersionError) as error:
+        print(f"training.versions: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.versions",
+        description="List the versions of a model, compare one with the version that answers, or have another answer.",
+    )
+    parser.add_argument("name", help="the model")
+    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where it is (default: models)")
+    which = parser.add_mutually_exclusive_group()
+    for option, text in (
+        ("--compare", "compare this version with the one that answers (default: the draft)"),
+        ("--promote", "have the draft answer, or a withdrawn version again"),
+    ):
+        which.add_argument(option, nargs="?", const=DRAFT, metavar="VERSION", help=text)
+    which.add_argument(
+        "--roll-back", action="store_true", help="withdraw the version that answers: the one before does"
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="own images: compare on these test images")
+    parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
+    return parser
+
+
+def _table(versions: Sequence[Version]) -> Table:
+    table = Table("Version", "State", "Date", "Accuracy", "Of", "ECE", "Network")
+    for column in table.columns[:6]:
+        column.no_wrap = True
+    for version in versions:
+        try:
+            card = Classifier.open(version.file).card
+        except ContractError as error:
+            table.add_row(version.folder.name, version.state, "", "", "", "", escape(f"refused: {error}"))
+            continue
+        figures = f"{card.metrics.accuracy:.2%}", f"{card.metrics.n:,}", f"{card.metrics.ece:.3f}"
+        table.add_row(version.folder.name, version.state, card.training.date, *figures, escape(card.network))
+    return table
+
+
+def _comparison(versions: Sequence[Version], wanted: str, images: Path | None, data_dir: Path | None) -> Comparison:
+    """Compare on the same test images, or by the cards where those are not there. Raises VersionError."""
+    answering, *others = versions
+    if answering.state != "answers":
+        raise VersionError("no version answers: there is nothing to compare with")
+    found = [one for one in others if wanted == (DRAFT if one.state == "draft" else one.folder.name)]
+    if not found:
+        raise VersionError(f"{wanted} is not there; see the versions without --compare")
+    before, after = Classifier.open(answering.file), Classifier.open(found[0].file)
+    try:
+        test = test_images(after, data_dir, images)
+    except DataError as error:
+        if images:
+            raise
+        _say(f"The test images are not there: {error}")
+        return compare_cards(before.card, after.card)
+    return compare(before, after.card, torch.from_numpy(after.classify(test.pixels.numpy())), test)
+
+
+def _say(message: str) -> None:
+    CONSOLE.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
