@@ -51,7 +51,7 @@ TRAINING = [
     "graph", "graph.onnx_export", "graph.outputs", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.optimizers", "train.running_metrics", "train.lessons", "train.trainer",
-    "train.trained_network", "train.loop", "train.tensorboard", "train.distillation",
+    "train.trained_network", "train.head", "train.loop", "train.tensorboard", "train.distillation",
     "evaluation", "evaluation.calibration", "evaluation.ood_sets", "evaluation.photo_shift", "evaluation.filters",
     "evaluation.corruptions", "evaluation.evaluate_graph", "evaluation.mislabels",
     "thumbnails", "survey", "images",

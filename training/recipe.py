@@ -40,6 +40,7 @@ class Recipe:
     views: int = 0  # how many are drawn; each epoch takes the next one
     flip: bool = False  # flip each image in every other epoch (Jordan 2024, section 3.6)
     augmentations: tuple[Augmentation, ...] = ()
+    frozen: bool = False  # the network is pretrained: only its last layer is fitted, without epochs
     knows_photos: bool = False  # its novelty score takes photos composed of known images for known
     int8: bool = False  # publish the graph in int8 where that pays
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image

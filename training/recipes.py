@@ -5,7 +5,7 @@ from dataclasses import replace
 from training.augment import random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
-from training.datasets.image_folder import ImageFolder
+from training.datasets.image_folder import ImageFolder, largest_filled
 from training.datasets.views import garment_view, thing_view
 from training.networks.cnn import CNN
 from training.networks.efficientnet import FineTuned, to_imagenet_lite
@@ -20,6 +20,7 @@ OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which
 OWN_EPOCHS = 8, 200  # the fewest and the most epochs
 OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
 OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
+PRETRAINED_SIDES = 64, 96, 128  # pixels of a pretrained network's input; ImageNet's photos showed it as much detail
 
 
 FASHION_MLP = Recipe(
@@ -205,16 +206,34 @@ RECIPES = {
 DEFAULT = (FASHION_MLP.name, CIFAR_CNN.name)
 
 
-def own_recipe(folder: ImageFolder) -> Recipe:
-    """Return the recipe for own images: the strong compact network; the number of images sets epochs and batch."""
-    n = len(folder.files)
+def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
+    """Return the recipe for own images.
+
+    pretrained: EfficientNet-Lite0, of which only the last layer is fitted; otherwise the strong compact network, where
+    the number of images sets epochs and batch.
+    """
+    n, classes = len(folder.files), len(folder.labels)
+    if pretrained:
+        side = largest_filled((folder.side, *PRETRAINED_SIDES), folder.typical)
+        return replace(
+            CIFAR_NET,
+            name=folder.name,
+            title="Own images, pretrained network",
+            source=replace(folder, side=side),
+            network=lambda: FineTuned(max(side, *PRETRAINED_SIDES), classes),
+            frozen=True,
+            epochs=0,
+            view=None,
+            knows_photos=False,
+            flip=False,
+        )
     return replace(
         FASHION_TEACHER,
         name=folder.name,
         title="Own images, strong compact network",
         source=folder,
         fit="photo",
-        network=lambda: Net(folder.channels, len(folder.labels)),
+        network=lambda: Net(folder.channels, classes),
         epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
         label_smoothing=0.2,

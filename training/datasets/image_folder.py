@@ -61,7 +61,8 @@ class ImageFolder:
     """Own images, as the source of a recipe.
 
     name: of the model. files: label index and path of each. side: of the square input, in pixels. splits: of each file
-    where the layout names them. layout: in words. left_out: what was found beside the files, as messages.
+    where the layout names them. layout: in words. left_out: what was found beside the files, as messages. typical: the
+    median of the images' shorter sides.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ImageFolder:
     splits: tuple[str, ...] = ()
     layout: str = ""
     left_out: tuple[str, ...] = ()
+    typical: int = 0
     licence: str = "not stated; that is for the owner of the images to say"
 
     @classmethod
@@ -94,8 +96,9 @@ class ImageFolder:
         _refuse_few(path, labels, [label for label, _, split in found if split in ("", TRAIN)])
         parts = _parts([label for label, _ in files], splits)
         train_files = [file for (_, file), part in zip(files, parts, strict=True) if part == TRAIN]
-        side, channels = _input_for(train_files[-sample_size:])
-        return cls(name, path, labels, files, side, channels, splits, layout.kind, layout.left_out)
+        typical, channels = _input_for(train_files[-sample_size:])
+        side = largest_filled(INPUT_SIDES, typical)
+        return cls(name, path, labels, files, side, channels, splits, layout.kind, layout.left_out, typical)
 
     @property
     def title(self) -> str:
@@ -131,6 +134,11 @@ class ImageFolder:
                 continue
             pixels = preprocess(decoded, FIT, self.side, self.side, self.channels).pixels
             yield OwnImage(label, file, split, hashlib.sha256(content).digest(), size, pixels)
+
+
+def largest_filled(sides: Sequence[int], typical: int) -> int:
+    """Return the largest side that at least half of the images fill: others lose detail, or only take more time."""
+    return max((side for side in sides if side <= typical), default=sides[0])
 
 
 def is_model_name(name: str) -> bool:
@@ -185,24 +193,19 @@ def _refuse_few(path: Path, labels: Sequence[str], found: Sequence[int], skipped
 
 
 def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
-    """Return the side and the channels of the input that suits these images.
-
-    The side is the largest that at least half of the images fill. A smaller one would lose detail; a larger one would
-    only take more time.
-    """
+    """Return the median of the images' shorter sides, and the channels of the input that suits them."""
     sides, greys, skipped = [], [], []
     for file in sample:
         try:
-            decoded, _ = read_image(read_content(file), file, max(INPUT_SIDES))
+            decoded, size = read_image(read_content(file), file, max(INPUT_SIDES))
         except DataError as reason:
             skipped.append(str(reason))
             continue
-        sides.append(min(decoded.image.size))
+        sides.append(min(size))
         greys.append(decoded.grey)
     if not sides:
         raise DataError(f"none of {len(skipped)} sampled images can be read; the first: {skipped[0]}")
-    side = max((side for side in INPUT_SIDES if side <= median(sides)), default=INPUT_SIDES[0])
-    return side, 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
+    return int(median(sides)), 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
 
 
 def _parts(labels: Sequence[int], splits: Sequence[str]) -> list[str]:

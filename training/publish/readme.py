@@ -6,6 +6,8 @@ from typing import Any
 
 from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES
+from training.export_options import BACKBONES
+from training.networks.efficientnet import FineTuned
 from training.recipes import RECIPES
 
 TEXT = """\
@@ -110,7 +112,7 @@ LOADED = (
 )
 TAUGHT = " It also learned the probabilities of {teachers}, for {images}."
 QUANTIZED = " The file is the trained network in int8 ({quantization}); all figures here are of this file."
-AGAIN = "To do it again: `python -m training.export {what} --epochs {epochs} --seed {seed}{limit}{variant}`.\n"
+AGAIN = "To do it again: `python -m training.export {what} {schedule}{limit}{variant}`.\n"
 
 
 def readme(
@@ -159,9 +161,9 @@ def readme(
 def _again(card: Mapping[str, Any], published: bool) -> str:
     """Return the command that trains the model again."""
     training = card["training"]
+    fitted = not published and card["network"] == FineTuned.title
     return AGAIN.format(
-        epochs=training["epochs"],
-        seed=training["seed"],
+        schedule=f"--backbone {BACKBONES[0]}" if fitted else f"--epochs {training['epochs']} --seed {training['seed']}",
         what=training["recipe"] if published else f"--images DIR --name {training['recipe']}",
         variant=_variant(card),
         limit=f" --limit {training['limit']}" if training.get("limit") else "",

@@ -1,0 +1,92 @@
+"""The head of a pretrained network: its last layer alone is fitted, in seconds."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from training.augment import flip_lr
+from training.datasets.labelled import LabelledImages
+from training.networks.base import Network
+from training.networks.normalize import Normalize
+from training.progress import track
+from training.recipe import Recipe
+from training.train.trained_network import TrainedNetwork
+from training.train.trainer import Epoch, loss_and_accuracy
+
+PENALTIES = 0.001, 0.01, 0.1, 1.0  # of the weights: scikit-learn's 1 / C; the validation images choose
+FEATURES_BATCH = 100  # images
+MAX_ITERATIONS = 500
+
+
+def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> TrainedNetwork:
+    """Fit the last layer of the recipe's network to the features that the rest gives for the images and mirrored ones.
+
+    A logistic regression in which each label counts as much as another, however few its images. Whether mirrored images
+    are learned from, and how much large weights cost, is what the labels of the validation images are best told with.
+    """
+    start = time.perf_counter()
+    network, normalize = recipe.network().eval(), recipe.normalize(train.pixels)
+    plain = _features(network, normalize, train.pixels)
+    mirrored = torch.cat([plain, _features(network, normalize, train.pixels, mirror=True)])
+    seen = _features(network, normalize, validation.pixels)
+    scale = plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
+    fits = []
+    for features, labels in ((plain, train.labels), (mirrored, train.labels.repeat(2))):
+        for penalty in PENALTIES:
+            head = _regress(features / scale, labels, penalty, len(recipe.source.labels))
+            fits.append((*_quality(head(seen / scale), validation.labels), head))
+    *_, best = max(fits, key=lambda fit: fit[:2])
+    _put(network, best, scale)
+    loss, accuracy = loss_and_accuracy(best(plain / scale), train.labels)
+    val_loss, val_accuracy = loss_and_accuracy(best(seen / scale), validation.labels)
+    epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
+    return TrainedNetwork.of(recipe, normalize, network, [epoch])
+
+
+def macro_accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Return the mean over the labels that occur of the share of their images [n] that is right."""
+    shares = [(predicted[labels == label] == label).float().mean() for label in labels.unique()]
+    return float(torch.stack(shares).mean())
+
+
+def _features(network: Network, normalize: Normalize, pixels: Tensor, mirror: bool = False) -> Tensor:
+    """Return the inputs [n, features] of the last layer for pixels [n, h, w, c]."""
+    batches: Sequence[Tensor] = pixels.split(FEATURES_BATCH)
+    name = f"Features of {len(pixels):,} {'mirrored ' if mirror else ''}images"
+    with torch.inference_mode():
+        images = (normalize(batch) for batch in track(name, batches, len(batches)))
+        turned = (flip_lr(batch, torch.ones(len(batch), dtype=torch.bool)) if mirror else batch for batch in images)
+        return torch.cat([network.forward_features(batch).penultimate for batch in turned])
+
+
+def _regress(features: Tensor, labels: Tensor, penalty: float, classes: int) -> nn.Linear:
+    """Return the layer of a logistic regression, from features [n, f] to logits [n, classes]."""
+    regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MAX_ITERATIONS)
+    regression.fit(features.numpy(), labels.numpy())
+    weights: NDArray[np.float64] = np.hstack([regression.coef_, regression.intercept_[:, None]])
+    if len(regression.classes_) == 2:  # scikit-learn has one row then
+        weights = np.vstack([-weights / 2, weights / 2])
+    head = nn.Linear(features.shape[1], classes)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(weights[:, -1].min() - 10)  # of a label without images
+        head.weight[regression.classes_] = torch.from_numpy(weights[:, :-1]).float()
+        head.bias[regression.classes_] = torch.from_numpy(weights[:, -1]).float()
+    return head.requires_grad_(False)
+
+
+def _quality(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return macro accuracy, and the negative loss, which decides between equals."""
+    return macro_accuracy(logits.argmax(1), labels), -loss_and_accuracy(logits, labels)[0]
+
+
+def _put(network: Network, head: nn.Linear, scale: Tensor) -> None:
+    """Make a layer for scaled features the network's last one."""
+    with torch.no_grad():
+        network.get_parameter(f"{len(network) - 1}.weight").copy_(head.weight / scale)
+        network.get_parameter(f"{len(network) - 1}.bias").copy_(head.bias)
