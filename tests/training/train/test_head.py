@@ -1,0 +1,79 @@
+"""The head of a pretrained network: fitted to the features of a few images."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.datasets.labelled import LabelledImages
+from training.networks.base import Network
+from training.recipes import RECIPES
+from training.train.head import fit_head, macro_accuracy
+
+LABELS = ("dark", "bright", "striped")
+
+
+class Means(Network):
+    """A "pretrained" network: its features are the means of the rows, which turning left to right does not change."""
+
+    title = "means of rows"
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d((8, 1)), nn.Flatten(), nn.Linear(8, classes))
+
+
+@dataclass(frozen=True)
+class Own:
+    """A source with these labels."""
+
+    labels: tuple[str, ...] = LABELS
+
+
+def images(*counts: int, seed: int = 0) -> LabelledImages:
+    """Return so many grey images [n, 8, 8, 1] of each label: dark, bright, and of rows of both."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    rows = torch.tensor([[60] * 8, [190] * 8, [60, 190] * 4])[labels][:, :, None, None].expand(-1, -1, 8, 1)
+    noise = torch.randint(-50, 51, rows.shape, generator=generator)
+    return LabelledImages((rows + noise).to(torch.uint8), labels)
+
+
+def recipe(classes: int = 3):
+    return replace(
+        RECIPES["lecture-mlp"], source=Own(LABELS[:classes]), network=lambda: Means(classes), frozen=True, epochs=0
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_last_layer_is_fitted_and_the_rest_stays(classes):
+    counts = [20] * classes
+    torch.manual_seed(0)
+
+    trained = fit_head(recipe(classes), images(*counts), images(*counts, seed=1))
+
+    test = images(*counts, seed=2)
+    answered = trained.forward_features(test.pixels).logits.argmax(1)
+    assert torch.equal(answered, test.labels)
+    (epoch,) = trained.epochs
+    assert (epoch.number, epoch.val_accuracy) == (1, 1.0)
+
+
+def test_a_label_with_few_images_counts_as_much_as_the_others():
+    trained = fit_head(recipe(), images(200, 200, 3), images(20, 20, 5, seed=1))
+
+    rare = images(0, 0, 20, seed=2)
+    assert float((trained.forward_features(rare.pixels).logits.argmax(1) == 2).float().mean()) > 0.9
+
+
+def test_a_label_without_training_images_is_never_answered():
+    trained = fit_head(recipe(), images(20, 20), images(20, 20, seed=1))
+
+    answered: Tensor = trained.forward_features(images(20, 20, 20, seed=2).pixels).logits.argmax(1)
+    assert 2 not in answered
+
+
+def test_macro_accuracy_is_the_mean_of_the_labels_own():
+    labels, predicted = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 1, 0])
+
+    assert macro_accuracy(predicted, labels) == pytest.approx((0.75 + 0) / 2)
