@@ -20,7 +20,7 @@ from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
 
-EXPLANATION_COST = 64  # images that an explanation counts as in flight: about the number of windows
+EXPLANATION_COST = 64  # images that an explanation counts as in flight: about the number of small windows
 
 
 class Explained(Struct, frozen=True, kw_only=True):

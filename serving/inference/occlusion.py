@@ -13,7 +13,8 @@ from PIL import Image
 from serving.imaging.resizing import Box
 from serving.model.classifier import Classifier
 
-WINDOW_DIVISOR = 3  # a window covers a third of a side: enough to hide a sleeve or a head
+# Of a side, smallest first: a third hides a sleeve or a head; where that changes little, larger windows are tried.
+WINDOW_SHARES = (1 / 3, 1 / 2, 2 / 3)
 STRIDES = 3  # to a window's side: away from the edges, nine windows cover each pixel
 MIN_SCALE = 0.1  # of probability: a smaller largest fall is painted fainter
 MAX_ALPHA = 190  # of 255: the opacity of the strongest heat
@@ -37,10 +38,21 @@ class Explanation:
 def explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None = None) -> Explanation:
     """Cover each window of an input [height, width, channels] with the colour of its border; one batch for all.
 
+    Larger windows follow until one lowers the probability by MIN_SCALE; if none does, the largest fall is returned.
     index: of the label to explain; None is the most probable.
     """
+    tried = []
+    for share in WINDOW_SHARES:
+        tried.append(_explain(classifier, pixels, index, share))
+        if tried[-1].grid.max() >= MIN_SCALE:
+            return tried[-1]
+    return max(tried, key=lambda explanation: float(explanation.grid.max()))
+
+
+def _explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None, share: float) -> Explanation:
+    """Explain with windows of this share of a side."""
     height, width, _ = pixels.shape
-    tall, wide = max(1, height // WINDOW_DIVISOR), max(1, width // WINDOW_DIVISOR)
+    tall, wide = max(1, int(height * share)), max(1, int(width * share))
     tops, lefts = _places(height, tall), _places(width, wide)
     windows = [(slice(top, top + tall), slice(left, left + wide)) for top in tops for left in lefts]
     probabilities = classifier.classify(np.concatenate([pixels[None], _cover(pixels, windows)]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.inference.occlusion import explain, overlay
+from serving.inference.occlusion import MIN_SCALE, WINDOW_SHARES, explain, overlay
 from serving.model.classifier import Classifier
 
 NAMES = ("ankle-boot", "bag", "pullover", "sneaker")
@@ -75,6 +75,19 @@ def test_a_uniform_image_has_no_heat(cnn):
     assert np.abs(explanation.grid).max() < 1e-5
     assert explanation.heat.shape == (32, 32)
     assert np.isfinite(explanation.heat).all()
+
+
+@pytest.mark.parametrize("garment", ["sandal"], indirect=True)  # no single part decides
+def test_where_a_small_window_changes_little_larger_ones_are_tried_and_the_largest_fall_is_returned(mlp, garment):
+    explanation = explain(mlp, garment)
+
+    assert explanation.grid.max() < MIN_SCALE
+    for share in WINDOW_SHARES:
+        side = int(28 * share)
+        covered = garment.copy()
+        covered[28 - side :, 28 - side :] = 0
+        fall = explanation.probability - mlp.classify(covered[None])[0, explanation.index]
+        assert fall <= explanation.grid.max() + 1e-6
 
 
 def paint(heat, view, size):
