@@ -7,6 +7,7 @@ PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HASHES := uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --no-annotate \
 	--generate-hashes --custom-compile-command 'make pins' --output-file
+TSC := node_modules/.bin/tsc
 SAMPLE := tests/images/ankle-boot.png
 
 .DEFAULT_GOAL := help
@@ -29,6 +30,7 @@ check: $(VENV)/everything ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
+	@if [ -x $(TSC) ]; then $(TSC); else echo "The page's types are not checked: npm install brings tsc."; fi
 
 .PHONY: test
 test: $(VENV)/everything ## all tests, with branch coverage

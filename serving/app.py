@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(model_files.blueprint(repository, settings))
     app.register_blueprint(operations.blueprint(repository, telemetry.registry, lifecycle.flush))
-    app.register_blueprint(pages.blueprint(repository, document(settings), bool(settings.keys_file)))
+    app.register_blueprint(pages.blueprint(repository, document(settings), settings))
     same_origin = SameOrigin(hosts_of(settings.allowed_origins) | {settings.host}, bool(settings.keys_file))
     loader = repository if settings.allow_loading else None
     loading = v2_repository.blueprint(repository, loader, intake, same_origin)

@@ -7,6 +7,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from serving.api.content import read_content
+from serving.api.html_replies import answers_page, prefers_page
 from serving.api.intake import Intake
 from serving.api.query import PARAMETERS, parse_options, query_pairs, read_options
 from serving.api.replies import Reply, prediction_headers
@@ -65,11 +66,12 @@ def _item(item: Prediction | Refusal, file: str | None) -> Prediction | dict[str
 
 
 def blueprint(view: Classify) -> Blueprint:
-    """Return the route that classifies."""
+    """Return the route that classifies; a browser whose form no script sent gets a page."""
     api = Blueprint("classify", __name__)
 
     @api.post(PATH)
     def classify() -> Response:
-        return view(request.environ).flask()
+        reply = view(request.environ)
+        return answers_page(reply) if prefers_page() else reply.flask()
 
     return api

@@ -8,6 +8,7 @@ from serving.api.replies import ProblemReplies, Reply
 from serving.errors import InternalError, Refusal
 
 log = logging.getLogger(__name__)
+PAGE = "text/html"
 
 
 class FastPath:
@@ -32,7 +33,8 @@ class FastPath:
         path = environ["PATH_INFO"]
         if path.endswith("/") and not path.endswith("//") and path != "/":
             environ["PATH_INFO"] = path = path[:-1]
-        if path != self._path or environ["REQUEST_METHOD"] != self._method:
+        is_page = PAGE in environ.get("HTTP_ACCEPT", "")  # asked for by a browser whose form no script sent
+        if is_page or path != self._path or environ["REQUEST_METHOD"] != self._method:
             response: Iterable[bytes] = self._application(environ, start_response)
             return response
         try:

@@ -8,7 +8,8 @@ from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
-from serving.api.pages import not_found_page, prefers_page
+from serving.api.classify import PATH
+from serving.api.html_replies import not_found_page, prefers_page, refusal_page
 from serving.api.replies import ProblemReplies
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
@@ -34,6 +35,8 @@ def flask_app(problems: ProblemReplies) -> Flask:
 
     def refuse(refusal: Refusal) -> Response:
         reply = problems.reply(refusal)
+        if request.path == PATH and prefers_page():
+            return refusal_page(refusal)
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
     app.before_request(_ignore_range)

@@ -1,8 +1,10 @@
 """The pages and the OpenAPI document; they load nothing from other servers."""
 
+import gzip
 from collections.abc import Callable
 from functools import lru_cache, reduce
 from http import HTTPStatus
+from itertools import chain
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -10,28 +12,27 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, jsonify, render_template, request, send_from_directory
 
-from serving.api.replies import JSON, PROBLEM
-from serving.repository.index import is_router
+from serving.api.html_replies import HEADERS
+from serving.api.replies import PROBLEM
+from serving.model.card import ModelCard
+from serving.repository.index import Defaults, is_router
 from serving.repository.repository import Repository
 from serving.server.deadline import MIN_BODY_RATE
+from serving.settings import Settings
 
 STATIC = Path(__file__).parent.parent / "static"
-SAMPLES = ("trouser", "handbag", "ship", "spiral")  # drawings, for a first try without an image
+# Drawings, for a first try without an image, each with the label that it has; the spiral is like nothing.
+SAMPLES = {"trouser": "Trouser", "handbag": "Bag", "ship": "ship", "spiral": None}
+AUTOMATIC = "automatic"
 ICON = "icon.svg"
+COMPRESSED = ("text/html", "text/css", "text/javascript", "application/json", "image/svg+xml")
 COVERAGES = (0.8, 0.9, 0.95, 0.99)  # on offer on the page
-HTML = "text/html"
-HEADERS = {
-    # blob: is the image that a person picked, data: the images in an answer.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'",
-    "Cache-Control": "no-cache",  # revalidated each time, with 304 while it is the same
-}
 
 
-def blueprint(repository: Repository, document: dict[str, Any], needs_key: bool = False) -> Blueprint:
-    """Return the routes of the pages, of their files, and of the OpenAPI document; needs_key: asking takes a key."""
+def blueprint(repository: Repository, document: dict[str, Any], settings: Settings) -> Blueprint:
+    """Return the routes of the pages, of their files, and of the OpenAPI document."""
     pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
+    pages.add_app_template_filter(_subject, "subject")
     docs_below = _docs(document)
 
     @pages.get("/")
@@ -39,11 +40,11 @@ def blueprint(repository: Repository, document: dict[str, Any], needs_key: bool 
         cards = [classifier.card for classifier in repository.ready() if not is_router(classifier)]
         return render_template(
             "page.html",
-            cards=cards,
-            automatic=_automatic(repository),
+            choices=_choices(cards),
             coverages=COVERAGES,
-            samples=SAMPLES,
-            needs_key=needs_key,
+            samples=_samples(cards, repository.defaults),
+            needs_key=bool(settings.keys_file),
+            downloads=settings.allow_download,
         )
 
     @pages.get("/favicon.ico")  # browsers ask for it unasked
@@ -81,37 +82,46 @@ def _docs(document: dict[str, Any]) -> Callable[[str], str]:
     return docs_below
 
 
-def _automatic(repository: Repository) -> str:
-    """Return what answers where no model is named."""
-    defaults = repository.defaults
-    names = [one.card.name for one in (defaults.garments.classifier, defaults.things.classifier) if one]
-    if len(set(names)) < 2:
-        return "".join(names[:1])
-    garments, things = names
-    if defaults.router:
-        return f"{garments} for garments, {things} for things"
-    return f"{garments} for grey images, {things} for colour images"
+def _choices(cards: list[ModelCard]) -> tuple[list[ModelCard], list[ModelCard]]:
+    """Return the most accurate model of each subject, as a title says it before the first comma, and the others."""
+    by_accuracy = sorted(cards, key=lambda card: -card.metrics.accuracy)
+    best = {_subject(card): card for card in reversed(by_accuracy)}
+    first = sorted((card for card in cards if best[_subject(card)] is card), key=_subject)
+    return first, [card for card in cards if card not in first]
 
 
-def prefers_page() -> bool:
-    """Whether the client of this request is a browser that shows a page, rather than a program."""
-    return request.accept_mimetypes.best_match((PROBLEM, JSON, HTML)) == HTML
+def _subject(card: ModelCard) -> str:
+    """Return in a word or two what a model knows: Garments."""
+    return card.title.partition(",")[0]
 
 
-def not_found_page(detail: str) -> Response:
-    """Return the page about an unknown path, with the way to those that exist."""
-    response = Response(render_template("not_found.html", detail=detail), HTTPStatus.NOT_FOUND, mimetype=HTML)
-    response.headers.update(HEADERS)
-    return response
+def _samples(cards: list[ModelCard], defaults: Defaults) -> dict[str, list[str]]:
+    """Return the drawings that models know, each with the names of these models, or AUTOMATIC."""
+    known = {name: [card.name for card in cards if label in card.labels] for name, label in SAMPLES.items() if label}
+    known |= {name: sorted({*chain(*known.values())}) for name, label in SAMPLES.items() if not label}
+    automatic = {one.card.name for one in (defaults.garments.classifier, defaults.things.classifier) if one}
+    return {name: [*names, *([AUTOMATIC] if automatic & {*names} else [])] for name, names in known.items() if names}
 
 
 def _set_headers(response: Response) -> Response:
-    """Set what a page may load, and answer 304 to a browser that has this content."""
+    """Set what a page may load, answer 304 to a browser that has this content, and compress text."""
     response.headers.update(HEADERS)
     if response.status_code == HTTPStatus.OK and "ETag" not in response.headers:  # files have theirs
         response.add_etag()
         response.make_conditional(request)
+    if response.mimetype in COMPRESSED:
+        response.vary.add("Accept-Encoding")
+        if response.status_code == HTTPStatus.OK and request.accept_encodings["gzip"]:
+            _compress(response)
     return response
+
+
+def _compress(response: Response) -> None:
+    tag, _ = response.get_etag()
+    response.direct_passthrough = False
+    response.set_data(gzip.compress(response.get_data(), mtime=0))
+    response.headers["Content-Encoding"] = "gzip"
+    response.set_etag(str(tag), weak=True)  # the same content in other bytes
 
 
 def _calls(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,61 +1,172 @@
-// The page that classifies images: chosen, dropped, pasted or sample files, one request at a time.
+// The page that classifies pictures: it joins the ways in, the queue, the large view and the table.
 
-import { savedKey, saveKey } from "./request.js";
-import { Result } from "./result.js";
+import { AnswerView } from "./answer.js";
+import { enableCamera } from "./camera.js";
+import { openCard } from "./card.js";
+import { enableDrawing } from "./draw.js";
+import { byId } from "./elements.js";
+import { listen } from "./intake.js";
+import { Many } from "./many.js";
+import { keep, kept } from "./memory.js";
+import { fitSamples, watch } from "./models.js";
+import { Picture } from "./picture.js";
+import { Queue } from "./queue.js";
+import { ROOT, savedKey, saveKey } from "./request.js";
 
-const byId = (id) => document.getElementById(id);
-const results = [];
-let queue = Promise.resolve();
+const REQUESTS_AT_ONCE = 4; // enough to keep a small service busy, and not all of it
+const KEEP_AFTER_MS = 400;
+
+const queue = new Queue(REQUESTS_AT_ONCE);
+const many = new Many({ select, remove });
+const actions = { retry, openCard, changeCoverage };
+const [first, second] = [new AnswerView(actions), new AnswerView(actions)];
+const [model, compare] = [byId("model", HTMLSelectElement), byId("compare", HTMLSelectElement)];
+/** @type {Picture[]} newest first */
+let pictures = [];
+/** @type {Picture | null} */
+let selected = null;
+let coverage = "";
+let keeping = 0;
 
 document.documentElement.classList.add("js");
 
-/** Return the chosen options as query parameters. */
-function options() {
-  const chosen = ["model", "coverage"].map((name) => [name, byId(name).value]);
-  return new URLSearchParams(chosen.filter(([, value]) => value));
+/**
+ * Return the parameters of a request to a model.
+ * @param {string} name empty where the service is to choose
+ */
+function options(name = model.value) {
+  return new URLSearchParams([["model", name], ["coverage", coverage]].filter(([, value]) => value));
 }
 
-function enqueue(result) {
-  queue = queue.then(async () => { byId("status").textContent = await result.classify(); });
+/** @param {string} text */
+function say(text) {
+  byId("status").textContent = text;
 }
 
-/** Show files above the earlier ones, and classify each. */
-function addFiles(files) {
-  const added = [...files].map((file) => new Result(file, options));
-  results.unshift(...added);
-  byId("results").prepend(...added.map((result) => result.element));
-  added.forEach(enqueue);
+/** @param {File[]} files */
+function add(files) {
+  const added = files.map((file) => new Picture(file.name || "picture", file));
+  if (!added.length) return;
+  pictures = [...added, ...pictures];
+  say("");
+  select(added[0], added.length > 1 ? "many" : "answers");
+  added.forEach(ask);
 }
 
-byId("files").addEventListener("change", ({ target }) => {
-  addFiles(target.files);
-  target.value = ""; // otherwise choosing the same file again would fire no event
+/**
+ * Ask about a picture when its turn comes.
+ * @param {Picture} picture
+ */
+function ask(picture) {
+  picture.outcome = null;
+  draw(picture);
+  queue.add(async () => {
+    if (picture.removed) return;
+    picture.outcome = await picture.classify(options());
+    draw(picture);
+    await picture.makeThumbnail();
+    draw();
+    const { answer } = picture.outcome;
+    if (picture === selected) byId("spoken").textContent = `${picture.name}: ${answer ? answer.prediction.label : "No answer"}`;
+  });
+}
+
+/**
+ * Bring a picture up to date where it is shown, and keep all of them.
+ * @param {Picture | null} changed
+ */
+function draw(changed = null) {
+  if (changed && changed === selected) first.show(changed, options());
+  byId("answers").hidden = !selected;
+  many.show(pictures, selected);
+  clearTimeout(keeping);
+  keeping = setTimeout(() => keep(pictures), KEEP_AFTER_MS);
+}
+
+/**
+ * Show a picture large, and bring that or the table into view.
+ * @param {Picture} picture
+ */
+function select(picture, inView = "answers") {
+  selected = picture;
+  draw(picture);
+  compareModels();
+  requestAnimationFrame(() => byId(inView).scrollIntoView({ block: "start" })); // once the table has its rows
+}
+
+/** @param {Picture[]} removed */
+function remove(removed) {
+  for (const picture of removed) picture.remove();
+  pictures = pictures.filter((picture) => !removed.includes(picture));
+  if (selected?.removed) selected = pictures[0] ?? null;
+  if (selected) first.show(selected, options());
+  draw();
+}
+
+function retry() {
+  if (selected) ask(selected);
+  compareModels();
+}
+
+function askAll() {
+  queue.clear();
+  pictures.forEach(ask);
+  compareModels();
+}
+
+/** @param {string} value */
+function changeCoverage(value) {
+  coverage = value;
+  askAll();
+}
+
+/** Show the other model's answer beside the first, if there is one to compare with. */
+async function compareModels() {
+  if (compare.value) byId("answers").append(second.element);
+  else second.element.remove();
+  byId("answers").classList.toggle("two", Boolean(compare.value));
+  const [picture, other] = [selected, options(compare.value)];
+  if (!compare.value || !picture) return;
+  second.show(picture, other, null);
+  const outcome = await picture.classify(other);
+  if (picture === selected && other.get("model") === compare.value) second.show(picture, other, outcome);
+}
+
+function restore() {
+  pictures = kept();
+  if (!pictures.length) return;
+  [selected] = pictures;
+  draw(selected);
+  pictures.filter(({ outcome, file }) => !outcome && file).forEach(ask);
+}
+
+byId("answers").append(first.element);
+listen(add, say);
+enableCamera(add, say);
+enableDrawing(add, options);
+fitSamples();
+watch(say, askAll);
+
+model.addEventListener("change", () => {
+  fitSamples();
+  askAll();
 });
+compare.addEventListener("change", compareModels);
+byId("about").addEventListener("click", () => openCard(model.value || selected?.outcome?.answer?.prediction.model || byId("card-model", HTMLSelectElement).value));
+byId("card-model").addEventListener("change", ({ target }) => openCard(/** @type {HTMLSelectElement} */ (target).value));
 
-for (const name of ["model", "coverage"]) byId(name).addEventListener("change", () => results.forEach(enqueue));
-
-if (byId("key")) { // the service asks for one
-  byId("key").value = savedKey();
-  byId("key").addEventListener("input", ({ target }) => saveKey(target.value));
-  byId("key").addEventListener("change", () => results.forEach(enqueue));
+const key = document.getElementById("key");
+if (key instanceof HTMLInputElement) { // the service asks for one
+  key.value = savedKey();
+  key.addEventListener("input", () => saveKey(key.value));
+  key.addEventListener("change", askAll);
 }
 
 byId("samples").addEventListener("click", async ({ target }) => {
-  const url = target.closest("button")?.dataset.sample;
-  if (!url) return;
-  const response = await fetch(url);
-  addFiles([new File([await response.blob()], url.split("/").pop(), { type: "image/png" })]);
+  const name = target instanceof Element ? target.closest("button")?.dataset.sample : undefined;
+  if (!name) return;
+  const response = await fetch(`${ROOT}/static/${name}.png`);
+  add([new File([await response.blob()], `${name}.png`, { type: "image/png" })]);
 });
 
-document.addEventListener("paste", ({ clipboardData }) => addFiles(clipboardData.files));
-
-document.addEventListener("dragover", (event) => {
-  event.preventDefault(); // otherwise the browser opens the dropped file
-  byId("drop").classList.add("over");
-});
-document.addEventListener("dragleave", ({ relatedTarget }) => byId("drop").classList.toggle("over", relatedTarget !== null));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  byId("drop").classList.remove("over");
-  addFiles(event.dataTransfer.files);
-});
+restore();

@@ -1,0 +1,49 @@
+"""Replies for a browser that shows a page: the answer to a form that no script sent, and what is refused."""
+
+from http import HTTPStatus
+
+import msgspec
+from flask import Response, render_template, request
+
+from serving.api.replies import JSON, PROBLEM, Reply
+from serving.errors import Refusal
+
+HTML = "text/html"
+HEADERS = {
+    # blob: is the image that a person picked, data: the images in an answer.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",
+    "Cache-Control": "no-cache",  # revalidated each time, with 304 while it is the same
+}
+
+
+def prefers_page() -> bool:
+    """Whether the client of this request is a browser that shows a page, rather than a program."""
+    return request.accept_mimetypes.best_match((PROBLEM, JSON, HTML)) == HTML
+
+
+def not_found_page(detail: str) -> Response:
+    """Return the page about an unknown path, with the way to those that exist."""
+    return _page("not_found.html", HTTPStatus.NOT_FOUND, detail=detail)
+
+
+def answers_page(reply: Reply) -> Response:
+    """Return the page of the predictions in a reply."""
+    page = _page("answers.html", HTTPStatus.OK, items=msgspec.json.decode(reply.body)["predictions"])
+    page.headers.extend(reply.headers)
+    return page
+
+
+def refusal_page(refusal: Refusal) -> Response:
+    """Return the page of a refused form."""
+    page = _page("answers.html", refusal.status, items=[{"error": refusal.problem()}])
+    page.headers.extend(refusal.headers())
+    return page
+
+
+def _page(template: str, status: int, **values: object) -> Response:
+    response = Response(render_template(template, **values), status, mimetype=HTML)
+    response.headers.update(HEADERS)
+    response.vary.add("Accept")
+    return response

@@ -1,0 +1,65 @@
+// The third view: which pixels mattered for a label.
+
+import { find, percent } from "./elements.js";
+import { postFile } from "./request.js";
+
+const SMALL_FALL = 0.1; // as the service: below it, it tries larger windows
+
+/** @typedef {import("./picture.js").Picture} Picture */
+
+export class Explanation {
+  /** @param {HTMLElement} view the article with the figure that it fills */
+  constructor(view) {
+    this.view = view;
+    this.asked = 0;
+  }
+
+  /**
+   * Show a picture with the pixels that mattered for a label; a later call replaces it.
+   * @param {Picture} picture
+   * @param {URLSearchParams} options
+   * @param {string} label
+   */
+  async show(picture, options, label) {
+    const asked = this.clear();
+    this.say(`Looking for what mattered for ${label} …`);
+    find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "true");
+    const query = new URLSearchParams([...options, ["label", label]]);
+    query.delete("coverage");
+    const { body, problem } = await picture.ask(async (file) => postFile(`/explain?${query}`, file)).then(
+      (result) => ("problem" in result ? { body: null, problem: result.problem } : { body: result.body, problem: null }),
+    );
+    if (asked !== this.asked) return;
+    find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "false");
+    if (problem) this.say(`${problem.title}. ${problem.detail}`);
+    else this.draw(body);
+  }
+
+  /** Remove what is shown; return the number of the next request. */
+  clear() {
+    find(this.view, ".overlay", HTMLElement).hidden = true;
+    find(this.view, ".scale", HTMLElement).hidden = true;
+    this.say("");
+    this.asked += 1;
+    return this.asked;
+  }
+
+  /** @param {string} text */
+  say(text) {
+    find(this.view, ".finding", HTMLElement).textContent = text;
+  }
+
+  /** @param {{ label: string, probability: number, grid: number[][], overlay: string }} explained */
+  draw({ label, probability, grid, overlay }) {
+    const fall = Math.max(0, ...grid.flat());
+    const decided = fall >= SMALL_FALL;
+    const image = find(this.view, ".overlay", HTMLImageElement);
+    [image.src, image.hidden] = [overlay, !decided];
+    find(this.view, ".scale", HTMLElement).hidden = !decided;
+    this.say(
+      decided
+        ? `With the reddest part covered, ${label} falls from ${percent(probability, 0)} to ${percent(Math.max(0, probability - fall), 0)}.`
+        : `No single part decides: whatever is covered, ${label} stays ${probability < 0.5 ? "as unlikely" : "as likely"} as it is.`,
+    );
+  }
+}

@@ -1,0 +1,101 @@
+// A picture and its answers. A picture that outlived a reload may have lost its file.
+
+import { postFile, RequestError } from "./request.js";
+
+const THUMBNAIL_SIDE = 96; // twice what the table shows, for dense screens
+
+/**
+ * @typedef {{ label: string, index: number, probability: number }} Candidate
+ * @typedef {{
+ *   model: string, version: string, label: string, index: number, probability: number, top: Candidate[],
+ *   set: string[], coverage: number | null, novelty?: number, novel?: boolean, fit: string[], seen?: string,
+ * }} Prediction
+ * @typedef {{ code: string, title: string, detail: string }} Problem
+ * @typedef {{ prediction: Prediction, modelFile: string, stages: string, milliseconds: number }} Answer
+ * @typedef {{ answer?: Answer, problem?: Problem }} Outcome
+ */
+
+export class Picture {
+  /**
+   * @param {string} name
+   * @param {Blob | null} file
+   * @param {Outcome | null} outcome null while it is not answered
+   * @param {string} thumbnail a data: URL, or empty
+   */
+  constructor(name, file, outcome = null, thumbnail = "") {
+    this.name = name;
+    this.file = file;
+    this.outcome = outcome;
+    this.thumbnail = thumbnail;
+    this.url = file ? URL.createObjectURL(file) : "";
+    this.removed = false;
+  }
+
+  /** Forget the file, whose memory the browser keeps until then. */
+  remove() {
+    this.removed = true;
+    URL.revokeObjectURL(this.url);
+  }
+
+  /**
+   * Ask for a prediction.
+   * @param {URLSearchParams} options
+   * @returns {Promise<Outcome>}
+   */
+  async classify(options) {
+    const query = new URLSearchParams([...options, ["seen", "true"]]);
+    const start = performance.now();
+    return this.ask(async (file) => {
+      const { body, headers } = await postFile(`/classify?${query}`, file);
+      const [prediction] = body.predictions;
+      const modelFile = headers.get("Thimble-Model") ?? "";
+      return { answer: { prediction, modelFile, stages: stageTimes(headers), milliseconds: performance.now() - start } };
+    });
+  }
+
+  /**
+   * Call with the file, and make an error an outcome.
+   * @template {object} Result
+   * @param {(file: Blob) => Promise<Result>} call
+   * @returns {Promise<Result | { problem: Problem }>}
+   */
+  async ask(call) {
+    try {
+      if (!this.file) throw new RequestError("gone-file", "The file is gone", "A reload of the page kept only its answer.");
+      return await call(this.file);
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      return { problem: { code: error.code, title: error.title, detail: error.detail } };
+    }
+  }
+
+  /** Make the thumbnail: of the file, or, where the browser cannot show that, of what the model saw. */
+  async makeThumbnail() {
+    if (this.thumbnail) return;
+    this.thumbnail = (this.file && (await thumbnail(this.file))) || this.outcome?.answer?.prediction.seen || "";
+  }
+}
+
+/**
+ * Return a small copy of an image as a data: URL; empty where the browser cannot read it.
+ * @param {Blob} file
+ */
+async function thumbnail(file) {
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) return "";
+  const scale = Math.min(1, THUMBNAIL_SIDE / Math.max(bitmap.width, bitmap.height));
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  return canvas.toDataURL("image/webp", 0.8);
+}
+
+/**
+ * Return the stages in a Server-Timing header with their times, as text.
+ * @param {Headers} headers
+ */
+function stageTimes(headers) {
+  const entries = (headers.get("Server-Timing") ?? "").matchAll(/(\w+);dur=([\d.]+)/g);
+  return [...entries].map(([, name, time]) => `${name} ${Number(time).toFixed(1)} ms`).join(", ");
+}

@@ -1,0 +1,35 @@
+// Work in order, a few pieces at once.
+
+export class Queue {
+  /** @param {number} limit how many run at once */
+  constructor(limit) {
+    this.limit = limit;
+    this.running = 0;
+    /** @type {(() => Promise<void>)[]} */
+    this.waiting = [];
+  }
+
+  /**
+   * Run a piece of work when its turn comes.
+   * @param {() => Promise<void>} work
+   */
+  add(work) {
+    this.waiting.push(work);
+    this.next();
+  }
+
+  /** Forget all that has not begun. */
+  clear() {
+    this.waiting = [];
+  }
+
+  next() {
+    const work = this.running < this.limit ? this.waiting.shift() : undefined;
+    if (!work) return;
+    this.running += 1;
+    work().finally(() => {
+      this.running -= 1;
+      this.next();
+    });
+  }
+}

@@ -1,0 +1,191 @@
+"""The pages in every state: on a phone, in the dark, with the keyboard alone, and to axe."""
+
+import pytest
+from browsing import AXE, DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, axe, choose, faint_texts
+from playwright.sync_api import Page, expect
+
+pytestmark = NEEDS_BROWSER
+PHONE = {"width": 360, "height": 740}
+
+
+def one(page: Page) -> None:
+    choose(page, "bag")
+    expect(page.locator(".finding")).to_contain_text("Bag falls from")
+    for summary in page.locator(".answer summary:visible").all():
+        summary.click()
+
+
+def novel(page: Page) -> None:
+    page.get_by_role("button", name="spiral").click()
+    expect(page.locator(".novel")).to_be_visible()
+
+
+def broken(page: Page) -> None:
+    page.set_input_files("#files", NOTES)
+    expect(page.locator(".problem")).to_be_visible()
+
+
+def many(page: Page) -> None:
+    long = {"name": f"{'long name ' * 9}.png", "mimeType": "image/png", "buffer": (IMAGES / "bag.png").read_bytes()}
+    ship = {"name": "ship.png", "mimeType": "image/png", "buffer": (DRAWINGS / "ship.png").read_bytes()}
+    page.set_input_files("#files", [long, ship, NOTES])
+    expect(page.locator("#many").get_by_role("status")).to_have_text("3 pictures")
+
+
+def compared(page: Page) -> None:
+    page.get_by_label("Compare with").select_option("Things and animals")
+    choose(page, "bag")
+    expect(page.locator("article .overlay")).to_have_count(2)
+    expect(page.locator("article .sure").nth(1)).to_be_visible()
+
+
+def card(page: Page) -> None:
+    page.get_by_role("button", name="About the models").click()
+    expect(page.get_by_role("dialog").get_by_role("img", name="Confusion matrix")).to_be_visible()
+
+
+def drawing(page: Page) -> None:
+    page.get_by_role("button", name="Draw").click()
+    page.locator("#board").click()
+    expect(page.locator("#draw-answer li")).to_have_count(3)
+
+
+def refused(page: Page) -> None:
+    page.evaluate("() => { const clipboardData = new DataTransfer(); clipboardData.setData('text/plain', 'cat');"
+                  " document.dispatchEvent(new ClipboardEvent('paste', { clipboardData })); }")  # fmt: skip
+    expect(page.locator("#status")).to_contain_text("That is text")
+
+
+def nothing(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def docs(page: Page) -> None:
+    page.goto("/docs")
+    expect(page.get_by_role("heading", level=1)).to_have_text("API")
+
+
+def unknown(page: Page) -> None:
+    page.goto("/nothing")
+
+
+STATES = [nothing, one, novel, broken, many, compared, card, drawing, refused, docs, unknown]
+in_each_state = pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+
+
+@in_each_state
+def test_nothing_is_wider_than_a_phone(page, state):
+    page.set_viewport_size(PHONE)
+
+    state(page)
+
+    assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
+    for dialog in page.locator("dialog[open]").all():
+        assert dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+
+
+@in_each_state
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_enough_contrast(page, state, scheme):
+    page.emulate_media(color_scheme=scheme)
+
+    state(page)
+
+    assert faint_texts(page) == []
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: npm install")
+@in_each_state
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page, state, scheme):
+    page.emulate_media(color_scheme=scheme)
+
+    state(page)
+
+    assert axe(page) == []
+
+
+def on_a_phone(browser, server):
+    context = browser.new_context(base_url=server.url, viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto("/")
+    return page
+
+
+def test_a_phone_takes_a_picture_with_its_own_camera(browser, server):
+    page = on_a_phone(browser, server)
+
+    camera = page.get_by_label("Take a picture")
+    assert (camera.get_attribute("capture"), camera.get_attribute("accept")) == ("environment", "image/*")
+    expect(page.get_by_text("Take a picture")).to_be_visible()
+    expect(page.get_by_role("button", name="Use the camera")).to_be_hidden()
+    camera.set_input_files(IMAGES / "bag.png")
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Bag")
+    page.context.close()
+
+
+def test_on_a_phone_the_answer_is_in_view_at_once(browser, server):
+    page = on_a_phone(browser, server)
+
+    choose(page, "bag")
+
+    expect(page.locator(".finding")).to_contain_text("Bag falls from")
+    for part in (".label", ".sure", ".seen .pixels"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= PHONE["height"]
+    page.context.close()
+
+
+def test_on_a_phone_many_pictures_stay_short(browser, server):
+    page = on_a_phone(browser, server)
+
+    for count in (6, 6, 3):
+        page.set_input_files("#files", sorted(IMAGES.glob("*.png"))[:count])
+
+    expect(page.locator("#many").get_by_role("status")).to_have_text("15 pictures")
+    assert page.evaluate("() => document.documentElement.scrollHeight") < 2_000
+    page.context.close()
+
+
+def test_the_keyboard_alone_classifies_and_explains(page):
+    with page.expect_file_chooser() as chooser:
+        page.locator("#files").focus()
+        page.keyboard.press("Space")
+    chooser.value.set_files(IMAGES / "bag.png")
+    expect(page.locator(".finding")).to_contain_text("Bag falls from")
+
+    page.locator(".answer summary").first.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".answer .bars button").nth(1)).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_keyboard_reaches_everything(page):
+    choose(page, "bag")
+    expect(page.locator(".finding")).to_contain_text("Bag falls from")
+    reached = set()
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        reached |= set(
+            page.evaluate(
+                "(({ id, classList, textContent }) => [id, ...classList, textContent])(document.activeElement)"
+            )
+        )
+
+    assert {"skip", "home", "files", "folder", "camera", "draw", "model", "compare", "about"} <= reached
+    assert {"who", "Details", "Do this in a program"} <= reached
+
+
+def test_a_dialog_closes_with_escape_and_gives_the_focus_back(page):
+    page.get_by_role("button", name="About the models").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("button", name="About the models")).to_be_focused()

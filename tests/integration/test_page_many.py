@@ -1,0 +1,166 @@
+"""The page in a browser: many pictures at once."""
+
+import csv
+import json
+import re
+import shutil
+
+import pytest
+from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, choose, transfer
+from playwright.sync_api import expect
+
+pytestmark = NEEDS_BROWSER
+GARMENTS = ("ankle-boot", "bag", "pullover", "sandal", "sneaker", "trouser")
+
+
+@pytest.fixture
+def table(page):
+    """Return the table of six garments, a spiral, and a file that is not a picture."""
+    paths = [*(IMAGES / f"{name}.png" for name in GARMENTS), DRAWINGS / "spiral.png"]
+    files = [{"name": path.name, "mimeType": "image/png", "buffer": path.read_bytes()} for path in paths]
+    page.set_input_files("#files", [*files, NOTES])
+    table = page.locator("#many")
+    expect(table.get_by_role("status")).to_have_text("8 pictures")
+    return table
+
+
+def names(table):
+    return table.locator("tbody .pick").all_inner_texts()
+
+
+def test_several_pictures_become_a_table_with_the_first_shown_large(page, table):
+    rows = table.locator("tbody tr")
+    expect(rows).to_have_count(8)
+    expect(rows.nth(1)).to_have_text(re.compile(r"bag\.png\s*Bag\s*\d+\s%"))
+    expect(rows.nth(6)).to_contain_text("Unlike anything known")
+    expect(rows.nth(7)).to_contain_text("No answer")
+    expect(rows.nth(7)).to_contain_text("The image cannot be read")
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Ankle boot")
+    expect(rows.first.locator("img")).to_be_visible()
+
+    table.get_by_role("button", name="trouser.png", exact=True).click()
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Trouser")
+
+
+def test_the_table_is_sorted_by_any_column_either_way(table):
+    by_name = table.get_by_role("button", name="Picture", exact=True)
+    by_name.click()
+    assert names(table) == sorted(names(table))
+    expect(table.locator("th[data-sort=name]")).to_have_attribute("aria-sort", "ascending")
+    by_name.click()
+    assert names(table) == sorted(names(table), reverse=True)
+
+    table.get_by_role("button", name="Sure", exact=True).click()
+    shares = [int(text.split()[0]) if text else -1 for text in table.locator(".share").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize(("shown", "expected"), [
+    ("Failed", ["notes.txt"]), ("Unlike anything known", ["spiral.png"]), ("Sneaker", ["sneaker.png"]),
+])  # fmt: skip
+def test_the_table_shows_what_is_chosen(table, shown, expected):
+    option = table.locator(".filter option", has_text=re.compile(rf"^{shown} \("))
+    table.locator(".filter").select_option(option.inner_text())
+
+    assert names(table) == expected
+    expect(table.get_by_role("status")).to_have_text("8 pictures")
+
+
+def test_the_table_is_saved_as_csv(page, table):
+    with page.expect_download() as saved:
+        table.get_by_role("button", name="Save CSV").click()
+
+    rows = list(csv.DictReader(saved.value.path().read_text().splitlines()))
+    assert [row["file"] for row in rows] == names(table)
+    assert (rows[1]["label"], rows[1]["model"], rows[1]["set"], rows[1]["novel"]) == (
+        "Bag", "fashion-mlp", "Bag", "false",
+    )  # fmt: skip
+    assert 0.5 < float(rows[1]["probability"]) <= 1
+    assert rows[7]["error"].startswith("The image cannot be read: ")
+
+
+def test_the_table_is_saved_as_json_without_pictures(page, table):
+    with page.expect_download() as saved:
+        table.get_by_role("button", name="Save JSON").click()
+
+    items = json.loads(saved.value.path().read_text())
+    assert [item["file"] for item in items] == names(table)
+    assert items[1]["prediction"]["label"] == "Bag"
+    assert "seen" not in items[1]["prediction"]
+    assert items[7]["error"]["code"] == "unreadable-image"
+
+
+def test_a_file_named_like_a_formula_is_harmless_in_a_spreadsheet(page):
+    bag = (IMAGES / "bag.png").read_bytes()
+    named = [{"name": name, "mimeType": "image/png", "buffer": bag} for name in ('=cmd|"!A0.png', "b,c.png")]
+    page.set_input_files("#files", named)
+    expect(page.locator("#many").get_by_role("status")).to_have_text("2 pictures")
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save CSV").click()
+
+    rows = list(csv.DictReader(saved.value.path().read_text().splitlines()))
+    assert [row["file"] for row in rows] == ["'=cmd|\"!A0.png", "b,c.png"]
+
+
+def test_all_is_kept_over_a_reload_and_can_still_be_explained(page, table):
+    page.wait_for_function("() => (sessionStorage.getItem('thimble-pictures') ?? '').includes('notes.txt')")
+    page.wait_for_timeout(600)  # the page keeps what it has a moment after the last change
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/classify" in request.url else None)
+
+    page.reload()
+
+    expect(table.locator("tbody tr")).to_have_count(8)
+    expect(table.locator("tbody tr").nth(1)).to_contain_text("Bag")
+    table.get_by_role("button", name="bag.png", exact=True).click()
+    expect(page.locator(".finding")).to_contain_text("Bag falls from")
+    assert asked == []
+
+
+def test_pictures_are_removed_one_by_one_or_all(page, table):
+    table.get_by_role("button", name="Remove ankle-boot.png").click()
+    expect(table.locator("tbody tr")).to_have_count(7)
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Bag")
+
+    table.get_by_role("button", name="Remove all").click()
+    expect(table).to_be_hidden()
+    expect(page.locator("#answers")).to_be_hidden()
+
+
+def test_a_folder_is_taken_with_its_pictures_and_what_is_left_out_is_named(page, tmp_path):
+    shutil.copytree(IMAGES, tmp_path / "folder" / "below")
+    (tmp_path / "folder" / "notes.txt").write_text("hello")
+
+    page.set_input_files("#folder", tmp_path / "folder")
+
+    expect(page.locator("#many").get_by_role("status")).to_have_text("6 pictures")
+    expect(page.locator("#status")).to_have_text("Not pictures, so left out: notes.txt.")
+
+
+def test_several_dropped_pictures_are_all_taken_and_later_ones_stand_above(page):
+    transfer(page, "drop", IMAGES / "bag.png", IMAGES / "sandal.png")
+    choose(page, "trouser")
+
+    expect(page.locator("#many tbody .is")).to_have_text(["Trouser", "Bag", "Sandal"])
+
+
+def test_four_are_asked_at_a_time_and_the_progress_is_told(page):
+    held, free = [], []
+    page.route("**/classify?*", lambda route: route.continue_() if free else held.append(route))
+    page.set_input_files("#files", [*(IMAGES / f"{name}.png" for name in GARMENTS), DRAWINGS / "ship.png"])
+    progress = page.locator("#many").get_by_role("status")
+    expect(progress).to_have_text("0 of 7")
+    page.wait_for_timeout(300)  # more would have been asked by now
+    assert len(held) == 4
+
+    held[0].continue_()
+    held[1].continue_()
+
+    expect(progress).to_have_text("2 of 7")
+    page.wait_for_timeout(300)
+    assert len(held) == 6
+    free.append(True)
+    for route in held[2:]:
+        route.continue_()
+    expect(progress).to_have_text("7 pictures")

@@ -1,0 +1,101 @@
+"""The page in a browser: models are chosen, compared, read about, and come and go."""
+
+import re
+import shutil
+
+from browsing import NEEDS_BROWSER, TIMEOUT, choose
+from playwright.sync_api import expect
+
+pytestmark = NEEDS_BROWSER
+
+
+def test_another_model_answers_the_shown_picture_again(page):
+    choose(page, "bag")
+    expect(page.locator(".who")).to_contain_text("fashion-mlp")
+
+    page.get_by_role("combobox", name="Model").select_option("Things and animals")
+
+    expect(page.locator(".who")).to_contain_text("cifar-cnn")
+
+
+def test_two_models_are_compared_side_by_side(page):
+    choose(page, "bag")
+
+    page.get_by_label("Compare with").select_option("Things and animals")
+
+    expect(page.locator("article:visible")).to_have_count(2)
+    expect(page.locator("article .who")).to_have_text(["fashion-mlp, version 1", "cifar-cnn, version 1"])
+    tops = page.locator("article").evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
+    assert tops[0] == tops[1]
+
+    page.get_by_label("Compare with").select_option("nothing")
+    expect(page.locator("article:visible")).to_have_count(1)
+
+
+def test_the_card_of_the_model_that_answered_can_be_read(page):
+    choose(page, "bag")
+
+    page.get_by_role("button", name="fashion-mlp, version 1").click()
+
+    card = page.get_by_role("dialog")
+    expect(card.get_by_role("heading", level=2)).to_have_text("Garments, multilayer perceptron")
+    expect(card.locator(".labels li")).to_have_count(10)
+    expect(card).to_contain_text("90.25 % of 10,000 test pictures")
+    expect(card.locator(".limits li").first).to_contain_text("like those of Fashion-MNIST")
+    expect(card.get_by_role("img", name="Confusion matrix")).to_be_visible()
+    expect(card.get_by_role("img", name="Accuracy by epoch")).to_be_visible()
+    expect(card.get_by_role("button", name="Save the model")).to_have_count(0)
+
+    card.get_by_label("Model").select_option("cifar-cnn")
+    expect(card.get_by_role("heading", level=2)).to_contain_text("Things and animals")
+    with page.expect_download() as readme:
+        card.get_by_role("button", name="Save the README").click()
+    assert "# cifar-cnn" in readme.value.path().read_text()
+    card.get_by_role("button", name="Close").click()
+    expect(card).to_be_hidden()
+
+
+def test_a_model_can_be_saved_where_that_is_allowed(browser, start, models):
+    service = start(allow_download="true", workers="1")
+    page = browser.new_page()
+    page.goto(service.url)
+    page.get_by_role("button", name="About the models").click()
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the model").click()
+
+    name = page.locator("#card-model").input_value()
+    assert saved.value.path().read_bytes() == (models / name / "1" / "model.onnx").read_bytes()
+    page.close()
+
+
+def test_drawings_fit_the_chosen_model(page):
+    expect(page.locator("#samples button:visible")).to_have_count(4)
+
+    page.get_by_role("combobox", name="Model").select_option("Things and animals")
+
+    expect(page.get_by_role("button", name="ship")).to_be_visible()
+    expect(page.get_by_role("button", name="trouser")).to_be_hidden()
+
+
+def test_a_model_that_appears_or_goes_while_the_page_is_open_is_noticed(browser, start, models, tmp_path):
+    shutil.copytree(models / "fashion-mlp", tmp_path / "models" / "fashion-mlp")
+    service = start(models=str(tmp_path / "models"), workers="1", poll_seconds="0.2")
+    context = browser.new_context()
+    page = context.new_page()
+    with page.expect_response(lambda response: response.request.method == "HEAD"):
+        page.goto(service.url)
+    model = page.get_by_role("combobox", name="Model")
+
+    shutil.copytree(models / "cifar-cnn", tmp_path / "cifar-cnn")
+    (tmp_path / "cifar-cnn").rename(tmp_path / "models" / "cifar-cnn")
+    expect(page.locator("#status")).to_have_text("The model cifar-cnn is new.", timeout=2 * TIMEOUT)
+    model.select_option("cifar-cnn")
+    choose(page, "bag")
+    expect(page.locator(".who")).to_contain_text("cifar-cnn")
+
+    shutil.rmtree(tmp_path / "models" / "cifar-cnn")
+    expect(page.locator("#status")).to_have_text("The model cifar-cnn has gone.", timeout=2 * TIMEOUT)
+    expect(model).to_have_value("")
+    expect(page.locator(".who")).to_have_text(re.compile("^fashion-mlp"))
+    context.close()
