@@ -3,20 +3,23 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, TextIO
 
 from serving.client.client import URL, Client, ClientError
 from serving.client.connection import BadKeyError
+from serving.client.output import Write, csv_writer, json_writer, printable, text_writer
 from serving.errors import Problem
 from serving.prediction import Prediction
 
 URL_VARIABLE, KEY_VARIABLE = "THIMBLE_URL", "THIMBLE_KEY"
 # The files of a folder that are sent; a file that is named itself is sent whatever its suffix.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 MAX_FILE_BYTES = 256 * 1024 * 1024  # any service takes less, and /dev/zero has no end
 PROGRESS_FROM = 5  # files
 FOR_ALL_ALIKE = ("unknown-model", "unauthorised", "not-allowed")  # codes of problems that all files would have
@@ -25,14 +28,18 @@ ENDS = """exit status: 0 all images are answered, 1 some are not, 2 the command 
 
 
 class Command:
-    """One run over files: predictions go to standard output, errors and progress to standard error."""
+    """One run over files: predictions go to standard output or a file, errors and progress to standard error."""
 
-    def __init__(self, client: Client, query: dict[str, Any], as_json: bool) -> None:
+    def __init__(
+        self, client: Client, query: dict[str, Any], write: Write, tells_problems: bool, to_file: bool
+    ) -> None:
+        """tells_problems: to standard error too, since what is written has no place for them."""
         self._client = client
         self._query = query
-        self._as_json = as_json
+        self._write = write
+        self._tells_problems = tells_problems
         # On a terminal the predictions themselves show the progress.
-        self._shows_progress = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._shows_progress = sys.stderr.isatty() and (to_file or not sys.stdout.isatty())
 
     def run(self, names: Sequence[str]) -> int:
         """Classify each file and return the exit status; raises ClientError."""
@@ -42,7 +49,9 @@ class Command:
             if isinstance(answer, Problem) and answer.code in FOR_ALL_ALIKE:
                 self._say(answer.detail)
                 return 2
-            self._print(name, answer)
+            self._write(name, answer)
+            if isinstance(answer, Problem) and self._tells_problems:
+                self._say(f"{name}: {answer.title}: {answer.detail}")
             status = max(status, int(isinstance(answer, Problem)))
             if self._shows_progress and len(names) >= PROGRESS_FROM:
                 filled = 30 * number // len(names)
@@ -60,39 +69,23 @@ class Command:
             return _unreadable("the file is empty")
         return self._client.classify(content, **self._query)[0]
 
-    def _print(self, name: str, answer: Prediction | Problem) -> None:
-        kind = "error" if isinstance(answer, Problem) else "prediction"
-        if self._as_json:
-            print(msgspec.json.encode({"file": printable(name), kind: answer}).decode(), flush=True)
-        elif isinstance(answer, Problem):
-            self._say(f"{name}: {answer.title}: {answer.detail}")
-        else:
-            print(printable(f"{name}: {in_words(answer)}"), flush=True)
-
     def _say(self, text: str) -> None:
         sys.stderr.write(("\r\x1b[K" if self._shows_progress else "") + printable(text) + "\n")
 
 
-def in_words(prediction: Prediction) -> str:
-    """Return a prediction in a line."""
-    novel = "; unlike anything it was trained on" if prediction.novel is True else ""
-    labels = ", ".join(prediction.set)
-    return f"{prediction.label} {100 * prediction.probability:.1f} % ({labels}) {prediction.model}{novel}"
-
-
-def printable(text: str) -> str:
-    """Escape control characters, so that no file name and no server can drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def files(names: Sequence[str]) -> Iterator[str]:
-    """Yield the files, and for a folder the images in it at any depth, by name."""
+def find_files(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the files to send, for a folder the images in it at any depth, by name; and the files left out."""
+    sent: list[str] = []
+    skipped: list[str] = []
     for name in names:
-        if name != "-" and Path(name).is_dir():
-            found = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-            yield from map(str, found) if found else [name]
-        else:
-            yield name
+        if name == "-" or not Path(name).is_dir():
+            sent.append(name)
+            continue
+        found = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
+        images = [path for path in found if path.suffix.lower() in SUFFIXES]
+        sent += map(str, images) if images else [name]
+        skipped += [str(path) for path in found if path.suffix.lower() not in SUFFIXES]
+    return sent, skipped
 
 
 def _read(name: str) -> bytes:
@@ -124,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url})")
     parser.add_argument("--key", help=f"if the service needs one (${KEY_VARIABLE}, which other users cannot see)")
     parser.add_argument("--model", metavar="NAME", help="NAME or NAME:VERSION; default: by each image's colour")
-    parser.add_argument("--top-k", type=int, metavar="N", help="how many labels --json lists (default 5)")
+    parser.add_argument("--top-k", type=int, metavar="N", help="how many labels each answer lists")
     parser.add_argument(
         "--coverage",
         type=float,
@@ -134,8 +127,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", "--seconds", type=float, default=60.0, metavar="SECONDS", help="for each answer (default 60)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line, errors too")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="write one JSON object a line, errors too")
+    form.add_argument("--csv", action="store_true", help="write a table for spreadsheets, errors too")
+    parser.add_argument("--output", metavar="FILE", help="write there, not to standard output")
     return parser
+
+
+def _open(output: str | None, parser: argparse.ArgumentParser) -> AbstractContextManager[TextIO]:
+    """Return the file to write to; standard output without one."""
+    if output is None:
+        return nullcontext(sys.stdout)
+    try:
+        return Path(output).open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        parser.error(f"--output {output}: it cannot be written ({error.strerror}); name another file")
+
+
+def _sent(names: Sequence[str]) -> list[str]:
+    """Return the files to send, and name those of folders that are left out."""
+    sent, skipped = find_files(names)
+    for name in skipped:
+        sys.stderr.write(printable(f"{name}: skipped, its name is not that of an image; name it to send it") + "\n")
+    return sent
+
+
+def _command(client: Client, options: argparse.Namespace, file: TextIO) -> Command:
+    query = {"model": options.model, "top_k": options.top_k, "coverage": options.coverage}
+    to_file = options.output is not None
+    if options.json or options.csv:
+        return Command(client, query, json_writer(file) if options.json else csv_writer(file), to_file, to_file)
+    return Command(client, query, text_writer(file, options.top_k), True, to_file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,10 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--key or ${KEY_VARIABLE}: {error}")
     except ValueError as error:
         parser.error(f"--url or ${URL_VARIABLE}: {error}")
-    query = {"model": options.model, "top_k": options.top_k, "coverage": options.coverage}
     try:
-        with client:
-            return Command(client, query, options.json).run(list(files(options.images)))
+        with client, _open(options.output, parser) as file:
+            return _command(client, options, file).run(_sent(options.images))
     except ClientError as error:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 3

@@ -1,5 +1,7 @@
 """The client against peers that are busy, broken or hostile."""
 
+import csv
+import io
 import json
 import re
 import socket
@@ -8,12 +10,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from serving.api import pages
 from serving.client import BadAnswerError, Client, NoAnswerError, Problem, connection
 from serving.client.__main__ import main
+from serving.client.output import COLUMNS, csv_writer
 
 PREDICTION = {
     "model": "cifar-net", "version": "1", "label": "cat", "index": 3, "probability": 0.913,
@@ -333,5 +338,83 @@ def test_help_says_what_each_exit_status_means():
         [sys.executable, "-m", "serving.client", "--help"], capture_output=True, text=True, timeout=60
     )
 
-    assert all(flag in done.stdout for flag in ("--url", "--model", "--top-k", "--coverage", "--json", "THIMBLE_URL"))
+    assert all(
+        flag in done.stdout for flag in ("--url", "--top-k", "--coverage", "--json", "--csv", "--output", "THIMBLE_URL")
+    )
     assert "exit status: 0 all images are answered" in done.stdout
+
+
+def run_in_folder(peer, tmp_path, *options, answers=(GOOD,)):
+    """Run the command over a folder with an image for each answer, and notes; returns the exit status."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(len(answers)):
+        (folder / f"{number}.HEIC").write_bytes(b"one")
+    (folder / "notes.txt").write_bytes(b"hello")
+    return main(["--url", peer(*answers).url, *options, str(folder)])
+
+
+def test_what_a_folder_has_beside_images_is_named_and_heic_is_an_image(peer, tmp_path, capsys):
+    assert run_in_folder(peer, tmp_path) == 0
+
+    printed = capsys.readouterr()
+    assert printed.out.endswith("0.HEIC: cat 91.3 % (cat, dog) cifar-net\n")
+    assert "notes.txt: skipped, its name is not that of an image; name it to send it" in printed.err
+    assert printed.err.count("skipped") == 1
+
+
+def test_top_k_lists_that_many_labels_in_the_line_of_a_picture(peer, tmp_path, capsys):
+    top = [{"label": "cat", "index": 3, "probability": 0.913}, {"label": "dog", "index": 5, "probability": 0.05}]
+
+    run_in_folder(peer, tmp_path, "--top-k", "2", answers=[http({"predictions": [PREDICTION | {"top": top}]})])
+
+    assert capsys.readouterr().out.endswith("0.HEIC: cat 91.3 %, dog 5.0 % (cat, dog) cifar-net\n")
+
+
+def test_csv_has_a_row_for_each_picture_and_each_problem(peer, tmp_path):
+    refused = http(BUSY | {"status": 422, "code": "unreadable-image"}, "422 Unprocessable Content")
+    novel = http({"predictions": [PREDICTION | {"novel": True, "novelty": 0.7, "coverage": None}]})
+    output = tmp_path / "answers.csv"
+
+    status = run_in_folder(peer, tmp_path, "--csv", "--output", str(output), answers=[GOOD, novel, refused])
+
+    rows = list(csv.DictReader(output.read_text().splitlines()))
+    assert status == 1
+    assert [row["file"].rpartition("/")[2] for row in rows] == ["0.HEIC", "1.HEIC", "2.HEIC"]
+    assert [row["label"] for row in rows] == ["cat", "cat", ""]
+    assert (rows[0]["set"], rows[0]["probability"], rows[0]["coverage"]) == ("cat | dog", "0.913", "0.95")
+    assert [row["novel"] for row in rows] == ["", "true", ""]
+    assert rows[2]["error"] == "Too much: Later."
+
+
+def test_the_page_and_the_command_write_the_same_columns():
+    page = (Path(pages.STATIC) / "table_file.js").read_text()
+
+    assert re.search(r"const COLUMNS = \[(.*)\]", page)[1] == ", ".join(f'"{name}"' for name in COLUMNS)
+
+
+@pytest.mark.parametrize("name", ["=cmd.png", "+1.png", "-1.png", "@x.png"])
+def test_a_name_that_a_spreadsheet_would_run_is_quoted(name):
+    file = io.StringIO()
+
+    csv_writer(file)(name, Problem("about:blank", "No", 0, "no", "no"))
+
+    assert file.getvalue().splitlines()[1].startswith(f"'{name},")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_output_names_a_file_to_write_to(peer, tmp_path, capsys, form):
+    output = tmp_path / "answers"
+
+    run_in_folder(peer, tmp_path, *form, "--output", str(output))
+
+    assert "cat" in output.read_text()
+    assert capsys.readouterr().out == ""
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--output", str(tmp_path / "nowhere" / "answers.csv"), "cat.jpg"])
+
+    assert ended.value.code == 2
+    assert "it cannot be written (No such file or directory); name another file" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""The forms in which the command writes its answers: lines for people, JSON a line, or CSV."""
+
+import csv
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+
+from serving.errors import Problem
+from serving.prediction import Prediction
+
+COLUMNS = ("file", "model", "version", "label", "probability", "set", "coverage", "novelty", "novel", "error")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+
+Write = Callable[[str, Prediction | Problem], None]
+
+
+def text_writer(file: TextIO, labels: int | None) -> Write:
+    """Return a writer of a line for each prediction; labels: how many each lists. Problems are for standard error."""
+
+    def write(name: str, answer: Prediction | Problem) -> None:
+        if isinstance(answer, Prediction):
+            print(printable(f"{name}: {in_words(answer, labels)}"), file=file, flush=True)
+
+    return write
+
+
+def json_writer(file: TextIO) -> Write:
+    """Return a writer of a JSON object for each prediction or problem."""
+
+    def write(name: str, answer: Prediction | Problem) -> None:
+        kind = "error" if isinstance(answer, Problem) else "prediction"
+        print(msgspec.json.encode({"file": printable(name), kind: answer}).decode(), file=file, flush=True)
+
+    return write
+
+
+def csv_writer(file: TextIO) -> Write:
+    """Return a writer of a row for each prediction or problem, below the names of the columns."""
+    table = csv.writer(file)
+    table.writerow(COLUMNS)
+
+    def write(name: str, answer: Prediction | Problem) -> None:
+        cells = _cells(answer) | {"file": printable(name)}
+        table.writerow([_harmless(cells.get(column, "")) for column in COLUMNS])
+        file.flush()
+
+    return write
+
+
+def _cells(answer: Prediction | Problem) -> dict[str, object]:
+    if isinstance(answer, Problem):
+        return {"error": f"{answer.title}: {answer.detail}"}
+    cells: dict[str, object] = msgspec.to_builtins(answer) | {"set": " | ".join(answer.set)}
+    if "novel" in cells:
+        cells["novel"] = str(answer.novel).lower()
+    return {name: "" if value is None else value for name, value in cells.items()}
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+def in_words(prediction: Prediction, labels: int | None = None) -> str:
+    """Return a prediction in a line; labels: how many to list with their probabilities, None for the best alone."""
+    novel = "; unlike anything it was trained on" if prediction.novel is True else ""
+    listed = ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in prediction.top[: labels or 0])
+    best = listed or f"{prediction.label} {100 * prediction.probability:.1f} %"
+    return f"{best} ({', '.join(prediction.set)}) {prediction.model}{novel}"
+
+
+def printable(text: str) -> str:
+    """Escape control characters, so that no file name and no server can drive the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
