@@ -14,7 +14,7 @@ SAMPLE := tests/images/ankle-boot.png
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: serve
 serve: $(VENV)/serving ## serve the models on http://127.0.0.1:8000; PORT= for another port
@@ -65,6 +65,9 @@ pins: ## pin what the image installs, with hashes, in deploy/image (needs uv)
 sbom: $(VENV)/serving ## list packages and models in build/sbom.cdx.json (CycloneDX)
 	@mkdir -p build
 	$(BIN)/python -m serving.sbom > build/sbom.cdx.json
+.PHONY: screenshots
+screenshots: $(VENV)/everything ## the page in each state, from a running service: URL=http://127.0.0.1:8000
+	$(BIN)/python docs/screenshots.py $(URL)
 
 .PHONY: image
 image: ## build the container image
