@@ -94,7 +94,7 @@ def _train_and_export(
     with tensorboard(options.tensorboard / recipe.name) if logging else nullcontext(context.on_epoch) as on_epoch:
         logged = replace(context, on_epoch=on_epoch)
         if options.checkpoint:
-            trained = load_trained(recipe, data, options.checkpoint)
+            trained = load_trained(recipe, data, options.checkpoint, console)
         else:
             trained = train(recipe, data, logged, options.models_dir, console)
     if context.group.is_main and options.train_only:

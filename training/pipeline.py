@@ -103,8 +103,7 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
         f"{recipe.source.title}: {used:,} images to train on, {len(validation):,} for validation, "
         f"{len(data.test):,} to test"
     )
-    channels_first = (data.test.pixels.shape[3], *data.test.pixels.shape[1:3])
-    console.print(summary(recipe.network(), recipe.network().title, channels_first))
+    _print_network(recipe, data, console)
     if recipe.frozen:
         stage(f"Fitting the last layer of {recipe.name}")
         return fit_head(recipe, images.take(slice(recipe.train_images)), validation)
@@ -122,12 +121,19 @@ def save_trained(recipe: Recipe, data: TrainTest, trained: TrainedNetwork, model
     return file
 
 
-def load_trained(recipe: Recipe, data: TrainTest, file: Path) -> TrainedNetwork:
-    """Return the recipe's network from a checkpoint. Raises CheckpointError and DataError."""
+def load_trained(recipe: Recipe, data: TrainTest, file: Path, console: Console) -> TrainedNetwork:
+    """Return the recipe's network from a checkpoint. console: gets the network. Raises CheckpointError, DataError."""
+    _print_network(recipe, data, console)
     images, validation = split(recipe, data)
     if not len(validation):
         raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
     return from_checkpoint(recipe, images, file)
+
+
+def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:
+    height, width, channels = data.test.pixels.shape[1:]
+    network = recipe.network()
+    console.print(summary(network, network.title, (channels, height, width)))
 
 
 def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> CalibratedModel:

@@ -10,7 +10,7 @@ from training.progress import stage
 
 VERIFIED_IMAGES = 1_000  # test images for which the exported file must give the trained network's outputs
 # In probability, where float32 sums in another order differ by about 1e-6, and in novelty, which is steeper.
-TOLERANCES = 1e-5, 1e-4
+TOLERANCES = 1e-5, 1e-3
 # The least share of them to which int8 must give the trained network's label: a sound graph did to 99.3 % of 5,000
 # (it is nearly as often right where the other is wrong), and among 1,000 that share varies by 0.3 points.
 MIN_AGREEMENT = 0.98
