@@ -30,6 +30,9 @@ class Verdict(Struct, array_like=True):
     time: float
 
 
+passed: set[str] = set()  # the digests of files that this process need not have tried again
+
+
 class Trials:
     """Tries each file once for all workers of a server, one at a time."""
 
@@ -40,11 +43,15 @@ class Trials:
 
     def fault(self, graph: bytes, digest: str) -> str | None:
         """Return why a file cannot be loaded; None where it can."""
+        if digest in passed:
+            return None
         with self._verdicts.locked():
             verdict = self._known(digest)
             if verdict is None:
                 verdict = Verdict(digest, _try(graph, self._seconds), time())
                 self._verdicts.add(msgspec.json.encode(verdict).decode())
+        if not verdict.fault:
+            passed.add(digest)
         return verdict.fault
 
     def _known(self, digest: str) -> Verdict | None:

@@ -62,11 +62,12 @@ function ask(picture) {
   draw(picture);
   queue.add(async () => {
     if (picture.removed) return;
-    picture.outcome = await picture.classify(options());
+    const outcome = await picture.classify(options());
+    picture.outcome = outcome;
     draw(picture);
-    await picture.makeThumbnail();
+    await picture.makeThumbnail(); // in the meantime it may have been asked about again
     draw();
-    const { answer } = picture.outcome;
+    const { answer } = outcome;
     if (picture === selected) byId("spoken").textContent = `${picture.name}: ${answer ? answer.prediction.label : "No answer"}`;
   });
 }

@@ -97,6 +97,6 @@ def test_the_pages_load_only_files_of_this_service(server):
 
 def loads(text):
     """Return the URLs in a page, a script or a style sheet."""
-    found = set(re.findall(r'(?:href|src|data-sample)="([^"#][^"]*)"|@import "([^"]+)"|\burl\(([^)]+)\)', text))
+    found = set(re.findall(r'(?:href|src)="([^"#][^"]*)"|@import "([^"]+)"|\burl\(([^)]+)\)', text))
     imported = {f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', text)}
     return imported | {part for parts in found for part in parts if part} - {"/models", "/openapi.json"}

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def test_the_asyncio_client_is_answered(server, expected):
             metadata = await client.get_model_metadata("cifar-cnn")
             return metadata, await client.infer("cifar-cnn", [pixels_input()])
 
-    metadata, answer = asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # the browser of other tests has its event loop in this one
+        metadata, answer = thread.submit(lambda: asyncio.run(ask())).result()
 
     assert metadata["name"] == "cifar-cnn"
     assert np.abs(answer.as_numpy("probabilities") - expected.probabilities).max() < 1e-6

@@ -82,7 +82,7 @@ def test_a_browser_gets_an_unknown_path_as_a_page_with_the_way_back(client, path
 
     assert response.status_code == 404
     assert response.content_type == "text/html; charset=utf-8"
-    assert response.headers["Vary"] == "Accept"
+    assert "accept" in response.vary
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert {"/", "/docs"} <= set(re.findall(r'<a href="([^"]+)"', response.text))
     assert "<b>" not in response.text
@@ -97,7 +97,7 @@ def test_a_program_gets_an_unknown_path_as_a_problem(client, accept):
     response = client.get("/nothing", headers={"Accept": accept} if accept else {})
 
     assert (response.status_code, response.content_type) == (404, "application/problem+json")
-    assert response.headers["Vary"] == "Accept"
+    assert "accept" in response.vary
 
 
 @pytest.mark.parametrize("path", ["/v2/nothing", "/v2/models/nothing", "/v2/models/fashion-mlp/nothing"])

@@ -30,6 +30,12 @@ def deep_gigabyte(model):
     model.graph.output.append(helper.make_tensor_value_info("expanded", 1, [2**28, 1]))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_tried(monkeypatch):
+    """Have this process as it starts."""
+    monkeypatch.setattr(trials, "passed", set())
+
+
 @pytest.fixture
 def lines(tmp_path):
     """Return a maker of the lines that workers share, as one of them sees them."""
@@ -72,6 +78,7 @@ def test_workers_try_a_file_once(models, lines, monkeypatch):
     assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
 
     monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "passed", set())
 
     assert Trials(lines()).fault(graph, "good") is None
     assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
@@ -91,6 +98,15 @@ def test_a_line_that_was_cut_off_is_ignored(models, lines, tmp_path):
 
     assert Trials(lines()).fault(b"\x3b\x3c", "digest") is not None
     assert "not an ONNX file" in Trials(lines()).fault(b"", "digest")
+
+
+def test_a_process_tries_a_file_once(models, monkeypatch):
+    graph = (models / "fashion-mlp" / "1" / "model.onnx").read_bytes()
+    assert Trials().fault(graph, "good") is None
+
+    monkeypatch.setattr(trials, "COMMAND", CRASH)
+
+    assert Trials().fault(graph, "good") is None
 
 
 def test_no_file_stays_open(models):
