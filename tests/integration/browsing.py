@@ -13,7 +13,7 @@ IMAGES = ROOT / "tests" / "images"
 DRAWINGS = ROOT / "serving" / "static"
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TIMEOUT = 20_000  # milliseconds
+TIMEOUT = 60_000  # milliseconds: a busy machine is slow
 NEEDS_BROWSER = [pytest.mark.trains, pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")]
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"}
 
