@@ -19,7 +19,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # it would report each impor
 import openvino  # noqa: E402
 
 TOLERANCE = 1e-4
-SAME_LABELS = 0.95  # of an int8 graph, which finds two labels as probable as each other in some noise
+CLEAR = 0.02  # in probability, between the two most probable labels of an int8 graph
 OUTPUTS = ["probabilities", "novelty"]
 IMAGES = 40
 # The reference evaluator, in plain numpy, takes a fifth of a second for an image of a strong network.
@@ -60,7 +60,10 @@ def assert_the_same(answers, expected, file):
     if Classifier.open(file).card.training.quantization is UNSET:
         assert all(np.abs(answer - values).max() <= TOLERANCE for answer, values in zip(answers, expected, strict=True))
     else:
-        assert (answers[0].argmax(1) == expected[0].argmax(1)).mean() >= SAME_LABELS
+        second, first = np.sort(expected[0], axis=1)[:, -2:].T
+        clear = first - second > CLEAR
+        assert clear.mean() > 0.7
+        assert np.array_equal(answers[0].argmax(1)[clear], expected[0].argmax(1)[clear])
 
 
 @pytest.fixture(scope="module")

@@ -24,41 +24,36 @@ def export_parser() -> argparse.ArgumentParser:
         prog="python -m training.export",
         description="Train a network and export it as a model folder that the service takes.",
     )
+    _add_what_is_trained(parser)
+    _add_training(parser)
+    _add_publishing(parser)
+    parser.add_argument("--list", action="store_true", help="list the recipes")
+    return parser
+
+
+def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipes", nargs="*", type=_recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}")
     parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
     parser.add_argument("--name", type=_name, help="the name for the model of own images")
     parser.add_argument(
         "--backbone",
         choices=BACKBONES,
-        help=f"start own images from this pretrained network, or from none (default: from it for photos of "
+        help="start own images from this pretrained network, or from none (default: from it for photos of "
         f"{PHOTO_SIDE} pixels and more)",
     )
-    parser.add_argument("--list", action="store_true", help="list the recipes")
-    parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
-    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where to write (default: models)")
+    parser.add_argument("--limit", type=_at_least_one, metavar="N", help="use only N images: a rehearsal")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
     parser.add_argument("--epochs", type=_at_least_one, help="train for so many epochs instead")
     parser.add_argument("--seed", type=_seed, help="another seed")
     parser.add_argument(
-        "--limit",
-        type=_at_least_one,
-        metavar="N",
-        help="use only N images: a rehearsal",
-    )
-    parser.add_argument(
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
     )
-    parser.add_argument(
-        "--publish",
-        action=argparse.BooleanOptionalAction,
-        help="have it answer, or keep a draft; otherwise a draft is kept of a rehearsal and of a clearly worse model",
-    )
-    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write logs for TensorBoard")
-    parser.add_argument(
-        "--int8", action="store_true", help="NAME in float32, and NAME-int8, if it is faster and as good"
-    )
-    parser.add_argument("--float", action="store_true", help="NAME in float32 also where its recipe takes int8")
     parser.add_argument("--compile", action="store_true", help="have PyTorch compile the network first; pays on a GPU")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="also write logs for TensorBoard")
     parser.add_argument(
         "--train-only", action="store_true", help="publish nothing; write a file for --checkpoint, on any machine"
     )
@@ -68,7 +63,19 @@ def export_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="export these weights without training: a file of --train-only, or a state_dict",
     )
-    return parser
+
+
+def _add_publishing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where to write (default: models)")
+    parser.add_argument(
+        "--publish",
+        action=argparse.BooleanOptionalAction,
+        help="have it answer, or keep a draft; otherwise a draft is kept of a rehearsal and of a clearly worse model",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="NAME in float32, and NAME-int8, if it is faster and as good"
+    )
+    parser.add_argument("--float", action="store_true", help="NAME in float32 also where its recipe takes int8")
 
 
 def contradiction_in(options: argparse.Namespace) -> str | None:
@@ -97,8 +104,7 @@ def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
     given = {field: value for field, value in changes.items() if value is not None}
     if options.images:
         folder = ImageFolder.open(options.images, options.name)
-        recipe = own_recipe(folder, takes_pretrained(options, folder))
-        yield recipe if recipe.frozen else replace(recipe, **given)
+        yield replace(own_recipe(folder, takes_pretrained(options, folder)), **given)
     else:
         yield from (replace(RECIPES[name], **given) for name in options.recipes or DEFAULT)
 
@@ -119,9 +125,7 @@ def rehearsal(options: argparse.Namespace, recipe: Recipe) -> str:
     """Return what makes an export a rehearsal: few images, or fewer than half of the usual epochs; "" for none."""
     if options.limit:
         return f"--limit {options.limit}"
-    if recipe.frozen:
-        return ""
-    usual = own_recipe(recipe.source) if isinstance(recipe.source, ImageFolder) else RECIPES[recipe.name]
+    usual = own_recipe(recipe.source, recipe.frozen) if isinstance(recipe.source, ImageFolder) else RECIPES[recipe.name]
     return f"{recipe.epochs} of {usual.epochs} epochs" if 2 * recipe.epochs < usual.epochs else ""
 
 

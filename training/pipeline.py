@@ -83,10 +83,13 @@ class CalibratedModel:
 
 
 def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImages]:
-    """Return the images to train on, and the validation images for choices and calibration."""
+    """Return the images to train on, and the validation images for choices and calibration. Raises DataError."""
     if data.validation:
         return data.train, data.validation
-    return data.train.split(min(recipe.validation_images, len(data.train) // 10))
+    images, validation = data.train.split(min(recipe.validation_images, len(data.train) // 10))
+    if not len(validation):
+        raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
+    return images, validation
 
 
 def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, console: Console) -> TrainedNetwork:
@@ -96,8 +99,6 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
     of images. Raises DataError, CheckpointError and TeacherError.
     """
     images, validation = split(recipe, data)
-    if not len(validation):
-        raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
     used = len(images.take(slice(recipe.train_images)))
     console.print(
         f"{recipe.source.title}: {used:,} images to train on, {len(validation):,} for validation, "
@@ -124,10 +125,7 @@ def save_trained(recipe: Recipe, data: TrainTest, trained: TrainedNetwork, model
 def load_trained(recipe: Recipe, data: TrainTest, file: Path, console: Console) -> TrainedNetwork:
     """Return the recipe's network from a checkpoint. console: gets the network. Raises CheckpointError, DataError."""
     _print_network(recipe, data, console)
-    images, validation = split(recipe, data)
-    if not len(validation):
-        raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
-    return from_checkpoint(recipe, images, file)
+    return from_checkpoint(recipe, split(recipe, data)[0], file)
 
 
 def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:

@@ -30,3 +30,5 @@ def test_a_socket_without_filters_is_left_as_it_is():
     listener.close()
 
     drop_syns(listener)  # whatever the system refuses is no error
+
+    assert listener.fileno() == -1
