@@ -86,7 +86,7 @@ CIFAR_NET = Recipe(
     view=thing_view,
     views=20,
     knows_photos=True,
-    # not int8: it loses two points, and is hardly faster
+    # not int8: it loses two points
 )
 
 FASHION_LARGE = replace(
