@@ -78,6 +78,12 @@ def test_it_is_one_small_file_without_paths_of_the_exporting_machine(file, name)
     assert str(REPOSITORY).encode() not in content
 
 
+def test_its_card_has_the_licence_of_weights_that_others_learned(file):
+    card = Classifier.open(file).card
+
+    assert ("Apache 2.0" in card.licence) is ("pretrained" in card.network)
+
+
 def test_its_accuracy_is_above_the_floor(file, name):
     assert Classifier.open(file).card.metrics.accuracy >= ACCURACY_FLOORS[name]
 

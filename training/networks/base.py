@@ -22,6 +22,7 @@ class Network(nn.Sequential):
     """Layers in a row, from normalized images [n, channels, height, width] to logits [n, classes]."""
 
     title: str
+    licence = ""  # of weights that others learned
 
     def forward_features(self, images: Tensor) -> Features:
         """Return the activations for normalized images [n, channels, height, width], layer by layer."""

@@ -29,6 +29,7 @@ class FineTuned(Network):
     """EfficientNet-Lite0 for other classes: from normalized images [n, c, h, w], which it enlarges, to logits."""
 
     title = "efficientnet-lite0, pretrained on ImageNet"
+    licence = "the pretrained weights: Apache 2.0 (Tan and Le 2019)"
 
     def __init__(self, side: int, classes: int = 10) -> None:
         """side: pixels to which an image is enlarged. Raises DataError when the packages are not installed."""

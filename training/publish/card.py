@@ -88,7 +88,7 @@ def make_card(
         version=version,
         title=recipe.title,
         dataset=recipe.source.title,
-        licence=recipe.source.licence,
+        licence="; ".join(filter(None, (recipe.source.licence, model.trained.network.licence))),
         labels=list(recipe.source.labels),
         network=f"{model.trained.network.title} int8" if quantization else model.trained.network.title,
         parameters=count_parameters(model.trained.network),
