@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from coverage.config import CoverageConfig
 from flask.testing import FlaskClient
 
 from serving.app import create_app
@@ -99,6 +100,8 @@ def start(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Ca
         log = tmp_path_factory.mktemp("server") / "log"
         environment = os.environ | {"THIMBLE_HTTP_PORT": str(port), "THIMBLE_MODELS": str(models)}
         environment |= {f"THIMBLE_{name.upper()}": value for name, value in settings.items()}
+        if config := environment.get("COVERAGE_PROCESS_CONFIG"):
+            environment["COVERAGE_PROCESS_CONFIG"] = following_greenlets(config)
         with log.open("wb") as output:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output, stdout=output)
         server = Server(process, port, log)
@@ -115,6 +118,13 @@ def start(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Ca
         server.process.terminate()  # all at once: each takes about a second to end
     for server in servers:
         server.process.wait(SERVER_TIMEOUT)
+
+
+def following_greenlets(config: str) -> str:
+    """Return coverage's settings for a service; elsewhere it would ask at each call which greenlet runs."""
+    settings = CoverageConfig.deserialize(config)
+    settings.concurrency = ["gevent", "thread"]
+    return settings.serialize()
 
 
 @pytest.fixture(scope="session")

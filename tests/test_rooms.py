@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,11 +122,8 @@ def probe(package: str, rows: dict[str, set[str]], shared: list[str]) -> dict[st
     alone = [f"{package}.{name}" for name in ALONE[package]]
     groups = {row: members(row) for row in rows} | {f"alone: {name}": [name] for name in alone}
     job = json.dumps({"shared": shared, "groups": groups, "ours": OURS})
-    unmeasured = {name: value for name, value in os.environ.items() if "COV" not in name}  # coverage loads gevent
     command = [sys.executable, "-c", PROBE]
-    run = subprocess.run(
-        command, input=job, stdout=subprocess.PIPE, env=unmeasured, text=True, cwd=ROOT, check=True, timeout=120
-    )
+    run = subprocess.run(command, input=job, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True, timeout=120)
     return {group: set(names) for group, names in json.loads(run.stdout).items()}
 
 

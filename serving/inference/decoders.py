@@ -1,12 +1,13 @@
 """Decode images in processes that can be ended: none holds up the event loop, nor those of other requests for long."""
 
 import os
+import signal
 import sys
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 
 from gevent import socket
 from gevent.lock import BoundedSemaphore
@@ -24,6 +25,7 @@ SLOW_NICENESS = 3  # of a core that a quick image wants too, that one gets two t
 # Of a request, on the clock, in which its last image must have begun: at its end a service has 30 s for its requests.
 REQUEST_SECONDS = 15.0
 MAX_JOBS = 1_000  # of a process: decoders may leak memory
+END_SECONDS = 2.0  # for which the processes' parent may take to end
 
 COMMAND = (sys.executable, "-m", "serving.imaging.decoder")
 ROOT = Path(__file__).parent.parent.parent  # where -m finds this very package
@@ -176,7 +178,13 @@ class Decoders:
 
 
 def _end(process: int, control: socket.socket) -> None:
-    """Close its standard input, which ends the parent and with it the processes that it forked."""
+    """Close its standard input, which ends the parent and with it the processes that it forked; then kill it."""
     control.close()
+    end = monotonic() + END_SECONDS
     with suppress(ChildProcessError):  # gevent waits for children of its own, and takes others along
-        os.waitpid(process, 0)
+        while not os.waitpid(process, os.WNOHANG)[0]:
+            if monotonic() > end:
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+                return
+            sleep(0.002)
