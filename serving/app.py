@@ -12,7 +12,7 @@ from serving.access.proxies import Proxies
 from serving.access.same_origin import SameOrigin
 from serving.api import classify, explain, model_files, models, operations, pages
 from serving.api.fast_path import FastPath
-from serving.api.flask_app import flask_app
+from serving.api.flask_app import flask_app, refuse_unrouted
 from serving.api.gate import Check, Gate
 from serving.api.intake import Intake
 from serving.api.openapi import document
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     view = classify.Classify(predictor, intake)
     fast_path = FastPath(app.wsgi_app, "POST", classify.PATH, view, problems)
     keys = KeyFile(Path(settings.keys_file)) if settings.keys_file else None
-    checked = _gate(fast_path, problems, settings, keys)
+    checked = _gate(fast_path, app, settings, keys)
     app.wsgi_app = request_log = _request_log(checked, problems, settings, telemetry)  # type: ignore[method-assign]
     poller = Poller(repository, settings.poll_seconds)
     lifecycle = Lifecycle(telemetry, request_log, poller, predictor.decoders, keys)
@@ -90,7 +90,7 @@ def _trust(settings: Settings, folder: Path | None) -> Trust:
     return Trust(settings.digests(), settings.key(), Trials(verdicts), served)
 
 
-def _gate(application: FastPath, problems: ProblemReplies, settings: Settings, keys: KeyFile | None) -> FastPath | Gate:
+def _gate(application: FastPath, app: Flask, settings: Settings, keys: KeyFile | None) -> FastPath | Gate:
     """Return the application behind those checks that the settings ask for; without any, as it is."""
     checks: list[Check] = []
     if settings.trusted_proxies or settings.root_path:
@@ -99,7 +99,7 @@ def _gate(application: FastPath, problems: ProblemReplies, settings: Settings, k
         checks.append(Cors(settings.allowed_origins))
     if keys:
         checks.append(Authorization(keys))
-    return Gate(application, checks, problems) if checks else application
+    return Gate(application, checks, partial(refuse_unrouted, app)) if checks else application
 
 
 def _request_log(

@@ -35,7 +35,7 @@ def flask_app(problems: ProblemReplies) -> Flask:
 
     def refuse(refusal: Refusal) -> Response:
         reply = problems.reply(refusal)
-        if request.path == PATH and prefers_page():
+        if request.path.rstrip("/") == PATH and prefers_page():
             return refusal_page(refusal)
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
@@ -43,6 +43,12 @@ def flask_app(problems: ProblemReplies) -> Flask:
     app.register_error_handler(Refusal, refuse)
     app.register_error_handler(HTTPException, lambda error: _handle_http_error(error, app, refuse))
     return app
+
+
+def refuse_unrouted(app: Flask, environ: dict[str, Any], refusal: Refusal) -> Response:
+    """Return the response to a request that is refused before Flask has it."""
+    with app.request_context(environ):
+        return app.make_response(app.handle_user_exception(refusal))
 
 
 def _ignore_range() -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from serving.api.replies import ProblemReplies
-from serving.api.v2.protocol import as_v2_error, is_v2
+from flask import Response
+
 from serving.errors import Refusal
 
 # Raises Refusal, or returns the headers of an answer without a body, or None to have the request answered.
@@ -14,10 +14,16 @@ Check = Callable[[dict[str, Any]], Mapping[str, str] | None]
 class Gate:
     """A WSGI application around another: each request passes all checks in order."""
 
-    def __init__(self, application: Any, checks: Sequence[Check], problems: ProblemReplies) -> None:
+    def __init__(
+        self,
+        application: Any,
+        checks: Sequence[Check],
+        refuse: Callable[[dict[str, Any], Refusal], Response],
+    ) -> None:
+        """refuse: writes the refusal of a request, in the form that its client reads."""
         self._application = application
         self._checks = checks
-        self._problems = problems
+        self._refuse = refuse
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer as the application does, or as a check does."""
@@ -28,8 +34,6 @@ class Gate:
                     start_response("204 No Content", [*headers.items()])
                     return []
         except Refusal as refusal:
-            reply = self._problems.reply(refusal)
-            path = environ["PATH_INFO"]
-            return (as_v2_error(reply, refusal) if is_v2(path) else reply).wsgi(start_response)
+            return self._refuse(environ, refusal)(environ, start_response)
         response: Iterable[bytes] = self._application(environ, start_response)
         return response

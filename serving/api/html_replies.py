@@ -6,9 +6,14 @@ import msgspec
 from flask import Response, render_template, request
 
 from serving.api.replies import JSON, PROBLEM, Reply
-from serving.errors import Refusal
+from serving.errors import NotAllowed, Refusal, Unauthorised
 
 HTML = "text/html"
+ADVICE = {  # where a refusal tells a program what to do, which a form cannot
+    Unauthorised.code: "A form cannot send a key. Turn on JavaScript: the page then asks for the key, and sends it "
+    "with each picture.",
+    NotAllowed.code: "Ask whoever runs this service for a key that may classify.",
+}
 HEADERS = {
     # blob: is the image that a person picked, data: the images in an answer.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -37,7 +42,8 @@ def answers_page(reply: Reply) -> Response:
 
 def refusal_page(refusal: Refusal) -> Response:
     """Return the page of a refused form."""
-    page = _page("answers.html", refusal.status, items=[{"error": refusal.problem()}])
+    item = {"error": refusal.problem(), "advice": ADVICE.get(refusal.code)}
+    page = _page("answers.html", refusal.status, items=[item])
     page.headers.extend(refusal.headers())
     return page
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from browsing import BROWSER, choose
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).parents[2]
 NGINX_TIMEOUT = 30  # seconds to start or to stop
@@ -115,6 +117,20 @@ def test_behind_nginx_the_services_own_page_may_load_and_another_may_not(nginx):
     ]
 
     assert statuses == [200, 403]
+
+
+@pytest.mark.trains
+@pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
+def test_without_scripts_the_form_is_refused_on_a_page_that_says_what_to_do(browser, locked_server):
+    context = browser.new_context(base_url=locked_server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+
+    choose(page, "bag")
+    page.get_by_role("button", name="Classify").click()
+
+    expect(page.get_by_role("main")).to_contain_text("A form cannot send a key. Turn on JavaScript")
+    context.close()
 
 
 def test_a_revoked_key_fails_in_all_workers_without_a_restart(locked_server, keys_file, image):
