@@ -29,6 +29,7 @@ install: $(VENV)/everything ## install everything into .venv
 check: $(VENV)/everything ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml -ll --recursive serving training benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 	@if [ -x $(TSC) ]; then $(TSC); else echo "The page's types are not checked: npm install brings tsc."; fi
