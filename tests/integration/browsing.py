@@ -43,6 +43,14 @@ def transfer(page: Page, way: str, *files: Path, texts: tuple[tuple[str, str], .
     return page.evaluate(TRANSFER, [way, contents, texts])
 
 
+def drop_from_the_desktop(page: Page, path: Path) -> None:
+    """Drop a file or a folder on the page as a desktop does: Chromium itself opens the path."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}  # to copy
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 100, "y": 100, "data": data})
+
+
 def axe(page: Page) -> list[str]:
     """Return what axe finds wrong, each with the elements."""
     page.evaluate(AXE.read_text())

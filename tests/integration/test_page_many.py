@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, choose, transfer
+from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, choose, drop_from_the_desktop, transfer
 from playwright.sync_api import expect
 
 pytestmark = NEEDS_BROWSER
@@ -128,14 +128,29 @@ def test_pictures_are_removed_one_by_one_or_all(page, table):
     expect(page.locator("#answers")).to_be_hidden()
 
 
-def test_a_folder_is_taken_with_its_pictures_and_what_is_left_out_is_named(page, tmp_path):
+def choose_folder(page, folder):
+    page.set_input_files("#folder", folder)
+
+
+@pytest.mark.parametrize("give", [choose_folder, drop_from_the_desktop])
+def test_a_folder_is_taken_with_its_pictures_and_what_is_left_out_is_named(page, tmp_path, give):
     shutil.copytree(IMAGES, tmp_path / "folder" / "below")
     (tmp_path / "folder" / "notes.txt").write_text("hello")
 
-    page.set_input_files("#folder", tmp_path / "folder")
+    give(page, tmp_path / "folder")
 
     expect(page.locator("#many").get_by_role("status")).to_have_text("6 pictures")
     expect(page.locator("#status")).to_have_text("Not pictures, so left out: notes.txt.")
+
+
+def test_a_dropped_folder_with_more_files_than_a_browser_lists_at_once_is_taken_whole(page, tmp_path):
+    for number in range(250):
+        (tmp_path / f"{number}.txt").write_text("hello")
+    shutil.copy(IMAGES / "bag.png", tmp_path)
+
+    drop_from_the_desktop(page, tmp_path)
+
+    expect(page.locator("#status")).to_have_text(re.compile(r"^Not pictures, so left out: .* and 245 more\.$"))
 
 
 def test_several_dropped_pictures_are_all_taken_and_later_ones_stand_above(page):
