@@ -1,0 +1,88 @@
+"""The tutorial on own images is true: its commands are run, in order, on photos that are made here."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+TUTORIAL = (ROOT / "docs/own-images.md").read_text()
+COMMAND = re.compile(r"^```sh\n(.*?)^```|`((?:\.venv/bin/)?python -m [^`]+)`", re.MULTILINE | re.DOTALL)
+SKIPPED = {
+    "make install": "needs a network",
+    "python -m benchmarks.own_images DIR": "takes minutes, and learns from images of its own",
+}
+# To measure on as many images as usual takes minutes.
+EXPORT = "python -m training.export"
+EXPORT_THAT_MEASURES_LITTLE = """python -c '
+from training.evaluation.evaluate_graph import SampleSizes
+from training.export import main
+raise SystemExit(main(sizes=SampleSizes(ood_set=20, photos=2, corrupted=0)))'"""
+COLOURS = {"mug": (200, 40, 40), "spoon": (60, 60, 190)}
+
+pytestmark = pytest.mark.trains
+
+
+def commands():
+    for block, inline in COMMAND.findall(TUTORIAL):
+        yield from block.splitlines() or [inline]
+
+
+def photo(label, number):
+    """Return a noisy picture with a block in the colour of its label."""
+    random = np.random.default_rng([len(label), number])
+    pixels = random.integers(90, 170, (96, 128, 3), dtype=np.uint8)
+    top, left = random.integers(0, 40, 2)
+    pixels[top : top + 50, left : left + 50] = COLOURS[label]
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """Return a folder with a user's photos, in which commands find this project as in a clone of it."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin", prepend=":")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on a busy machine, more threads wait for each other
+    for label in COLOURS:
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for number in range(10):
+            photo(label, number).save(folder / f"IMG_{number:04}.jpg")
+    photo("mug", 99).save(tmp_path / "IMG_0003.jpg")
+    return tmp_path
+
+
+def run(command, folder):
+    """Run a command; return what it prints."""
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_each_command_of_the_tutorial_does_what_it_says(clone, start):
+    for command in commands():
+        if " -m serving" in command:
+            server = start(command=("bash", "-c", f"cd {clone} && exec {command}"), models="models")
+        elif command.startswith("curl"):
+            answer = json.loads(run(command.replace("http://127.0.0.1:8000", server.url), clone))
+        elif command not in SKIPPED:
+            run(command.replace(EXPORT, EXPORT_THAT_MEASURES_LITTLE), clone)
+    page = requests.get(server.url, timeout=20).text
+    server.stop()
+
+    (prediction,) = answer["predictions"]
+    assert (prediction["model"], prediction["version"], prediction["label"]) == ("kitchen", "1", "mug")
+    assert '<option value="kitchen">' in page
+    assert (clone / "thumbnails.png").exists()
+    assert {"model.onnx", "confusion.png"} < {path.name for path in (clone / "models/kitchen/1").iterdir()}
+
+
+def test_the_tutorial_has_the_commands_that_are_skipped():
+    assert {*SKIPPED} < {*commands()}
