@@ -57,7 +57,7 @@ TRAINING = [
     "evaluation.corruptions", "evaluation.evaluate_graph", "evaluation.mislabels",
     "thumbnails", "survey", "images",
     "export_options", "figure", "report", "pipeline",
-    "publish", "publish.golden", "publish.card", "publish.readme", "publish.model_folder", "publish.comparison",
+    "publish", "publish.golden", "publish.card", "publish.model_folder", "publish.readme", "publish.comparison",
     "publish.verification", "publish.predictions", "publish.report", "publish.publisher", "publish.versions",
     "export", "evaluate", "versions",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
