@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.markup import escape
@@ -88,19 +89,25 @@ def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, 
 def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
     """Plot loss and accuracy by epoch, in training and on validation images, and the learning rate, into a PNG."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    numbers = [epoch.number for epoch in epochs]
     *both, third = figure.subplots(1, 3)
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
-        axes.plot(numbers, [getattr(epoch, name) for epoch in epochs], ".-", label="training, during the epoch")
-        axes.plot(numbers, [getattr(epoch, f"val_{name}") for epoch in epochs], ".-", label="validation, after it")
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.legend()
-    third.plot(numbers, [epoch.learning_rate for epoch in epochs], ".-")
+        plot_epochs(axes, epochs, name)
+    third.plot([epoch.number for epoch in epochs], [epoch.learning_rate for epoch in epochs], ".-")
     third.set(xlabel="epoch", ylabel="learning rate at its end")
+    third.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (*both, third):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
+
+
+def plot_epochs(axes: Axes, epochs: Sequence[Epoch], name: str) -> None:
+    """Plot a metric by epoch, in training and on validation images."""
+    numbers = [epoch.number for epoch in epochs]
+    axes.plot(numbers, [getattr(epoch, name) for epoch in epochs], ".-", label="training, during the epoch")
+    axes.plot(numbers, [getattr(epoch, f"val_{name}") for epoch in epochs], ".-", label="validation, after it")
+    axes.set(xlabel="epoch", ylabel=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
 
 
 def draw_confusion(counts: Tensor, labels: Sequence[str], path: Path) -> None:

@@ -1,8 +1,12 @@
-"""A sheet of thumbnails: a row for each label, with some of its images as the model sees them."""
+"""Thumbnails of images as the model sees them: one in a data URL, or a sheet with a row for each label."""
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from training.datasets.labelled import LabelledImages
@@ -10,6 +14,7 @@ from training.datasets.labelled import LabelledImages
 SIDE, GAP = 64, 4  # pixels
 COLUMNS = 12
 TITLE_HEIGHT = 18  # pixels, of a label's name above its row
+LARGE_SIDE = 96  # pixels, of a thumbnail that stands alone
 MAX_ROWS = 200  # the sheet of a thousand labels would be too high for many programs to open
 
 
@@ -28,3 +33,11 @@ def draw_thumbnails(images: LabelledImages, labels: Sequence[str], path: Path) -
             sheet.paste(thumbnail, (GAP + column * (SIDE + GAP), top + TITLE_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
+
+
+def thumbnail_url(pixels: NDArray[np.uint8]) -> str:
+    """Return an image, uint8 [height, width, channels], as a small JPEG in a data URL."""
+    image, file = Image.fromarray(pixels.squeeze()), io.BytesIO()
+    image.thumbnail((LARGE_SIDE, LARGE_SIDE))
+    image.save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

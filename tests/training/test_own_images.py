@@ -1,6 +1,7 @@
 """A model of own images, from a folder to the service's answer."""
 
 import base64
+import csv
 import io
 import re
 import shutil
@@ -80,6 +81,11 @@ def classify(client: FlaskClient, upload: bytes, query: str = "") -> dict[str, A
     return response.json["predictions"][0]
 
 
+def right_and_covered(row: dict[str, str]) -> tuple[bool, bool]:
+    """Return whether the predicted label is the true one, and whether the label set holds it."""
+    return row["predicted"] == row["true"], row["true"] in row["set"].split(":")
+
+
 def pixels_of(data_url: str) -> bytes:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))).tobytes()
 
@@ -133,6 +139,57 @@ class TestServed:
         assert "MIT" not in text
 
 
+class TestReport:
+    def test_each_test_image_has_a_row_and_those_right_give_the_cards_accuracy(self, models, flowers):
+        with (models / "flowers/1/predictions.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+
+        metrics = Classifier.open(models / "flowers/1/model.onnx").card.metrics
+        shares = [sum(found) / len(rows) for found in zip(*map(right_and_covered, rows), strict=True)]
+        assert len(rows) == metrics.n
+        assert all((flowers / row["file"]).is_file() for row in rows)
+        assert all(row["file"].startswith(f"{row['true']}/") for row in rows)
+        assert shares == pytest.approx([metrics.accuracy, metrics.set_coverage])
+
+    def test_the_report_beside_the_model_has_the_cards_figures(self, models):
+        metrics = Classifier.open(models / "flowers/1/model.onnx").card.metrics
+
+        page = (models / "flowers/1/report.html").read_text()
+
+        assert f"{metrics.accuracy:.1%}" in page
+        assert "of 4 labels" in page
+        assert "Loss by epoch" in page
+        assert "[report.html](1/report.html)" in (models / "flowers/README.md").read_text()
+
+    def test_the_service_does_not_hand_out_pictures_of_own_images(self, client):
+        files = ("report.html", "predictions.csv")
+
+        assert {client.get(f"/models/flowers/1/{file}").status_code for file in files} == {404}
+
+    def test_a_folder_of_a_hostile_name_is_text_in_the_report(self, tmp_path, capsys):
+        folder = fill(tmp_path / "flowers")
+        (folder / "rose").rename(folder / '"><img src=x>')
+        (folder / "tulip").rename(folder / "<script>alert(1)<")
+        (folder / "daisy/0.png").rename(folder / """daisy/it's "0".png""")
+        arguments = ["--images", str(folder), "--name", "flowers", "--models-dir", str(tmp_path / "models")]
+
+        status = export.main([*arguments, "--epochs", "1"], FEW)
+
+        report = tmp_path / "models/flowers/1/report.html"
+        page = report.read_text()
+        assert status == 0
+        assert f"with pictures of its mistakes: {report}" in capsys.readouterr().out
+        assert "&lt;script&gt;alert(1)&lt;" in page
+        assert "<script" not in page
+        assert "<img src=x>" not in page
+
+    def test_a_published_data_set_has_neither_report_nor_predictions(self, rehearsal):
+        folder = rehearsal("fashion-mlp") / "fashion-mlp"
+
+        assert {path.name for path in (folder / "1").iterdir()} == {"model.onnx", "curves.png", "confusion.png"}
+        assert "report.html" not in (folder / "README.md").read_text()
+
+
 class TestRelease:
     def test_a_rehearsal_does_not_take_the_place_of_the_version_that_answers(self, models, flowers, tmp_path, capsys):
         copied = shutil.copytree(models, tmp_path / "models")
@@ -147,6 +204,7 @@ class TestRelease:
         assert "on the same 32 test images" in text
         assert f"while version 1 answers. Kept as a draft in {copied}/flowers/.draft; to publish it:" in text
         assert f"python -m training.versions flowers --models-dir {copied} --promote" in text
+        assert f"with pictures of its mistakes: {copied}/flowers/.draft/2/report.html" in text
 
     def test_an_export_surveys_the_images_first(self, flowers, tmp_path, capsys):
         models = tmp_path / "models"

@@ -85,11 +85,10 @@ class ImageFolder:
         """
         configure_pillow()
         layout = find_layout(path)
-        root = path.parent if path.is_file() else path
         labels = layout.labels
         found = sorted(
             ((labels.index(label), file, split) for label, file, split in layout.files),
-            key=lambda image: (KEPT_FIRST.index(image[2]), _rank(image[1], root)),
+            key=lambda image: (KEPT_FIRST.index(image[2]), _rank(_within(path, image[1]))),
         )
         files = tuple((label, file) for label, file, _ in found)
         splits = tuple(split for *_, split in found)
@@ -104,6 +103,10 @@ class ImageFolder:
     def title(self) -> str:
         """The title, which differs from that of each built-in data set."""
         return f"own images ({self.name})"
+
+    def named(self, file: Path) -> str:
+        """Return the name of one of the files for people: its path in the folder."""
+        return printable(_within(self.path, file))
 
     def load(self, data_dir: Path | None = None, limit: int | None = None) -> OwnImages:
         """Read the images; without splits, the same fifth of each label's images is always the test set.
@@ -150,9 +153,15 @@ def is_model_name(name: str) -> bool:
     return True
 
 
-def _rank(path: Path, root: Path) -> bytes:
+def _rank(path: Path) -> bytes:
     """Return the sort key of an image: a pseudo-random but fixed order, in which a new image moves few others."""
-    return hashlib.sha256(bytes(path.relative_to(root) if path.is_relative_to(root) else path)).digest()
+    return hashlib.sha256(bytes(path)).digest()
+
+
+def _within(path: Path, file: Path) -> Path:
+    """Return a file's path in the folder of images, or of their table; one that lies elsewhere stays as it is."""
+    root = path.parent if path.is_file() else path
+    return file.relative_to(root) if file.is_relative_to(root) else file
 
 
 def _without_copies(images: Sequence[OwnImage], labels: Sequence[str], skipped: list[str]) -> list[OwnImage]:

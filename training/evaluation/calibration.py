@@ -39,10 +39,20 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
 
     The bins are of equal width (Guo et al. 2017, equation 5). probabilities: [n, classes]; labels: [n] int64.
     """
+    _, confidence, right = reliability(probabilities, labels, bins)
+    return float((right - confidence).abs().sum() / len(labels))
+
+
+def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
+    """Return the sums of a reliability diagram, float64 [3, bins]: of images, of their confidences, of those right.
+
+    The confidence of an image is its largest probability; the bins of it are of equal width. probabilities:
+    [n, classes]; labels: [n] int64.
+    """
     confidence, predicted = probabilities.double().max(1)
-    gap = (predicted == labels).double() - confidence
     indices = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    return float(torch.zeros(bins, dtype=torch.float64).index_add(0, indices, gap).abs().sum() / len(labels))
+    values = torch.stack([torch.ones_like(confidence), confidence, (predicted == labels).double()])
+    return torch.zeros(3, bins, dtype=torch.float64).index_add(1, indices, values)
 
 
 def uncalibrated(probabilities: Tensor, temperature: float) -> Tensor:

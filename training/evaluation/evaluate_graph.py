@@ -98,7 +98,8 @@ class NoveltyMetrics:
 class Evaluation:
     """All metrics of a graph on test images.
 
-    novelty is None where the graph has no such output, corrupted where it was not measured.
+    probabilities: [n, classes]. novelty_scores: [n]; None, as novelty is, where the graph has no such output.
+    corrupted: None where it was not measured.
     """
 
     metrics: ClassificationMetrics
@@ -107,6 +108,7 @@ class Evaluation:
     photos: PhotoMetrics
     probabilities: Tensor
     corrupted: CorruptedMetrics | None = None
+    novelty_scores: NDArray[np.float32] | None = None
 
 
 def evaluate_graph(
@@ -134,6 +136,7 @@ def evaluate_graph(
         _photos(predict, photos, probabilities, test.labels),
         probabilities,
         _corrupted(predict, inputs.sets, test, min(sizes.corrupted, len(test))) if sizes.corrupted else None,
+        outputs.novelty,
     )
 
 

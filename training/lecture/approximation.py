@@ -6,8 +6,9 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
+from training.figure import COLORS
 from training.lecture.agreement import Row
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section
 
 WIDTHS = (2, 4, 8, 16, 32, 64)

@@ -8,8 +8,9 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from training.figure import COLORS
 from training.lecture.agreement import Row
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section
 from training.networks.mlp import MLP
 from training.pipeline import split

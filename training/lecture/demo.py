@@ -9,8 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from torch.nn import functional
 
 from training.datasets.labelled import LabelledImages, TrainTest
+from training.figure import COLORS
 from training.lecture.agreement import Row, at_least, at_most
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Plot, Table
 from training.pipeline import split
 from training.recipe import Recipe

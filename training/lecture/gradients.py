@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.figure import COLORS
 from training.lecture.agreement import Row
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section, Table
 from training.networks.activations import ACTIVATIONS
 

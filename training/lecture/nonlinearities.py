@@ -8,8 +8,9 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from training.figure import COLORS
 from training.lecture.agreement import ROUNDING_TOLERANCE, Row, exactly
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section, Table
 from training.networks.activations import ACTIVATIONS, RADIAL, UNITS, RadialBasis
 from training.networks.base import count_parameters

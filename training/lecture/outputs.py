@@ -9,8 +9,9 @@ from sklearn.datasets import load_iris
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.figure import COLORS
 from training.lecture.agreement import Row
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section, Table
 from training.lecture.xor import least_squares
 

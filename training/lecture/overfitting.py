@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from matplotlib.axes import Axes
 
+from training.figure import COLORS
 from training.lecture.agreement import Row
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section
 from training.pipeline import split
 from training.recipes import LECTURE_MLP

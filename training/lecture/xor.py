@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from serving.model.runtime import open_session
+from training.figure import COLORS
 from training.graph.onnx_export import export
 from training.lecture.agreement import exactly, nearly, to_value
-from training.lecture.plots import COLORS, draw
+from training.lecture.plots import draw
 from training.lecture.section import Lesson, Matrices, Plot, Section
 
 X = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)

@@ -16,6 +16,7 @@ TENSOR_FIELDS = ("name", "data_type", "format", "dims", "label_filename", "resha
 ENUMS = ("TYPE_", "FORMAT_")  # the prefixes of Triton's enum values, which have no quotes
 TRITON_MAX_BATCH_SIZE = 64
 README_FILE, CONFIGURATION_FILE = "README.md", "config.pbtxt"
+REPORT_FILE, PREDICTIONS_FILE = "report.html", "predictions.csv"  # in a version's folder, of own images alone
 DRAFT, WITHDRAWN = ".draft", ".withdrawn"  # beside a model's versions, hidden from the service
 
 

@@ -45,8 +45,16 @@ from training.pipeline import CalibratedModel
 from training.progress import stage
 from training.publish.card import Calibration, calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Comparison, Release, compare
-from training.publish.model_folder import CONFIGURATION_FILE, README_FILE, ModelFolder, labels_text, triton_text
+from training.publish.model_folder import (
+    CONFIGURATION_FILE,
+    README_FILE,
+    REPORT_FILE,
+    ModelFolder,
+    labels_text,
+    triton_text,
+)
 from training.publish.readme import readme
+from training.publish.report import write_report
 from training.publish.verification import verify, verify_labels
 from training.report import draw_confusion, draw_curves, evaluation_table
 
@@ -170,6 +178,7 @@ class Publisher:
             (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
             configuration = triton_text(name, model.shape, len(card.labels), card.novelty is not UNSET)
             (draft / CONFIGURATION_FILE).write_text(configuration)
+            write_report(file.parent, model, card, evaluation)
             self.console.print(evaluation_table(evaluation, card.labels))
             self._release(folder, draft, card, evaluation)
 
@@ -179,10 +188,15 @@ class Publisher:
         if before:
             self._say(str(before))
         if objection := self.release.objection(before):
-            self._say(f"Not published: {objection}. Kept as a draft in {folder.keep(draft)}; to publish it:")
+            kept = folder.keep(draft)
+            target = kept / card.version
+            self._say(f"Not published: {objection}. Kept as a draft in {kept}; to publish it:")
             self._say(f"python -m training.versions {folder.name} --models-dir {folder.models} --promote")
         else:
-            self._say(f"Written to {folder.publish(draft, card.version)}")
+            target = folder.publish(draft, card.version)
+            self._say(f"Written to {target}")
+        if (report := target / REPORT_FILE).exists():
+            self._say(f"How good it is, with pictures of its mistakes: {report}")
 
     def _compare(self, folder: ModelFolder, card: ModelCard, evaluation: Evaluation) -> Comparison | None:
         """Compare with the version that answers; None where there is none that the service would take."""

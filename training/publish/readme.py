@@ -8,6 +8,7 @@ from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES
 from training.export_options import BACKBONES
 from training.networks.efficientnet import FineTuned
+from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES
 
 TEXT = """\
@@ -57,7 +58,7 @@ the images given it that have it, coverage the share whose set holds it.
 | label | images | recall | precision | coverage | most often taken for |
 |---|---|---|---|---|---|
 {by_label}
-{plots}{out_of_distribution}{corrupted}
+{report}{plots}{out_of_distribution}{corrupted}
 ## How it was trained
 
 {history}
@@ -94,6 +95,8 @@ of the label sets hold the true label.
 |---|---|
 {rows}
 """
+
+REPORT = "\nPictures of its mistakes are in [{report}]({version}/{report}).\n"
 
 FITS = {
     "garment": "the garment told from its ground, inverted unless grey on black, trimmed, scaled, centred",
@@ -149,6 +152,7 @@ def readme(
         novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
         out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",
         corrupted=_corrupted(corrupted) if corrupted else "",
+        report="" if published else REPORT.format(version=card["version"], report=REPORT_FILE),
         photos=photos["accuracy"],
         untouched=photos["untouched"],
         photo_count=photos["n"],

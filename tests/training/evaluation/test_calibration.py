@@ -14,6 +14,7 @@ from training.evaluation.calibration import (
     coverage_by_label,
     expected_calibration_error,
     fit_temperature,
+    reliability,
     uncalibrated,
 )
 
@@ -60,6 +61,16 @@ def test_the_calibration_error_is_the_one_worked_out_by_hand():
     labels = torch.tensor([0, 1, 1, 0])
 
     assert expected_calibration_error(probabilities, labels, bins=2) == pytest.approx(0.8 / 4)
+
+
+def test_a_reliability_diagram_has_the_images_confidences_and_hits_of_each_bin():
+    probabilities = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0], [0.5, 0.3, 0.2]])
+
+    count, confidence, right = reliability(probabilities, torch.tensor([0, 1, 1, 0]), bins=2)
+
+    assert count.tolist() == [1, 3]
+    assert confidence.tolist() == pytest.approx([0.5, 2.3])
+    assert right.tolist() == [1, 2]
 
 
 def test_gaps_of_opposite_sign_cancel_within_a_bin_alone():

@@ -1,6 +1,7 @@
 import base64
 
-from training.lecture.plots import TEXT_COLOR, draw
+from training.figure import TEXT_COLOR
+from training.lecture.plots import draw
 
 
 def decode_svg(url: str) -> str:

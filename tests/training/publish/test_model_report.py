@@ -1,0 +1,183 @@
+import csv
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from msgspec import UNSET
+
+from serving.model.card import ModelCard, Novelty
+from serving.model.classifier import Classifier
+from training.datasets.labelled import LabelledImages
+from training.evaluation.calibration import ClassificationMetrics
+from training.evaluation.evaluate_graph import Evaluation, PhotoMetrics
+from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
+from training.publish.report import MAX_EXAMPLES, MAX_MISTAKES, ModelReport
+from training.train.trainer import Epoch
+
+MODELS = Path(__file__).parents[3] / "models"
+HOSTILE = ("<script>alert(1)<", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "'; DROP TABLE")
+LABELS = [*HOSTILE, "mug", "spoon", "fork", "knife", "plate", "jug"]
+FILE = """it's "1" <b>&amp;.jpg"""
+EPOCHS = [Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.9 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3)]
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    @property
+    def pictures(self) -> list[str]:
+        sources = (attributes["src"] or "" for tag, attributes in self.elements if tag == "img")
+        return [source for source in sources if source.startswith("data:image/jpeg")]
+
+
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    """A card of ten labels, some of which are hostile."""
+    return msgspec.structs.replace(Classifier.open(MODELS / "fashion-mlp/1/model.onnx").card, labels=LABELS)
+
+
+def predictions_of(
+    card: ModelCard, true: list[int], probabilities: torch.Tensor, **evaluation
+) -> list[ImagePrediction]:
+    """Return the predictions of images, of which each has the same name."""
+    metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
+    evaluated = Evaluation(metrics, [], None, photos, probabilities, **evaluation)
+    test = LabelledImages(torch.zeros(len(true), 1, 1, 1), torch.tensor(true))
+    return list(image_predictions(evaluated, card, test, [FILE] * len(true)))
+
+
+def report_on(card: ModelCard, true: list[int], predicted: list[int], epochs=EPOCHS) -> ModelReport:
+    """Return the report on images that were given these labels, each more surely than the one before."""
+    sure = torch.linspace(0.5, 0.95, len(true))
+    probabilities = torch.full((len(true), 10), 0.05 / 9)
+    probabilities[range(len(true)), predicted] = sure
+    pixels = torch.randint(256, (len(true), 128, 128, 3), dtype=torch.uint8)
+    images = LabelledImages(pixels, torch.tensor(true))
+    return ModelReport(card, images, predictions_of(card, true, probabilities), probabilities, [40] * 10, epochs)
+
+
+class TestReport:
+    def test_hostile_labels_and_file_names_are_text(self, card):
+        page = Page(report_on(card, [0, 1, 2, 3], [1, 0, 3, 2]).to_html())
+
+        assert {name for _, attributes in page.elements for name in attributes if name.startswith("on")} == set()
+        assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe"})
+        assert all((attributes["src"] or "").startswith("data:") for tag, attributes in page.elements if tag == "img")
+        assert all(label in page.text for label in (*HOSTILE, FILE))
+
+    def test_nothing_is_loaded_from_elsewhere(self, card):
+        page = report_on(card, [0, 1], [1, 0]).to_html()
+
+        assert re.findall(r"(?:https?:)?//[a-z]", page.replace("data:image/svg+xml;base64,", "")) == []
+        assert "default-src 'none'" in page
+
+    def test_the_worst_mistakes_come_first_and_are_bounded(self, card):
+        report = report_on(card, [4] * 300, [5] * 300)
+
+        page = Page(report.to_html())
+
+        assert [one.place for one in report.worst] == list(range(299, 299 - MAX_MISTAKES, -1))
+        assert len(page.pictures) == MAX_MISTAKES + MAX_EXAMPLES
+        assert max(map(len, page.pictures)) < 20_000
+        assert f"{MAX_MISTAKES} of 300" in page.text
+
+    def test_a_model_without_mistakes_is_said_to_have_none(self, card):
+        page = Page(report_on(card, [4, 5], [4, 5]).to_html())
+
+        assert "None: each test image got its own label." in page.text
+        assert page.pictures == []
+
+    def test_confusions_seen_twice_are_listed_the_most_frequent_first(self, card):
+        report = report_on(card, [4, 4, 5, 6, 6, 6], [5, 5, 4, 7, 7, 7])
+
+        found = [(one.true, one.predicted, one.times, len(one.examples)) for one in report.confusions]
+
+        assert found == [("fork", "knife", 3, 3), ("mug", "spoon", 2, 2)]
+
+    def test_each_label_counts_as_much_in_macro_accuracy(self, card):
+        assert report_on(card, [4, 4, 4, 5], [4, 4, 4, 4]).macro_accuracy == 0.5
+
+    def test_labels_have_their_own_figures_and_none_without_test_images(self, card):
+        report = report_on(card, [4, 4], [4, 5])
+
+        *_, mug, spoon = list(report.by_label)[:6]
+
+        assert (mug.label, mug.trained, mug.tested, mug.recall) == ("mug", 40, 2, 0.5)
+        assert mug.coverage == 0.5
+        assert mug.set_size >= 1
+        assert spoon[2:] == (0, None, None, None)
+
+    def test_a_network_fitted_at_once_has_no_curves(self, card):
+        curves, fitted, loaded = (report_on(card, [4], [5], epochs).to_html() for epochs in (EPOCHS, EPOCHS[:1], []))
+
+        assert "Loss by epoch" in curves
+        assert "fitted, at once" in fitted
+        assert "without a record" in loaded
+
+    def test_many_labels_have_no_table_of_confusions(self, card):
+        probabilities = torch.eye(30)
+        golden = [msgspec.structs.replace(one, probabilities=[1 / 30] * 30) for one in card.golden]
+        reference = msgspec.structs.replace(card.reference, labels=[1 / 30] * 30)
+        conformal = msgspec.structs.replace(card.conformal, threshold=0.1, levels=[])
+        changes = {"golden": golden, "reference": reference, "conformal": conformal}
+        many = msgspec.structs.replace(card, labels=[f"label {n}" for n in range(30)], **changes)
+        test = LabelledImages(torch.zeros(30, 8, 8, 1, dtype=torch.uint8), torch.arange(30))
+
+        report = ModelReport(
+            many, test, predictions_of(many, list(range(30)), probabilities), probabilities, [9] * 30, []
+        )
+
+        assert "see confusion.png" in report.to_html()
+
+
+class TestPredictions:
+    @pytest.fixture
+    def rows(self, card, tmp_path) -> list[dict[str, str]]:
+        """The rows of the CSV of three images."""
+        known = msgspec.structs.replace(
+            card,
+            conformal=msgspec.structs.replace(card.conformal, threshold=0.3),
+            novelty=Novelty(threshold=0.5, share=0.1),
+        )
+        probabilities = torch.zeros(3, 10)
+        probabilities[:, 4], probabilities[:, 1] = torch.tensor([0.9, 0.6, 0.2]), torch.tensor([0.1, 0.4, 0.8])
+        scores = torch.tensor([0.1, 0.6, 0.5]).numpy()
+        write_predictions(
+            predictions_of(known, [4, 4, 5], probabilities, novelty_scores=scores), LABELS, tmp_path / "predictions.csv"
+        )
+        with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def test_a_row_is_an_image(self, rows):
+        assert rows[0] == {
+            "file": FILE, "true": "mug", "predicted": "mug", "probability": "0.9000", "set": "mug", "novel": "no",
+        }  # fmt: skip
+        assert [row["predicted"] for row in rows] == ["mug", "mug", HOSTILE[1]]
+
+    def test_the_labels_of_a_set_are_joined_by_colons(self, rows):
+        assert rows[1]["set"].split(":") == [HOSTILE[1], "mug"]
+
+    def test_novel_is_what_lies_above_the_threshold(self, rows):
+        assert [row["novel"] for row in rows] == ["no", "yes", "no"]
+
+    def test_novel_is_left_open_where_the_graph_does_not_tell(self, card):
+        without = msgspec.structs.replace(card, novelty=UNSET)
+
+        (prediction,) = predictions_of(without, [4], torch.eye(10)[4:5], novelty_scores=torch.ones(1).numpy())
+
+        assert prediction.novel is None

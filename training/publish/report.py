@@ -1,0 +1,184 @@
+"""The report on a model of own images: one self-contained HTML file, with pictures of its mistakes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from serving.model.card import ModelCard
+from training.datasets.folder_layout import TEST
+from training.datasets.image_folder import ImageFolder, OwnImages
+from training.datasets.labelled import LabelledImages
+from training.evaluation.calibration import confusion, reliability
+from training.evaluation.evaluate_graph import Evaluation
+from training.figure import COLORS, TEXT_COLOR, figure_url
+from training.pipeline import CalibratedModel
+from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
+from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
+from training.report import MAX_LABELS_WITH_COUNTS, plot_epochs
+from training.thumbnails import thumbnail_url
+from training.train.head import macro_accuracy
+from training.train.trainer import Epoch
+
+# 40 thumbnails of at most 96 pixels in all, of some 4 KB each.
+MAX_MISTAKES = 20
+MAX_CONFUSIONS, MAX_EXAMPLES = 5, 4
+FIGURE_SIZE = 4.6, 3.4  # inches: the text of a wider one would be too small on a phone
+DOT_AREA = 400.0  # in points squared, of a dot that stands for all images
+
+
+class LabelRow(NamedTuple):
+    """The figures of a label: of its images to train on and to test, and of the latter; None where there are none."""
+
+    label: str
+    trained: int
+    tested: int
+    recall: float | None
+    coverage: float | None
+    set_size: float | None
+
+
+class Confusion(NamedTuple):
+    """How often one label was given to images of another, and the surest of these mistakes."""
+
+    true: str
+    predicted: str
+    times: int
+    examples: list[ImagePrediction]
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """The report on a card's model.
+
+    test: the test images. predictions, probabilities [n, classes]: of each. trained: the number of images of each label
+    that were learned from, validation images included. epochs: of the training.
+    """
+
+    card: ModelCard
+    test: LabelledImages
+    predictions: Sequence[ImagePrediction]
+    probabilities: Tensor
+    trained: Sequence[int]
+    epochs: Sequence[Epoch]
+
+    @property
+    def macro_accuracy(self) -> float:
+        """The mean of the labels' own accuracies."""
+        return macro_accuracy(self.probabilities.argmax(1), self.test.labels)
+
+    @cached_property
+    def mistakes(self) -> list[ImagePrediction]:
+        """The predictions that are wrong, the surest first."""
+        wrong = (prediction for prediction in self.predictions if not prediction.is_right)
+        return sorted(wrong, key=lambda prediction: -prediction.probability)
+
+    @property
+    def worst(self) -> list[ImagePrediction]:
+        """The mistakes that the report shows."""
+        return self.mistakes[:MAX_MISTAKES]
+
+    @property
+    def confusions(self) -> Iterator[Confusion]:
+        """The most frequent confusions, with examples; those seen once are mistakes like others."""
+        pairs = Counter((mistake.true, mistake.predicted) for mistake in self.mistakes)
+        repeated = [(pair, times) for pair, times in pairs.most_common(MAX_CONFUSIONS) if times > 1]
+        for (true, predicted), times in repeated:
+            examples = [one for one in self.mistakes if (one.true, one.predicted) == (true, predicted)]
+            labels = self.card.labels
+            yield Confusion(labels[true], labels[predicted], times, examples[:MAX_EXAMPLES])
+
+    @property
+    def matrix(self) -> list[list[int]]:
+        """The confusion matrix, a true label's row counts the predicted labels; empty where it would be too large."""
+        if len(self.card.labels) > MAX_LABELS_WITH_COUNTS:
+            return []
+        counts: list[list[int]] = confusion(self.probabilities, self.test.labels).tolist()
+        return counts
+
+    @property
+    def by_label(self) -> Iterator[LabelRow]:
+        """The figures label by label."""
+        found: dict[int, list[ImagePrediction]] = defaultdict(list)
+        for prediction in self.predictions:
+            found[prediction.true].append(prediction)
+        for index, (label, trained) in enumerate(zip(self.card.labels, self.trained, strict=True)):
+            own = found[index]
+            recall, coverage = _mean(one.is_right for one in own), _mean(one.is_covered for one in own)
+            yield LabelRow(label, trained, len(own), recall, coverage, _mean(len(one.label_set) for one in own))
+
+    def thumbnail(self, prediction: ImagePrediction) -> str:
+        """Return a small picture of a test image as a data URL."""
+        return thumbnail_url(self.test.pixels[prediction.place].numpy())
+
+    @property
+    def reliability_url(self) -> str:
+        """The reliability diagram: accuracy by probability, a dot for each bin with images."""
+        return figure_url(partial(_paint_reliability, reliability(self.probabilities, self.test.labels)), *FIGURE_SIZE)
+
+    @property
+    def curve_urls(self) -> dict[str, str]:
+        """The figures of loss and accuracy by epoch; none where the training had no more than one."""
+        names = ("loss", "accuracy") if len(self.epochs) > 1 else ()
+        return {name: figure_url(partial(_paint_curve, self.epochs, name), *FIGURE_SIZE) for name in names}
+
+    def to_html(self) -> str:
+        """Return the page."""
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters.update(percent=percent)
+        return environment.get_template("report.html").render(report=self, card=self.card, labels=self.card.labels)
+
+
+def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluation: Evaluation) -> None:
+    """Write the report on a model of own images, and its predictions of them, into the folder of its version.
+
+    Writes nothing for a published data set: its images are not to be copied into the folders of models.
+    """
+    source, data = model.recipe.source, model.data
+    if not isinstance(source, ImageFolder) or not isinstance(data, OwnImages):
+        return
+    files = [source.named(file.path) for file in data.files[TEST]]
+    predictions = list(image_predictions(evaluation, card, data.test, files))
+    write_predictions(predictions, card.labels, version / PREDICTIONS_FILE)
+    trained = torch.cat([part.labels for part in model.split]).bincount(minlength=len(card.labels)).tolist()
+    report = ModelReport(card, data.test, predictions, evaluation.probabilities, trained, model.trained.epochs)
+    (version / REPORT_FILE).write_text(report.to_html(), encoding="utf-8")
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a person reads it; None is that of no images."""
+    return "none" if share is None else f"{share:.1%}"
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None
+
+
+def _paint_reliability(sums: Tensor, axes: list[Axes]) -> None:
+    count, confidence, right = sums[:, sums[0] > 0]
+    (place,) = axes
+    place.plot([0, 1], [0, 1], "--", color=TEXT_COLOR, linewidth=1, label="as often right as it says")
+    areas = DOT_AREA * count / count.sum()
+    place.scatter(
+        confidence / count, right / count, s=areas.clamp_min(12).numpy(), color=COLORS[0], alpha=0.8, clip_on=False
+    )
+    place.set(xlabel="probability of the label given", ylabel="share that is right", xlim=(0, 1.03), ylim=(-0.03, 1.03))
+    place.legend(loc="upper left")
+
+
+def _paint_curve(epochs: Sequence[Epoch], name: str, axes: list[Axes]) -> None:
+    plot_epochs(axes[0], epochs, name)
