@@ -15,7 +15,14 @@ from training.datasets.domains import SOURCES
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages
-from training.evaluation.evaluate_graph import FULL_SIZE, Evaluation, EvaluationInputs, SampleSizes, evaluate_graph
+from training.evaluation.evaluate_graph import (
+    FULL_SIZE,
+    OWN_IMAGES_SIZE,
+    Evaluation,
+    EvaluationInputs,
+    SampleSizes,
+    evaluate_graph,
+)
 from training.evaluation.photo_shift import to_photos
 from training.progress import stage
 from training.report import evaluation_table
@@ -77,6 +84,7 @@ def evaluate(
     if test.pixels.shape[1:] != shape:
         found = tuple(test.pixels.shape[1:])
         raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
+    sizes = sizes.at_most(OWN_IMAGES_SIZE) if own_images else sizes
     threshold = card.novelty.threshold if card.novelty else None
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.conformal.default.sets, threshold)
     photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.evaluation.evaluate_graph import FULL_SIZE, SampleSizes
+from training.evaluation.evaluate_graph import FULL_SIZE, OWN_IMAGES_SIZE, SampleSizes
 from training.export_options import chosen, contradiction_in, export_parser, rehearsal
-from training.pipeline import DivergedError, calibrate, load_trained, save_trained, train
+from training.pipeline import DivergedError, calibrate, load_trained, save_trained, split, train
 from training.progress import CONSOLE, stage
 from training.publish.comparison import Release
 from training.publish.publisher import Publisher
@@ -27,6 +27,7 @@ from training.train.checkpoint import CheckpointError
 from training.train.devices import DeviceError, find_device
 from training.train.distillation import CHECKPOINTS, TeacherError, find_teacher
 from training.train.distributed import join_process_group
+from training.train.head import with_best_normalization
 from training.train.interrupt import CtrlC
 from training.train.tensorboard import LogError, tensorboard
 from training.train.trainer import RunContext
@@ -90,6 +91,11 @@ def _train_and_export(
     if isinstance(recipe.source, ImageFolder) and isinstance(data, OwnImages) and context.group.is_main:
         sheet = options.models_dir / CHECKPOINTS / f"{recipe.name}-thumbnails.png"
         print_survey(Survey(recipe.source, data), console, sheet)
+    if recipe.normalizations:
+        recipe = with_best_normalization(recipe, *split(recipe, data))
+        console.print(
+            f"Pixels are normalized {recipe.normalize.__name__.replace('_', ' ')}: that tells the labels best"
+        )
     logging = options.tensorboard is not None and context.group.is_main
     with tensorboard(options.tensorboard / recipe.name) if logging else nullcontext(context.on_epoch) as on_epoch:
         logged = replace(context, on_epoch=on_epoch)
@@ -102,7 +108,8 @@ def _train_and_export(
     elif context.group.is_main:
         model = calibrate(recipe, data, trained)
         release = Release(options.publish, rehearsal(options, recipe))
-        publisher = Publisher(model, options.models_dir, options.data_dir, console, sizes, release)
+        taken = sizes.at_most(OWN_IMAGES_SIZE) if isinstance(recipe.source, ImageFolder) else sizes
+        publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
         int8 = recipe.int8 and not (options.float or options.int8)
         if not (options.resume and publisher.has_published(int8)):
             publisher.export(int8)

@@ -12,7 +12,9 @@ from training.recipe import Recipe
 from training.recipes import DEFAULT, RECIPES, own_recipe
 from training.train.devices import DEVICES
 
-BACKBONES = "efficientnet-lite0", "none"
+NO_BACKBONE = "none"
+BACKBONES = "efficientnet-lite0", NO_BACKBONE
+ONNX_SUFFIX = ".onnx"
 PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
@@ -37,9 +39,10 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", type=_name, help="the name for the model of own images")
     parser.add_argument(
         "--backbone",
-        choices=BACKBONES,
-        help="start own images from this pretrained network, or from none (default: from it for photos of "
-        f"{PHOTO_SIDE} pixels and more)",
+        type=_backbone,
+        metavar="|".join((*BACKBONES, "FILE.onnx")),
+        help="start own images from this pretrained network, from another classifier without its last layer, or from "
+        f"none (default: {BACKBONES[0]} for photos of {PHOTO_SIDE} pixels and more)",
     )
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--limit", type=_at_least_one, metavar="N", help="use only N images: a rehearsal")
@@ -86,8 +89,8 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
     if options.backbone and not options.images:
         return "--backbone is for own images: name them with --images DIR"
-    if options.backbone == BACKBONES[0] and options.epochs:
-        return f"--backbone {BACKBONES[0]} has no epochs: leave --epochs out, or take --backbone none"
+    if options.backbone not in (None, NO_BACKBONE) and options.epochs:
+        return f"--backbone {options.backbone} has no epochs: leave --epochs out, or take --backbone none"
     if options.checkpoint and len(options.recipes) != 1 and not options.images:
         return "--checkpoint holds the weights of one network: name its recipe"
     values = {f"--{name}": getattr(options, name) for name in ("epochs", "seed", "resume", "compile", "tensorboard")}
@@ -104,7 +107,12 @@ def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
     given = {field: value for field, value in changes.items() if value is not None}
     if options.images:
         folder = ImageFolder.open(options.images, options.name)
-        yield replace(own_recipe(folder, takes_pretrained(options, folder)), **given)
+        if options.backbone and options.backbone.endswith(ONNX_SUFFIX):
+            from training.grafted import grafted_recipe  # it loads onnx, which other exports need later
+
+            yield replace(grafted_recipe(folder, Path(options.backbone)), **given)
+        else:
+            yield replace(own_recipe(folder, takes_pretrained(options, folder)), **given)
     else:
         yield from (replace(RECIPES[name], **given) for name in options.recipes or DEFAULT)
 
@@ -144,6 +152,12 @@ def _name(name: str) -> str:
             "with a letter or a digit"
         )
     return name
+
+
+def _backbone(text: str) -> str:
+    if text not in BACKBONES and not text.endswith(ONNX_SUFFIX):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BACKBONES)}, and no file that ends in .onnx")
+    return text
 
 
 def _seed(text: str) -> int:

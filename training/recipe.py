@@ -29,6 +29,7 @@ class Recipe:
     learning_rate: float
     schedule: Literal["constant", "one-cycle", "linear"]
     normalize: Callable[[Tensor], Normalize] = Normalize.to_standard
+    normalizations: tuple[Callable[[Tensor], Normalize], ...] = ()  # to choose from, where a network is not ours
     muon: float = 0.0  # learning rate of Muon for hidden matrices and kernels; 0: AdamW for all
     momentum: float = 0.9  # of Muon
     weight_decay: float = 0.0

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import io
 import re
 import shutil
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from onnx_classifiers import classifier
 from own_images import JPEG, LABELS, PNG, WEBP, encoded, fill, flower
 from PIL import Image
 
@@ -88,6 +90,19 @@ def right_and_covered(row: dict[str, str]) -> tuple[bool, bool]:
 
 def pixels_of(data_url: str) -> bytes:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))).tobytes()
+
+
+def test_images_are_told_by_the_features_of_another_classifier(tmp_path, flowers):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(classifier().SerializeToString())
+    options = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(tmp_path), "--backbone", str(other)]
+
+    assert export.main([*options, "--limit", "60", "--publish"], FEW) == 0
+
+    card = Classifier.open(tmp_path / "flowers/1/model.onnx").card
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    assert card.network.startswith("other, without its last layer")
+    assert digest in card.licence
 
 
 class TestServed:

@@ -15,11 +15,11 @@ from torch import nn
 from serving.model.card import INPUT, NOVELTY, PROBABILITIES
 from serving.model.classifier import Outputs
 from serving.model.runtime import open_session
+from training.graph.onnx_backbone import FrozenGraph
+from training.graph.onnx_features import ALL_CORES, OPSET
+from training.graph.splice import with_backbone
 from training.networks.exported import ExportedModel
 from training.networks.folding import fold_batch_norms
-
-OPSET = 20
-ALL_CORES = 0  # as a number of threads
 
 
 def to_onnx(model: ExportedModel, height: int, width: int, channels: int) -> onnx.ModelProto:
@@ -28,7 +28,12 @@ def to_onnx(model: ExportedModel, height: int, width: int, channels: int) -> onn
     Batch norms are folded into convolutions; onnxruntime would leave those that stand behind a max pool.
     """
     outputs = [PROBABILITIES, NOVELTY] if model.novelty else [PROBABILITIES]
-    return export(fold_batch_norms(model), (height, width, channels), torch.uint8, INPUT, outputs)
+    folded = fold_batch_norms(model)
+    frozen = [module for module in folded.modules() if isinstance(module, FrozenGraph)]
+    for module in frozen:
+        module.exported = True
+    graph = export(folded, (height, width, channels), torch.uint8, INPUT, outputs)
+    return with_backbone(graph, frozen[0].features.graph) if frozen else graph
 
 
 def export(

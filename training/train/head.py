@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from training.train.trainer import Epoch, loss_and_accuracy
 PENALTIES = 0.001, 0.01, 0.1, 1.0  # of the weights: scikit-learn's 1 / C; the validation images choose
 FEATURES_BATCH = 100  # images
 MAX_ITERATIONS = 500
+TRIED_IMAGES = 500  # with each normalization
 
 
 def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> TrainedNetwork:
@@ -34,18 +36,27 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     plain = _features(network, normalize, train.pixels)
     mirrored = torch.cat([plain, _features(network, normalize, train.pixels, mirror=True)])
     seen = _features(network, normalize, validation.pixels)
-    scale = plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
+    mean, scale = plain.mean(0), plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
+    plain, mirrored, seen = ((features - mean) / scale for features in (plain, mirrored, seen))
     fits = []
     for features, labels in ((plain, train.labels), (mirrored, train.labels.repeat(2))):
         for penalty in PENALTIES:
-            head = _regress(features / scale, labels, penalty, len(recipe.source.labels))
-            fits.append((*_quality(head(seen / scale), validation.labels), head))
+            head = _regress(features, labels, penalty, len(recipe.source.labels))
+            fits.append((*_quality(head(seen), validation.labels), head))
     *_, best = max(fits, key=lambda fit: fit[:2])
-    _put(network, best, scale)
-    loss, accuracy = loss_and_accuracy(best(plain / scale), train.labels)
-    val_loss, val_accuracy = loss_and_accuracy(best(seen / scale), validation.labels)
+    _put(network, best, mean, scale)
+    loss, accuracy = loss_and_accuracy(best(plain), train.labels)
+    val_loss, val_accuracy = loss_and_accuracy(best(seen), validation.labels)
     epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
     return TrainedNetwork.of(recipe, normalize, network, [epoch])
+
+
+def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> Recipe:
+    """Return the recipe with that of its normalizations which tells the labels of some validation images best."""
+    some = train.take(slice(TRIED_IMAGES)), validation.take(slice(TRIED_IMAGES))
+    found = [(fit_head(replace(recipe, normalize=each), *some), each) for each in recipe.normalizations]
+    _, best = max(found, key=lambda pair: (pair[0].epochs[-1].val_accuracy, -pair[0].epochs[-1].val_loss))
+    return replace(recipe, normalize=best)
 
 
 def macro_accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -85,8 +96,8 @@ def _quality(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return macro_accuracy(logits.argmax(1), labels), -loss_and_accuracy(logits, labels)[0]
 
 
-def _put(network: Network, head: nn.Linear, scale: Tensor) -> None:
-    """Make a layer for scaled features the network's last one."""
+def _put(network: Network, head: nn.Linear, mean: Tensor, scale: Tensor) -> None:
+    """Make a layer for features less their mean, divided by a scale, the network's last one."""
     with torch.no_grad():
         network.get_parameter(f"{len(network) - 1}.weight").copy_(head.weight / scale)
-        network.get_parameter(f"{len(network) - 1}.bias").copy_(head.bias)
+        network.get_parameter(f"{len(network) - 1}.bias").copy_(head.bias - head.weight @ (mean / scale))

@@ -1,0 +1,52 @@
+"""A network that begins with another ONNX classifier."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx_classifiers import SIDE, classifier
+
+from training.graph.onnx_backbone import OnnxBackbone, to_bytes, to_imagenet, to_symmetric
+from training.graph.onnx_export import run, to_onnx
+from training.graph.onnx_features import OnnxFeatures
+from training.networks.exported import ExportedModel
+
+LABELS = 3
+
+
+@pytest.fixture
+def features(tmp_path):
+    onnx.save(classifier(channels_last=True), tmp_path / "other.onnx")
+    return OnnxFeatures.open(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_exported_graph_has_the_backbones_nodes_and_gives_the_networks_outputs(features, channels):
+    pixels = torch.randint(0, 256, (4, SIDE + 4, SIDE + 4, channels), dtype=torch.uint8)
+    model = ExportedModel(to_imagenet(pixels), OnnxBackbone(features, LABELS), temperature=1.5).eval()
+
+    graph = to_onnx(model, *pixels.shape[1:])
+
+    onnx.checker.check_model(graph, full_check=True)
+    assert {opset.domain for opset in graph.opset_import} == {""}
+    with torch.inference_mode():
+        expected = model(pixels)[0].numpy()
+    np.testing.assert_allclose(run(graph, pixels.numpy()).probabilities, expected, atol=1e-5)
+
+
+def test_only_the_last_layer_has_weights_to_train(features):
+    network = OnnxBackbone(features, LABELS)
+
+    assert [tuple(weight.shape) for weight in network.parameters()] == [(LABELS, features.count), (LABELS,)]
+
+
+@pytest.mark.parametrize(
+    ("normalize", "least", "largest"),
+    [(to_symmetric, -1, 1), (to_bytes, 0, 255), (to_imagenet, -0.485 / 0.229, (1 - 0.485) / 0.229)],
+)
+def test_pixels_are_brought_to_the_range_that_a_backbone_wants(normalize, least, largest):
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 2, 1).expand(1, 1, 2, 3)
+
+    values = normalize(pixels)(pixels)[0, 0, 0]
+
+    assert values.tolist() == pytest.approx([least, largest], abs=1e-4)

@@ -1,0 +1,26 @@
+"""The recipe of own images that begins with another ONNX classifier."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from training.datasets.image_folder import ImageFolder, largest_filled
+from training.graph.onnx_backbone import OnnxBackbone, to_bytes, to_imagenet, to_symmetric
+from training.graph.onnx_features import OnnxFeatures
+from training.networks.normalize import Normalize
+from training.recipe import Recipe
+from training.recipes import PRETRAINED_SIDES, own_recipe
+
+
+def grafted_recipe(folder: ImageFolder, backbone: Path) -> Recipe:
+    """Return the recipe for own images that are told by the features of another classifier. Raises DataError."""
+    features = OnnxFeatures.open(backbone)
+    largest = max(features.height, features.width)
+    sides = (folder.side, *(side for side in (*PRETRAINED_SIDES, largest) if folder.side < side <= largest))
+    return replace(
+        own_recipe(folder, pretrained=True),
+        title=f"Own images, told by the features of {features.file.stem}",
+        source=replace(folder, side=largest_filled(sides, folder.typical)),
+        network=lambda: OnnxBackbone(features, len(folder.labels)),
+        normalize=to_bytes if features.takes_bytes else to_imagenet,
+        normalizations=() if features.takes_bytes else (to_imagenet, to_symmetric, Normalize.to_unit, to_bytes),
+    )
