@@ -14,7 +14,7 @@ OPEN_PATHS = frozenset(
 OPEN_FOLDER = "/static/"
 REPOSITORY = "/v2/repository/"
 CHANGES = ("/load", "/unload")
-MAX_LENGTH = 1_024  # of the headers with a key, so that those in the cache are small
+MAX_LENGTH = 1_024  # of a key that is sent, so that those in the cache are small
 NO_KEY = b""  # the digest of what is too long for a key
 HOW_TO_SEND = "send Authorization: Bearer KEY, or X-API-Key: KEY"
 
@@ -22,7 +22,7 @@ HOW_TO_SEND = "send Authorization: Bearer KEY, or X-API-Key: KEY"
 @lru_cache(maxsize=1_024)  # clients ask for the same few
 def scopes_for(path: str) -> tuple[str, ...]:
     """Return the scopes of which a key needs one for this path, existing or not; none where no key is needed."""
-    path = path.rstrip("/")
+    path = f"/{path.strip('/')}".rstrip("/")  # more slashes before it lead to the same call
     if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
         return ()
     if path == "/metrics":
@@ -43,11 +43,12 @@ class Authorization:
         scopes = scopes_for(environ["PATH_INFO"])
         if not scopes or environ["REQUEST_METHOD"] == "OPTIONS":
             return
-        sent = environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", "")
-        digest = _sent_digest(*sent) if len(sent[0]) + len(sent[1]) <= MAX_LENGTH else NO_KEY
-        if digest is None:
+        kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        sent = token.strip() if kind.lower() == "bearer" else "", environ.get("HTTP_X_API_KEY", "").strip()
+        digests = [_digest(text) if len(text) <= MAX_LENGTH else NO_KEY for text in sent if text]
+        if not digests:
             raise Unauthorised(f"This service answers with a key only; {HOW_TO_SEND}.")
-        key = self._keys.find(digest)
+        key = next(filter(None, map(self._keys.find, digests)), None)
         if key is None:
             raise Unauthorised(f"The key is not one of this service, or has been revoked; {HOW_TO_SEND}.")
         environ[KEY_NAME] = key.name
@@ -59,8 +60,6 @@ class Authorization:
 
 
 @lru_cache(maxsize=1_024)  # to hash a key takes longer than all the rest
-def _sent_digest(authorization: str, api_key: str) -> bytes | None:
-    """Return the SHA-256 of the key in these headers, as WSGI gives them; None where there is none."""
-    kind, _, text = authorization.partition(" ")
-    key = (text if kind.lower() == "bearer" else api_key).strip()
-    return hashlib.sha256(key.encode("latin-1", "replace")).digest() if key else None
+def _digest(key: str) -> bytes:
+    """Return the SHA-256 of a key, as WSGI gives it."""
+    return hashlib.sha256(key.encode("latin-1", "replace")).digest()

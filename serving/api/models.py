@@ -1,7 +1,8 @@
-"""GET /models: the models, with their versions, states and cards."""
+"""GET /models: the models, with their versions, states and cards, in the list without golden samples."""
 
 from typing import Literal
 
+import msgspec
 from flask import Blueprint, Response, jsonify
 from msgspec import UNSET, Struct, UnsetType
 
@@ -44,7 +45,10 @@ def blueprint(repository: Repository) -> Blueprint:
 
     @api.get("/models")
     def models() -> Response:
-        return jsonify({"models": [_listing(model, repository) for model in repository.models.values()]})
+        listed = msgspec.to_builtins([_listing(model, repository) for model in repository.models.values()])
+        for card in filter(None, (each["card"] for each in listed)):
+            del card["golden"]  # most of its length, and to be had with each model
+        return jsonify({"models": listed})
 
     @api.get("/models/<name>")
     def model(name: str) -> Response:

@@ -132,6 +132,7 @@ def _schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
         schema["description"] = " ".join(schema["description"].partition("\n\n")[0].split())
+    schemas["ModelCard"]["required"].remove("golden")  # which the list of models leaves out
     # Without prefixItems, which few tools support.
     schemas["Explained"]["properties"]["window"] = {"type": "array", "items": {"type": "integer"}, **PAIR}
     ecma = msgspec.json.encode(schemas).replace(rb"\\Z", b"$")  # the end of a string: Python's syntax differs

@@ -72,6 +72,20 @@ def test_a_call_needs_a_key_of_its_scope(locked, scopes, path):
     assert 401 not in statuses.values()
 
 
+@pytest.mark.parametrize("path", [f"/{LOAD}", f"//{LOAD}/", "//metrics", "///metrics//"])
+@pytest.mark.parametrize("root", ["", "/ml"])
+def test_more_slashes_do_not_get_around_the_scopes(serve, keys_file, path, root):
+    client = serve(keys_file=keys_file, root_path=root)
+    bearer = {"Authorization": f"Bearer {KEYS['classify']}"}
+
+    statuses = {
+        client.open(environ_overrides={"PATH_INFO": root + path}, method=method, headers=bearer).status_code
+        for method in ("GET", "POST")
+    }
+
+    assert statuses == {403}
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/static", "/livez/x", "/models/../livez", "/V2/health/live"])
 def test_an_unknown_path_needs_a_key_too(locked, path):
     assert ask(locked, path).status_code == 401
@@ -84,6 +98,9 @@ def test_an_unknown_path_needs_a_key_too(locked, path):
         {"Authorization": "bearer  key-classify "},
         {"X-API-Key": "key-classify"},
         {"Authorization": "Basic eDp5", "X-API-Key": "key-classify"},
+        {"Authorization": "Bearer of-a-gateway", "X-API-Key": "key-classify"},
+        {"Authorization": "Bearer", "X-API-Key": "key-classify"},
+        {"Authorization": "Bearer key-classify", "X-API-Key": "k" * 2_000},
     ],
 )
 def test_a_key_is_sent_as_a_bearer_token_or_as_x_api_key(locked, headers):

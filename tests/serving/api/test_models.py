@@ -50,7 +50,9 @@ def test_the_router_is_listed_with_its_role_and_is_no_default(serve, forge, fold
 def test_a_model_is_found_by_name(client):
     listed = {model["name"]: model for model in client.get("/models").json["models"]}
 
-    assert client.get("/models/cifar-cnn").json == listed["cifar-cnn"]
+    found = client.get("/models/cifar-cnn").json
+    assert len(found["card"].pop("golden")) >= 3  # the list leaves them out
+    assert found == listed["cifar-cnn"]
 
 
 def test_a_listing_has_the_whole_card_of_the_file(client, models):
