@@ -21,7 +21,7 @@ from serving.settings import Settings
 ROOT = Path(__file__).parent.parent
 LIGHT = ("fashion-mlp", "cifar-cnn")  # quick to load: most tests of the service use them
 STRONG = ("fashion-net", "cifar-net", "router")
-VERSIONS = {"fashion-net": "2", "cifar-net": "2"}  # that answers, where it is not the first
+VERSIONS = dict.fromkeys(("fashion-mlp", "cifar-cnn", "fashion-net", "cifar-net"), "2")  # that answers, if not "1"
 IMAGES = ROOT / "tests" / "images"
 COMMAND = (sys.executable, "-m", "serving")
 SERVER_TIMEOUT = 45  # seconds for a server to become ready, or to stop: it may take 30 to stop a worker that starts

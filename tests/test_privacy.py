@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SERVE = (
     "import pathlib, serving.model.classifier as classifier; "
-    "classifier.Classifier.open(pathlib.Path('models/fashion-mlp/1/model.onnx'))"
+    "classifier.Classifier.open(pathlib.Path('models/fashion-mlp/2/model.onnx'))"
 )
 TRAIN = (
     "import numpy, onnx, training.graph.onnx_export as export; "
-    "export.run(onnx.load('models/fashion-mlp/1/model.onnx'), numpy.zeros((1, 28, 28, 1), numpy.uint8))"
+    "export.run(onnx.load('models/fashion-mlp/2/model.onnx'), numpy.zeros((1, 28, 28, 1), numpy.uint8))"
 )
 
 

@@ -85,7 +85,7 @@ def test_the_details_have_the_model_file_and_the_times(page):
     choose(page, "bag")
     page.get_by_text("Details").click()
 
-    expect(page.locator(".facts")).to_contain_text(re.compile("fashion-mlp:1 sha256:[0-9a-f]{64}"))
+    expect(page.locator(".facts")).to_contain_text(re.compile("fashion-mlp:2 sha256:[0-9a-f]{64}"))
     expect(page.locator(".facts")).to_contain_text(re.compile(r"decode \d+\.\d ms, fit \d+\.\d ms, infer \d+\.\d ms"))
 
 

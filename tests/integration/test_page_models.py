@@ -65,7 +65,7 @@ def test_a_model_can_be_saved_where_that_is_allowed(browser, start, models):
         page.get_by_role("button", name="Save the model").click()
 
     name = page.locator("#card-model").input_value()
-    assert saved.value.path().read_bytes() == (models / name / "1" / "model.onnx").read_bytes()
+    assert saved.value.path().read_bytes() == (models / name / "2" / "model.onnx").read_bytes()
     page.close()
 
 

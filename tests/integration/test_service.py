@@ -89,7 +89,7 @@ def test_the_log_of_the_start_has_the_address_the_cores_and_the_models(server):
 
     assert f"Thimble on {server.url}" in log
     assert "usable cores" in log
-    assert "models ready: cifar-cnn:1, fashion-mlp:1" in log
+    assert "models ready: cifar-cnn:2, fashion-mlp:2" in log
 
 
 def test_many_clients_at_once_are_all_answered(server, image):
@@ -287,7 +287,7 @@ def test_a_second_master_on_the_same_socket_goes_on_when_the_first_ends(start):
 @pytest.mark.trains
 def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, image, tmp_path):
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "cifar-cnn/1/model.onnx").write_bytes(b"not a model")
+    (tmp_path / "cifar-cnn/2/model.onnx").write_bytes(b"not a model")
     server = start(models=str(tmp_path))
 
     listed = {model["name"]: model for model in requests.get(f"{server.url}/models", timeout=20).json()["models"]}
@@ -295,7 +295,7 @@ def test_a_damaged_model_is_reported_while_the_good_one_serves(start, models, im
     assert classify(server, data=image("bag")).json()["predictions"][0]["label"] == "Bag"
     assert listed["cifar-cnn"]["state"] == "unavailable"
     assert "model.onnx: it is not an ONNX file" in listed["cifar-cnn"]["reason"]
-    assert "cifar-cnn/1/model.onnx: it is not an ONNX file" in server.log.read_text()
+    assert "cifar-cnn/2/model.onnx: it is not an ONNX file" in server.log.read_text()
 
 
 @pytest.mark.trains

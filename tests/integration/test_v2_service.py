@@ -31,7 +31,7 @@ def triton(server):
 
 @pytest.fixture(scope="module")
 def expected(models):
-    return Classifier.open(models / "cifar-cnn" / "1" / "model.onnx").run(PIXELS)
+    return Classifier.open(models / "cifar-cnn" / "2" / "model.onnx").run(PIXELS)
 
 
 def pixels_input(binary=True):
@@ -56,7 +56,7 @@ def test_tensors_are_sent_and_answered_in_every_form(triton, expected, binary, a
 
 
 def test_without_requested_outputs_all_are_sent(triton, expected):
-    answer = triton.infer("cifar-cnn", [pixels_input()], model_version="1", request_id="five")
+    answer = triton.infer("cifar-cnn", [pixels_input()], model_version="2", request_id="five")
 
     assert answer.get_response()["id"] == "five"
     assert np.abs(answer.as_numpy("probabilities") - expected.probabilities).max() < 1e-6
@@ -110,10 +110,10 @@ def test_the_asyncio_client_is_answered(server, expected, tmp_path):
 def test_the_client_finds_the_service_and_its_models(triton):
     assert triton.is_server_live()
     assert triton.is_server_ready()
-    assert triton.is_model_ready("cifar-cnn", "1")
+    assert triton.is_model_ready("cifar-cnn", "2")
     assert not triton.is_model_ready("nothing")
     assert "binary_tensor_data" in triton.get_server_metadata()["extensions"]
-    assert triton.get_model_metadata("cifar-cnn", "1")["inputs"][0]["shape"] == [-1, 32, 32, 3]
+    assert triton.get_model_metadata("cifar-cnn", "2")["inputs"][0]["shape"] == [-1, 32, 32, 3]
     assert triton.get_model_config("cifar-cnn")["input"][0]["format"] == "FORMAT_NHWC"
     assert [(entry["name"], entry["state"]) for entry in triton.get_model_repository_index()] == [
         ("cifar-cnn", "READY"),
@@ -155,7 +155,7 @@ def test_statistics_are_those_of_all_workers(start, image):
 
     assert (found["inference_count"], found["execution_count"]) == (50, 40)
     lines = requests.get(f"{server.url}/metrics", timeout=20).text.splitlines()
-    assert 'nv_inference_count{model="fashion-mlp",version="1"} 50.0' in lines
+    assert 'nv_inference_count{model="fashion-mlp",version="2"} 50.0' in lines
 
 
 @pytest.mark.trains
@@ -176,7 +176,7 @@ def test_an_operator_may_unload_a_model_in_all_workers_and_load_it_again(start):
         client.load_model("fashion-mlp")
 
     assert unloaded == {False}
-    assert index[1] == {"name": "fashion-mlp", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}
+    assert index[1] == {"name": "fashion-mlp", "version": "2", "state": "UNAVAILABLE", "reason": "unloaded"}
     assert ready() == {True}
 
 

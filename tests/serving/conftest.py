@@ -28,7 +28,7 @@ def forge(models: Path, folder: Path) -> Forge:
 
     def make(place: str = "fashion-mlp/1", *, of: str = "fashion-mlp", edit: Edit | None = None, **fields: Any) -> Path:
         name, version = place.split("/")
-        model = onnx.load(models / of / "1" / "model.onnx")
+        model = onnx.load(models / of / "2" / "model.onnx")
         card = {**read_card(model), "name": name, "version": version, **fields}
         write_card(model, card)
         if edit:

@@ -51,7 +51,7 @@ def _graph() -> onnx.ModelProto:
 
 def _card(graph: onnx.ModelProto, name: str, labels: list[str]) -> dict[str, object]:
     """Return the committed cifar-cnn's card with what differs."""
-    committed = onnx.load(ROOT / "models/cifar-cnn/1/model.onnx", load_external_data=False)
+    committed = onnx.load(ROOT / "models/cifar-cnn/2/model.onnx", load_external_data=False)
     card = json.loads({entry.key: entry.value for entry in committed.metadata_props}[CARD_KEY])
     session = open_session(graph.SerializeToString())
     golden = []
@@ -62,4 +62,6 @@ def _card(graph: onnx.ModelProto, name: str, labels: list[str]) -> dict[str, obj
     del card["novelty"]
     dataset = "Fashion-MNIST and CIFAR-10"
     reference = {**card["reference"], "labels": [0.5, 0.5]}
-    return {**card, "name": name, "dataset": dataset, "labels": labels, "golden": golden, "reference": reference}
+    told = {"name": name, "version": "1", "dataset": dataset, "labels": labels}
+    conformal = {"coverage": 0.95, "threshold": 0.1, "levels": [{"coverage": 0.95, "threshold": 0.1}]}
+    return {**card, **told, "golden": golden, "reference": reference, "conformal": conformal}

@@ -28,7 +28,7 @@ def test_every_package_of_the_environment_is_listed_with_its_version(models, cap
 def test_every_model_is_listed_as_its_card_describes_it(models, capsys):
     found = components(models, capsys)
 
-    classifier = Classifier.open(models / "fashion-mlp/1/model.onnx")
+    classifier = Classifier.open(models / "fashion-mlp/2/model.onnx")
     listed = found["fashion-mlp"]
     metrics = {one["type"]: one["value"] for one in listed["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]}
     assert {name for name, one in found.items() if one["type"] == "machine-learning-model"} == {

@@ -216,7 +216,7 @@ def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, mon
 
     training = opened(tmp_path, "fashion-net").card.training
     assert training.view == "garment_view"
-    assert training.teachers[0].startswith("fashion-mlp:1 (mlp 784-128-10) sha256:")
+    assert training.teachers[0].startswith("fashion-mlp:2 (mlp 784-128-10) sha256:")
 
 
 class TestTrainOnly:

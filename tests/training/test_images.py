@@ -105,7 +105,7 @@ def test_a_folder_that_nothing_can_be_learned_from_is_refused(tmp_path, capsys):
 
 
 def test_a_model_of_other_labels_finds_no_mislabels(folder, capsys):
-    model = Path(__file__).parents[2] / "models/cifar-cnn/1/model.onnx"
+    model = Path(__file__).parents[2] / "models/cifar-cnn/2/model.onnx"
 
     assert images.main([str(folder), "--model", str(model)]) == 1
 

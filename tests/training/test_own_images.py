@@ -306,7 +306,7 @@ class TestEvaluate:
         )
 
     def test_own_images_are_refused_for_a_model_of_published_data(self, run_evaluate, folder, capsys):
-        status = run_evaluate(COMMITTED / "fashion-mlp/1/model.onnx", "--images", folder)
+        status = run_evaluate(COMMITTED / "fashion-mlp/2/model.onnx", "--images", folder)
 
         assert status == 1
         assert "was trained on Fashion-MNIST, not on own images; leave --images out" in capsys.readouterr().err

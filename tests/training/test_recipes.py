@@ -107,7 +107,7 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
 
     assert {field.name for field in fields(recipe)} - set(values) == {
         "source",
-        "augmentations",
+        *("augmentations", "normalizations"),
         *("int8", "corruptions", "knows_photos"),  # decide on the file alone
     }
     named = {

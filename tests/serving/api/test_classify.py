@@ -77,15 +77,15 @@ def test_grey_and_colour_may_be_sent_together(client, image, colourful):
     assert predictions[0] == predictions[2]
 
 
-@pytest.mark.parametrize("model", ["fashion-mlp", "fashion-mlp:1", "cifar-cnn", "cifar-cnn:1"])
+@pytest.mark.parametrize("model", ["fashion-mlp", "fashion-mlp:2", "cifar-cnn", "cifar-cnn:2"])
 def test_a_model_may_be_named_with_or_without_its_version(post, colourful, model):
     for upload in ("bag", colourful):
         prediction = only(post(upload, model=model))
 
-        assert (prediction["model"], prediction["version"]) == (model.partition(":")[0], "1")
+        assert (prediction["model"], prediction["version"]) == (model.partition(":")[0], "2")
 
 
-@pytest.mark.parametrize("model", ["nothing", "nothing:1", "../fashion-mlp", "fashion-mlp/1", " ", "\u2603", "."])
+@pytest.mark.parametrize("model", ["nothing", "nothing:1", "../fashion-mlp", "fashion-mlp/2", " ", "\u2603", "."])
 def test_an_unknown_model_is_refused_with_those_that_exist(post, model):
     response = post(model=model)
 
@@ -94,13 +94,13 @@ def test_an_unknown_model_is_refused_with_those_that_exist(post, model):
     assert "cifar-cnn, fashion-mlp" in response.json["detail"]
 
 
-@pytest.mark.parametrize("version", ["2", "0", "latest", "../1", "1:1", " 1"])
+@pytest.mark.parametrize("version", ["1", "0", "latest", "../2", "2:2", " 2"])
 def test_an_unknown_version_is_refused_with_those_that_exist(post, version):
     response = post(model=f"fashion-mlp:{version}")
 
     assert response.status_code == 404
     assert response.json["code"] == "unknown-model"
-    assert response.json["detail"].endswith("has no version " + repr(version) + ". Versions: 1.")
+    assert response.json["detail"].endswith("has no version " + repr(version) + ". Versions: 2.")
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,9 @@ def test_a_header_names_the_model_files_that_answered(client, post, image, colou
 
     one, two = post("bag"), client.post("/classify", json={"images": uploads})
 
-    assert one.headers["Thimble-Model"] == f"fashion-mlp:1@{digests['fashion-mlp']}"
+    assert one.headers["Thimble-Model"] == f"fashion-mlp:2@{digests['fashion-mlp']}"
     assert two.headers["Thimble-Model"] == ", ".join(
-        f"{name}:1@{digests[name]}" for name in ("cifar-cnn", "fashion-mlp")
+        f"{name}:2@{digests[name]}" for name in ("cifar-cnn", "fashion-mlp")
     )
 
 

@@ -15,37 +15,37 @@ def generous(models):
     ("file", "kind", "place"),
     [
         ("README.md", "text/markdown; charset=utf-8", "fashion-mlp/README.md"),
-        ("curves.png", "image/png", "fashion-mlp/1/curves.png"),
-        ("confusion.png", "image/png", "fashion-mlp/1/confusion.png"),
+        ("curves.png", "image/png", "fashion-mlp/2/curves.png"),
+        ("confusion.png", "image/png", "fashion-mlp/2/confusion.png"),
     ],
 )
 def test_the_readme_and_the_figures_of_a_model_are_sent(client, models, file, kind, place):
-    with client.get(f"/models/fashion-mlp/1/{file}") as response:
+    with client.get(f"/models/fashion-mlp/2/{file}") as response:
         assert (response.status_code, response.content_type) == (200, kind)
         assert response.data == (models / place).read_bytes()
         etag = response.headers["ETag"]
-    with client.get(f"/models/fashion-mlp/1/{file}", headers={"If-None-Match": etag}) as again:
+    with client.get(f"/models/fashion-mlp/2/{file}", headers={"If-None-Match": etag}) as again:
         assert again.status_code == 304
 
 
 def test_the_model_is_not_given_away_unless_that_is_allowed(client, generous, models):
-    refused = client.get("/models/fashion-mlp/1/model.onnx")
+    refused = client.get("/models/fashion-mlp/2/model.onnx")
 
     assert (refused.status_code, refused.json["code"]) == (403, "not-allowed")
     assert "THIMBLE_ALLOW_DOWNLOAD=true" in refused.json["detail"]
-    with generous.get("/models/fashion-mlp/1/model.onnx") as response:
-        assert response.data == (models / "fashion-mlp/1/model.onnx").read_bytes()
+    with generous.get("/models/fashion-mlp/2/model.onnx") as response:
+        assert response.data == (models / "fashion-mlp/2/model.onnx").read_bytes()
         assert response.headers["Content-Disposition"] == "attachment; filename=model.onnx"
 
 
 @pytest.mark.parametrize(
     ("path", "code", "names"),
     [
-        ("fashion-mlp/1/labels.txt", "not-found", "README.md, curves.png, confusion.png, model.onnx"),
-        ("fashion-mlp/1/..%2F..%2Fx", "not-found", ""),
+        ("fashion-mlp/2/labels.txt", "not-found", "README.md, curves.png, confusion.png, model.onnx"),
+        ("fashion-mlp/2/..%2F..%2Fx", "not-found", ""),
         ("nothing/1/README.md", "unknown-model", "cifar-cnn, fashion-mlp"),
-        ("fashion-mlp/2/README.md", "unknown-model", "Versions: 1."),
-        ("fashion-mlp/../README.md", "unknown-model", "Versions: 1."),
+        ("fashion-mlp/1/README.md", "unknown-model", "Versions: 2."),
+        ("fashion-mlp/../README.md", "unknown-model", "Versions: 2."),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_is(generous, path, code, names):

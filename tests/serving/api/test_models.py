@@ -56,15 +56,15 @@ def test_a_model_is_found_by_name(client):
 
 
 def test_a_listing_has_the_whole_card_of_the_file(client, models):
-    path = models / "fashion-mlp" / "1" / "model.onnx"
+    path = models / "fashion-mlp" / "2" / "model.onnx"
     metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
     listed = client.get("/models/fashion-mlp").json
 
     assert listed["card"] == json.loads(metadata["thimble.card"])
     assert listed["digest"] == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    assert listed["version"] == "1"
-    assert listed["versions"] == ["1"]
+    assert listed["version"] == "2"
+    assert listed["versions"] == ["2"]
 
 
 def test_an_unknown_name_is_refused_with_those_that_exist(client):

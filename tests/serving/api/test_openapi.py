@@ -196,7 +196,7 @@ def test_a_file_is_as_documented(client, check, name):
         check(response, "GET", "/static/{filename}")
 
 
-@pytest.mark.parametrize("query", ["", "?seen=true&top_k=3", "?model=cifar-cnn:1&coverage=0.8"])
+@pytest.mark.parametrize("query", ["", "?seen=true&top_k=3", "?model=cifar-cnn:2&coverage=0.8"])
 def test_predictions_are_as_documented(client, check, image, query):
     response = client.post(f"/classify{query}", data=image("bag"), **KIND)
 
@@ -282,7 +282,7 @@ def test_a_model_that_cannot_be_served_is_listed_as_documented(folder, check):
 )
 def test_a_v2_answer_is_as_documented(client, check, image, path):
     infer(client, files_input(image("bag")))  # so that there are statistics
-    addressed = f"/v2{path}".replace("{version}", "1")
+    addressed = f"/v2{path}".replace("{version}", "2")
 
     found, missing = (client.get(addressed.replace("{name}", name)) for name in ("fashion-mlp", "nothing"))
 

@@ -13,7 +13,7 @@ def serve(folder):
 
 def test_a_service_with_models_is_alive_and_ready(client):
     assert client.get("/livez").json == {"live": True}
-    assert client.get("/readyz").json == {"ready": True, "models": ["cifar-cnn:1", "fashion-mlp:1"]}
+    assert client.get("/readyz").json == {"ready": True, "models": ["cifar-cnn:2", "fashion-mlp:2"]}
 
 
 def test_a_service_without_models_is_alive_but_not_ready(serve):

@@ -207,8 +207,9 @@ def test_programs_get_json_whatever_else_they_accept(client, image, accept):
 @pytest.mark.parametrize(("name", "label", "novel"), [
     ("trouser", "Trouser", False), ("handbag", "Bag", False), ("ship", "ship", False), ("spiral", None, True),
 ])  # fmt: skip
-def test_the_samples_of_the_page_get_their_own_labels(client, name, label, novel):
+def test_the_samples_of_the_page_get_their_own_labels(all_models, name, label, novel):
     drawing = (pages.STATIC / f"{name}.png").read_bytes()
+    client = create_app(Settings(models=str(all_models))).test_client()
 
     prediction = client.post("/classify", data=drawing, content_type="image/png").json["predictions"][0]
 

@@ -30,11 +30,11 @@ def post(client, boot):
 
 
 def test_all_parameters_are_taken_in_each_place(post, place):
-    given = {"model": "fashion-mlp:1", "top_k": "2", "coverage": "0.9", "seen": "true"}
+    given = {"model": "fashion-mlp:2", "top_k": "2", "coverage": "0.9", "seen": "true"}
 
     (prediction,) = post(place, given).json["predictions"]
 
-    assert (prediction["model"], prediction["version"]) == ("fashion-mlp", "1")
+    assert (prediction["model"], prediction["version"]) == ("fashion-mlp", "2")
     assert len(prediction["top"]) == 2
     assert prediction["coverage"] == 0.9
     assert prediction["seen"].startswith("data:image/png;base64,")

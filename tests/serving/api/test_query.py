@@ -29,7 +29,7 @@ def test_empty_parameters_are_the_defaults():
 
 @pytest.mark.parametrize(
     "query",
-    ["top_k=2&top_k=3", "model=fashion-mlp&model=fashion-mlp:1", "seen=true&seen=0", "coverage=.9&coverage=.95"],
+    ["top_k=2&top_k=3", "model=fashion-mlp&model=fashion-mlp:2", "seen=true&seen=0", "coverage=.9&coverage=.95"],
 )
 def test_a_parameter_that_is_given_twice_and_differently_is_refused(query):
     name, (first, second) = query.partition("=")[0], [pair.partition("=")[2] for pair in query.split("&")]

@@ -82,7 +82,7 @@ def test_a_line_has_the_models_the_images_and_the_times(app, image, lines):
     app.test_client().post("/classify", data=image("bag"), content_type="image/png")
 
     (line,) = lines()
-    assert (line["models"], line["images"]) == (["fashion-mlp:1"], 1)
+    assert (line["models"], line["images"]) == (["fashion-mlp:2"], 1)
     assert set(line["stages"]) == {"decode", "fit", "infer"}
     assert 0 < sum(line["stages"].values()) <= line["ms"]
     assert line["sent"] > 100
@@ -108,7 +108,7 @@ def test_requests_are_counted_by_model_and_status(app, image):
 
     counts = client.get("/metrics").text
 
-    assert 'thimble_requests_total{model="fashion-mlp",status="200",version="1"} 2.0' in counts
+    assert 'thimble_requests_total{model="fashion-mlp",status="200",version="2"} 2.0' in counts
     assert 'thimble_requests_total{model="",status="422",version=""} 1.0' in counts
 
 
@@ -124,7 +124,7 @@ def test_a_request_that_two_models_answer_counts_for_each(app, image):
 
     counts = client.get("/metrics").text
     for model in {prediction["model"] for prediction in answered}:
-        assert f'thimble_requests_total{{model="{model}",status="200",version="1"}} 1.0' in counts
+        assert f'thimble_requests_total{{model="{model}",status="200",version="2"}} 1.0' in counts
     assert len({prediction["model"] for prediction in answered}) == 2
 
 
@@ -143,7 +143,7 @@ def test_as_text_a_request_is_one_line(models, image, capfd):
     app.test_client().post("/classify", data=image("bag"), content_type="image/png", headers={"X-Request-ID": "me"})
     Lifecycle.of(app).tick()
 
-    assert re.search(r"Z 200 POST /classify fashion-mlp:1 x 1 [\d.]+ ms me\n", capfd.readouterr().err)
+    assert re.search(r"Z 200 POST /classify fashion-mlp:2 x 1 [\d.]+ ms me\n", capfd.readouterr().err)
 
 
 def test_control_characters_of_a_path_are_not_logged():

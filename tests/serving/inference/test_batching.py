@@ -26,7 +26,7 @@ class CountingClassifier:
 
 @pytest.fixture(scope="module")
 def classifier(models):
-    return Classifier.open(models / "fashion-mlp/1/model.onnx")
+    return Classifier.open(models / "fashion-mlp/2/model.onnx")
 
 
 def images(*sizes):

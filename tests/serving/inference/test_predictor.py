@@ -137,7 +137,7 @@ def test_other_greenlets_have_their_turn_between_the_images_of_a_long_request(pr
     turns = []
     other = gevent.spawn(lambda: [turns.append(gevent.sleep(0)) for _ in range(1_000)])
 
-    predictor.prepare([blank(1000, 1000)] * 100, None, Timings())
+    predictor.prepare([blank(60, 60)] * 2_000, None, Timings())
 
     other.kill()
     assert turns
@@ -168,9 +168,9 @@ def test_a_refusal_is_observed_under_the_version_that_would_have_answered(predic
     refusal = UnreadableImage("damaged")
 
     predictor.record_refusal(PredictOptions("fashion-mlp"), refusal, 0.5)
-    predictor.record_refusal(PredictOptions("fashion-mlp", "1"), refusal, 0.25)
+    predictor.record_refusal(PredictOptions("fashion-mlp", "2"), refusal, 0.25)
 
-    assert recorder.refusals == [("fashion-mlp", "1", refusal, 0.5), ("fashion-mlp", "1", refusal, 0.25)]
+    assert recorder.refusals == [("fashion-mlp", "2", refusal, 0.5), ("fashion-mlp", "2", refusal, 0.25)]
 
 
 @pytest.mark.parametrize("options", [ANY_MODEL, PredictOptions("hats"), PredictOptions("fashion-mlp", "7")])

@@ -11,7 +11,7 @@ from serving.model.card import CARD_KEY, MAX_CARD_CHARS, Conformal, ContractErro
 
 @pytest.fixture(scope="module")
 def metadata(models):
-    model = onnx.load(models / "fashion-mlp" / "1" / "model.onnx")
+    model = onnx.load(models / "fashion-mlp" / "2" / "model.onnx")
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
@@ -194,11 +194,12 @@ def test_a_coverage_above_all_levels_gets_none():
 
 def test_a_card_may_have_a_threshold_for_each_label(document):
     document["conformal"]["threshold"] = [0.1 * label for label in range(10)]
+    document["conformal"]["levels"][0]["threshold"] = 0.5  # for all labels
 
     card = ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
 
     assert card.conformal.default.by_label(10) == document["conformal"]["threshold"]
-    assert card.conformal.levels[0].by_label(10) == [document["conformal"]["levels"][0]["threshold"]] * 10
+    assert card.conformal.levels[0].by_label(10) == [0.5] * 10
 
 
 def test_a_set_has_the_labels_that_reach_their_own_thresholds_and_if_there_are_none_the_most_probable():

@@ -21,7 +21,7 @@ from serving.model.runtime import open_session
 
 @pytest.fixture(scope="module", params=["fashion-mlp", "cifar-cnn"])
 def path(models, request):
-    return models / request.param / "1" / "model.onnx"
+    return models / request.param / "2" / "model.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_a_graph_that_breaks_the_contract_is_refused_with_file_and_reason(forge,
 
 def test_external_data_is_not_read_from_the_working_directory(forge, models, monkeypatch):
     path = forge("split/1", edit=external_weights)
-    whole = onnx.load(models / "fashion-mlp" / "1" / "model.onnx")
+    whole = onnx.load(models / "fashion-mlp" / "2" / "model.onnx")
     (path.parent / "weights.bin").write_bytes(whole.graph.initializer[0].raw_data)
     monkeypatch.chdir(path.parent)
 
@@ -247,10 +247,12 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 
 
 def test_an_extra_label_is_refused(forge, models):
-    card = Classifier.open(models / "fashion-mlp" / "1" / "model.onnx").card
+    card = Classifier.open(models / "fashion-mlp" / "2" / "model.onnx").card
     golden = [{"image": g.image, "probabilities": [*g.probabilities, 0.0]} for g in card.golden]
     reference = {**to_builtins(card.reference), "labels": [*card.reference.labels, 0.0]}
-    path = forge("eleven/1", labels=[*card.labels, "Hat"], golden=golden, reference=reference)
+    conformal = {"coverage": 0.95, "threshold": 0.1, "levels": [{"coverage": 0.95, "threshold": 0.1}]}
+    labels = [*card.labels, "Hat"]
+    path = forge("eleven/1", labels=labels, golden=golden, reference=reference, conformal=conformal)
 
     with pytest.raises(
         ContractError, match=r"must be float32 \[batch, 11\], a value for each label; found probabilities .*10\]"
@@ -267,7 +269,7 @@ def test_a_golden_sample_of_another_size_is_refused(forge):
 
 
 def test_the_golden_sample_that_differs_is_named(forge, models):
-    card = Classifier.open(models / "fashion-mlp" / "1" / "model.onnx").card
+    card = Classifier.open(models / "fashion-mlp" / "2" / "model.onnx").card
     golden = json.loads(json.dumps([{"image": g.image, "probabilities": g.probabilities} for g in card.golden]))
     golden[2]["probabilities"] = golden[2]["probabilities"][::-1]
     path = forge("tampered/1", golden=golden)

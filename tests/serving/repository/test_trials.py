@@ -44,7 +44,7 @@ def lines(tmp_path):
 
 @pytest.mark.parametrize("name", ["fashion-mlp", "cifar-cnn"])
 def test_a_sound_file_passes(models, name):
-    assert Trials().fault((models / name / "1" / "model.onnx").read_bytes(), "digest") is None
+    assert Trials().fault((models / name / "2" / "model.onnx").read_bytes(), "digest") is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
@@ -73,7 +73,7 @@ def test_what_is_no_model_file_is_refused_with_the_reason():
 
 
 def test_workers_try_a_file_once(models, lines, monkeypatch):
-    graph = (models / "fashion-mlp" / "1" / "model.onnx").read_bytes()
+    graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
     assert Trials(lines()).fault(graph, "good") is None
     assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
 
@@ -90,7 +90,7 @@ def test_a_refusal_is_forgotten_so_that_the_file_can_be_tried_again(models, line
 
     monkeypatch.setattr(trials, "REFUSAL_SECONDS", 0)
 
-    assert Trials(lines()).fault((models / "fashion-mlp" / "1" / "model.onnx").read_bytes(), "digest") is None
+    assert Trials(lines()).fault((models / "fashion-mlp" / "2" / "model.onnx").read_bytes(), "digest") is None
 
 
 def test_a_line_that_was_cut_off_is_ignored(models, lines, tmp_path):
@@ -101,7 +101,7 @@ def test_a_line_that_was_cut_off_is_ignored(models, lines, tmp_path):
 
 
 def test_a_process_tries_a_file_once(models, monkeypatch):
-    graph = (models / "fashion-mlp" / "1" / "model.onnx").read_bytes()
+    graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
     assert Trials().fault(graph, "good") is None
 
     monkeypatch.setattr(trials, "COMMAND", CRASH)
@@ -110,7 +110,7 @@ def test_a_process_tries_a_file_once(models, monkeypatch):
 
 
 def test_no_file_stays_open(models):
-    graph = (models / "fashion-mlp" / "1" / "model.onnx").read_bytes()
+    graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
     before = len([*Path("/dev/fd").iterdir()])
 
     Trials().fault(graph, "digest")

@@ -56,7 +56,7 @@ def test_the_references_are_those_of_the_cards(models):
     registry = CollectorRegistry()
     registry.register(ReferenceGauges(repository))
     card = repository.named("fashion-mlp").card
-    model = {"model": "fashion-mlp", "version": "1"}
+    model = {"model": "fashion-mlp", "version": "2"}
 
     def sample(name, **more):
         return registry.get_sample_value(f"thimble_reference_{name}", model | more)

@@ -9,12 +9,12 @@ from serving.model.classifier import Classifier
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_metrics import PredictionMetrics
 
-MODEL = {"model": "fashion-mlp", "version": "1"}
+MODEL = {"model": "fashion-mlp", "version": "2"}
 
 
 @pytest.fixture(scope="module")
 def classifier(models):
-    return Classifier.open(models / "fashion-mlp" / "1" / "model.onnx")
+    return Classifier.open(models / "fashion-mlp" / "2" / "model.onnx")
 
 
 @pytest.fixture

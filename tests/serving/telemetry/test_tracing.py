@@ -67,7 +67,7 @@ def test_each_request_is_a_span_below_its_clients(received, models, image):
     found = {one.key: one.value for one in span.attributes}
     assert found["http.response.status_code"].int_value == 200
     assert found["thimble.request_id"].string_value == "me"
-    assert [value.string_value for value in found["thimble.models"].array_value.values] == ["fashion-mlp:1"]
+    assert [value.string_value for value in found["thimble.models"].array_value.values] == ["fashion-mlp:2"]
     assert found["thimble.infer_ms"].double_value > 0
 
 

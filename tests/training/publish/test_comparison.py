@@ -16,7 +16,7 @@ MODELS = Path(__file__).parents[3] / "models"
 @pytest.fixture(scope="module")
 def answering() -> Classifier:
     """A committed model, as the version that answers."""
-    return Classifier.open(MODELS / "fashion-mlp/1/model.onnx")
+    return Classifier.open(MODELS / "fashion-mlp/2/model.onnx")
 
 
 @pytest.fixture(scope="module")

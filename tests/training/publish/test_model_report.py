@@ -48,7 +48,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def card() -> ModelCard:
     """A card of ten labels, some of which are hostile."""
-    return msgspec.structs.replace(Classifier.open(MODELS / "fashion-mlp/1/model.onnx").card, labels=LABELS)
+    return msgspec.structs.replace(Classifier.open(MODELS / "fashion-mlp/2/model.onnx").card, labels=LABELS)
 
 
 def predictions_of(

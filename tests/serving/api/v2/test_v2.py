@@ -49,7 +49,7 @@ def test_a_service_without_models_is_live_and_not_ready(serve):
     assert list(ready.json) == ["error"]
 
 
-@pytest.mark.parametrize("path", ["fashion-mlp", "fashion-mlp/versions/1"])
+@pytest.mark.parametrize("path", ["fashion-mlp", "fashion-mlp/versions/2"])
 def test_a_model_is_ready_with_or_without_its_version(client, path):
     assert client.get(f"/v2/models/{path}/ready").json == {"name": "fashion-mlp", "ready": True}
 
@@ -67,7 +67,7 @@ def test_a_model_that_cannot_be_loaded_is_not_ready(serve, forge):
 def test_the_metadata_has_the_tensors_of_the_graph(client, model, shape):
     assert client.get(f"/v2/models/{model}").json == {
         "name": model,
-        "versions": ["1"],
+        "versions": ["2"],
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": "image", "datatype": "UINT8", "shape": shape}],
         "outputs": [
@@ -94,7 +94,7 @@ def test_the_configuration_has_the_limits_of_this_service(serve, forge):
 
 
 @pytest.mark.parametrize("what", ["", "/ready", "/config", "/stats"])
-@pytest.mark.parametrize("model", ["nothing", "fashion-mlp/versions/2", "fashion-mlp/versions/latest"])
+@pytest.mark.parametrize("model", ["nothing", "fashion-mlp/versions/1", "fashion-mlp/versions/latest"])
 def test_an_unknown_model_or_version_is_refused_with_those_that_exist(client, model, what):
     answer = client.get(f"/v2/models/{model}{what}")
 

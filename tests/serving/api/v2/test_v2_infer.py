@@ -18,7 +18,7 @@ PIXELS = np.random.default_rng(5).integers(0, 256, (3, 28, 28, 1), np.uint8)
 @pytest.fixture(scope="module")
 def expected(models):
     """Return the graph's own outputs for the pixels."""
-    return Classifier.open(models / "fashion-mlp" / "1" / "model.onnx").run(PIXELS)
+    return Classifier.open(models / "fashion-mlp" / "2" / "model.onnx").run(PIXELS)
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -66,7 +66,7 @@ def test_numbers_may_be_in_lists_of_any_depth(client, expected, arrange):
 def test_the_answer_names_the_model_its_version_and_the_request(client):
     answer = result(infer(client, pixels_input(PIXELS), request_id="seven")).get_response()
 
-    assert (answer["model_name"], answer["model_version"], answer["id"]) == ("fashion-mlp", "1", "seven")
+    assert (answer["model_name"], answer["model_version"], answer["id"]) == ("fashion-mlp", "2", "seven")
     assert "id" not in result(infer(client, pixels_input(PIXELS))).get_response()
 
 
@@ -77,8 +77,8 @@ def test_unknown_parameters_are_ignored(client):
 
 
 def test_a_version_may_be_named(client):
-    assert infer(client, pixels_input(PIXELS), model="fashion-mlp/versions/1").status_code == 200
-    assert infer(client, pixels_input(PIXELS), model="fashion-mlp/versions/2").status_code == 404
+    assert infer(client, pixels_input(PIXELS), model="fashion-mlp/versions/2").status_code == 200
+    assert infer(client, pixels_input(PIXELS), model="fashion-mlp/versions/1").status_code == 404
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -31,7 +31,7 @@ def classify(client, upload, query=""):
 def test_without_requests_all_counts_are_zero(client):
     answer = client.get("/v2/models/stats").json["model_stats"]
 
-    assert [(entry["name"], entry["version"]) for entry in answer] == [("cifar-cnn", "1"), ("fashion-mlp", "1")]
+    assert [(entry["name"], entry["version"]) for entry in answer] == [("cifar-cnn", "2"), ("fashion-mlp", "2")]
     assert {(entry["inference_count"], entry["last_inference"]) for entry in answer} == {(0, 0)}
 
 
@@ -67,12 +67,12 @@ def test_a_request_to_two_models_counts_for_each(client, image):
     assert [statistics(client, model)["execution_count"] for model in ("fashion-mlp", "cifar-cnn")] == [1, 1]
 
 
-@pytest.mark.parametrize("path", ["fashion-mlp", "fashion-mlp/versions/1"])
+@pytest.mark.parametrize("path", ["fashion-mlp", "fashion-mlp/versions/2"])
 def test_a_refused_request_that_named_a_model_is_a_failure_of_it(client, path):
     classify(client, b"hello", "?model=fashion-mlp")
-    classify(client, b"hello", "?model=fashion-mlp:1")
+    classify(client, b"hello", "?model=fashion-mlp:2")
     infer(client, files_input(b"hello"))
-    infer(client, files_input(b"hello"), model="fashion-mlp/versions/1")
+    infer(client, files_input(b"hello"), model="fashion-mlp/versions/2")
 
     found = statistics(client, path)
 
@@ -109,11 +109,11 @@ def test_the_metrics_have_tritons_names(client, image):
 
     lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
 
-    whose = '{model="fashion-mlp",version="1"}'
+    whose = '{model="fashion-mlp",version="2"}'
     assert [lines[f"nv_inference_{name}{whose}"] for name in ("request_success", "count", "exec_count")] == [
         *("2.0", "6.0", "2.0"),
     ]
-    assert lines['nv_inference_request_failure{model="fashion-mlp",reason="OTHER",version="1"}'] == "1.0"
+    assert lines['nv_inference_request_failure{model="fashion-mlp",reason="OTHER",version="2"}'] == "1.0"
     parts = [f"nv_inference_{part}_duration_us{whose}" for part in ("queue", "compute_input", "compute_output")]
     total = float(lines[f"nv_inference_request_duration_us{whose}"])
     assert 0 < float(lines[f"nv_inference_compute_infer_duration_us{whose}"]) < total
@@ -126,7 +126,7 @@ def test_inferences_count_for_drift(client):
 
     lines = client.get("/metrics").text.splitlines()
 
-    assert 'thimble_brightness_count{model="fashion-mlp",version="1"} 5.0' in lines
+    assert 'thimble_brightness_count{model="fashion-mlp",version="2"} 5.0' in lines
 
 
 def test_an_overload_counts_as_rejected(models, image, while_waiting):
@@ -135,7 +135,7 @@ def test_an_overload_counts_as_rejected(models, image, while_waiting):
     while_waiting(lambda: classify(client, image("bag"), "?model=fashion-mlp"))
     classify(client, image("bag"))
 
-    line = 'nv_inference_request_failure{model="fashion-mlp",reason="REJECTED",version="1"} 1.0'
+    line = 'nv_inference_request_failure{model="fashion-mlp",reason="REJECTED",version="2"} 1.0'
     assert line in client.get("/metrics").text.splitlines()
 
 
