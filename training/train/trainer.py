@@ -18,7 +18,8 @@ from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.lessons import Lessons
 from training.train.optimizers import Optimizers
 from training.train.precision import CPU_FLOAT32, Precision, fastest
-from training.train.running_metrics import Report, RunningMetrics
+from training.train.running_metrics import RunningMetrics
+from training.train.schedule import Schedule
 
 EVALUATION_BATCH = 1_000
 # Images: on a processor a larger batch goes through the network in parts, so that activations stay in its cache.
@@ -44,13 +45,14 @@ class Epoch:
 class RunContext:
     """The device, the callbacks and the files of a training run; none of it belongs to the recipe.
 
-    report: gets images seen, loss and accuracy during an epoch. on_epoch: gets each finished epoch. check: raises
-    KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume: start from that
-    file. micro_batch: images that go through the network at once; None: whole batches on a GPU, MICRO_BATCH elsewhere.
+    report: gets images seen, loss, accuracy and the seconds left during an epoch. on_epoch: gets each finished epoch.
+    check: raises KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume:
+    start from that file. micro_batch: images that go through the network at once; None: whole batches on a GPU,
+    MICRO_BATCH elsewhere.
     """
 
     device: torch.device = CPU_FLOAT32.device
-    report: Report = lambda *_: None
+    report: Callable[[int, float, float, float], None] = lambda *_: None
     on_epoch: Callable[[Epoch], None] = lambda _: None
     check: Callable[[], None] = lambda: None
     saved: SavedRun | None = None
@@ -89,12 +91,13 @@ class Trainer:
         self._lessons = lessons.to(context.device)
         self._flipped_first = torch.rand(len(train), generator=self._generator, device=draws_on) < 0.5
         batches = context.group.batches(torch.arange(len(train)), recipe.batch)
-        self.optimizers = Optimizers(recipe, self.network, steps=recipe.epochs * len(batches))
+        self.schedule = Schedule(recipe, len(batches))
+        self.optimizers = Optimizers(recipe, self.network, self.schedule)
 
     def train_epoch(self, number: int) -> RunningMetrics:
         """Train once on each image, in a new random order."""
         group = self._context.group
-        metrics = RunningMetrics(self._context.report, (number - 1) * len(self._labels))
+        metrics = RunningMetrics(self._report, (number - 1) * len(self._labels))
         self.network.train()
         order = torch.randperm(len(self._labels), generator=self._generator, device=self._generator.device)
         for batch in group.batches(order, self._recipe.batch):
@@ -108,6 +111,8 @@ class Trainer:
                 metrics.add(loss.detach(), logits.detach(), self._labels[indices], group.size)
             group.all_reduce_gradients(self.network)
             self.optimizers.step()
+            if self.schedule.is_over:  # a budget ends in mid-epoch
+                break
         metrics.report()
         group.average_statistics(self.network)
         return metrics
@@ -134,6 +139,9 @@ class Trainer:
         self._generator.set_state(state["order"])
         torch.set_rng_state(state["dropout"])
         torch.cuda.set_rng_state_all(state["dropout on GPUs"])
+
+    def _report(self, images: int, loss: float, accuracy: float) -> None:
+        self._context.report(images, loss, accuracy, self.schedule.seconds_left)
 
     def _logits(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the logits [n, classes] of these images, augmented for this epoch."""

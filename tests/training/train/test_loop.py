@@ -20,7 +20,13 @@ from training.train.lessons import Lessons
 from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32
 from training.train.trained_network import TrainedNetwork, from_checkpoint
-from training.train.trainer import Epoch, RunContext, distillation_loss, infer, loss_and_accuracy
+from training.train.trainer import (
+    Epoch,
+    RunContext,
+    distillation_loss,
+    infer,
+    loss_and_accuracy,
+)
 
 pytestmark = pytest.mark.trains
 
@@ -160,9 +166,9 @@ def test_the_report_counts_images_up_to_all_of_them(parts):
         replace(QUICK, epochs=2, batch=16), *parts, RunContext(report=lambda *report: reports.append(report))
     )
 
-    seen = [images for images, _, _ in reports]
+    seen = [images for images, *_ in reports]
     assert seen == [160, 320, 340, 500, 660, 680]
-    assert [reports[2][1:], reports[5][1:]] == [(epoch.loss, epoch.accuracy) for epoch in trained.epochs]
+    assert [reports[2][1:3], reports[5][1:3]] == [(epoch.loss, epoch.accuracy) for epoch in trained.epochs]
 
 
 def test_each_epoch_is_passed_on_as_it_ends(parts):
@@ -194,6 +200,28 @@ def test_each_field_of_a_recipe_changes_the_training(parts, change):
     changed = train_network(replace(QUICK, **change), *parts)
 
     assert not torch.equal(weights(plain), weights(changed))
+
+
+def test_a_budget_of_minutes_ends_the_training_even_in_mid_epoch(parts):
+    reports = []
+
+    trained = train_network(
+        replace(QUICK, minutes=1e-6), *parts, RunContext(report=lambda *report: reports.append(report))
+    )
+
+    assert [epoch.number for epoch in trained.epochs] == [1]
+    assert [(images, left) for images, *_, left in reports] == [(QUICK.batch, 0)]
+
+
+def test_a_training_that_validation_images_gain_nothing_from_ends_early_at_a_low_rate(parts):
+    train, validation = parts
+    misled = LabelledImages(train.pixels, (train.labels + 1) % 10)
+
+    trained = train_network(replace(QUICK, schedule="linear", epochs=20, patience=0.2), misled, validation)
+
+    rates = [epoch.learning_rate for epoch in trained.epochs]
+    assert 4 < len(rates) < 10
+    assert rates[-1] < QUICK.learning_rate / 10
 
 
 def test_a_recipe_for_fewer_images_sees_only_the_first_of_them(parts):
@@ -450,7 +478,7 @@ class TestResume:
 
     @pytest.mark.parametrize("when", ["in an epoch", "after an epoch"])
     def test_an_interrupted_training_ends_as_an_uninterrupted_one(self, case, data, saved, when):
-        def report(images: int, loss: float, accuracy: float) -> None:
+        def report(images: int, *_: float) -> None:
             if when == "in an epoch" and images > 2 * 100:
                 raise KeyboardInterrupt
 
