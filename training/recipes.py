@@ -237,6 +237,7 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
         label_smoothing=0.2,
         patience=0.2 if n >= PATIENT_FROM else 0.0,  # a tenth would end trainings that still improve
+        balanced=True,
         augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
         view=None,
         knows_photos=False,

@@ -88,6 +88,7 @@ class Trainer:
         self._forward = torch.compile(self.network) if context.compiled else self.network
         self.normalize.to(context.device)
         self._labels = train.labels.to(context.device)
+        self._shares = label_shares(self._labels, len(recipe.source.labels)) if recipe.balanced else None
         self._lessons = lessons.to(context.device)
         self._flipped_first = torch.rand(len(train), generator=self._generator, device=draws_on) < 0.5
         batches = context.group.batches(torch.arange(len(train)), recipe.batch)
@@ -156,13 +157,31 @@ class Trainer:
     def _loss(self, logits: Tensor, indices: Tensor, epoch: int) -> Tensor:
         """Return the sum of the losses of these images."""
         labels, smoothing = self._labels[indices], self._recipe.label_smoothing
-        hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        if self._shares is None:
+            hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        else:
+            hard = balanced_loss(logits, labels, self._shares, smoothing)
         soft_labels = self._lessons.of(epoch).soft_labels
         if soft_labels is None:
             return hard
         soft = distillation_loss(logits, soft_labels[indices])
         weight = self._recipe.teachers_weight
         return (1 - weight) * hard + weight * soft
+
+
+def label_shares(labels: Tensor, classes: int) -> Tensor:
+    """Return the shares [classes] that the labels [n] have; one without images counts as one image."""
+    return labels.bincount(minlength=classes).clamp_min(1) / len(labels)
+
+
+def balanced_loss(logits: Tensor, labels: Tensor, shares: Tensor, smoothing: float) -> Tensor:
+    """Return the sum of losses that has logits [n, classes] tell labels apart as if each were as frequent as another.
+
+    shares: of the labels [n] that are trained on. Added to the logits, their logarithms take the blame for them (Menon
+    et al. 2021, "Long-tail learning via logit adjustment"); weights would lose their effect on images learned by heart.
+    """
+    targets = smoothing * shares + (1 - smoothing) * functional.one_hot(labels, len(shares))
+    return functional.cross_entropy(logits + shares.log(), targets, reduction="sum")
 
 
 def distillation_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
