@@ -60,6 +60,7 @@ def _to_json(card: ModelCard, evaluation: Evaluation) -> dict[str, object]:
     """Return the metrics as JSON has them: those of the card's "metrics" at the top, the others by their kind."""
     return {
         **asdict(evaluation.metrics),
+        "macro_accuracy": evaluation.macro_accuracy,
         "set_coverage_by_label": dict(zip(card.labels, evaluation.coverage_by_label, strict=True)),
         "novelty": evaluation.novelty and asdict(evaluation.novelty),
         "photos": asdict(evaluation.photos),

@@ -78,7 +78,8 @@ def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
                 find_teacher(teacher, models, RECIPES)
             except TeacherError:
                 if name in RECIPES:
-                    yield replace(RECIPES[name], epochs=min(RECIPES[name].epochs, recipe.epochs))
+                    epochs = min(RECIPES[name].epochs, recipe.epochs)
+                    yield replace(RECIPES[name], epochs=epochs, minutes=recipe.minutes)
         yield recipe
 
 

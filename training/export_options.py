@@ -11,6 +11,7 @@ from training.progress import stage
 from training.recipe import Recipe
 from training.recipes import DEFAULT, RECIPES, own_recipe
 from training.train.devices import DEVICES
+from training.train.distributed import started_processes
 
 NO_BACKBONE = "none"
 BACKBONES = "efficientnet-lite0", NO_BACKBONE
@@ -18,6 +19,7 @@ ONNX_SUFFIX = ".onnx"
 PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
+MAX_MINUTES = 7 * 24 * 60
 
 
 def export_parser() -> argparse.ArgumentParser:
@@ -51,6 +53,9 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
     parser.add_argument("--epochs", type=_at_least_one, help="train for so many epochs instead")
+    parser.add_argument(
+        "--minutes", type=_minutes, metavar="N", help="train for so long instead: the schedule fits itself to the time"
+    )
     parser.add_argument("--seed", type=_seed, help="another seed")
     parser.add_argument(
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
@@ -89,11 +94,17 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
     if options.backbone and not options.images:
         return "--backbone is for own images: name them with --images DIR"
-    if options.backbone not in (None, NO_BACKBONE) and options.epochs:
-        return f"--backbone {options.backbone} has no epochs: leave --epochs out, or take --backbone none"
+    length = "--epochs" if options.epochs else "--minutes" if options.minutes else None
+    if options.backbone not in (None, NO_BACKBONE) and length:
+        return f"--backbone {options.backbone} has no epochs: leave {length} out, or take --backbone none"
     if options.checkpoint and len(options.recipes) != 1 and not options.images:
         return "--checkpoint holds the weights of one network: name its recipe"
-    values = {f"--{name}": getattr(options, name) for name in ("epochs", "seed", "resume", "compile", "tensorboard")}
+    if options.minutes and options.epochs:
+        return "--minutes and --epochs both say how long to train: leave one of them out"
+    if options.minutes and started_processes() > 1:
+        return "--minutes is for one process, since the clocks of several differ: take --epochs"
+    names = ("epochs", "minutes", "seed", "resume", "compile", "tensorboard")
+    values = {f"--{name}": getattr(options, name) for name in names}
     values["--train-only"] = options.train_only
     given = [name for name, value in values.items() if not (value is None or value is False)]
     if options.checkpoint and given:
@@ -102,19 +113,29 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
 
 
 def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
-    """Yield the recipes to train, with the epochs and the seed of the command line. Raises DataError."""
-    changes = {"epochs": options.epochs, "seed": options.seed}
-    given = {field: value for field, value in changes.items() if value is not None}
+    """Yield the recipes to train, with the length and the seed of the command line. Raises DataError."""
     if options.images:
         folder = ImageFolder.open(options.images, options.name)
-        if options.backbone and options.backbone.endswith(ONNX_SUFFIX):
-            from training.grafted import grafted_recipe  # it loads onnx, which other exports need later
-
-            yield replace(grafted_recipe(folder, Path(options.backbone)), **given)
-        else:
-            yield replace(own_recipe(folder, takes_pretrained(options, folder)), **given)
+        recipes = [_own_recipe(folder, options)]
     else:
-        yield from (replace(RECIPES[name], **given) for name in options.recipes or DEFAULT)
+        recipes = [RECIPES[name] for name in options.recipes or DEFAULT]
+    yield from (_as_asked(recipe, options) for recipe in recipes)
+
+
+def _own_recipe(folder: ImageFolder, options: argparse.Namespace) -> Recipe:
+    if options.backbone and options.backbone.endswith(ONNX_SUFFIX):
+        from training.grafted import grafted_recipe  # it loads onnx, which other exports need later
+
+        return grafted_recipe(folder, Path(options.backbone))
+    return own_recipe(folder, takes_pretrained(options, folder))
+
+
+def _as_asked(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    if options.seed is not None:
+        recipe = replace(recipe, seed=options.seed)
+    if options.epochs:
+        return replace(recipe, epochs=options.epochs, patience=0.0)  # so many, and not fewer
+    return replace(recipe, minutes=options.minutes) if recipe.epochs else recipe
 
 
 def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
@@ -125,6 +146,10 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
         stage(
             "These are photos, and a pretrained network learns them in seconds and more accurately: "
             "pip install 'thimble[backbones]'. Training the compact network."
+        )
+    elif options.minutes:
+        stage(
+            "These photos need no budget: a pretrained network learns them in seconds. --backbone none would need one."
         )
     return has_pretrained()
 
@@ -164,6 +189,16 @@ def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_SEED:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_SEED}")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0
+    if not 0 < minutes <= MAX_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0, and up to {MAX_MINUTES:,}")
+    return minutes
 
 
 def _at_least_one(text: str) -> int:

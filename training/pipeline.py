@@ -203,11 +203,11 @@ def _train(
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
         context = replace(context, resume=False)
     stage(f"Training {recipe.name}")
-    with TrainingBar(recipe.epochs, len(used)) as bar:
+    with TrainingBar(None if recipe.minutes else recipe.epochs, len(used)) as bar:
 
         def on_epoch(epoch: Epoch) -> None:
             context.on_epoch(epoch)
-            bar.end_epoch(epoch.number, epoch.val_loss, epoch.val_accuracy, epoch.seconds)
+            bar.end_epoch(epoch.number, epoch.val_loss, epoch.val_accuracy)
 
         watched = replace(context, saved=saved, report=bar.update, on_epoch=on_epoch)
         return train_network(recipe, train, validation, watched, lessons)

@@ -1,6 +1,7 @@
 """The progress of a command, on standard error: bars on a terminal, otherwise plain lines."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Self, TypeVar
 
@@ -11,7 +12,6 @@ from rich.progress import (
     Progress,
     TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import track as bar_of
@@ -19,6 +19,7 @@ from rich.progress import track as bar_of
 T = TypeVar("T")
 
 CONSOLE = Console(stderr=True)
+LINE_SECONDS = 30  # between the lines of a training without a terminal, at least, in an epoch that takes longer
 
 
 def stage(name: str) -> None:
@@ -72,41 +73,59 @@ class DownloadBar:
 
 
 class TrainingBar:
-    """The progress of one training: a bar by images, or a line an epoch where standard error is not a terminal."""
+    """The progress of one training: a bar by time, or lines where standard error is not a terminal."""
 
-    def __init__(self, epochs: int, images: int) -> None:
+    def __init__(self, epochs: int | None, images: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        """epochs: how many there will be; None where time decides. images: of an epoch. clock: tells seconds."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[metrics]}"),
-            TimeRemainingColumn(),
         )
         self._epochs = epochs
         self._images = images
+        self._clock = clock
+        self._left = 0.0
         self._progress = Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_interactive)
-        self._task = self._progress.add_task("", total=epochs * images, metrics="")
+        self._task = self._progress.add_task("", total=None, metrics="")
 
     def __enter__(self) -> Self:
+        self._started = self._last_line = self._clock()
         self._progress.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
-    def update(self, images: int, loss: float, accuracy: float) -> None:
-        """Show loss and accuracy of the epoch so far; images: the number of all images seen since the first epoch."""
-        epoch = min(images // self._images + 1, self._epochs)
-        self._progress.update(
-            self._task,
-            completed=images,
-            description=f"epoch {epoch}/{self._epochs}",
-            metrics=f"loss {loss:.4f}  accuracy {accuracy:.4f}",
-        )
+    def update(self, images: int, loss: float, accuracy: float, seconds_left: float) -> None:
+        """Show loss and accuracy of the epoch so far, and the time left.
 
-    def end_epoch(self, epoch: int, val_loss: float, val_accuracy: float, seconds: float) -> None:
-        """Print the line of an epoch that took so many seconds."""
+        images: the number of all images seen since the first epoch.
+        """
+        self._left = seconds_left
+        passed = self._clock() - self._started
+        epoch = self._named(min(images // self._images + 1, self._epochs or images))
+        metrics = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {self._time_left}"
+        self._progress.update(
+            self._task, completed=passed, total=passed + seconds_left, description=epoch, metrics=metrics
+        )
+        if self._progress.disable and self._clock() - self._last_line >= LINE_SECONDS:
+            self._print(f"{epoch}: loss {loss:.4f}, accuracy {accuracy:.4f}, {self._time_left}")
+
+    def end_epoch(self, epoch: int, val_loss: float, val_accuracy: float) -> None:
+        """Print the line of an epoch."""
         if self._progress.disable:
-            left = timedelta(seconds=round((self._epochs - epoch) * seconds))
             metrics = f"validation loss {val_loss:.4f}, accuracy {val_accuracy:.4f}"
-            stage(f"epoch {epoch}/{self._epochs}: {metrics}, {left} left")
+            self._print(f"{self._named(epoch)}: {metrics}, {self._time_left}")
+
+    @property
+    def _time_left(self) -> str:
+        return f"{timedelta(seconds=round(self._left))} left"
+
+    def _named(self, epoch: int) -> str:
+        return f"epoch {epoch}/{self._epochs}" if self._epochs else f"epoch {epoch}"
+
+    def _print(self, line: str) -> None:
+        self._last_line = self._clock()
+        stage(line)

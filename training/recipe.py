@@ -30,6 +30,10 @@ class Recipe:
     schedule: Literal["constant", "one-cycle", "linear"]
     normalize: Callable[[Tensor], Normalize] = Normalize.to_standard
     normalizations: tuple[Callable[[Tensor], Normalize], ...] = ()  # to choose from, where a network is not ours
+    minutes: float | None = None  # the time that the training may take, in place of a number of epochs
+    # The share of the epochs, or of the minutes, that the validation loss may take to fall; 0: as long as they last.
+    patience: float = 0.0
+    balanced: bool = False  # each label counts as much as another in the loss, however few its images
     muon: float = 0.0  # learning rate of Muon for hidden matrices and kernels; 0: AdamW for all
     momentum: float = 0.9  # of Muon
     weight_decay: float = 0.0

@@ -15,13 +15,12 @@ from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
 
-# For a training on own images.
 OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
 OWN_EPOCHS = 8, 200  # the fewest and the most epochs
 OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
 OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
+PATIENT_FROM = 500  # own images: fewer leave under 40 for validation, and chance would end the training
 PRETRAINED_SIDES = 64, 96, 128  # pixels of a pretrained network's input; ImageNet's photos showed it as much detail
-
 
 FASHION_MLP = Recipe(
     name="fashion-mlp",
@@ -67,7 +66,7 @@ FASHION_TEACHER = replace(
     network=lambda: Net(channels=1, widths=(128, 384, 512), residual=True),
     epochs=60,
     teachers=(),
-    int8=False,
+    int8=False,  # own images, too: it loses more on some data, and few images say little of how much
 )
 
 CIFAR_NET = Recipe(
@@ -237,12 +236,13 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
         epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
         label_smoothing=0.2,
+        patience=0.2 if n >= PATIENT_FROM else 0.0,  # a tenth would end trainings that still improve
+        balanced=True,
         augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
         view=None,
         knows_photos=False,
         flip=False,  # a flipped letter or digit is another one, or none
         mirrored=False,
-        int8=False,  # it loses more on some data, and few images say little of how much
     )
 
 

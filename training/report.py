@@ -70,7 +70,10 @@ def evaluation_table(evaluation: Evaluation, labels: Sequence[str]) -> Table:
 
 
 def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
-    yield from asdict(evaluation.metrics).items()
+    metrics = asdict(evaluation.metrics)
+    yield "accuracy", metrics.pop("accuracy")
+    yield "macro accuracy, the mean of the labels'", evaluation.macro_accuracy
+    yield from metrics.items()
     covered = {label: share for label, share in zip(labels, evaluation.coverage_by_label, strict=True) if share >= 0}
     worst = min(covered, key=lambda label: covered[label])
     yield f"set_coverage of {escape(worst)}, the lowest", covered[worst]

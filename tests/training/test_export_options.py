@@ -3,7 +3,7 @@
 import pytest
 
 from training import export
-from training.export_options import contradiction_in, export_parser
+from training.export_options import chosen, contradiction_in, export_parser
 from training.recipes import RECIPES
 
 
@@ -31,6 +31,13 @@ def test_a_value_that_is_not_a_positive_whole_number_is_refused(capsys, option, 
     assert f"{value!r} is not a whole number from 1 on" in message
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf", "10081", ""])
+def test_minutes_that_are_no_budget_are_refused(capsys, value):
+    message = refusal_of(["fashion-mlp", f"--minutes={value}"], capsys)
+
+    assert f"{value!r} is not a number of minutes above 0, and up to 10,080" in message
+
+
 @pytest.mark.parametrize("name", ["", ".flowers", "my/flowers", "..", "flowers:1", "fl wers", "x" * 96])
 def test_a_name_that_a_model_cannot_have_is_refused(tmp_path, capsys, name):
     message = refusal_of(["--images", str(tmp_path), f"--name={name}"], capsys)
@@ -46,11 +53,26 @@ def test_a_name_that_a_model_cannot_have_is_refused(tmp_path, capsys, name):
         (["--images", "flowers", "--name", "cifar-net"], "'cifar-net' is the name of a recipe; take another"),
         (["--images", "flowers", "--name", "cifar-net-int8"], "'cifar-net-int8' is the name of a recipe; take another"),
         (["fashion-mlp", "--images", "flowers", "--name", "flowers"], "leave fashion-mlp out"),
+        (["--images", "a", "--name", "a", "--backbone", "efficientnet-lite0", "--minutes", "5"], "leave --minutes out"),
+        (["fashion-mlp", "--minutes", "5", "--epochs", "3"], "--minutes and --epochs both say how long to train"),
+        (["fashion-mlp", "--checkpoint", "a.pt", "--minutes", "5"], "leave --minutes out"),
         (["fashion-mlp", "--checkpoint", "a.pt", "--epochs", "3", "--seed", "0"], "leave --epochs and --seed out"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(capsys, arguments, reason):
     assert reason in refusal_of(arguments, capsys)
+
+
+def test_minutes_are_refused_in_several_processes(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    assert "--minutes is for one process" in refusal_of(["fashion-mlp", "--minutes", "5"], capsys)
+
+
+def test_minutes_are_the_budget_of_each_recipe_that_trains_epochs():
+    options = export_parser().parse_args(["fashion-mlp", "router", "--minutes", "0.5", "--seed", "3"])
+
+    assert [(recipe.minutes, recipe.seed) for recipe in chosen(options)] == [(0.5, 3), (None, 3)]
 
 
 def test_a_checkpoint_of_own_images_can_be_exported():

@@ -276,6 +276,7 @@ class TestEvaluate:
         assert status == 0
         assert printed["corrupted"]["accuracy"] == pytest.approx(metrics.pop("corrupted").accuracy)
         assert {name: printed[name] for name in metrics} == pytest.approx(metrics, rel=1e-5)
+        assert printed["macro_accuracy"] == pytest.approx(metrics["accuracy"])  # each label has as many test images
         assert list(printed["novelty"]["auroc"]) == ["noise", "digits", "photo crops"]  # the others are not available
         assert "has changed" not in shown.err
 

@@ -216,6 +216,16 @@ class TestResume:
 
         assert str(refusal.value) == f"{file}: cannot be resumed ('order'); leave --resume out"
 
+    def test_a_resumed_budget_keeps_its_epochs_and_must_be_the_same_budget(self, run):
+        budget = ("fashion-mlp", "--limit", "100", "--minutes")
+        spent = run(*budget, "0.01")
+
+        resumed = run(*budget, "0.01", "--resume")
+
+        assert resumed.trained.epochs[: len(spent.trained.epochs)] == spent.trained.epochs
+        with pytest.raises(CheckpointError, match=r"minutes 0\.01, not 0\.02"):
+            run(*budget, "0.02", "--resume")
+
     def test_without_a_saved_training_it_says_so_and_starts(self, run):
         console = Console(width=80)
 

@@ -32,20 +32,43 @@ def test_a_download_of_unknown_size_has_no_total():
 @pytest.mark.parametrize(("seen", "epoch"), [(0, "1/3"), (99, "1/3"), (100, "2/3"), (299, "3/3"), (300, "3/3")])
 def test_a_training_bar_shows_epoch_loss_and_accuracy(terminal, capsys, seen, epoch):
     with TrainingBar(epochs=3, images=100) as bar:
-        bar.update(seen, 0.51234, 0.87654)
+        bar.update(seen, 0.51234, 0.87654, 80.2)
 
     shown = capsys.readouterr().err
     assert f"epoch {epoch}" in shown
     assert "loss 0.5123" in shown
     assert "accuracy 0.8765" in shown
+    assert "0:01:20 left" in shown
 
 
 def test_a_training_off_a_terminal_prints_a_line_an_epoch_with_the_time_left(capsys):
     with TrainingBar(epochs=3, images=100) as bar:
-        bar.update(60, 0.51234, 0.87654)
-        bar.end_epoch(1, 0.41234, 0.88888, seconds=40)
+        bar.update(100, 0.51234, 0.87654, 80.2)
+        bar.end_epoch(1, 0.41234, 0.88888)
 
     assert capsys.readouterr().err == "epoch 1/3: validation loss 0.4123, accuracy 0.8889, 0:01:20 left\n"
+
+
+def test_a_training_by_time_does_not_know_how_many_epochs_there_will_be(capsys):
+    with TrainingBar(epochs=None, images=100) as bar:
+        bar.update(300, 0.5, 0.5, 20)
+        bar.end_epoch(3, 0.5, 0.5)
+
+    assert capsys.readouterr().err.startswith("epoch 3: validation loss")
+
+
+def test_in_a_long_epoch_off_a_terminal_lines_tell_the_time_left_every_half_minute(capsys):
+    seconds = [0.0]
+    with TrainingBar(epochs=3, images=100, clock=lambda: seconds[-1]) as bar:
+        for images in (10, 15, 30, 31):
+            seconds.append(2.0 * images + 5)
+            bar.update(images, 0.5, 0.75, 100 - images)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "epoch 1/3: loss 0.5000, accuracy 0.7500, 0:01:25 left",
+        "epoch 1/3: loss 0.5000, accuracy 0.7500, 0:01:10 left",
+    ]
 
 
 def test_tracked_items_are_all_there_and_off_a_terminal_they_print_one_line(capsys):
@@ -62,8 +85,8 @@ def test_tracked_items_have_a_bar_on_a_terminal(terminal, capsys):
 def test_progress_leaves_standard_output_to_the_results(terminal, capsys):
     stage("Reading")
     with TrainingBar(epochs=1, images=10) as bar:
-        bar.update(10, 0.5, 0.5)
-        bar.end_epoch(1, 0.5, 0.5, seconds=1)
+        bar.update(10, 0.5, 0.5, 0)
+        bar.end_epoch(1, 0.5, 0.5)
     list(track("Photos", [1], 1))
 
     assert capsys.readouterr().out == ""

@@ -60,11 +60,12 @@ def test_the_epochs_are_listed_one_a_row():
 def test_all_metrics_are_listed_by_name_with_counts_in_full():
     metrics = ClassificationMetrics(0.88888, 10_000, 0.3, 0.01, 0.02, 1.2, 0.951)
     novelty, photos = NoveltyMetrics(0.0512, {"noise": 0.99}), PhotoMetrics(0.87, 0.89, 2_000)
-    evaluation = Evaluation(metrics, [0.9, math.nan, 0.8], novelty, photos, torch.empty(0))
+    evaluation = Evaluation(metrics, 0.65, [0.9, math.nan, 0.8], novelty, photos, torch.empty(0))
 
     table = dict(rows(evaluation_table(evaluation, ("Bag", "Coat", "[Shirt]"))))
 
     assert (table["accuracy"], table["n"], table["set_coverage"]) == ("0.8889", "10,000", "0.9510")
+    assert table["macro accuracy, the mean of the labels'"] == "0.6500"
     assert (table["novel"], table["AUROC against noise"]) == ("0.0512", "0.9900")
     assert table["set_coverage of [Shirt], the lowest"] == "0.8000"
     assert table["accuracy on photos (2,000 images)"] == "0.8700"
@@ -74,7 +75,7 @@ def test_metrics_on_corrupted_images_are_listed_where_they_were_measured():
     metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
     corrupted = CorruptedMetrics(0.7, 0.05, 0.8, 15_000, {"fog": 0.6})
 
-    evaluation = Evaluation(metrics, [0.9], None, photos, torch.empty(0), corrupted)
+    evaluation = Evaluation(metrics, 0.65, [0.9], None, photos, torch.empty(0), corrupted)
     table = dict(rows(evaluation_table(evaluation, ("Bag",))))
 
     assert (table["accuracy on corrupted images (15,000)"], table["accuracy after fog"]) == ("0.7000", "0.6000")
@@ -83,7 +84,7 @@ def test_metrics_on_corrupted_images_are_listed_where_they_were_measured():
 def test_a_graph_without_novelty_has_no_such_rows():
     metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
 
-    table = dict(rows(evaluation_table(Evaluation(metrics, [0.9], None, photos, torch.empty(0)), ("Bag",))))
+    table = dict(rows(evaluation_table(Evaluation(metrics, 0.65, [0.9], None, photos, torch.empty(0)), ("Bag",))))
 
     assert not any("novel" in name or "AUROC" in name for name in table)
 

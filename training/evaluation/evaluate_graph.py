@@ -22,6 +22,7 @@ from training.evaluation.calibration import (
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from training.evaluation.ood_sets import OOD_SET_SIZE, KnownImages, ood_sets
 from training.progress import stage
+from training.train.head import macro_accuracy
 
 # Test images that are made into photos: their accuracy moves by less than half a point from one such sample to another.
 PHOTO_COUNT = 2_000
@@ -103,11 +104,12 @@ class NoveltyMetrics:
 class Evaluation:
     """All metrics of a graph on test images.
 
-    probabilities: [n, classes]. novelty_scores: [n]; None, as novelty is, where the graph has no such output.
-    corrupted: None where it was not measured.
+    macro_accuracy: the mean of the labels' own. probabilities: [n, classes]. novelty_scores: [n]; None, as novelty is,
+    where the graph has no such output. corrupted: None where it was not measured.
     """
 
     metrics: ClassificationMetrics
+    macro_accuracy: float
     coverage_by_label: list[float]
     novelty: NoveltyMetrics | None
     photos: PhotoMetrics
@@ -136,6 +138,7 @@ def evaluate_graph(
     known = KnownImages(inputs.dataset, test.pixels.numpy(), inputs.fit)
     return Evaluation(
         compute_metrics(probabilities, test.labels, inputs.temperature, sets),
+        macro_accuracy(probabilities.argmax(1), test.labels),
         coverage_by_label(sets, test.labels),
         _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, sizes.ood_set), sizes.ood_set),
         _photos(predict, photos, probabilities, test.labels),

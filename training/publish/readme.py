@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from serving.model.card import MODEL_FILE
@@ -39,6 +40,7 @@ On {n:,} test images, on which nothing was chosen or fitted; as served, through 
 | metric | value |
 |---|---|
 | accuracy | {accuracy:.4f} |
+| macro accuracy: the mean of the labels' recalls | {macro:.4f} |
 | loss (negative log-likelihood) | {loss:.4f} |
 | expected calibration error (ECE), 15 bins | {ece:.4f} |
 | the same before calibration | {ece_uncalibrated:.4f} |
@@ -137,6 +139,7 @@ def readme(
         hub_datasets=f"datasets: [{card['dataset']}]\n" if published else "",
         **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty", "notes")},
         **metrics,
+        macro=_macro_accuracy(confusion),
         **{key: value for key, value in training.items() if key not in ("libraries", "epoch_accuracy")},
         model_file=MODEL_FILE,
         classes=len(card["labels"]),
@@ -212,6 +215,11 @@ def _by_label(labels: Sequence[str], confusion: Sequence[Sequence[int]], coverag
         confused = ", ".join(f"{other} ({wrong[other]})" for other in worst) or "none"
         shares = f"{_share(correct, images)} | {_share(correct, given)} | {_share(coverage[index] * images, images)}"
         yield f"| {label} | {images:,} | {shares} | {confused} |"
+
+
+def _macro_accuracy(confusion: Sequence[Sequence[int]]) -> float:
+    """Return the mean recall of the labels that have test images."""
+    return mean(row[index] / sum(row) for index, row in enumerate(confusion) if any(row))
 
 
 def _share(part: float, whole: int) -> str:

@@ -62,6 +62,11 @@ class ProcessGroup:
 SINGLE_PROCESS = ProcessGroup()
 
 
+def started_processes() -> int:
+    """Return how many processes torchrun started; without it, 1."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def join_process_group(device: str) -> Iterator[ProcessGroup]:
     """Join the process group that torchrun's environment describes, for as long as the block lasts."""

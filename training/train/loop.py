@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict
 
 from training.datasets.labelled import LabelledImages
+from training.progress import stage
 from training.recipe import Recipe
 from training.train.checkpoint import LOADING_ERRORS, CheckpointError, SavedRun
 from training.train.devices import device_name
@@ -30,13 +31,19 @@ def train_network(
     epochs: list[Epoch] = []
     if context.saved and context.resume:
         epochs = _resume(trainer, context.saved)
-    for number in range(len(epochs) + 1, recipe.epochs + 1):
+    elif recipe.minutes:
         start = time.perf_counter()
+        trainer.evaluate(validation)
+        trainer.schedule.reserve(time.perf_counter() - start)
+    while not trainer.schedule.is_over or (recipe.minutes and not epochs):
+        number, start = len(epochs) + 1, time.perf_counter()
         metrics = trainer.train_epoch(number)
         val_loss, val_accuracy = trainer.evaluate(validation)
         rate, seconds = trainer.optimizers.learning_rate, time.perf_counter() - start
         epochs.append(Epoch(number, metrics.loss, metrics.accuracy, val_loss, val_accuracy, rate, seconds))
         context.on_epoch(epochs[-1])
+        if context.group.size == 1 and trainer.schedule.watch(val_loss):
+            stage("The validation loss falls no more: a short cool-down ends the training early")
         if context.saved and context.group.is_main:
             state = {"epochs": [asdict(epoch) for epoch in epochs], "trainer": trainer.state_dict()}
             context.saved.save(state)

@@ -1,4 +1,4 @@
-"""A recipe's optimizers and the schedules of their learning rates."""
+"""A recipe's optimizers, at the learning rates of its schedule."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,15 @@ from torch.optim import AdamW, Optimizer
 
 from training.recipe import Recipe
 from training.train.muon import Muon
-
-WARM_UP_SHARE = 0.2  # of the steps of a one-cycle schedule
+from training.train.schedule import Schedule
 
 
 class Optimizers:
-    """The optimizers of a training with their learning-rate scheduler, from the first to the last step."""
+    """The optimizers of a training with the schedule of their learning rates, from the first to the last step."""
 
-    def __init__(self, recipe: Recipe, network: nn.Module, steps: int) -> None:
+    def __init__(self, recipe: Recipe, network: nn.Module, schedule: Schedule) -> None:
         self._optimizers = make_optimizers(recipe, network)
-        self._schedule = SCHEDULES[recipe.schedule]
-        self._steps = steps
-        self._step = 0
+        self._schedule = schedule
 
     @property
     def learning_rate(self) -> float:
@@ -28,20 +25,21 @@ class Optimizers:
 
     def step(self) -> None:
         """Take one step along the gradients, at the scheduled learning rate."""
-        share = self._schedule(self._step, self._steps)
+        share = self._schedule.share
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = share * group.setdefault("highest", group["lr"])
             optimizer.step()
-        self._step += 1
+        self._schedule.advance()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that the optimizers of the same recipe need to resume."""
-        return {"step": self._step, "optimizers": [optimizer.state_dict() for optimizer in self._optimizers]}
+        saved = [optimizer.state_dict() for optimizer in self._optimizers]
+        return {"schedule": self._schedule.state_dict(), "optimizers": saved}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from a state."""
-        self._step = state["step"]
+        self._schedule.load_state_dict(state["schedule"])
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
@@ -54,22 +52,3 @@ def make_optimizers(recipe: Recipe, network: nn.Module) -> list[Optimizer]:
     # Without weight decay AdamW is Adam; epsilon is that of Keras, which the lecture used.
     adam = AdamW(others, recipe.learning_rate, weight_decay=recipe.weight_decay, eps=1e-7)
     return [Muon(matrices, recipe.muon, recipe.momentum), adam] if recipe.muon else [adam]
-
-
-def one_cycle(step: int, steps: int) -> float:
-    """Return the share of the highest learning rate: it rises linearly for a fifth of the steps, then falls to 0."""
-    warm_up = max(1, round(WARM_UP_SHARE * steps))
-    return min((step + 1) / warm_up, (steps - step) / max(1, steps - warm_up))
-
-
-def linear(step: int, steps: int) -> float:
-    """Return the share of the highest learning rate: it falls linearly from the first step on."""
-    return 1 - step / steps
-
-
-def constant(_: int, steps: int) -> float:
-    """Return the share of the highest learning rate: always 1."""
-    return 1.0
-
-
-SCHEDULES = {"one-cycle": one_cycle, "linear": linear, "constant": constant}

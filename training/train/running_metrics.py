@@ -1,10 +1,12 @@
 """Loss and accuracy of an epoch so far."""
 
+import time
 from collections.abc import Callable
 
 from torch import Tensor
 
-REPORT_INTERVAL = 10  # micro-batches between two reports: reading a loss waits for the device
+# Micro-batches, or seconds, between two reports: reading a loss waits for the device.
+REPORT_INTERVAL, REPORT_SECONDS = 10, 10
 
 Report = Callable[[int, float, float], None]  # gets images seen, loss and accuracy
 
@@ -16,6 +18,7 @@ class RunningMetrics:
         """seen_before: the images of the epochs before this one."""
         self._report = report
         self._seen_before = seen_before
+        self._reported = time.perf_counter()
         self._micro_batches = 0
         self._images = 0
         self._seen = 0
@@ -32,11 +35,12 @@ class RunningMetrics:
         self._seen += len(labels) * processes
         self._loss = self._loss + loss
         self._hits = self._hits + (logits.argmax(1) == labels).sum()
-        if self._micro_batches % REPORT_INTERVAL == 0:
+        if self._micro_batches % REPORT_INTERVAL == 0 or time.perf_counter() - self._reported > REPORT_SECONDS:
             self.report()
 
     def report(self) -> None:
         """Report images seen, loss and accuracy."""
+        self._reported = time.perf_counter()
         self._report(self._seen_before + self._seen, self.loss, self.accuracy)
 
     @property

@@ -18,7 +18,8 @@ from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.lessons import Lessons
 from training.train.optimizers import Optimizers
 from training.train.precision import CPU_FLOAT32, Precision, fastest
-from training.train.running_metrics import Report, RunningMetrics
+from training.train.running_metrics import RunningMetrics
+from training.train.schedule import Schedule
 
 EVALUATION_BATCH = 1_000
 # Images: on a processor a larger batch goes through the network in parts, so that activations stay in its cache.
@@ -44,13 +45,14 @@ class Epoch:
 class RunContext:
     """The device, the callbacks and the files of a training run; none of it belongs to the recipe.
 
-    report: gets images seen, loss and accuracy during an epoch. on_epoch: gets each finished epoch. check: raises
-    KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume: start from that
-    file. micro_batch: images that go through the network at once; None: whole batches on a GPU, MICRO_BATCH elsewhere.
+    report: gets images seen, loss, accuracy and the seconds left during an epoch. on_epoch: gets each finished epoch.
+    check: raises KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume:
+    start from that file. micro_batch: images that go through the network at once; None: whole batches on a GPU,
+    MICRO_BATCH elsewhere.
     """
 
     device: torch.device = CPU_FLOAT32.device
-    report: Report = lambda *_: None
+    report: Callable[[int, float, float, float], None] = lambda *_: None
     on_epoch: Callable[[Epoch], None] = lambda _: None
     check: Callable[[], None] = lambda: None
     saved: SavedRun | None = None
@@ -86,15 +88,17 @@ class Trainer:
         self._forward = torch.compile(self.network) if context.compiled else self.network
         self.normalize.to(context.device)
         self._labels = train.labels.to(context.device)
+        self._shares = label_shares(self._labels, len(recipe.source.labels)) if recipe.balanced else None
         self._lessons = lessons.to(context.device)
         self._flipped_first = torch.rand(len(train), generator=self._generator, device=draws_on) < 0.5
         batches = context.group.batches(torch.arange(len(train)), recipe.batch)
-        self.optimizers = Optimizers(recipe, self.network, steps=recipe.epochs * len(batches))
+        self.schedule = Schedule(recipe, len(batches))
+        self.optimizers = Optimizers(recipe, self.network, self.schedule)
 
     def train_epoch(self, number: int) -> RunningMetrics:
         """Train once on each image, in a new random order."""
         group = self._context.group
-        metrics = RunningMetrics(self._context.report, (number - 1) * len(self._labels))
+        metrics = RunningMetrics(self._report, (number - 1) * len(self._labels))
         self.network.train()
         order = torch.randperm(len(self._labels), generator=self._generator, device=self._generator.device)
         for batch in group.batches(order, self._recipe.batch):
@@ -108,6 +112,8 @@ class Trainer:
                 metrics.add(loss.detach(), logits.detach(), self._labels[indices], group.size)
             group.all_reduce_gradients(self.network)
             self.optimizers.step()
+            if self.schedule.is_over:  # a budget ends in mid-epoch
+                break
         metrics.report()
         group.average_statistics(self.network)
         return metrics
@@ -135,6 +141,9 @@ class Trainer:
         torch.set_rng_state(state["dropout"])
         torch.cuda.set_rng_state_all(state["dropout on GPUs"])
 
+    def _report(self, images: int, loss: float, accuracy: float) -> None:
+        self._context.report(images, loss, accuracy, self.schedule.seconds_left)
+
     def _logits(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the logits [n, classes] of these images, augmented for this epoch."""
         images = self.normalize(self._lessons.of(epoch).pixels[indices])
@@ -148,13 +157,31 @@ class Trainer:
     def _loss(self, logits: Tensor, indices: Tensor, epoch: int) -> Tensor:
         """Return the sum of the losses of these images."""
         labels, smoothing = self._labels[indices], self._recipe.label_smoothing
-        hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        if self._shares is None:
+            hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        else:
+            hard = balanced_loss(logits, labels, self._shares, smoothing)
         soft_labels = self._lessons.of(epoch).soft_labels
         if soft_labels is None:
             return hard
         soft = distillation_loss(logits, soft_labels[indices])
         weight = self._recipe.teachers_weight
         return (1 - weight) * hard + weight * soft
+
+
+def label_shares(labels: Tensor, classes: int) -> Tensor:
+    """Return the shares [classes] that the labels [n] have; one without images counts as one image."""
+    return labels.bincount(minlength=classes).clamp_min(1) / len(labels)
+
+
+def balanced_loss(logits: Tensor, labels: Tensor, shares: Tensor, smoothing: float) -> Tensor:
+    """Return the sum of losses that has logits [n, classes] tell labels apart as if each were as frequent as another.
+
+    shares: of the labels [n] that are trained on. Added to the logits, their logarithms take the blame for them (Menon
+    et al. 2021, "Long-tail learning via logit adjustment"); weights would lose their effect on images learned by heart.
+    """
+    targets = smoothing * shares + (1 - smoothing) * functional.one_hot(labels, len(shares))
+    return functional.cross_entropy(logits + shares.log(), targets, reduction="sum")
 
 
 def distillation_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def predictions_of(
 ) -> list[ImagePrediction]:
     """Return the predictions of images, of which each has the same name."""
     metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
-    evaluated = Evaluation(metrics, [], None, photos, probabilities, **evaluation)
+    evaluated = Evaluation(metrics, 0.5, [], None, photos, probabilities, **evaluation)
     test = LabelledImages(torch.zeros(len(true), 1, 1, 1), torch.tensor(true))
     return list(image_predictions(evaluated, card, test, [FILE] * len(true)))
 

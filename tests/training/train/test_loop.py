@@ -8,19 +8,28 @@ from small_networks import SmallNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.networks.base import Mirrored
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
-from training.recipes import RECIPES
+from training.recipes import RECIPES, own_recipe
 from training.train.checkpoint import CheckpointError, SavedRun
 from training.train.lessons import Lessons
 from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32
 from training.train.trained_network import TrainedNetwork, from_checkpoint
-from training.train.trainer import Epoch, RunContext, distillation_loss, infer, loss_and_accuracy
+from training.train.trainer import (
+    Epoch,
+    RunContext,
+    balanced_loss,
+    distillation_loss,
+    infer,
+    label_shares,
+    loss_and_accuracy,
+)
 
 pytestmark = pytest.mark.trains
 
@@ -160,9 +169,9 @@ def test_the_report_counts_images_up_to_all_of_them(parts):
         replace(QUICK, epochs=2, batch=16), *parts, RunContext(report=lambda *report: reports.append(report))
     )
 
-    seen = [images for images, _, _ in reports]
+    seen = [images for images, *_ in reports]
     assert seen == [160, 320, 340, 500, 660, 680]
-    assert [reports[2][1:], reports[5][1:]] == [(epoch.loss, epoch.accuracy) for epoch in trained.epochs]
+    assert [reports[2][1:3], reports[5][1:3]] == [(epoch.loss, epoch.accuracy) for epoch in trained.epochs]
 
 
 def test_each_epoch_is_passed_on_as_it_ends(parts):
@@ -194,6 +203,63 @@ def test_each_field_of_a_recipe_changes_the_training(parts, change):
     changed = train_network(replace(QUICK, **change), *parts)
 
     assert not torch.equal(weights(plain), weights(changed))
+
+
+def test_a_budget_of_minutes_ends_the_training_even_in_mid_epoch(parts):
+    reports = []
+
+    trained = train_network(
+        replace(QUICK, minutes=1e-6), *parts, RunContext(report=lambda *report: reports.append(report))
+    )
+
+    assert [epoch.number for epoch in trained.epochs] == [1]
+    assert [(images, left) for images, *_, left in reports] == [(QUICK.batch, 0)]
+
+
+def test_a_training_that_validation_images_gain_nothing_from_ends_early_at_a_low_rate(parts):
+    train, validation = parts
+    misled = LabelledImages(train.pixels, (train.labels + 1) % 10)
+
+    trained = train_network(replace(QUICK, schedule="linear", epochs=20, patience=0.2), misled, validation)
+
+    rates = [epoch.learning_rate for epoch in trained.epochs]
+    assert 4 < len(rates) < 10
+    assert rates[-1] < QUICK.learning_rate / 10
+
+
+class TestImbalance:
+    """575 images, of which 15 have the rare label: shades of grey that overlap with those of the others."""
+
+    def shades(self, dark: int, bright: int, seed: int) -> LabelledImages:
+        generator = torch.Generator().manual_seed(seed)
+        labels = (torch.randperm(dark + bright, generator=generator) >= dark).long()
+        level = 90 + 60 * labels + 25 * torch.randn(len(labels), generator=generator)
+        noise = 20 * torch.randn(len(labels), 16, 16, 1, generator=generator)
+        return LabelledImages((level[:, None, None, None] + noise).clamp(0, 255).to(torch.uint8), labels)
+
+    def test_own_images_of_a_rare_label_are_recognized(self):
+        folder = ImageFolder("shades", Path(), ("dark", "bright"), ((0, Path()),) * 575, 28, 1)
+        recipe = replace(own_recipe(folder), epochs=3, network=lambda: SmallNet(1, 2), seed=2)
+
+        trained = train_network(recipe, self.shades(560, 15, seed=1), self.shades(50, 2, seed=2))
+
+        test = self.shades(100, 100, seed=3)
+        given = trained.forward_features(test.pixels).logits.argmax(1)
+        recalls = [float((given[test.labels == label] == label).float().mean()) for label in (0, 1)]
+        assert min(recalls) > 0.6
+
+    def test_where_the_labels_are_balanced_already_the_loss_stays_the_same(self):
+        logits, labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+
+        balanced = balanced_loss(logits, labels, label_shares(labels, 3), smoothing=0.2)
+
+        plain = functional.cross_entropy(logits, labels, label_smoothing=0.2, reduction="sum")
+        torch.testing.assert_close(balanced, plain)
+
+    def test_a_label_without_images_leaves_the_loss_finite(self):
+        logits, labels = torch.zeros(4, 3), torch.tensor([0, 0, 0, 1])
+
+        assert balanced_loss(logits, labels, label_shares(labels, 3), smoothing=0.2).isfinite()
 
 
 def test_a_recipe_for_fewer_images_sees_only_the_first_of_them(parts):
@@ -450,7 +516,7 @@ class TestResume:
 
     @pytest.mark.parametrize("when", ["in an epoch", "after an epoch"])
     def test_an_interrupted_training_ends_as_an_uninterrupted_one(self, case, data, saved, when):
-        def report(images: int, loss: float, accuracy: float) -> None:
+        def report(images: int, *_: float) -> None:
             if when == "in an epoch" and images > 2 * 100:
                 raise KeyboardInterrupt
 

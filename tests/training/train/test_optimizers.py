@@ -1,4 +1,4 @@
-"""Optimizers and schedules: the weights of each optimizer, and its learning rate at each step."""
+"""Optimizers: the weights of each, and its learning rate at each step."""
 
 from dataclasses import replace
 
@@ -13,7 +13,8 @@ from training.networks.net import Net
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.train.muon import Muon
-from training.train.optimizers import SCHEDULES, Optimizers, constant, linear, make_optimizers, one_cycle
+from training.train.optimizers import Optimizers, make_optimizers
+from training.train.schedule import SCHEDULES, Schedule
 
 PLAIN, WITH_MUON = RECIPES["lecture-mlp"], RECIPES["lecture-mlp-fast"]
 
@@ -24,6 +25,10 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
 
 
+def optimizers_of(recipe: Recipe, own: nn.Module, steps: int = 10) -> Optimizers:
+    return Optimizers(recipe, own, Schedule(replace(recipe, epochs=1), steps))
+
+
 def take_steps(recipe: Recipe, own: nn.Module, optimizers: Optimizers, first: int, last: int) -> None:
     """Take the steps from first to last; the input of a step depends on its number alone."""
     for step in range(first, last):
@@ -31,27 +36,6 @@ def take_steps(recipe: Recipe, own: nn.Module, optimizers: Optimizers, first: in
         own.zero_grad()
         own(images).square().sum().backward()
         optimizers.step()
-
-
-def test_one_cycle_rises_linearly_for_a_fifth_of_the_steps_and_falls_to_0():
-    shares = [one_cycle(step, 100) for step in range(101)]
-
-    assert shares[:20] == pytest.approx([step / 20 for step in range(1, 21)])
-    assert shares[20:] == pytest.approx([1 - step / 80 for step in range(81)])
-
-
-def test_a_linear_schedule_falls_from_the_highest_rate_to_0():
-    assert [linear(step, 4) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
-
-
-def test_a_constant_rate_stays():
-    assert {constant(step, 100) for step in range(100)} == {1.0}
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100])
-def test_the_rate_of_every_step_is_above_0(schedule, steps):
-    assert all(0 < SCHEDULES[schedule](step, steps) <= 1 for step in range(steps))
 
 
 @pytest.mark.parametrize("kind", [MLP, CNN, lambda: Net(channels=1)], ids=["mlp", "cnn", "net"])
@@ -98,7 +82,7 @@ def test_rate_momentum_and_decay_are_those_of_the_recipe():
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_each_step_is_taken_at_the_scheduled_rate(recipe, highest, schedule):
     own = network()
-    optimizers = Optimizers(replace(recipe, schedule=schedule), own, steps=10)
+    optimizers = optimizers_of(replace(recipe, schedule=schedule), own)
     rates = []
 
     for step in range(10):
@@ -110,7 +94,7 @@ def test_each_step_is_taken_at_the_scheduled_rate(recipe, highest, schedule):
 
 def test_at_a_rate_of_0_weights_stay_as_they_are():
     own, before = network(), network()
-    optimizers = Optimizers(replace(PLAIN, learning_rate=0.0), own, steps=3)
+    optimizers = optimizers_of(replace(PLAIN, learning_rate=0.0), own, steps=3)
 
     take_steps(PLAIN, own, optimizers, 0, 3)
 
@@ -121,13 +105,13 @@ def test_at_a_rate_of_0_weights_stay_as_they_are():
 def test_a_training_resumed_from_a_state_ends_as_an_uninterrupted_one(recipe, tmp_path):
     recipe = replace(recipe, schedule="one-cycle", weight_decay=0.1)
     whole, half, rest = network(), network(), network()
-    take_steps(recipe, whole, Optimizers(recipe, whole, steps=10), 0, 10)
-    first = Optimizers(recipe, half, steps=10)
+    take_steps(recipe, whole, optimizers_of(recipe, whole), 0, 10)
+    first = optimizers_of(recipe, half)
     take_steps(recipe, half, first, 0, 4)
     torch.save({"network": half.state_dict(), "optimizers": first.state_dict()}, tmp_path / "state.pt")
 
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    second = Optimizers(recipe, rest, steps=10)
+    second = optimizers_of(recipe, rest)
     rest.load_state_dict(state["network"])
     second.load_state_dict(state["optimizers"])
     take_steps(recipe, rest, second, 4, 10)
