@@ -3,7 +3,7 @@
 from time import perf_counter
 
 from serving.imaging.decoding import DecodedImage
-from serving.imaging.preprocessing import is_input, preprocess
+from serving.imaging.preprocessing import preprocess
 from serving.imaging.resizing import is_on_black, is_on_white
 from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
@@ -18,14 +18,14 @@ SURE_OF_THINGS = 0.1
 def choose(repository: Repository, decoded: DecodedImage, timings: Timings) -> Classifier:
     """Return the default model that suits an image best; raises NoModel.
 
-    An image of one model's input size and mode is that model's. The router looks at any other; without a router, colour
+    An image of one model's input size is that model's. The router looks at any other; without a router, colour
     decides. Its run counts as time in the graphs, but as no model's answer: it is not among the runs of the timings.
     """
     defaults = repository.defaults
     garments, things, router = defaults.garments.classifier, defaults.things.classifier, defaults.router
     if router is None or garments is None or things is None or garments is things:
         return repository.default(decoded.grey)
-    exact = [one for one in (garments, things) if is_input(decoded, one.height, one.width, one.channels)]
+    exact = [one for one in (garments, things) if decoded.image.size == (one.width, one.height)]
     if len(exact) == 1:
         return exact[0]
     start = perf_counter()

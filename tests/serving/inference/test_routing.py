@@ -85,8 +85,9 @@ def test_images_of_one_request_go_to_different_models_and_keep_their_order(predi
     assert {one.card.name for one in found.classifiers} == {THINGS, GARMENTS}
 
 
-def test_an_image_of_one_models_input_size_and_mode_goes_to_that_model(predictor):
-    garment, thing = photo(BRIGHT, "L", (28, 28)), photo(DARK, "RGB", (32, 32))
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_image_of_one_models_input_size_goes_to_that_model(predictor, mode):
+    garment, thing = photo(DARK, mode, (28, 28)), photo(BRIGHT, mode, (32, 32))
 
     assert models_of(predictor, garment, thing) == [GARMENTS, THINGS]
 
