@@ -58,7 +58,7 @@ def test_every_call_that_can_be_tried_is_answered(docs):
     assert forms.count() >= 15
 
     for form in forms.all():
-        for name, value in (("file", "README.md"), ("version", "1")):
+        for name, value in (("file", "README.md"), ("version", "2")):
             if form.locator(f"[name={name}]").count():
                 form.locator(f"[name={name}]").fill(value)
         form.get_by_role("button", name="Try it").click()

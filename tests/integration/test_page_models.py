@@ -24,7 +24,7 @@ def test_two_models_are_compared_side_by_side(page):
     page.get_by_label("Compare with").select_option("Things and animals")
 
     expect(page.locator("article:visible")).to_have_count(2)
-    expect(page.locator("article .who")).to_have_text(["fashion-mlp, version 1", "cifar-cnn, version 1"])
+    expect(page.locator("article .who")).to_have_text(["fashion-mlp, version 2", "cifar-cnn, version 2"])
     tops = page.locator("article").evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
     assert tops[0] == tops[1]
 
@@ -35,12 +35,12 @@ def test_two_models_are_compared_side_by_side(page):
 def test_the_card_of_the_model_that_answered_can_be_read(page):
     choose(page, "bag")
 
-    page.get_by_role("button", name="fashion-mlp, version 1").click()
+    page.get_by_role("button", name="fashion-mlp, version 2").click()
 
     card = page.get_by_role("dialog")
     expect(card.get_by_role("heading", level=2)).to_have_text("Garments, multilayer perceptron")
     expect(card.locator(".labels li")).to_have_count(10)
-    expect(card).to_contain_text("90.25 % of 10,000 test pictures")
+    expect(card).to_contain_text("90.40 % of 10,000 test pictures")
     expect(card.locator(".limits li").first).to_contain_text("like those of Fashion-MNIST")
     expect(card.get_by_role("img", name="Confusion matrix")).to_be_visible()
     expect(card.get_by_role("img", name="Accuracy by epoch")).to_be_visible()

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -55,26 +56,29 @@ class Clients:
 @pytest.fixture
 def server(start, models, tmp_path):
     """Return a server with a folder of its own, whose version 9 will be a shadow."""
-    shutil.copytree(models / NAME, tmp_path / NAME)
+    write(models, tmp_path, "1")
     server = start(models=str(tmp_path), workers=str(WORKERS), poll_seconds="0.5", shadow=f"{NAME}={NAME}:9@1")
     wait_until(lambda: metric(server, LOADED) == WORKERS)
     return server
 
 
+def write(models, folder, version, length=None):
+    """Write a version: the committed model with a card of its own, or the first bytes of that."""
+    (committed,) = (models / NAME).glob("*/model.onnx")
+    model = onnx.load(committed)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+    entry.value = entry.value.replace(f'"version":"{committed.parent.name}"', f'"version":"{version}"', 1)
+    aside = folder / f".{version}"
+    aside.mkdir()
+    (aside / "model.onnx").write_bytes(model.SerializeToString()[:length])
+    (folder / NAME).mkdir(exist_ok=True)
+    aside.rename(folder / NAME / version)
+
+
 @pytest.fixture
-def put(server, tmp_path):
-    """Return a writer of versions: a copy of the first with a card of its own, or the first bytes of that."""
-
-    def put(version, length=None):
-        model = onnx.load(tmp_path / NAME / "1" / "model.onnx")
-        (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
-        entry.value = entry.value.replace('"version":"1"', f'"version":"{version}"', 1)
-        aside = tmp_path / f".{version}"
-        aside.mkdir()
-        (aside / "model.onnx").write_bytes(model.SerializeToString()[:length])
-        aside.rename(tmp_path / NAME / version)
-
-    return put
+def put(server, models, tmp_path):
+    """Return a writer of versions."""
+    return partial(write, models, tmp_path)
 
 
 @pytest.fixture
