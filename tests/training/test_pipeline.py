@@ -111,13 +111,13 @@ class TestTeacher:
     def test_its_file_is_printed(self, run, target, capfd):
         run(*self.COMMAND)
 
-        assert f"Running the teacher {target / 'wise' / '1' / 'model.onnx'}\n" in capfd.readouterr().err
+        assert f"Running the teacher {target / 'wise' / '2' / 'model.onnx'}\n" in capfd.readouterr().err
 
     def test_a_training_under_another_version_is_not_resumed(self, run, target):
         run(*self.COMMAND)
-        shutil.copytree(target / "wise" / "1", target / "wise" / "2")
+        shutil.copytree(target / "wise" / "2", target / "wise" / "3")
 
-        with pytest.raises(CheckpointError, match="teachers wise:1, not wise:2"):
+        with pytest.raises(CheckpointError, match="teachers wise:2, not wise:3"):
             run(*self.COMMAND, "--resume")
 
     def test_an_interrupted_training_is_resumed_under_it(self, run, monkeypatch):
