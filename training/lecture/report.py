@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.lecture.agreement import Row, format_value
 from training.lecture.section import Section
+from training.template import render
 
+TEMPLATE = Path(__file__).with_suffix(".html")
 CODE_PATTERN = re.compile("`(.+?)`")
 CODE = Markup("<code>{}</code>")
 NUMBER_PATTERN = re.compile(r"[-+]?[\d,./]+(e[-+]?\d+)?( ?%| s)?")
@@ -37,15 +38,7 @@ class Report:
 
     def to_html(self) -> str:
         """Return the page."""
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters.update(prose=prose, format_value=format_value, align=align)
-        return environment.get_template("report.html").render(report=self)
+        return render(TEMPLATE, {"prose": prose, "format_value": format_value, "align": align}, report=self)
 
 
 def prose(text: str) -> Markup:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -23,10 +22,12 @@ from training.pipeline import CalibratedModel
 from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
 from training.report import MAX_LABELS_WITH_COUNTS, plot_epochs
+from training.template import render
 from training.thumbnails import thumbnail_url
 from training.train.head import macro_accuracy
 from training.train.trainer import Epoch
 
+TEMPLATE = Path(__file__).with_suffix(".html")
 # 40 thumbnails of at most 96 pixels in all, of some 4 KB each.
 MAX_MISTAKES = 20
 MAX_CONFUSIONS, MAX_EXAMPLES = 5, 4
@@ -131,15 +132,7 @@ class ModelReport:
 
     def to_html(self) -> str:
         """Return the page."""
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters.update(percent=percent)
-        return environment.get_template("report.html").render(report=self, card=self.card, labels=self.card.labels)
+        return render(TEMPLATE, {"percent": percent}, report=self, card=self.card, labels=self.card.labels)
 
 
 def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluation: Evaluation) -> None:

@@ -83,7 +83,8 @@ class TestReport:
     def test_nothing_is_loaded_from_elsewhere(self, card):
         page = report_on(card, [0, 1], [1, 0]).to_html()
 
-        assert re.findall(r"(?:https?:)?//[a-z]", page.replace("data:image/svg+xml;base64,", "")) == []
+        outside_pictures = re.sub(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+", "", page)  # base64 may hold "//a"
+        assert re.findall(r"(?:https?:)?//[a-z]", outside_pictures) == []
         assert "default-src 'none'" in page
 
     def test_the_worst_mistakes_come_first_and_are_bounded(self, card):
