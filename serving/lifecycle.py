@@ -63,6 +63,10 @@ class Lifecycle:
         self.flush()
         self._request_log.close()
 
-    def malformed(self, reason: str, start_response: Any) -> Iterable[bytes]:
-        """Refuse bytes that are not a valid HTTP request; a WSGI response."""
-        return self._request_log.refuse_malformed(reason, start_response)
+    def malformed(self, reason: str, target: str, start_response: Any) -> Iterable[bytes]:
+        """Refuse bytes that are not a valid HTTP request; target: the request's, as far as known. A WSGI response."""
+        return self._request_log.refuse_malformed(reason, target, start_response)
+
+    def unknown_method(self, method: str, target: str, start_response: Any) -> Iterable[bytes]:
+        """Refuse a request whose method the parser does not know; a WSGI response."""
+        return self._request_log.refuse_method(method, target, start_response)

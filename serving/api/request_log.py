@@ -12,7 +12,8 @@ from typing import Any
 
 from serving.access.caller import HEADERS, KEY_NAME
 from serving.api.replies import ProblemReplies
-from serving.errors import BadRequest
+from serving.api.v2.protocol import as_v2_error, is_v2
+from serving.errors import BadRequest, MethodNotAllowed, Refusal
 from serving.inference.timings import REPORTED_STAGES, TIMINGS_KEY, Timings
 from serving.telemetry.dropped_lines import DroppedLines
 from serving.telemetry.logs import STDERR, RequestRecord, rfc3339
@@ -23,6 +24,8 @@ ID_HEADER = "X-Request-ID"
 ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 PROBE_PATHS = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # logged only when they fail
 MAX_PATH_LENGTH = 200
+MAX_METHOD_LENGTH = 40
+METHODS = "GET, HEAD, OPTIONS, POST"  # of all paths together
 WRITE_BYTES = 3_500  # a pipe takes up to 4,096 bytes of one process before those of another
 
 POLICY = "Content-Security-Policy"
@@ -76,12 +79,23 @@ class RequestLog:
         self._record(environ, request_id, status, size, began, time.perf_counter() - start)
         return parts
 
-    def refuse_malformed(self, reason: str, start_response: StartResponse) -> Iterable[bytes]:
+    def refuse_malformed(self, reason: str, target: str, start_response: StartResponse) -> Iterable[bytes]:
         """Refuse bytes that are not a valid HTTP request, with an id as well; a WSGI response."""
-        refusal, request_id = BadRequest(f"Not a valid HTTP/1.1 request: {reason}."), _new_id()
+        return self._refuse(BadRequest(f"Not a valid HTTP/1.1 request: {reason}."), target, start_response)
+
+    def refuse_method(self, method: str, target: str, start_response: StartResponse) -> Iterable[bytes]:
+        """Refuse a method that the HTTP parser does not know; a WSGI response."""
+        refusal = MethodNotAllowed(f"The method {method[:MAX_METHOD_LENGTH]} is not known; use one of {METHODS}.")
+        return self._refuse(refusal, target, start_response, Allow=METHODS)
+
+    def _refuse(self, refusal: Refusal, target: str, start_response: StartResponse, **more: str) -> Iterable[bytes]:
+        request_id, path = _new_id(), target.partition("?")[0]
         reply = self._problems.reply(refusal)
-        self._record({}, request_id, refusal.status, len(reply.body), time.time(), 0.0)
-        return replace(reply, headers={**reply.headers, **dict(SECURITY), ID_HEADER: request_id}).wsgi(start_response)
+        if is_v2(path):
+            reply = as_v2_error(reply, refusal)
+        self._record({"PATH_INFO": path}, request_id, refusal.status, len(reply.body), time.time(), 0.0)
+        headers = {**reply.headers, **more, **dict(SECURITY), ID_HEADER: request_id}
+        return replace(reply, headers=headers).wsgi(start_response)
 
     def flush(self) -> None:
         """Count and write what was noted."""

@@ -3,6 +3,7 @@
 llhttp parses the heads, through httptools: a parser in Python takes as long for one as decoding a small image.
 """
 
+import re
 import socket
 import time
 from collections import deque
@@ -23,8 +24,19 @@ FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
 LINGER_TIMEOUT = 5.0  # seconds that a refused client may go on sending, so that it reads the response in the end
 
 
+REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\r?\n")
+
+
 class MalformedRequestError(Exception):
-    """Not a valid HTTP request; the message says why."""
+    """Not a valid HTTP request; the message says why. target: the request's, as far as it was read."""
+
+    def __init__(self, reason: str, target: bytes = b"") -> None:
+        super().__init__(reason)
+        self.target = target
+
+
+class UnknownMethodError(MalformedRequestError):
+    """Valid, but with a method that the parser does not know; the message is its name."""
 
 
 class Connection:
@@ -35,7 +47,7 @@ class Connection:
         self._parser = httptools.HttpRequestParser(self)
         self._requests: deque[HTTPRequest] = deque()  # several where a client does not wait for its responses
         self._last = HTTPRequest(self)  # the one that is being parsed
-        self._fault = ""
+        self._fault: MalformedRequestError | None = None
         self._head_is_replayed = False  # the next head is that of the request before, given to a fresh parser
         self._sending = False
         self._between_requests = self._has_asked = False
@@ -57,7 +69,7 @@ class Connection:
         self._client.settimeout(timeout)
         request = self._requests.popleft()
         if fault := request.fault():
-            raise MalformedRequestError(fault)
+            raise MalformedRequestError(fault, request.target)
         return request
 
     def _receive_head(self, timeout: float, head_timeout: float) -> bool:
@@ -65,7 +77,7 @@ class Connection:
         deadline, arrived = time.monotonic() + (head_timeout if self._requests else timeout), 0
         while not (self._requests and self._requests[0].head_complete):
             if self._fault or arrived > MAX_HEAD_BYTES:
-                raise MalformedRequestError(self._fault or f"its head is longer than {MAX_HEAD_BYTES:,} bytes")
+                raise self._fault or self._malformed(f"its head is longer than {MAX_HEAD_BYTES:,} bytes")
             if (left := deadline - time.monotonic()) <= 0:
                 raise TimeoutError
             self._client.settimeout(left)
@@ -84,8 +96,11 @@ class Connection:
             return 0
         try:
             self._feed(data)
+        except httptools.HttpParserInvalidMethodError as error:
+            line = REQUEST_LINE.match(data)
+            self._fault = UnknownMethodError(line[1].decode(), line[2]) if line else self._malformed(str(error))
         except httptools.HttpParserError as error:
-            self._fault = self._fault or str(error)
+            self._fault = self._fault or self._malformed(str(error))
         return len(data)
 
     def send(self, data: bytes) -> None:
@@ -193,5 +208,8 @@ class Connection:
         self._last.body_complete = True
 
     def _refuse(self, fault: str) -> None:
-        self._fault = fault
-        raise MalformedRequestError(fault)
+        self._fault = self._malformed(fault)
+        raise self._fault
+
+    def _malformed(self, fault: str) -> MalformedRequestError:
+        return MalformedRequestError(fault, self._last.target)

@@ -16,7 +16,7 @@ from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
 from serving.lifecycle import Lifecycle
-from serving.server.connection import HEAD_TIMEOUT, Connection, MalformedRequestError
+from serving.server.connection import HEAD_TIMEOUT, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import HTTPRequest
 from serving.server.response import HTTPResponse
 
@@ -146,8 +146,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         return keep_alive
 
     def _refuse(self, connection: Connection, error: MalformedRequestError) -> None:
-        response = HTTPResponse()
-        response.body = b"".join(Lifecycle.of(self.wsgi).malformed(str(error), response.start))
+        response, lifecycle = HTTPResponse(), Lifecycle.of(self.wsgi)
+        refuse = lifecycle.unknown_method if isinstance(error, UnknownMethodError) else lifecycle.malformed
+        response.body = b"".join(refuse(str(error), error.target.decode("latin-1"), response.start))
         connection.send(response.message(keep_alive=False))
         connection.linger()
 

@@ -234,6 +234,24 @@ def test_a_malformed_request_is_a_bad_request(strict_server):
     assert 'thimble_refusals_total{code="bad-request"}' in requests.get(f"{strict_server.url}/metrics", timeout=20).text
 
 
+@pytest.mark.parametrize(
+    ("request_line", "status", "field", "words"),
+    [
+        (b"POST /v2/models/a/infer HTTP/1.1", 400, "error", "Not a valid HTTP/1.1 request"),
+        (b"BREW /v2 HTTP/1.1", 405, "error", "BREW is not known; use one of GET, HEAD, OPTIONS, POST"),
+        (b"BREW /classify HTTP/1.1", 405, "detail", "BREW is not known; use one of GET, HEAD, OPTIONS, POST"),
+        (b"\x16\x03\x01 / HTTP/1.1", 400, "detail", "Not a valid HTTP/1.1 request"),
+    ],
+)
+def test_what_cannot_be_parsed_is_refused_in_the_form_of_its_path(strict_server, request_line, status, field, words):
+    with socket.create_connection(("127.0.0.1", strict_server.port), timeout=20) as connection:
+        connection.sendall(request_line + b"\r\nHost: here\r\nContent-Length: three\r\n\r\n")
+        answered, problem = read_answer(connection)
+
+    assert answered == status
+    assert words in problem[field]
+
+
 def test_head_has_the_headers_of_get(server):
     answers = [requests.request(method, f"{server.url}/livez", timeout=20) for method in ("GET", "HEAD")]
 

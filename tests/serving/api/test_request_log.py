@@ -69,13 +69,15 @@ def test_a_refusal_has_an_id_and_is_a_warning(app, lines, call, path, status):
 def test_a_malformed_request_is_logged_with_an_id(app, lines):
     heads = []
 
-    body = Lifecycle.of(app).malformed("nonsense", lambda status, headers: heads.append((status, dict(headers))))
+    body = Lifecycle.of(app).malformed(
+        "nonsense", "/a?b", lambda status, headers: heads.append((status, dict(headers)))
+    )
 
     ((status, headers),), (line,) = heads, lines()
     assert status == "400 Bad Request"
     assert b"Not a valid HTTP/1.1 request: nonsense." in b"".join(body)
     assert headers["X-Request-ID"] == line["request"]
-    assert (line["status"], line["method"]) == (400, "")
+    assert (line["status"], line["method"], line["path"]) == (400, "", "/a")
 
 
 def test_a_line_has_the_models_the_images_and_the_times(app, image, lines):
