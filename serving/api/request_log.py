@@ -4,11 +4,11 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import getrandbits
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.access.caller import HEADERS, KEY_NAME
 from serving.api.replies import ProblemReplies
@@ -26,6 +26,8 @@ PROBE_PATHS = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/r
 MAX_PATH_LENGTH = 200
 MAX_METHOD_LENGTH = 40
 METHODS = "GET, HEAD, OPTIONS, POST"  # of all paths together
+RECORD_AT = 16  # requests: formatted together, each takes a third of the time that it takes alone
+LOGGED = ("REQUEST_METHOD", "PATH_INFO", KEY_NAME, TIMINGS_KEY, "HTTP_TRACEPARENT", "HTTP_TRACESTATE")
 WRITE_BYTES = 3_500  # a pipe takes up to 4,096 bytes of one process before those of another
 
 POLICY = "Content-Security-Policy"
@@ -37,6 +39,17 @@ SECURITY = (  # headers of every answer; what is shown in a browser as a page ha
 )
 
 StartResponse = Callable[..., Any]
+
+
+class Answered(NamedTuple):
+    """A request that was answered, until it is logged. began: Unix time. environ: what the log takes of it."""
+
+    environ: Mapping[str, Any]
+    request_id: str
+    status: int
+    size: int
+    began: float
+    seconds: float
 
 
 class RequestLog:
@@ -59,6 +72,7 @@ class RequestLog:
         self._as_text = as_text
         self._tracing = tracing
         self._counts: Counter[tuple[str, str, int]] = Counter()
+        self._answered: list[Answered] = []
         self._lines: list[bytes] = []
         self._length = 0
 
@@ -76,7 +90,7 @@ class RequestLog:
             return start_response(line, [*headers, *added, *_security(headers), (ID_HEADER, request_id)], *more)
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)
-        self._record(environ, request_id, status, size, began, time.perf_counter() - start)
+        self._note(environ, request_id, status, size, began, time.perf_counter() - start)
         return parts
 
     def refuse_malformed(self, reason: str, target: str, start_response: StartResponse) -> Iterable[bytes]:
@@ -93,12 +107,13 @@ class RequestLog:
         reply = self._problems.reply(refusal)
         if is_v2(path):
             reply = as_v2_error(reply, refusal)
-        self._record({"PATH_INFO": path}, request_id, refusal.status, len(reply.body), time.time(), 0.0)
+        self._note({"PATH_INFO": path}, request_id, refusal.status, len(reply.body), time.time(), 0.0)
         headers = {**reply.headers, **more, **dict(SECURITY), ID_HEADER: request_id}
         return replace(reply, headers=headers).wsgi(start_response)
 
     def flush(self) -> None:
         """Count and write what was noted."""
+        self._record_answered()
         counts, self._counts = self._counts, Counter()
         for (model, version, status), count in counts.items():
             self._requests.labels(model, version, status).inc(count)
@@ -106,22 +121,33 @@ class RequestLog:
 
     def close(self) -> None:
         """Send the traces that are left; no request may follow."""
+        self._record_answered()
         if self._tracing:
             self._tracing.close()
 
-    def _record(
-        self, environ: dict[str, Any], request_id: str, status: int, size: int, began: float, seconds: float
+    def _note(
+        self, environ: Mapping[str, Any], request_id: str, status: int, size: int, began: float, seconds: float
     ) -> None:
-        record = _request_record(environ, request_id, status, size, began, seconds)
+        kept = {key: environ[key] for key in LOGGED if key in environ}  # not the body, which the environ holds
+        self._answered.append(Answered(kept, request_id, status, size, began, seconds))
+        if len(self._answered) >= RECORD_AT or status >= 500:
+            self._record_answered()
+        if status >= 500:
+            self._write_lines()
+
+    def _record_answered(self) -> None:
+        answered, self._answered = self._answered, []
+        for one in answered:
+            self._record(_request_record(one), one)
+
+    def _record(self, record: RequestRecord, answered: Answered) -> None:
         for name in record.models or (":",):
             model, version = name.rsplit(":", 1)
-            self._counts[model, version, status] += 1
+            self._counts[model, version, record.status] += 1
         if self._tracing:
-            self._tracing.record(record, environ, began)
-        if self._write and not (record.path in PROBE_PATHS and status < 400):
+            self._tracing.record(record, answered.environ, answered.began)
+        if self._write and not (record.path in PROBE_PATHS and record.status < 400):
             self._add_line(record.text() if self._as_text else record.json())
-            if status >= 500:
-                self._write_lines()
 
     def _add_line(self, line: bytes) -> None:
         if self._length + len(line) > WRITE_BYTES:
@@ -152,21 +178,20 @@ def _security(headers: list[tuple[str, str]]) -> Sequence[tuple[str, str]]:
     return SECURITY[:-1] if any(name == POLICY for name, _ in headers) else SECURITY
 
 
-def _request_record(
-    environ: dict[str, Any], request_id: str, status: int, size: int, began: float, seconds: float
-) -> RequestRecord:
+def _request_record(answered: Answered) -> RequestRecord:
+    environ, status = answered.environ, answered.status
     timings: Timings | None = environ.get(TIMINGS_KEY)
     runs = timings.runs if timings else ()
     return RequestRecord(
-        time=rfc3339(began),
+        time=rfc3339(answered.began),
         level="info" if status < 400 else "warning" if status < 500 else "error",
-        request=request_id,
+        request=answered.request_id,
         method=environ.get("REQUEST_METHOD", ""),
         path=environ.get("PATH_INFO", "")[:MAX_PATH_LENGTH],
         status=status,
         key=environ.get(KEY_NAME, ""),
-        sent=size,
-        ms=round(seconds * 1e3, 3),
+        sent=answered.size,
+        ms=round(answered.seconds * 1e3, 3),
         models=tuple(f"{run.classifier.card.name}:{run.classifier.card.version}" for run in runs),
         images=sum(run.images for run in runs),
         stages={stage: round(getattr(timings, stage) * 1e3, 3) for stage in REPORTED_STAGES} if timings else {},

@@ -12,16 +12,29 @@ from serving.inference.timings import REPORTED_STAGES, Timings
 from serving.model.classifier import Classifier, Outputs
 from serving.telemetry.metrics import Metrics
 
-FLUSH_AT = 1024  # images or requests that are counted together: enough that each costs next to nothing
+FLUSH_AT = 1024  # requests that are counted together: enough that each costs next to nothing
+FLUSH_BYTES = 4_000_000  # of inputs: they are kept until they are counted
 REJECTED, OTHER = "REJECTED", "OTHER"  # Triton's words for why a request failed: overload, or anything else
 MIN_PROBABILITY = 1e-12  # stands for 0 in logarithms
 
 
 class Observation(NamedTuple):
-    """A batch of outputs, and the mean brightness of their inputs, 0 to 1 [batch]."""
+    """A batch of outputs, and the inputs that they are for [batch, height, width, channels]."""
 
     outputs: Outputs
-    brightness: NDArray[np.float64]
+    pixels: NDArray[np.uint8]
+
+    @classmethod
+    def concatenate(cls, batches: "Sequence[Observation]") -> "Observation":
+        """Return batches of one model as one."""
+        outputs = Outputs.concatenate([batch.outputs for batch in batches])
+        return cls(outputs, np.concatenate([batch.pixels for batch in batches]))
+
+    def brightness(self) -> NDArray[np.float64]:
+        """Return the mean brightness of each input, 0 to 1 [batch]."""
+        pixels = self.pixels.reshape(len(self.pixels), -1)
+        brightness: NDArray[np.float64] = pixels.sum(1, dtype=np.uint32) / (255 * pixels.shape[1])
+        return brightness
 
 
 class PredictionMetrics:
@@ -30,25 +43,24 @@ class PredictionMetrics:
     So /metrics may show another worker's counts a second late; call flush() that often.
     """
 
-    def __init__(self, metrics: Metrics, flush_at: int = FLUSH_AT) -> None:
-        """flush_at: images or requests that are counted together."""
+    def __init__(self, metrics: Metrics, flush_at: int = FLUSH_AT, flush_bytes: int = FLUSH_BYTES) -> None:
+        """flush_at: requests that are counted together. flush_bytes: of their inputs."""
         self._metrics = metrics
         self._flush_at = flush_at
+        self._flush_bytes = flush_bytes
         self._observations: dict[Classifier, list[Observation]] = {}
         self._timings: list[Timings] = []
-        self._images = 0
+        self._bytes = 0  # of the inputs in the observations
 
     def on_batch(self, classifier: Classifier, pixels: NDArray[np.uint8], outputs: Outputs) -> None:
         """Note a batch of inputs [batch, height, width, channels] and the outputs for it."""
-        # Summed while the pixels are in the processor's cache; everything else can wait.
-        brightness = pixels.reshape(len(pixels), -1).sum(1, dtype=np.uint32) / (255 * pixels[0].size)
-        self._observations.setdefault(classifier, []).append(Observation(outputs, brightness))
-        self._images += len(pixels)
+        self._observations.setdefault(classifier, []).append(Observation(outputs, pixels))
+        self._bytes += pixels.nbytes
 
     def on_request(self, timings: Timings) -> None:
         """Note an answered request."""
         self._timings.append(timings)
-        if max(self._images, len(self._timings)) >= self._flush_at:
+        if len(self._timings) >= self._flush_at or self._bytes >= self._flush_bytes:
             self.flush()
 
     def on_refusal(self, model: str, version: str, refusal: Refusal, seconds: float) -> None:
@@ -61,9 +73,9 @@ class PredictionMetrics:
         """Count everything that was noted."""
         observations, self._observations = self._observations, {}
         requests, self._timings = self._timings, []
-        self._images = 0
+        self._bytes = 0
         for classifier, batches in observations.items():
-            self._count(classifier, _concatenate(batches))
+            self._count(classifier, Observation.concatenate(batches))
         for name in REPORTED_STAGES if requests else ():
             seconds = np.array([getattr(timings, name) for timings in requests])
             self._metrics.stages.labels(name).observe_all(seconds)
@@ -101,7 +113,7 @@ class PredictionMetrics:
         metrics.top_probability.labels(*labels).observe_all(probabilities.max(1))
         metrics.entropy.labels(*labels).observe_all(entropies)
         metrics.set_size.labels(*labels).observe_all(card.conformal.default.sets(probabilities).sum(1))
-        metrics.brightness.labels(*labels).observe_all(observed.brightness)
+        metrics.brightness.labels(*labels).observe_all(observed.brightness())
         novel = classifier.novel(observed.outputs)
         if novel is not None:
             metrics.novel.labels(*labels).inc(sum(novel))
@@ -110,8 +122,3 @@ class PredictionMetrics:
 def _labels(classifier: Classifier) -> tuple[str, str]:
     """Return the values of MODEL_LABELS."""
     return classifier.card.name, classifier.card.version
-
-
-def _concatenate(batches: Sequence[Observation]) -> Observation:
-    outputs = Outputs.concatenate([batch.outputs for batch in batches])
-    return Observation(outputs, np.concatenate([batch.brightness for batch in batches]))

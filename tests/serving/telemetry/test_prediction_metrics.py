@@ -64,7 +64,7 @@ def test_novel_images_are_counted(registry, counted):
 
 @pytest.mark.parametrize(("images", "requests"), [(3, 1), (1, 3)])
 def test_everything_is_counted_once_enough_images_or_requests_are_noted(classifier, registry, images, requests):
-    predictions = PredictionMetrics(Metrics(registry), flush_at=3)
+    predictions = PredictionMetrics(Metrics(registry), flush_at=3, flush_bytes=3 * 28 * 28)
     pixels = np.zeros((images, 28, 28, 1), np.uint8)
     predictions.on_batch(classifier, pixels, classifier.run(pixels))
 
