@@ -5,8 +5,6 @@ import { byId, find } from "./elements.js";
 import { ROOT } from "./request.js";
 import { enableTry } from "./try.js";
 
-document.documentElement.classList.add("js");
-
 for (const command of document.querySelectorAll(".command")) {
   const code = find(command, "code", HTMLElement);
   code.textContent = code.textContent?.replaceAll("http://127.0.0.1:8000", location.origin + ROOT) ?? "";

@@ -28,8 +28,6 @@ let selected = null;
 let coverage = "";
 let keeping = 0;
 
-document.documentElement.classList.add("js");
-
 /**
  * Return the parameters of a request to a model.
  * @param {string} name empty where the service is to choose
