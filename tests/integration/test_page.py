@@ -300,10 +300,16 @@ def test_an_unknown_page_leads_to_those_that_exist(page, server):
 
 
 def test_without_scripts_the_form_is_answered_with_a_page(browser, server):
-    context = browser.new_context(base_url=server.url, java_script_enabled=False)
+    context = browser.new_context(
+        base_url=server.url, java_script_enabled=False, viewport={"width": 360, "height": 640}
+    )
     page = context.new_page()
     page.goto("/")
-    expect(page.locator("#samples")).to_be_hidden()
+    for needs_script in (page.locator("#samples"), page.get_by_label("Compare with"), page.locator("#draw")):
+        expect(needs_script).to_be_hidden()
+    chooser = page.locator("#files").bounding_box()
+    assert chooser
+    assert 0 <= chooser["x"] <= 360 - chooser["width"]
 
     choose(page, "bag")
     page.get_by_role("combobox", name="Model").select_option("fashion-mlp")
