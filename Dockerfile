@@ -3,12 +3,14 @@
 FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS python
 
 FROM python AS build
+# signing.txt has what THIMBLE_MODEL_KEY needs as well.
+ARG REQUIREMENTS=requirements.txt
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/thimble
 WORKDIR /build
 COPY deploy/image deploy/image
 RUN pip install --require-hashes --requirement deploy/image/build.txt \
-    && /opt/thimble/bin/pip install --require-hashes --requirement deploy/image/requirements.txt
+    && /opt/thimble/bin/pip install --require-hashes --requirement "deploy/image/$REQUIREMENTS"
 COPY pyproject.toml README.md LICENSE ./
 COPY serving serving
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \

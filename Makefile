@@ -62,6 +62,7 @@ chaos: $(VENV)/everything ## kill, stop and starve a service under load: no requ
 pins: ## pin what the image installs, with hashes, in deploy/image (needs uv)
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(HASHES) deploy/image/build.txt -
 	$(HASHES) deploy/image/requirements.txt pyproject.toml
+	$(HASHES) deploy/image/signing.txt --extra signing pyproject.toml
 
 .PHONY: sbom
 sbom: $(VENV)/serving ## list packages and models in build/sbom.cdx.json (CycloneDX)

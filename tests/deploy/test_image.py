@@ -30,13 +30,15 @@ def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def test_the_image_installs_all_that_serving_needs_with_hashes():
-    needed = {name(re.split(r"[><=\[]", need)[0]) for need in project()["project"]["dependencies"]}
+@pytest.mark.parametrize(("file", "extras"), [("requirements.txt", []), ("signing.txt", ["signing"])])
+def test_the_image_installs_all_that_serving_needs_with_hashes(file, extras):
+    described = project()["project"]
+    needs = [*described["dependencies"], *(need for one in extras for need in described["optional-dependencies"][one])]
 
-    assert needed <= set(pins("requirements.txt"))
+    assert {name(re.split(r"[><=\[]", need)[0]) for need in needs} <= set(pins(file))
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "build.txt"])
+@pytest.mark.parametrize("file", ["requirements.txt", "signing.txt", "build.txt"])
 def test_the_image_has_the_versions_that_are_tested(file):
     pinned, tested = pins(file), constraints()
 
