@@ -53,6 +53,8 @@ soak: $(VENV)/everything ## 200,000 mixed requests: each answer compared, memory
 .PHONY: fuzz
 fuzz: $(VENV)/everything ## hostile uploads: no failure of the service, no worker dies
 	$(BIN)/python -m benchmarks.faults.fuzz
+	@if $(PIP) install --group fuzz; then $(BIN)/python -m benchmarks.faults.guided; \
+	else echo "atheris cannot be installed here: nothing is fuzzed by coverage."; fi
 
 .PHONY: chaos
 chaos: $(VENV)/everything ## kill, stop and starve a service under load: no request is lost
