@@ -41,8 +41,8 @@ SERVING = [
 ]  # fmt: skip
 TRAINING = [
     "progress", "augment", "template",
-    "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.download",
-    "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.folder_layout",
+    "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
+    "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.folder_layout",
     "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.outliers", "datasets.composed",
     "datasets.domains", "datasets.views",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",

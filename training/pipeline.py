@@ -12,8 +12,10 @@ from torch import Tensor
 
 from serving.model.classifier import Outputs
 from training.datasets.formats import DataError
+from training.datasets.image_folder import OwnImages
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.datasets.outliers import outliers
+from training.datasets.stratified import stratified_split
 from training.datasets.views import photographed
 from training.evaluation.calibration import fit_temperature
 from training.networks.exported import ExportedModel
@@ -83,10 +85,14 @@ class CalibratedModel:
 
 
 def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImages]:
-    """Return the images to train on, and the validation images for choices and calibration. Raises DataError."""
+    """Return the images to train on, and the validation images for choices and calibration. Raises DataError.
+
+    Those of a published data set stay as they were in the trainings that are resumed and compared.
+    """
     if data.validation:
         return data.train, data.validation
-    images, validation = data.train.split(min(recipe.validation_images, len(data.train) // 10))
+    split_off = stratified_split if isinstance(data, OwnImages) else LabelledImages.split
+    images, validation = split_off(data.train, min(recipe.validation_images, len(data.train) // 10))
     if not len(validation):
         raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
     return images, validation
