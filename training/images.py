@@ -13,10 +13,11 @@ from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.datasets.folder_layout import TRAIN
 from training.datasets.formats import DataError
-from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder
+from training.evaluation.held_out import has_frozen_backbone
 from training.evaluation.mislabels import likely_mislabels
 from training.survey import Survey, print_survey
+from training.suspects import held_out_messages, held_out_suspects, suspects
 
 MAX_MISLABELS = 20
 
@@ -40,22 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        classifier = Classifier.open(options.model) if options.model else None
-        _survey(options.images, classifier, options.sheet)
+        _survey(options.images, options.model, options.sheet)
     except (ContractError, DataError, OSError) as error:
         print(f"training.images: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _survey(images: Path, classifier: Classifier | None, sheet: Path) -> None:
+def _survey(images: Path, model: Path | None, sheet: Path) -> None:
+    classifier = Classifier.open(model) if model else None
     folder = ImageFolder.open(images, "images")
     if classifier:
         folder = _as_seen_by(classifier, folder)
     survey = Survey(folder, folder.load())
     console = Console()
     print_survey(survey, console, sheet)
-    for line in _mislabels(survey, classifier) if classifier else ():
+    for line in _mislabels(survey, model, classifier) if model and classifier else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -70,19 +71,22 @@ def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
     return replace(folder, side=classifier.height, channels=classifier.channels)
 
 
-def _mislabels(survey: Survey, classifier: Classifier) -> Iterator[str]:
-    """Yield the likely mislabels of the images that were not trained on, then of the others."""
+def _mislabels(survey: Survey, model: Path, classifier: Classifier) -> Iterator[str]:
+    """Yield the likely mislabels: by cross-validation where a model has a frozen backbone, which no image trained."""
+    if has_frozen_backbone(classifier.card):
+        yield from held_out_messages(held_out_suspects(model, survey), survey, MAX_MISLABELS)
+    else:
+        yield from _mislabels_by(classifier, survey)
+
+
+def _mislabels_by(classifier: Classifier, survey: Survey) -> Iterator[str]:
+    """Yield the likely mislabels of the images that the model was not trained on, then of the others."""
     probabilities = torch.from_numpy(classifier.classify(survey.all.pixels.numpy()))
     found = likely_mislabels(probabilities, survey.all.labels)
     found.sort(key=lambda one: survey.images[one.place].split == TRAIN)
     yield f"Likely mislabels, by {classifier.card.name} {classifier.card.version} ({len(found):,}):"
-    for place, label, margin in found[:MAX_MISLABELS]:
-        image = survey.images[place]
-        learned = ", though it learned that label" if image.split == TRAIN else ""
-        yield (
-            f"  {printable(image.path)}: {image.label!r}, rather {survey.folder.labels[label]!r} "
-            f"(by {margin:.2f} in probability{learned})"
-        )
+    for suspect in suspects(survey, found[:MAX_MISLABELS]):
+        yield f"  {suspect}" + (", though it learned that label" if suspect.image.split == TRAIN else "")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from serving.app import create_app
 from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
 from serving.settings import Settings
-from training import export
+from training import export, images
 from training.datasets.image_folder import ImageFolder
 from training.evaluation.evaluate_graph import SampleSizes
 from training.export_options import chosen, contradiction_in, export_parser
@@ -92,6 +92,12 @@ def pixels_of(data_url: str) -> bytes:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))).tobytes()
 
 
+def survey_by(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what python -m training.images prints of a folder with a model."""
+    assert images.main([str(folder), "--model", str(model), "--sheet", str(model.parents[2] / "sheet.png")]) == 0
+    return capsys.readouterr().out
+
+
 def test_images_are_told_by_the_features_of_another_classifier(tmp_path, flowers):
     other = tmp_path / "other.onnx"
     other.write_bytes(classifier().SerializeToString())
@@ -103,6 +109,29 @@ def test_images_are_told_by_the_features_of_another_classifier(tmp_path, flowers
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     assert card.network.startswith("other, without its last layer")
     assert digest in card.licence
+
+
+def test_an_export_with_a_backbone_names_an_image_in_the_wrong_folder(tmp_path, capsys):
+    other, random = tmp_path / "other.onnx", np.random.default_rng(0)
+    other.write_bytes(classifier().SerializeToString())
+    for place, number in product(range(3), range(12)):
+        pixels = random.integers(0, 60, (28, 28, 3), np.uint8)
+        pixels[..., place] += 150
+        target = tmp_path / "balls" / ("red", "green", "blue")[place if (place, number) != (0, 5) else 2]
+        target.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(target / f"{place}-{number}.png")
+    options = ["--images", str(tmp_path / "balls"), "--name", "balls", "--models-dir", str(tmp_path / "models")]
+
+    status = export.main([*options, "--backbone", str(other)], FEW)
+
+    told = "Likely mislabels: 1 of 36 images, each told by a last layer that did not learn from it"
+    suspect = f"  {tmp_path}/balls/blue/0-5.png: 'blue', rather 'red' (by "
+    assert status == 0
+    assert f"{told}\n{suspect}" in capsys.readouterr().out
+    page = (tmp_path / "models/balls/1/report.html").read_text()
+    assert "<h2>Likely mislabels</h2>" in page
+    assert '<span class="file">blue/0-5.png</span>' in page
+    assert f"{told}\n{suspect}" in survey_by(tmp_path / "models/balls/1/model.onnx", tmp_path / "balls", capsys)
 
 
 class TestServed:
@@ -174,6 +203,7 @@ class TestReport:
         assert f"{metrics.accuracy:.1%}" in page
         assert "of 4 labels" in page
         assert "Loss by epoch" in page
+        assert "Likely mislabels" not in page
         assert "[report.html](1/report.html)" in (models / "flowers/README.md").read_text()
 
     def test_the_service_does_not_hand_out_pictures_of_own_images(self, client):
@@ -256,6 +286,21 @@ class TestRelease:
         )
         assert left_out in (tmp_path / "models/noise/README.md").read_text()
         assert "novelty" not in (tmp_path / "models/noise/config.pbtxt").read_text()
+
+
+def test_the_images_that_a_compact_network_learned_from_come_last_among_its_mislabels(file, flowers, tmp_path, capsys):
+    changed = shutil.copytree(flowers, tmp_path / "flowers")
+    for rose in (flowers / "rose").glob("1?.*"):
+        shutil.copy(rose, changed / "daisy" / rose.name)
+        shutil.copy(flowers / "daisy" / rose.name, changed / "rose" / rose.name)
+
+    text = survey_by(file, changed, capsys)
+
+    _, *lines = text[text.index("Likely mislabels, by flowers 1") :].splitlines()
+    learned = [line.endswith(", though it learned that label") for line in lines]
+    assert len(learned) == 20
+    assert learned == sorted(learned)
+    assert set(learned) == {False, True}
 
 
 def test_validation_images_that_are_set_apart_calibrate(folder):

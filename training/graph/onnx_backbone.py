@@ -13,6 +13,7 @@ from training.networks.base import Features, Network, initialize
 from training.networks.normalize import Normalize
 
 PLACEHOLDER = "thimble::BackboneFeatures"  # the operator that stands for the graph until it is put in its place
+WITHOUT_LAST_LAYER = ", without its last layer"  # the end of such a network's title
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
@@ -21,7 +22,7 @@ class OnnxBackbone(Network):
 
     def __init__(self, features: OnnxFeatures, classes: int) -> None:
         super().__init__(_AsInput(features), FrozenGraph(features), nn.Linear(features.count, classes))
-        self.title = f"{features.file.stem}, without its last layer"
+        self.title = f"{features.file.stem}{WITHOUT_LAST_LAYER}"
         self.licence = f"the pretrained weights (SHA-256 {features.digest}): as their owner says"
         initialize(self[-1])
 

@@ -178,8 +178,10 @@ class Publisher:
             (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
             configuration = triton_text(name, model.shape, len(card.labels), card.novelty is not UNSET)
             (draft / CONFIGURATION_FILE).write_text(configuration)
-            write_report(file.parent, model, card, evaluation)
+            messages = write_report(file.parent, model, card, evaluation)
             self.console.print(evaluation_table(evaluation, card.labels))
+            for message in messages:
+                self._say(message)
             self._release(folder, draft, card, evaluation)
 
     def _release(self, folder: ModelFolder, draft: Path, card: ModelCard, evaluation: Evaluation) -> None:

@@ -11,26 +11,30 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from serving.model.card import ModelCard
+from serving.model.card import MODEL_FILE, ModelCard
 from training.datasets.folder_layout import TEST
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
+from training.evaluation.held_out import has_frozen_backbone
 from training.figure import COLORS, TEXT_COLOR, figure_url
 from training.pipeline import CalibratedModel
 from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
 from training.report import MAX_LABELS_WITH_COUNTS, plot_epochs
+from training.survey import Survey
+from training.suspects import Suspect, held_out_messages, held_out_suspects
 from training.template import render
 from training.thumbnails import thumbnail_url
 from training.train.head import macro_accuracy
 from training.train.trainer import Epoch
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-# 40 thumbnails of at most 96 pixels in all, of some 4 KB each.
+# 50 thumbnails of at most 96 pixels in all, of some 4 KB each.
 MAX_MISTAKES = 20
 MAX_CONFUSIONS, MAX_EXAMPLES = 5, 4
+MAX_SUSPECTS = 10
 FIGURE_SIZE = 4.6, 3.4  # inches: the text of a wider one would be too small on a phone
 DOT_AREA = 400.0  # in points squared, of a dot that stands for all images
 
@@ -60,7 +64,8 @@ class ModelReport:
     """The report on a card's model.
 
     test: the test images. predictions, probabilities [n, classes]: of each. trained: the number of images of each label
-    that were learned from, validation images included. epochs: of the training.
+    that were learned from, validation images included. epochs: of the training. suspects: the images with a likely
+    mislabel, the likeliest first; None where they were not looked for.
     """
 
     card: ModelCard
@@ -69,6 +74,7 @@ class ModelReport:
     probabilities: Tensor
     trained: Sequence[int]
     epochs: Sequence[Epoch]
+    suspects: Sequence[Suspect] | None = None
 
     @property
     def macro_accuracy(self) -> float:
@@ -80,6 +86,11 @@ class ModelReport:
         """The predictions that are wrong, the surest first."""
         wrong = (prediction for prediction in self.predictions if not prediction.is_right)
         return sorted(wrong, key=lambda prediction: -prediction.probability)
+
+    @property
+    def likeliest(self) -> Sequence[Suspect]:
+        """The suspects that the report shows."""
+        return (self.suspects or ())[:MAX_SUSPECTS]
 
     @property
     def worst(self) -> list[ImagePrediction]:
@@ -135,20 +146,25 @@ class ModelReport:
         return render(TEMPLATE, {"percent": percent}, report=self, card=self.card, labels=self.card.labels)
 
 
-def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluation: Evaluation) -> None:
+def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluation: Evaluation) -> list[str]:
     """Write the report on a model of own images, and its predictions of them, into the folder of its version.
 
-    Writes nothing for a published data set: its images are not to be copied into the folders of models.
+    Returns messages on likely mislabels. Writes nothing for a published data set: its images are not to be copied into
+    the folders of models.
     """
     source, data = model.recipe.source, model.data
     if not isinstance(source, ImageFolder) or not isinstance(data, OwnImages):
-        return
+        return []
+    survey = Survey(source, data)
+    suspects = held_out_suspects(version / MODEL_FILE, survey) if has_frozen_backbone(card) else None
     files = [source.named(file.path) for file in data.files[TEST]]
     predictions = list(image_predictions(evaluation, card, data.test, files))
     write_predictions(predictions, card.labels, version / PREDICTIONS_FILE)
     trained = torch.cat([part.labels for part in model.split]).bincount(minlength=len(card.labels)).tolist()
-    report = ModelReport(card, data.test, predictions, evaluation.probabilities, trained, model.trained.epochs)
+    epochs, probabilities = model.trained.epochs, evaluation.probabilities
+    report = ModelReport(card, data.test, predictions, probabilities, trained, epochs, suspects)
     (version / REPORT_FILE).write_text(report.to_html(), encoding="utf-8")
+    return [] if suspects is None else list(held_out_messages(suspects, survey, MAX_SUSPECTS))
 
 
 def percent(share: float | None) -> str:
