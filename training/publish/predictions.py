@@ -13,6 +13,7 @@ from training.evaluation.evaluate_graph import Evaluation
 
 COLUMNS = ("file", "true", "predicted", "probability", "set", "novel")
 SET_SEPARATOR = ":"  # which no label has in it
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,14 @@ def image_predictions(
 
 
 def write_predictions(predictions: Sequence[ImagePrediction], labels: Sequence[str], path: Path) -> None:
-    """Write a CSV with a row for each prediction; the labels of a set are joined by colons, which no label has."""
+    """Write a CSV with a row for each prediction; the labels of a set are joined by colons, which no label has.
+
+    A cell that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(_row(prediction, labels) for prediction in predictions)
+        writer.writerows(map(_harmless, _row(prediction, labels)) for prediction in predictions)
 
 
 def _row(prediction: ImagePrediction, labels: Sequence[str]) -> tuple[str, ...]:
@@ -67,3 +71,7 @@ def _row(prediction: ImagePrediction, labels: Sequence[str]) -> tuple[str, ...]:
     novel = {None: "", False: "no", True: "yes"}[prediction.novel]
     true, predicted = labels[prediction.true], labels[prediction.predicted]
     return prediction.file, true, predicted, f"{prediction.probability:.4f}", label_set, novel
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA) else cell

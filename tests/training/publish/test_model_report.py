@@ -173,6 +173,16 @@ class TestPredictions:
     def test_the_labels_of_a_set_are_joined_by_colons(self, rows):
         assert rows[1]["set"].split(":") == [HOSTILE[1], "mug"]
 
+    @pytest.mark.parametrize("hostile", ['=HYPERLINK("//x")', "+1", "-1", "@sum", "\t=1", "\r=1"])
+    def test_what_a_spreadsheet_would_run_is_text(self, hostile, tmp_path):
+        prediction = ImagePrediction(0, f"{hostile}/1.jpg", 0, 1, 0.9, (0, 1), None)
+
+        write_predictions([prediction], [hostile, "mug"], tmp_path / "predictions.csv")
+
+        with (tmp_path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+            _, row = csv.reader(file)
+        assert row == [f"'{hostile}/1.jpg", f"'{hostile}", "mug", "0.9000", f"'{hostile}:mug", ""]
+
     def test_novel_is_what_lies_above_the_threshold(self, rows):
         assert [row["novel"] for row in rows] == ["no", "yes", "no"]
 
