@@ -7,6 +7,9 @@ DataLoader.
 
 Columns: accuracy; macro, the mean of the labels' own accuracies; seconds, for reading and learning, without the
 measurements and the export that follow.
+
+Ultralytics is not measured: its classifiers are trained through torchvision, whose wheel on PyPI (0.28.0) cannot be
+imported beside PyTorch's CPU build.
 """
 
 import argparse
