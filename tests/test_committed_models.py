@@ -2,6 +2,8 @@
 
 import math
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import onnx
@@ -32,6 +34,21 @@ def name(request):
 @pytest.fixture
 def file(all_models, name):
     return next((all_models / name).glob("*/model.onnx"))
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_models_that_are_trained_here_stay_out_of_git_but_for_the_committed_ones(tmp_path):
+    shutil.copy(REPOSITORY / ".gitignore", tmp_path)
+    for name in ("kitchen", "kitchen-int8", ".checkpoints", "lecture-mlp", *PARAMETERS):
+        (tmp_path / "models" / name / "9").mkdir(parents=True)
+        (tmp_path / "models" / name / "9/model.onnx").touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+
+    status = ["git", "status", "--porcelain", "--untracked-files=all"]
+    shown = subprocess.run(status, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    expected = {f"?? models/{name}/9/model.onnx" for name in PARAMETERS}
+    assert set(shown.splitlines()) == {"?? .gitignore"} | expected
 
 
 def test_the_folder_has_the_promised_files_and_no_others(all_models, name):
