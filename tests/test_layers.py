@@ -53,6 +53,7 @@ TRAINING = [
     "graph.outputs", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.schedule", "train.optimizers", "train.running_metrics", "train.lessons",
+    "train.flips",
     "train.trainer", "train.trained_network", "train.head", "train.loop", "train.tensorboard", "train.distillation",
     "evaluation", "evaluation.calibration", "evaluation.ood_sets", "evaluation.photo_shift", "evaluation.filters",
     "evaluation.corruptions", "evaluation.evaluate_graph", "evaluation.mislabels", "evaluation.held_out",

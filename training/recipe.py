@@ -43,7 +43,8 @@ class Recipe:
     teachers_weight: float = 0.9  # of the teachers' probabilities in the loss, beside the labels
     view: View | None = None  # draws another version of the training images, uint8 as they are
     views: int = 0  # how many are drawn; each epoch takes the next one
-    flip: bool = False  # flip each image in every other epoch (Jordan 2024, section 3.6)
+    # Flip each image in every other epoch (Jordan 2024, section 3.6); "tried": where the validation images allow it.
+    flip: bool | Literal["tried"] = False
     augmentations: tuple[Augmentation, ...] = ()
     frozen: bool = False  # the network is pretrained: only its last layer is fitted, without epochs
     knows_photos: bool = False  # its novelty score takes photos composed of known images for known

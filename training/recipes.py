@@ -241,7 +241,7 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
         augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
         view=None,
         knows_photos=False,
-        flip=False,  # a flipped letter or digit is another one, or none
+        flip="tried",  # a flipped letter or digit is another one, or none
         mirrored=False,
     )
 

@@ -177,7 +177,8 @@ class Training(Struct, frozen=True, kw_only=True):
     limit: the number of images that --limit allowed. quantization: how the trained network became integers; absent for
     a graph in float32.
     teachers: the models whose probabilities were learned too, each with its version, network and SHA-256. view: the
-    name of the function that drew other versions of the training images.
+    name of the function that drew other versions of the training images. augmentations: the names of those functions
+    that changed images at random, or flipped them, as they were learned from.
     """
 
     recipe: Text
@@ -191,6 +192,7 @@ class Training(Struct, frozen=True, kw_only=True):
     quantization: Text | UnsetType = UNSET
     teachers: list[Text] | UnsetType = UNSET
     view: Text | UnsetType = UNSET
+    augmentations: Annotated[list[Text], Meta(max_length=MAX_ENTRIES)] | UnsetType = UNSET
     data_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     epoch_accuracy: list[Share]
 

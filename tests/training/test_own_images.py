@@ -162,6 +162,7 @@ class TestServed:
 
         assert (card.name, card.dataset, card.fit) == ("flowers", "own images (flowers)", "photo")
         assert card.labels == list(LABELS)
+        assert card.training.augmentations == ["random_shift"]  # what a mirrored flower shows has another label
         assert card.licence.startswith("not stated")
 
     def test_the_readmes_command_trains_it_again(self, models, flowers):

@@ -146,7 +146,7 @@ def test_few_own_images_are_trained_on_more_often_and_in_smaller_batches(count, 
     assert (recipe.epochs, recipe.batch) == (epochs, batch)
 
 
-def test_own_images_are_never_flipped():
+def test_whether_own_images_are_flipped_is_tried():
     recipe = own_recipe(folder_of(20))
 
-    assert (recipe.flip, recipe.mirrored, recipe.fit) == (False, False, "photo")
+    assert (recipe.flip, recipe.mirrored, recipe.fit) == ("tried", False, "photo")

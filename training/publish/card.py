@@ -179,6 +179,7 @@ def _training(model: CalibratedModel, quantization: str | None = None) -> Traini
         quantization=quantization or UNSET,
         teachers=list(model.trained.teachers) or UNSET,
         view=model.recipe.view.__name__ if model.recipe.view and epochs else UNSET,
+        augmentations=list(model.trained.augmentations) or UNSET,
         data_sha256=model.data.train.sha256(),
         epoch_accuracy=[round(epoch.val_accuracy, 4) for epoch in epochs],
     )

@@ -116,6 +116,7 @@ LOADED = (
     "no training on these images was recorded. Exported {date}."
 )
 TAUGHT = " It also learned the probabilities of {teachers}, for {images}."
+AUGMENTED = " Augmentations: {names}."
 QUANTIZED = " The file is the trained network in int8 ({quantization}); all figures here are of this file."
 AGAIN = "To do it again: `python -m training.export {what} {schedule}{limit}{variant}`.\n"
 
@@ -147,6 +148,7 @@ def readme(
         fit=FITS[card["fit"]],
         history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0)
         + _taught(training)
+        + (AUGMENTED.format(names=", ".join(training["augmentations"])) if "augmentations" in training else "")
         + (QUANTIZED.format(**training) if "quantization" in training else ""),
         again=_again(card, published) if history else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),

@@ -39,16 +39,16 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     mean, scale = plain.mean(0), plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
     plain, mirrored, seen = ((features - mean) / scale for features in (plain, mirrored, seen))
     fits = []
-    for features, labels in ((plain, train.labels), (mirrored, train.labels.repeat(2))):
+    for features, labels, names in ((plain, train.labels, ()), (mirrored, train.labels.repeat(2), (flip_lr.__name__,))):
         for penalty in PENALTIES:
             head = _regress(features, labels, penalty, len(recipe.source.labels))
-            fits.append((*_quality(head(seen), validation.labels), head))
-    *_, best = max(fits, key=lambda fit: fit[:2])
+            fits.append((*_quality(head(seen), validation.labels), head, names))
+    *_, best, augmentations = max(fits, key=lambda fit: fit[:2])
     _put(network, best, mean, scale)
     loss, accuracy = loss_and_accuracy(best(plain), train.labels)
     val_loss, val_accuracy = loss_and_accuracy(best(seen), validation.labels)
     epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
-    return TrainedNetwork.of(recipe, normalize, network, [epoch])
+    return replace(TrainedNetwork.of(recipe, normalize, network, [epoch]), augmentations=augmentations)
 
 
 def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> Recipe:

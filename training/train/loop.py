@@ -1,7 +1,7 @@
 """The one loop that trains every recipe."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from training.datasets.labelled import LabelledImages
 from training.progress import stage
@@ -42,12 +42,15 @@ def train_network(
         rate, seconds = trainer.optimizers.learning_rate, time.perf_counter() - start
         epochs.append(Epoch(number, metrics.loss, metrics.accuracy, val_loss, val_accuracy, rate, seconds))
         context.on_epoch(epochs[-1])
+        if context.group.size == 1 and trainer.try_flips(validation):
+            stage("Mirrored validation images are told as well as the others: images are flipped from here on")
         if context.group.size == 1 and trainer.schedule.watch(val_loss):
             stage("The validation loss falls no more: a short cool-down ends the training early")
         if context.saved and context.group.is_main:
             state = {"epochs": [asdict(epoch) for epoch in epochs], "trainer": trainer.state_dict()}
             context.saved.save(state)
-    return TrainedNetwork.of(recipe, trainer.normalize, trainer.network, tuple(epochs), device_name(context.device))
+    trained = TrainedNetwork.of(recipe, trainer.normalize, trainer.network, tuple(epochs), device_name(context.device))
+    return replace(trained, augmentations=trainer.augmentations)
 
 
 def _resume(trainer: Trainer, saved: SavedRun) -> list[Epoch]:

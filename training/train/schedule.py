@@ -33,6 +33,11 @@ class Schedule:
         return self._shape(self._total - self._left * self._pace, self._total)
 
     @property
+    def progress(self) -> float:
+        """The share of the whole schedule that has passed."""
+        return self._now / self._total
+
+    @property
     def is_over(self) -> bool:
         return self._left <= 0
 

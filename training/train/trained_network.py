@@ -22,7 +22,7 @@ class TrainedNetwork:
     """A trained network with its normalization, on the processor and in evaluation mode.
 
     served: the network as it is served, from normalized images to logits. device: the name of the one that trained it.
-    teachers: the networks that it learned from, each with its version, network and digest.
+    teachers: the networks that it learned from, each with its version, network and digest. augmentations: their names.
     """
 
     normalize: Normalize
@@ -31,6 +31,7 @@ class TrainedNetwork:
     epochs: tuple[Epoch, ...]
     device: str = CPU_FLOAT32.device.type
     teachers: tuple[str, ...] = ()
+    augmentations: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -62,6 +63,7 @@ class TrainedNetwork:
             "data": train.sha256(),
             "device": self.device,
             "teachers": list(self.teachers),
+            "augmentations": list(self.augmentations),
             "epochs": [asdict(epoch) for epoch in self.epochs],
         }
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,7 @@ def from_checkpoint(recipe: Recipe, train: LabelledImages, file: Path) -> Traine
     try:
         epochs = [Epoch(**epoch) for epoch in record["epochs"]]
         trained = TrainedNetwork.of(recipe, normalize, network, epochs, str(record["device"]))
-        return replace(trained, teachers=tuple(map(str, record["teachers"])))
+        teachers, augmentations = (tuple(map(str, record.get(name, ()))) for name in ("teachers", "augmentations"))
+        return replace(trained, teachers=teachers, augmentations=augmentations)
     except LOADING_ERRORS as error:
         raise CheckpointError(f"{file}: its record of the training is damaged: {error}") from error

@@ -15,6 +15,7 @@ from training.networks.normalize import Normalize
 from training.recipe import Recipe
 from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
+from training.train.flips import TRIED_AT, labels_allow_flips
 from training.train.lessons import Lessons
 from training.train.optimizers import Optimizers
 from training.train.precision import CPU_FLOAT32, Precision, fastest
@@ -90,6 +91,7 @@ class Trainer:
         self._labels = train.labels.to(context.device)
         self._shares = label_shares(self._labels, len(recipe.source.labels)) if recipe.balanced else None
         self._lessons = lessons.to(context.device)
+        self.flips = None if recipe.flip == "tried" else recipe.flip  # None: that has yet to be tried
         self._flipped_first = torch.rand(len(train), generator=self._generator, device=draws_on) < 0.5
         batches = context.group.batches(torch.arange(len(train)), recipe.batch)
         self.schedule = Schedule(recipe, len(batches))
@@ -118,16 +120,32 @@ class Trainer:
         group.average_statistics(self.network)
         return metrics
 
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The names of the augmentations so far."""
+        names = (str(getattr(each, "__name__", each)) for each in self._recipe.augmentations)
+        return (*names, *([flip_lr.__name__] if self.flips else []))
+
     def evaluate(self, images: LabelledImages) -> tuple[float, float]:
         """Return mean cross-entropy and accuracy on other images."""
         logits = infer(self.network, self.normalize, images.pixels.to(self._context.device), self._precision)
         return loss_and_accuracy(logits, images.labels.to(self._context.device))
+
+    def try_flips(self, validation: LabelledImages) -> bool:
+        """Flip images from now on if the validation images allow it, and return whether so: once, where it is due."""
+        if self.flips is not None or self.schedule.progress < TRIED_AT:
+            return False
+        pixels = validation.pixels.to(self._context.device)
+        plain, mirrored = (infer(self.network, self.normalize, x, self._precision) for x in (pixels, pixels.flip(2)))
+        self.flips = labels_allow_flips(plain, mirrored, validation.labels.to(self._context.device))
+        return self.flips
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that a trainer of the same recipe and images needs to resume."""
         return {
             "network": self.network.state_dict(),
             "optimizers": self.optimizers.state_dict(),
+            "flips": self.flips,
             "order": self._generator.get_state(),
             "dropout": torch.get_rng_state(),
             "dropout on GPUs": torch.cuda.get_rng_state_all(),
@@ -137,6 +155,7 @@ class Trainer:
         """Resume from a state."""
         self.network.load_state_dict(state["network"])
         self.optimizers.load_state_dict(state["optimizers"])
+        self.flips = state.get("flips", self.flips)
         self._generator.set_state(state["order"])
         torch.set_rng_state(state["dropout"])
         torch.cuda.set_rng_state_all(state["dropout on GPUs"])
@@ -147,7 +166,7 @@ class Trainer:
     def _logits(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the logits [n, classes] of these images, augmented for this epoch."""
         images = self.normalize(self._lessons.of(epoch).pixels[indices])
-        if self._recipe.flip:
+        if self.flips:
             images = flip_lr(images, (self._flipped_first[indices] ^ (epoch % 2 == 0)).to(images.device))
         images = self._recipe.augment(images, self._generator)
         with self._precision.autocast():

@@ -23,6 +23,15 @@ class Means(Network):
         super().__init__(nn.AdaptiveAvgPool2d((8, 1)), nn.Flatten(), nn.Linear(8, classes))
 
 
+class Columns(Network):
+    """A "pretrained" network: its features are the means of the columns."""
+
+    title = "means of columns"
+
+    def __init__(self) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d((1, 8)), nn.Flatten(), nn.Linear(8, 2))
+
+
 @dataclass(frozen=True)
 class Own:
     """A source with these labels."""
@@ -57,6 +66,20 @@ def test_the_last_layer_is_fitted_and_the_rest_stays(classes):
     assert torch.equal(answered, test.labels)
     (epoch,) = trained.epochs
     assert (epoch.number, epoch.val_accuracy) == (1, 1.0)
+
+
+@pytest.mark.parametrize(("turned", "augmentations"), [(False, ()), (True, ("flip_lr",))])
+def test_mirrored_images_are_learned_from_if_the_validation_images_are_then_told_better(turned, augmentations):
+    labels = torch.arange(40) % 2
+    pixels = torch.randint(0, 20, (40, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels[range(40), :, 2 * labels] += 200  # a bright column at the left edge, or near it
+    seen = LabelledImages(pixels.flip(2) if turned else pixels, labels)
+    columns = replace(recipe(2), network=Columns)
+
+    trained = fit_head(columns, LabelledImages(pixels, labels), seen)
+
+    assert trained.augmentations == augmentations
+    assert trained.epochs[0].val_accuracy == 1
 
 
 def test_a_label_with_few_images_counts_as_much_as_the_others():

@@ -289,6 +289,19 @@ def test_augmentations_see_every_batch_in_their_order(parts):
     assert seen == [100, 100, 100, 40]
 
 
+@pytest.mark.parametrize(("turned", "augmentations"), [(True, ("flip_lr",)), (False, ())], ids=["rows", "columns"])
+def test_images_are_flipped_later_on_if_that_does_not_change_what_they_show(turned, augmentations):
+    generator, labels = torch.Generator().manual_seed(0), torch.arange(400) % 4
+    pixels = torch.randint(0, 80, (400, 28, 28, 1), generator=generator, dtype=torch.uint8)
+    for image, label in zip(pixels, labels.tolist(), strict=True):
+        image[:, 7 * label : 7 * label + 7] += 150
+    images = LabelledImages(pixels.transpose(1, 2).contiguous() if turned else pixels, labels)
+
+    trained = train_network(replace(QUICK, epochs=10, flip="tried"), *images.split(60))
+
+    assert trained.augmentations == augmentations
+
+
 def test_each_image_is_seen_as_it_is_and_flipped_in_turn(parts):
     train, validation = parts
     seen: list[set[bytes]] = []
@@ -501,9 +514,10 @@ class Case:
         Case(replace(RECIPES["fashion-mlp"], epochs=4, batch=32)),
         Case(replace(RECIPES["lecture-cnn"], network=lambda: CNN(dropout=0.3), epochs=4, flip=True, muon=0.1)),
         Case(replace(SMALL_NET, epochs=4, batch=32)),
+        Case(replace(SMALL_NET, epochs=4, batch=32, flip="tried")),
         Case(replace(RECIPES["fashion-mlp"], epochs=4, batch=32), taught=True),
     ],
-    ids=["dropout and AdamW", "dropout and Muon", "batch norm and whitening", "a teacher"],
+    ids=["dropout and AdamW", "dropout and Muon", "batch norm and whitening", "flips tried", "a teacher"],
 )
 class TestResume:
     @pytest.fixture

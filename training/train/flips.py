@@ -1,0 +1,26 @@
+"""Whether the labels of images allow that they are flipped left to right: a network that saw none flipped tells."""
+
+from math import sqrt
+
+from torch import Tensor
+from torch.nn import functional
+
+TRIED_AT = 0.3  # of a training: a network must have learned something before it can tell
+BETTER_THAN_CHANCE = 2.0  # standard errors of the accuracy
+# Standard errors of the mean rise in loss. Of 300 and 1,000 photos of things it was 0.8 at most from there on, of
+# garments, whose shoes all point to one side, 3, and of digits 6.
+CLEAR_RISE = 1.5
+
+
+def labels_allow_flips(plain: Tensor, mirrored: Tensor, labels: Tensor) -> bool:
+    """Return whether a network tells mirrored validation images about as well as the images themselves.
+
+    plain, mirrored: its logits [n, classes]; labels: [n]. Never where it tells the images no better than chance would.
+    """
+    n, classes = plain.shape
+    right = float((plain.argmax(1) == labels).float().mean())
+    if right - 1 / classes <= BETTER_THAN_CHANCE * sqrt(right * (1 - right) / n):
+        return False
+    before, after = (functional.cross_entropy(logits, labels, reduction="none") for logits in (plain, mirrored))
+    rises = after - before
+    return bool(rises.mean() <= CLEAR_RISE * rises.std(correction=0) / sqrt(n))
