@@ -27,6 +27,11 @@ COMMAND = (sys.executable, "-m", "serving")
 SERVER_TIMEOUT = 45  # seconds for a server to become ready, or to stop: it may take 30 to stop a worker that starts
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes for -n auto: more than cores, since tests wait for services and browsers."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @dataclass
 class Server:
     """A running service."""
