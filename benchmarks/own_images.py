@@ -30,12 +30,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.composed import garment_photos
 from training.datasets.image_folder import ImageFolder, OwnImages
+from training.datasets.labelled import truth_of
 from training.datasets.pixels import to_images, to_pixels
 from training.export_options import PHOTO_SIDE
 from training.pipeline import train
 from training.recipes import own_recipe
+from training.task import macro_accuracy
 from training.train.allocator import keep_memory
-from training.train.head import macro_accuracy
 from training.train.trainer import RunContext
 
 FOLDS = 5
@@ -65,7 +66,8 @@ def main() -> None:
                 seconds = (time.perf_counter() - start) / len(folds)
                 predicted, labels = (torch.cat(each) for each in zip(*answers, strict=True))
                 accuracy = float((predicted == labels).float().mean())
-                row = f"{accuracy:.3f}", f"{macro_accuracy(predicted, labels):.3f}", f"{seconds:.1f}"
+                decided, truth = (truth_of(each, int(labels.max()) + 1) for each in (predicted, labels))
+                row = f"{accuracy:.3f}", f"{macro_accuracy(decided, truth):.3f}", f"{seconds:.1f}"
                 table.add_row(name, way, *row)
     Console().print(table)
 

@@ -14,8 +14,9 @@ class Candidate(Struct, frozen=True, gc=False):
 class Prediction(Struct, frozen=True, kw_only=True):
     """A model's prediction for one image, and the preprocessing steps (fit) that made the image its input.
 
-    set: the labels that hold the true one with this coverage, on data like the training data; on a novel image the set
-    promises nothing, and coverage is None. file: the image's file name in a form.
+    labels: of a multi-label model alone, those that reach their thresholds; there may be none. set: the labels that
+    hold each true one with this coverage, on data like the training data; on a novel image the set promises nothing,
+    and coverage is None. file: the image's file name in a form.
     """
 
     model: str
@@ -24,6 +25,7 @@ class Prediction(Struct, frozen=True, kw_only=True):
     index: int
     probability: float
     top: list[Candidate]
+    labels: list[Candidate] | UnsetType = UNSET
     set: list[str]
     coverage: float | None
     novelty: float | UnsetType = UNSET

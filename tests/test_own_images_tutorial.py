@@ -56,6 +56,9 @@ def clone(tmp_path, monkeypatch):
         for number in range(10):
             photo(label, number).save(folder / f"IMG_{number:04}.jpg")
     photo("mug", 99).save(tmp_path / "IMG_0003.jpg")
+    labels = {"mug": "mug", "spoon": "mug;spoon"}
+    rows = (f"photos/{label}/IMG_{number:04}.jpg,{labels[label]}\n" for label in COLOURS for number in range(10))
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(rows))
     return tmp_path
 
 

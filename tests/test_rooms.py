@@ -96,7 +96,7 @@ ALONE = {
         "telemetry.dropped_lines",
     ],
     "training": [
-        "augment", "progress", "datasets.formats", "datasets.labelled", "datasets.patterns", "evaluation.calibration",
+        "augment", "progress", "datasets.formats", "datasets.labelled", "datasets.patterns",
         "networks.activations", "networks.base", "networks.normalize", "publish.golden", "train.allocator",
         "train.checkpoint", "train.devices", "train.distributed", "train.interrupt", "train.muon",
         "train.running_metrics",

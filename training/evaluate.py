@@ -26,6 +26,7 @@ from training.evaluation.evaluate_graph import (
 from training.evaluation.photo_shift import to_photos
 from training.progress import stage
 from training.report import evaluation_table
+from training.task import task_of
 
 
 def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE) -> int:
@@ -87,7 +88,8 @@ def evaluate(
         raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
     sizes = sizes.at_most(OWN_IMAGES_SIZE) if own_images else sizes
     threshold = card.novelty.threshold if card.novelty else None
-    inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.conformal.default.sets, threshold)
+    task = task_of(card.task or None)
+    inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.sets, threshold, task)
     photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)
     return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes)
 
@@ -116,7 +118,7 @@ def _own_test_images(classifier: Classifier, own_images: Path) -> LabelledImages
     card = classifier.card
     if card.dataset in SOURCES:
         raise DataError(f"{card.name} was trained on {card.dataset}, not on own images; leave --images out")
-    folder = ImageFolder.open(own_images, card.name)
+    folder = ImageFolder.open(own_images, card.name, multi_label=bool(card.task))
     if list(folder.labels) != card.labels:
         raise DataError(
             f"{own_images} has the labels {', '.join(folder.labels)}; {card.name} has {', '.join(card.labels)}"

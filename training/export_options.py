@@ -38,6 +38,9 @@ def export_parser() -> argparse.ArgumentParser:
 def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipes", nargs="*", type=_recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}")
     parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
+    parser.add_argument(
+        "--multi-label", action="store_true", help="the images are a CSV of file,label that gives them several or none"
+    )
     parser.add_argument("--name", type=_name, help="the name for the model of own images")
     parser.add_argument(
         "--backbone",
@@ -92,8 +95,8 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return "--images DIR and --name NAME go together: the images, and the name for their model"
     if options.images and options.recipes:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
-    if options.backbone and not options.images:
-        return "--backbone is for own images: name them with --images DIR"
+    if not options.images and (of_own := "--backbone" if options.backbone else "--multi-label" * options.multi_label):
+        return f"{of_own} is for own images: name them with --images DIR"
     length = "--epochs" if options.epochs else "--minutes" if options.minutes else None
     if options.backbone not in (None, NO_BACKBONE) and length:
         return f"--backbone {options.backbone} has no epochs: leave {length} out, or take --backbone none"
@@ -115,7 +118,7 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
 def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
     """Yield the recipes to train, with the length and the seed of the command line. Raises DataError."""
     if options.images:
-        folder = ImageFolder.open(options.images, options.name)
+        folder = ImageFolder.open(options.images, options.name, multi_label=options.multi_label)
         recipes = [_own_recipe(folder, options)]
     else:
         recipes = [RECIPES[name] for name in options.recipes or DEFAULT]

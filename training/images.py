@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="a model trained on them: also list likely mislabels"
     )
+    parser.add_argument("--multi-label", action="store_true", help="images of a CSV may have several labels, or none")
     parser.add_argument(
         "--sheet",
         type=Path,
@@ -41,16 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        _survey(options.images, options.model, options.sheet)
+        folder = ImageFolder.open(options.images, "images", multi_label=options.multi_label)
+        _survey(folder, options.model, options.sheet)
     except (ContractError, DataError, OSError) as error:
         print(f"training.images: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _survey(images: Path, model: Path | None, sheet: Path) -> None:
+def _survey(folder: ImageFolder, model: Path | None, sheet: Path) -> None:
     classifier = Classifier.open(model) if model else None
-    folder = ImageFolder.open(images, "images")
     if classifier:
         folder = _as_seen_by(classifier, folder)
     survey = Survey(folder, folder.load())
@@ -63,6 +64,8 @@ def _survey(images: Path, model: Path | None, sheet: Path) -> None:
 def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
     """Return the folder with the input of a model. Raises DataError when the model has other labels or another fit."""
     card = classifier.card
+    if folder.multi_label or card.task:
+        raise DataError("likely mislabels are found where each image has one label: leave --model out")
     if list(folder.labels) != card.labels or card.fit != "photo" or classifier.height != classifier.width:
         raise DataError(
             f"{card.name} has the labels {', '.join(card.labels)}, the images have {', '.join(folder.labels)}: name a "

@@ -13,7 +13,7 @@ from torch import Tensor
 from serving.model.classifier import Outputs
 from training.datasets.formats import DataError
 from training.datasets.image_folder import OwnImages
-from training.datasets.labelled import LabelledImages, TrainTest
+from training.datasets.labelled import LabelledImages, TrainTest, rarest_label
 from training.datasets.outliers import outliers
 from training.datasets.stratified import stratified_split
 from training.datasets.views import photographed
@@ -75,7 +75,8 @@ class CalibratedModel:
     @property
     def exported(self) -> ExportedModel:
         """The trained network inside the graph of the contract."""
-        return ExportedModel(self.trained.normalize, self.trained.served, self.temperature, self.novelty).eval()
+        trained, task = self.trained, self.recipe.task
+        return ExportedModel(trained.normalize, trained.served, self.temperature, self.novelty, task).eval()
 
     def predict(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Return PyTorch's own outputs for raw pixels [n, height, width, channels]."""
@@ -150,7 +151,7 @@ def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> Calib
         raise DivergedError(
             f"training {recipe.name} diverged: its logits are NaN or infinite: not published; try another seed"
         )
-    temperature = fit_temperature(logits, validation.labels)
+    temperature = fit_temperature(logits, validation.labels, recipe.task)
     photos = None
     if recipe.knows_photos:
         generator = torch.Generator().manual_seed(0)
@@ -178,11 +179,12 @@ def fit_novelty(
 
     generator = torch.Generator().manual_seed(1)
     measured, made = train.take(slice(NOVELTY_IMAGES)), outliers(train.pixels[-OUTLIERS:], generator)
+    labels = rarest_label(train.labels)[:NOVELTY_IMAGES]
     if photos is None:
-        return NoveltyScore(sample(measured.pixels), measured.labels, temperature).fit(validation, sample(made))
+        return NoveltyScore(sample(measured.pixels), labels, temperature).fit(validation, sample(made))
     some = train.take(slice(PHOTOGRAPHED))
     seen, novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, made[1::2]))
-    labels = torch.cat([measured.labels, some.labels])
+    labels = torch.cat([labels, labels[:PHOTOGRAPHED]])
     score = NoveltyScore(sample(torch.cat([measured.pixels, seen])), labels, temperature, NEIGHBOURS)
     return score.fit(validation, sample(torch.cat([made[::2], novel])), sample(photos))
 

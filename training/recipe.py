@@ -10,6 +10,7 @@ from torch import Tensor
 from training.datasets.labelled import Source
 from training.networks.base import Mirrored, Network
 from training.networks.normalize import Normalize
+from training.task import SINGLE, Task
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -30,6 +31,7 @@ class Recipe:
     schedule: Literal["constant", "one-cycle", "linear"]
     normalize: Callable[[Tensor], Normalize] = Normalize.to_standard
     normalizations: tuple[Callable[[Tensor], Normalize], ...] = ()  # to choose from, where a network is not ours
+    task: Task = SINGLE  # one label for each image, or several
     minutes: float | None = None  # the time that the training may take, in place of a number of epochs
     # The share of the epochs, or of the minutes, that the validation loss may take to fall; 0: as long as they last.
     patience: float = 0.0

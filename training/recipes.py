@@ -14,6 +14,7 @@ from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
+from training.task import MULTI, SINGLE
 
 OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
 OWN_EPOCHS = 8, 200  # the fewest and the most epochs
@@ -211,24 +212,21 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
     pretrained: EfficientNet-Lite0, of which only the last layer is fitted; otherwise the strong compact network, where
     the number of images sets epochs and batch.
     """
-    n, classes = len(folder.files), len(folder.labels)
+    n, classes, task = len(folder.files), len(folder.labels), MULTI if folder.multi_label else SINGLE
+    own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task)
+    own = replace(own, view=None, knows_photos=False, flip=False)  # a flipped letter or digit is another one, or none
     if pretrained:
         side = largest_filled((folder.side, *PRETRAINED_SIDES), folder.typical)
         return replace(
-            CIFAR_NET,
-            name=folder.name,
+            own,
             title="Own images, pretrained network",
             source=replace(folder, side=side),
             network=lambda: FineTuned(max(side, *PRETRAINED_SIDES), classes),
             frozen=True,
             epochs=0,
-            view=None,
-            knows_photos=False,
-            flip=False,
         )
     return replace(
-        FASHION_TEACHER,
-        name=folder.name,
+        own,
         title="Own images, strong compact network",
         source=folder,
         fit="photo",
@@ -237,11 +235,9 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
         label_smoothing=0.2,
         patience=0.2 if n >= PATIENT_FROM else 0.0,  # a tenth would end trainings that still improve
-        balanced=True,
+        balanced=task is SINGLE,  # of several labels the rare ones have lower thresholds instead
         augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
-        view=None,
-        knows_photos=False,
-        flip="tried",  # a flipped letter or digit is another one, or none
+        flip="tried" if task is SINGLE else False,  # the trial compares how often the one label is right
         mirrored=False,
     )
 

@@ -1,10 +1,10 @@
 """A survey of own images, before anything is learned from them: what was found, and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from training.datasets.duplicates import near_duplicates
 from training.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.datasets.labelled import LabelledImages
+from training.datasets.labelled import LabelledImages, truth_of
 from training.thumbnails import draw_thumbnails
 
 MAX_LISTED = 10  # of each kind of finding
@@ -25,7 +25,7 @@ IMBALANCE = 3  # times as many images of one label as of another are worth a wor
 
 
 class Surveyed(NamedTuple):
-    """An image of the survey."""
+    """An image of the survey. label: in words; several are joined."""
 
     path: Path
     label: str
@@ -56,18 +56,22 @@ class Survey:
         """The file, label and split of all these."""
         splits = list(chain.from_iterable([name] * len(images) for name, images in self.splits.items()))
         files = chain.from_iterable(self.data.files[name] for name in self.splits)
-        named = zip(files, self.all.labels.tolist(), splits, strict=True)
-        return [Surveyed(file.path, self.folder.labels[label], split) for file, label, split in named]
+        labels = (self._named(row) for row in truth_of(self.all.labels, len(self.folder.labels)).tolist())
+        named = zip(files, labels, splits, strict=True)
+        return [Surveyed(file.path, label, split) for file, label, split in named]
 
     def table(self) -> Table:
         """Return the number of images of each label, in each split."""
-        counts = {name: Counter(images.labels.tolist()) for name, images in self.splits.items()}
+        counts = {name: self._counts(images) for name, images in self.splits.items()}
         table = Table("Label", *counts, "all")
         for column in table.columns[1:]:
             column.justify = "right"
         for index, label in enumerate(self.folder.labels):
             found = [split[index] for split in counts.values()]
             table.add_row(escape(label), *(f"{count:,}" for count in (*found, sum(found))))
+        if self.folder.multi_label:
+            found = [int((~images.labels.any(1)).sum()) for images in self.splits.values()]
+            table.add_row("none of them", *(f"{count:,}" for count in (*found, sum(found))), style="dim")
         return table
 
     def sizes(self) -> str:
@@ -88,8 +92,8 @@ class Survey:
         yield from self._near_duplicates()
 
     def _imbalance(self) -> Iterator[str]:
-        counts = Counter(self.data.train.labels.tolist())
-        (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
+        counts = Counter(dict(enumerate(self._counts(self.data.train))))
+        (most, many), (least, few) = counts.most_common(1)[0], (+counts).most_common()[-1]
         if many >= IMBALANCE * few:
             labels = self.folder.labels
             yield (
@@ -98,9 +102,17 @@ class Survey:
             )
 
     def _unmeasured(self) -> Iterator[str]:
-        measured = set(self.data.test.labels.tolist())
-        if missing := [label for index, label in enumerate(self.folder.labels) if index not in measured]:
+        counts = self._counts(self.data.test)
+        if missing := [label for label, count in zip(self.folder.labels, counts, strict=True) if not count]:
             yield f"Not measured: {', '.join(missing)}: none of the test images has this label; add some"
+
+    def _counts(self, images: LabelledImages) -> list[int]:
+        """Return how many images have each label."""
+        counts: list[int] = truth_of(images.labels, len(self.folder.labels)).sum(0).tolist()
+        return counts
+
+    def _named(self, has: Sequence[bool]) -> str:
+        return ";".join(compress(self.folder.labels, has)) or "no label"
 
     def _near_duplicates(self) -> Iterator[str]:
         """Yield the near duplicates, first those that contradict each other or make the model look better."""

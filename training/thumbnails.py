@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from training.datasets.labelled import LabelledImages
+from training.datasets.labelled import LabelledImages, truth_of
 
 SIDE, GAP = 64, 4  # pixels
 COLUMNS = 12
@@ -20,12 +20,12 @@ MAX_ROWS = 200  # the sheet of a thousand labels would be too high for many prog
 
 def draw_thumbnails(images: LabelledImages, labels: Sequence[str], path: Path) -> None:
     """Write a PNG with the first images of each label."""
-    rows = labels[:MAX_ROWS]
+    rows, truth = labels[:MAX_ROWS], truth_of(images.labels, len(labels))
     height = SIDE + TITLE_HEIGHT + GAP
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, len(rows) * height + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TITLE_HEIGHT - 6)
     for row, label in enumerate(rows):
-        mine = images.take(images.labels == row)
+        mine = images.take(truth[:, row])
         top = row * height + GAP
         draw.text((GAP, top), f"{label} ({len(mine):,})", "black", font)
         for column, pixels in enumerate(mine.pixels[:COLUMNS].numpy()):

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import TextIO
 
 import msgspec
+from msgspec import UNSET
 
 from serving.errors import Problem
 from serving.prediction import Prediction
 
-COLUMNS = ("file", "model", "version", "label", "probability", "set", "coverage", "novelty", "novel", "error")
+COLUMNS = (
+    "file", "model", "version", "label", "probability", "labels", "set", "coverage", "novelty", "novel", "error",
+)  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 Write = Callable[[str, Prediction | Problem], None]
@@ -51,7 +54,8 @@ def csv_writer(file: TextIO) -> Write:
 def _cells(answer: Prediction | Problem) -> dict[str, object]:
     if isinstance(answer, Problem):
         return {"error": f"{answer.title}: {answer.detail}"}
-    cells: dict[str, object] = msgspec.to_builtins(answer) | {"set": " | ".join(answer.set)}
+    given = " | ".join(one.label for one in answer.labels or ())
+    cells: dict[str, object] = msgspec.to_builtins(answer) | {"set": " | ".join(answer.set), "labels": given}
     if "novel" in cells:
         cells["novel"] = str(answer.novel).lower()
     return {name: "" if value is None else value for name, value in cells.items()}
@@ -62,11 +66,12 @@ def _harmless(cell: object) -> object:
 
 
 def in_words(prediction: Prediction, labels: int | None = None) -> str:
-    """Return a prediction in a line; labels: how many to list with their probabilities, None for the best alone."""
+    """Return a prediction in a line; labels: how many to list with their probabilities, None for those given alone."""
     novel = "; unlike anything it was trained on" if prediction.novel is True else ""
-    listed = ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in prediction.top[: labels or 0])
-    best = listed or f"{prediction.label} {100 * prediction.probability:.1f} %"
-    return f"{best} ({', '.join(prediction.set)}) {prediction.model}{novel}"
+    given = prediction.top[:1] if prediction.labels is UNSET else prediction.labels
+    shown = prediction.top[:labels] if labels else given
+    listed = ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in shown)
+    return f"{listed or 'none of its labels'} ({', '.join(prediction.set)}) {prediction.model}{novel}"
 
 
 def printable(text: str) -> str:

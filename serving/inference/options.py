@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from serving.errors import BadRequest
-from serving.model.card import Level, ModelCard
+from serving.model.card import ModelCard
+from serving.model.conformal import Level
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from serving.inference.decoders import REQUEST_SECONDS, Decoders
 from serving.inference.options import PredictOptions
 from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
-from serving.model.card import Level
 from serving.model.classifier import Classifier, Outputs
+from serving.model.conformal import Level
 from serving.prediction import Candidate, Prediction
 from serving.repository.repository import Repository
 
@@ -192,8 +192,9 @@ def _answer(
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.
     for place, (item, probabilities) in enumerate(zip(inputs, outputs.probabilities.tolist(), strict=True)):
         ranked = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
-        top = [Candidate(labels[index], index, round(probabilities[index], 6)) for index in ranked[: options.top_k]]
-        label_set = [labels[index] for index in ranked if probabilities[index] >= thresholds[index]]
+        top = _candidates(labels, ranked[: options.top_k], probabilities)
+        given = _reaching(card.task.thresholds, ranked, probabilities) if card.task else ranked[:1]
+        label_set = _reaching(thresholds, ranked, probabilities) or given
         prediction = Prediction(
             model=card.name,
             version=card.version,
@@ -201,7 +202,8 @@ def _answer(
             index=top[0].index,
             probability=top[0].probability,
             top=top,
-            set=label_set or [top[0].label],
+            labels=_candidates(labels, given, probabilities) if card.task else UNSET,
+            set=[labels[index] for index in label_set],
             coverage=None if novel and novel[place] else level.coverage,
             novelty=UNSET if novelties is None else round(novelties[place], 6),
             novel=UNSET if novel is None else novel[place],
@@ -210,3 +212,11 @@ def _answer(
         )
         predictions.append(prediction)
     return predictions
+
+
+def _candidates(labels: Sequence[str], indices: Sequence[int], probabilities: Sequence[float]) -> list[Candidate]:
+    return [Candidate(labels[index], index, round(probabilities[index], 6)) for index in indices]
+
+
+def _reaching(thresholds: Sequence[float], indices: Sequence[int], probabilities: Sequence[float]) -> list[int]:
+    return [index for index in indices if probabilities[index] >= thresholds[index]]

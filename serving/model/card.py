@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.imaging.png import from_png, to_png
+from serving.model.conformal import MAX_ENTRIES, Conformal
+from serving.model.task import SINGLE_LABEL, MultiLabel, Share
 
 CARD_KEY = "thimble.card"
 MODEL_FILE = "model.onnx"  # in the folder of each version
@@ -21,7 +23,6 @@ GOLDEN_TOLERANCE = 1e-3
 MIN_GOLDEN_SAMPLES, MAX_GOLDEN_SAMPLES = 3, 64  # every probe of readiness runs them all
 MAX_CARD_CHARS = 16 << 20  # four golden samples of 1024 x 1024 random pixels take that
 MAX_LABELS = 25_000  # the whole of ImageNet has 21,841
-MAX_ENTRIES = 100  # of a list or a mapping that has a few
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 VERSION = r"[1-9][0-9]{0,8}"
@@ -30,8 +31,6 @@ Text = Annotated[str, Meta(min_length=1, max_length=1000)]
 Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
 Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # V2's classification answers separate fields by colons
-Share = Annotated[float, Meta(ge=0, le=1)]
-Thresholds = Share | list[Share]  # one for all labels, or one for each in index order
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -80,7 +79,8 @@ class ModelMetrics(Struct, frozen=True, kw_only=True):
     """Metrics on the test set, as served: from the exported graph through onnxruntime.
 
     ece: expected calibration error. ece_uncalibrated: the same at temperature 1. set_size, set_coverage: mean size of
-    the label sets at the default coverage, and the share of them that hold the true label.
+    the label sets at the default coverage, and the share of the true labels that are in them. f1, map: of a multi-label
+    model alone, the means over the labels of the F1 score and of average precision.
     """
 
     accuracy: Share
@@ -90,46 +90,9 @@ class ModelMetrics(Struct, frozen=True, kw_only=True):
     ece_uncalibrated: Share | UnsetType = UNSET
     set_size: NotNegative
     set_coverage: Share
+    f1: Share | UnsetType = UNSET
+    map: Share | UnsetType = UNSET
     corrupted: Corrupted | UnsetType = UNSET
-
-
-class Level(Struct, frozen=True):
-    """A coverage, and the least probability of a label in the sets that have it."""
-
-    coverage: Share
-    threshold: Thresholds
-
-    def by_label(self, classes: int) -> list[float]:
-        """Return the threshold of each label."""
-        return self.threshold if isinstance(self.threshold, list) else [self.threshold] * classes
-
-    def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which labels are in the sets: bool [n, classes]; an empty set gets the most probable label."""
-        sets: NDArray[np.bool_] = probabilities >= np.asarray(self.threshold)
-        empty = ~sets.any(1)
-        sets[empty, probabilities[empty].argmax(1)] = True
-        return sets
-
-
-class Conformal(Struct, frozen=True, kw_only=True):
-    """The rule for label sets: take all labels whose probability is at least their threshold.
-
-    coverage, threshold: the default level. levels: thresholds for other coverages.
-    """
-
-    coverage: Share
-    threshold: Thresholds
-    levels: Annotated[list[Level], Meta(max_length=MAX_ENTRIES)] = []
-
-    @property
-    def default(self) -> Level:
-        """The level that is used unless a request asks for another coverage."""
-        return Level(self.coverage, self.threshold)
-
-    def level(self, coverage: float) -> Level | None:
-        """Return the lowest level of at least this coverage; None where there is none."""
-        levels = sorted([*self.levels, self.default], key=lambda level: level.coverage)
-        return next((level for level in levels if level.coverage >= coverage), None)
 
 
 class Novelty(Struct, frozen=True, kw_only=True):
@@ -162,7 +125,7 @@ class Spread(Struct, frozen=True):
 class Reference(Struct, frozen=True, kw_only=True):
     """The baseline for drift: predictions for validation images, and those images' brightness (0 to 1).
 
-    labels: the share of images predicted as each label, in index order.
+    labels: the share of the predicted labels that each has, in index order.
     """
 
     labels: list[Share]
@@ -200,7 +163,7 @@ class Training(Struct, frozen=True, kw_only=True):
 class ModelCard(Struct, frozen=True, kw_only=True):
     """Everything that a server, a client or a person must know of an exported graph.
 
-    notes: what the figures do not say, such as why the graph has no novelty score.
+    task: absent where an image has one label. notes: what the figures do not say, such as why novelty is left out.
     """
 
     schema: Literal[1]
@@ -212,6 +175,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     labels: Annotated[list[Label], Meta(min_length=2, max_length=MAX_LABELS)]
     network: Text
     parameters: Count
+    task: MultiLabel | UnsetType = UNSET
     fit: Literal["garment", "photo"]
     metrics: ModelMetrics
     temperature: Positive
@@ -230,9 +194,19 @@ class ModelCard(Struct, frozen=True, kw_only=True):
             raise ValueError("a golden sample must have one probability for each label")
         if len(self.reference.labels) != len(self.labels):
             raise ValueError("the reference must have one share for each label")
+        if self.task and len(self.task.thresholds) != len(self.labels):
+            raise ValueError("the task must have one threshold for each label")
         for level in (self.conformal.default, *self.conformal.levels):
             if len(level.by_label(len(self.labels))) != len(self.labels):
                 raise ValueError(f"the coverage {level.coverage:g} must have one threshold for all labels or for each")
+
+    def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which labels images are given: bool [n, classes]."""
+        return (self.task or SINGLE_LABEL).decide(probabilities)
+
+    def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which labels are in the sets of the default coverage: bool [n, classes]."""
+        return self.conformal.default.sets(probabilities, self.task or SINGLE_LABEL)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata entry that from_metadata reads."""

@@ -4,6 +4,7 @@ import { advice } from "./advice.js";
 import { enableCopy } from "./copy.js";
 import { create, either, find, fromTemplate, percent } from "./elements.js";
 import { Explanation } from "./explanation.js";
+import { given, givenText, others } from "./picture.js";
 import { SNIPPETS } from "./snippets.js";
 
 const TINY = 100; // pixels of width, up to which each is shown as a square
@@ -91,9 +92,12 @@ export class AnswerView {
   /** @param {Answer} answer */
   showAnswer({ prediction, modelFile, stages, milliseconds }) {
     find(this.element, ".found", HTMLElement).hidden = false;
-    this.set(".label", prediction.label);
+    this.set(".label", givenText(prediction));
     this.set(".sure", percent(prediction.probability));
-    find(this.element, ".meter", HTMLElement).style.setProperty("--share", `${100 * prediction.probability}%`);
+    const meter = find(this.element, ".meter", HTMLElement);
+    meter.style.setProperty("--share", `${100 * prediction.probability}%`);
+    meter.hidden = Boolean(prediction.labels);
+    this.setBars(".given", prediction.labels ?? []);
     find(this.element, ".novel", HTMLElement).hidden = !prediction.novel;
     this.set(".others", prediction.novel ? "" : othersText(prediction));
     const pixels = find(this.element, ".pixels", HTMLImageElement);
@@ -103,14 +107,24 @@ export class AnswerView {
     who.dataset.model = prediction.model;
     this.set(".time", `${milliseconds.toFixed(0)} ms`);
     this.set(".set", labelSetText(prediction));
-    find(this.element, ".bars", HTMLElement).replaceChildren(...prediction.top.map((one) => this.createBar(one)));
+    this.setBars(".top", prediction.top);
     this.showFacts({
       "Prepared": prediction.fit.join(", ") || "unchanged",
       "Novelty": prediction.novelty === undefined ? "not measured by this model" : prediction.novelty.toFixed(3),
       "Time": `${stages}; ${milliseconds.toFixed(1)} ms in total, with the network`,
       "Model file": modelFile.replace("@", " "),
     });
-    this.explain(prediction.label);
+    this.explain(given(prediction)[0]?.label ?? prediction.label);
+  }
+
+  /**
+   * @param {string} selector
+   * @param {import("./picture.js").Candidate[]} candidates
+   */
+  setBars(selector, candidates) {
+    const bars = find(this.element, selector, HTMLElement);
+    bars.replaceChildren(...candidates.map((one) => this.createBar(one)));
+    bars.hidden = !candidates.length;
   }
 
   /** @param {Record<string, string>} facts */
@@ -165,14 +179,15 @@ export class AnswerView {
 }
 
 /** @param {Prediction} prediction */
-function othersText({ label, set }) {
-  const others = set.filter((one) => one !== label);
-  return others.length ? `Could also be ${either(others)}.` : "Nothing else is likely.";
+function othersText(prediction) {
+  const also = others(prediction);
+  return also.length ? `Could also be ${either(also)}.` : "Nothing else is likely.";
 }
 
 /** @param {Prediction} prediction */
-function labelSetText({ set, coverage }) {
+function labelSetText({ set, coverage, labels }) {
+  const listed = set.join(", ") || "empty";
   return coverage === null
-    ? `Label set: ${set.join(", ")}. It promises nothing for a picture like this.`
-    : `Label set: ${set.join(", ")}. It holds the true label in ${percent(coverage, 0)} of cases, for pictures like the training data.`;
+    ? `Label set: ${listed}. It promises nothing for a picture like this.`
+    : `Label set: ${listed}. It holds ${labels ? "each" : "the"} true label in ${percent(coverage, 0)} of cases, for pictures like the training data.`;
 }

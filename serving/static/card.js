@@ -6,9 +6,9 @@ import { save } from "./table_file.js";
 
 /**
  * @typedef {{ accuracy: number, n: number, ece: number, set_size: number, set_coverage: number,
- *   corrupted?: { accuracy: number, by_corruption: Record<string, number> } }} Metrics
+ *   f1?: number, map?: number, corrupted?: { accuracy: number, by_corruption: Record<string, number> } }} Metrics
  * @typedef {{
- *   title: string, dataset: string, licence: string, labels: string[], network: string, parameters: number, metrics: Metrics,
+ *   title: string, dataset: string, licence: string, labels: string[], network: string, parameters: number, metrics: Metrics, task?: { kind: string },
  *   conformal: { coverage: number }, novelty?: { share: number, auroc: Record<string, number> },
  *   photos?: { accuracy: number, n: number }, training: { date: string, epoch_accuracy: number[] },
  * }} Card
@@ -42,7 +42,7 @@ export async function openCard(name) {
 function describe({ name, version, versions, card }, downloads) {
   const files = create("div", "figures");
   const folder = `/models/${encodeURIComponent(name)}/${version}/`;
-  addFigure(files, `${folder}confusion.png`, "Confusion matrix: what each label was taken for", null);
+  if (!card.task) addFigure(files, `${folder}confusion.png`, "Confusion matrix: what each label was taken for", null);
   addFigure(files, `${folder}curves.png`, "Accuracy by epoch of the training", card.training.epoch_accuracy.length > 1 ? () => curve(card.training.epoch_accuracy) : null);
   const labels = create("ul", "labels");
   labels.append(...card.labels.map((label) => create("li", "", label)));
@@ -63,11 +63,15 @@ function describe({ name, version, versions, card }, downloads) {
  * @param {Card} card
  * @returns {[string, string][]}
  */
-function figures({ metrics, conformal, dataset, network, parameters, licence, training }) {
+function figures({ metrics, task, conformal, dataset, network, parameters, licence, training }) {
+  const { f1 = 0, map = 0 } = metrics;
+  /** @type {[string, string][]} */
+  const several = task ? [["Label by label", `F1 ${f1.toFixed(3)}, average precision ${map.toFixed(3)}, means over the labels`]] : [];
   return [
-    ["Right", `${percent(metrics.accuracy, 2)} of ${metrics.n.toLocaleString("en")} test pictures`],
+    [task ? "All labels right" : "Right", `${percent(metrics.accuracy, 2)} of ${metrics.n.toLocaleString("en")} test pictures`],
+    ...several,
     ["Off by", `${percent(metrics.ece)} on average, comparing how sure it says it is with how often it is right`],
-    ["Labels offered", `${metrics.set_size.toFixed(2)} on average, to hold the true one in ${percent(conformal.coverage, 0)} of cases (held: ${percent(metrics.set_coverage)})`],
+    ["Labels offered", `${metrics.set_size.toFixed(2)} on average, to hold ${task ? "each" : "the"} true one in ${percent(conformal.coverage, 0)} of cases (held: ${percent(metrics.set_coverage)})`],
     ["Learned from", dataset],
     ["Network", `${network}, ${parameters.toLocaleString("en")} parameters`],
     ["Trained", training.date.slice(0, 10)],
@@ -76,12 +80,12 @@ function figures({ metrics, conformal, dataset, network, parameters, licence, tr
 }
 
 /** @param {Card} card */
-function limits({ metrics, photos, novelty, dataset }) {
+function limits({ metrics, task, photos, novelty, dataset }) {
   const corrupted = metrics.corrupted;
   const [worst] = Object.entries(corrupted?.by_corruption ?? {}).sort(([, one], [, other]) => one - other);
   const [hardest] = Object.entries(novelty?.auroc ?? {}).sort(([, one], [, other]) => one - other);
   return [
-    `Its figures hold for pictures like those of ${dataset}. It gives one of its labels to every picture, whatever is in it.`,
+    `Its figures hold for pictures like those of ${dataset}. It gives ${task ? "none or several of its labels to a picture" : "one of its labels to every picture"}, whatever is in it.`,
     photos && `Of test pictures made into photos it gets ${percent(photos.accuracy)} right.`,
     corrupted && `Of damaged pictures (noise, blur, weather) it gets ${percent(corrupted.accuracy)} right${worst ? `; the worst is ${worst[0]}, with ${percent(worst[1])}` : ""}.`,
     novelty

@@ -2,7 +2,7 @@
 
 import { DrawingCanvas } from "./canvas.js";
 import { byId, create, find, percent } from "./elements.js";
-import { Picture } from "./picture.js";
+import { givenText, Picture } from "./picture.js";
 
 const PAUSE_MS = 120; // between a change and the question about it
 const SHOWN = 3; // labels
@@ -63,7 +63,7 @@ class LiveAnswer {
   /** @param {import("./picture.js").Outcome | null} outcome */
   show(outcome) {
     const prediction = outcome?.answer?.prediction;
-    const heading = outcome?.problem ? `${outcome.problem.title}.` : prediction?.label ?? "Draw a garment: a shoe, a bag, trousers.";
+    const heading = outcome?.problem ? `${outcome.problem.title}.` : prediction ? givenText(prediction) : "Draw a garment: a shoe, a bag, trousers.";
     find(this.element, "h3", HTMLElement).textContent = heading;
     find(this.element, "ol", HTMLElement).replaceChildren(...(prediction?.top ?? []).slice(0, SHOWN).map(({ label, probability }) => {
       const item = create("li", "bar");

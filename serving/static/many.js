@@ -1,6 +1,7 @@
 // The table of many pictures: sorted, filtered, downloaded.
 
 import { byId, create, find, fromTemplate, percent } from "./elements.js";
+import { given, givenText, others } from "./picture.js";
 import { csv, json, save } from "./table_file.js";
 
 /**
@@ -22,7 +23,7 @@ const FILTERS = {
 /** @type {Record<string, (picture: Picture) => string | number>} */
 const SORT_KEYS = {
   name: ({ name }) => name,
-  label: ({ outcome }) => outcome?.answer?.prediction.label ?? "\uffff",
+  label: ({ outcome }) => (outcome?.answer ? givenText(outcome.answer.prediction) : "\uffff"),
   probability: ({ outcome }) => outcome?.answer?.prediction.probability ?? -1,
   remark: ({ outcome }) => remark(outcome),
 };
@@ -78,7 +79,7 @@ export class Many {
   /** Return the pictures that the filter lets through, in the order of the table. */
   shown() {
     const { by, descending } = this.sorted;
-    const filter = FILTERS[this.filter.value]?.accepts ?? (/** @type {Filter["accepts"]} */ (outcome) => `label ${outcome?.answer?.prediction.label}` === this.filter.value);
+    const filter = FILTERS[this.filter.value]?.accepts ?? (/** @type {Filter["accepts"]} */ (outcome) => labelsOf(outcome).some((label) => `label ${label}` === this.filter.value));
     const shown = this.pictures.filter(({ outcome }) => filter(outcome));
     if (!by) return shown;
     const key = SORT_KEYS[by];
@@ -102,9 +103,9 @@ export class Many {
   /** Offer the filters and labels that pick out something, with how many pictures each has. */
   offerFilters() {
     const chosen = this.filter.value || "all";
-    const labels = [...new Set(this.pictures.flatMap(({ outcome }) => outcome?.answer?.prediction.label ?? []))].sort();
+    const labels = [...new Set(this.pictures.flatMap(({ outcome }) => labelsOf(outcome)))].sort();
     const options = Object.entries(FILTERS).map(([value, { text, accepts }]) => [value, text, this.pictures.filter(({ outcome }) => accepts(outcome)).length]);
-    const byLabel = labels.map((label) => [`label ${label}`, label, this.pictures.filter(({ outcome }) => outcome?.answer?.prediction.label === label).length]);
+    const byLabel = labels.map((label) => [`label ${label}`, label, this.pictures.filter(({ outcome }) => labelsOf(outcome).includes(label)).length]);
     this.filter.replaceChildren(...[...options, ...byLabel].filter(([value, , count]) => count || value === chosen).map(([value, text, count]) => {
       return new Option(`${text} (${count})`, String(value), false, value === chosen);
     }));
@@ -130,7 +131,7 @@ export class Many {
     const thumbnail = find(row, "img", HTMLImageElement);
     thumbnail.hidden = !picture.thumbnail;
     if (thumbnail.getAttribute("src") !== picture.thumbnail) thumbnail.src = picture.thumbnail;
-    find(row, ".is", HTMLElement).textContent = prediction?.label ?? (picture.outcome ? "No answer" : "…");
+    find(row, ".is", HTMLElement).textContent = prediction ? givenText(prediction) : picture.outcome ? "No answer" : "…";
     find(row, ".share", HTMLElement).textContent = prediction ? percent(prediction.probability, 0) : "";
     find(row, ".remark", HTMLElement).textContent = remark(picture.outcome);
     row.classList.toggle("failed", Boolean(picture.outcome?.problem));
@@ -162,7 +163,12 @@ function isNovel(outcome) {
 
 /** @param {Outcome | null} outcome */
 function isSure(outcome) {
-  return !isNovel(outcome) && outcome?.answer?.prediction.set.length === 1;
+  return outcome?.answer !== undefined && !isNovel(outcome) && !others(outcome.answer.prediction).length;
+}
+
+/** @param {Outcome | null} outcome */
+function labelsOf(outcome) {
+  return outcome?.answer ? given(outcome.answer.prediction).map(({ label }) => label) : [];
 }
 
 /** @param {Outcome | null} outcome */
@@ -170,6 +176,7 @@ function remark(outcome) {
   if (outcome?.problem) return outcome.problem.title;
   if (!outcome?.answer) return "";
   if (isNovel(outcome)) return "Unlike anything known";
-  const { label, set } = outcome.answer.prediction;
-  return set.length > 1 ? `or ${set.filter((one) => one !== label).join(", ")}` : "";
+  const also = others(outcome.answer.prediction);
+  if (!also.length) return "";
+  return `${outcome.answer.prediction.labels ? "perhaps" : "or"} ${also.join(", ")}`;
 }

@@ -9,7 +9,7 @@ import { listen } from "./intake.js";
 import { Many } from "./many.js";
 import { keep, kept } from "./memory.js";
 import { fitSamples, watch } from "./models.js";
-import { Picture } from "./picture.js";
+import { givenText, Picture } from "./picture.js";
 import { Queue } from "./queue.js";
 import { ROOT, savedKey, saveKey } from "./request.js";
 
@@ -66,7 +66,7 @@ function ask(picture) {
     await picture.makeThumbnail(); // in the meantime it may have been asked about again
     draw();
     const { answer } = outcome;
-    if (picture === selected) byId("spoken").textContent = `${picture.name}: ${answer ? answer.prediction.label : "No answer"}`;
+    if (picture === selected) byId("spoken").textContent = `${picture.name}: ${answer ? givenText(answer.prediction) : "No answer"}`;
   });
 }
 

@@ -7,7 +7,7 @@ const THUMBNAIL_SIDE = 96; // twice what the table shows, for dense screens
 /**
  * @typedef {{ label: string, index: number, probability: number }} Candidate
  * @typedef {{
- *   model: string, version: string, label: string, index: number, probability: number, top: Candidate[],
+ *   model: string, version: string, label: string, index: number, probability: number, top: Candidate[], labels?: Candidate[],
  *   set: string[], coverage: number | null, novelty?: number, novel?: boolean, fit: string[], seen?: string,
  * }} Prediction
  * @typedef {{ code: string, title: string, detail: string }} Problem
@@ -74,6 +74,32 @@ export class Picture {
     if (this.thumbnail) return;
     this.thumbnail = (this.file && (await thumbnail(this.file))) || this.outcome?.answer?.prediction.seen || "";
   }
+}
+
+/**
+ * Return the labels that a picture is given: of a multi-label model all that reach their thresholds, or none; otherwise one.
+ * @param {Prediction} prediction
+ * @returns {Candidate[]}
+ */
+export function given({ labels, label, index, probability }) {
+  return labels ?? [{ label, index, probability }];
+}
+
+/**
+ * Return the labels of a picture as text.
+ * @param {Prediction} prediction
+ */
+export function givenText(prediction) {
+  return given(prediction).map(({ label }) => label).join(", ") || "None of its labels";
+}
+
+/**
+ * Return what else a picture could show: the labels of its set that it is not given.
+ * @param {Prediction} prediction
+ */
+export function others(prediction) {
+  const own = given(prediction).map(({ label }) => label);
+  return prediction.set.filter((label) => !own.includes(label));
 }
 
 /**

@@ -4,7 +4,7 @@ import { create } from "./elements.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
 
-const COLUMNS = ["file", "model", "version", "label", "probability", "set", "coverage", "novelty", "novel", "error"];
+const COLUMNS = ["file", "model", "version", "label", "probability", "labels", "set", "coverage", "novelty", "novel", "error"];
 
 /**
  * Return a line for each picture, below the names of the columns, as RFC 4180 says.
@@ -12,9 +12,9 @@ const COLUMNS = ["file", "model", "version", "label", "probability", "set", "cov
  */
 export function csv(pictures) {
   const lines = pictures.map(({ name, outcome }) => {
-    const { set, ...rest } = outcome?.answer?.prediction ?? {};
+    const { set, labels, ...rest } = outcome?.answer?.prediction ?? {};
     /** @type {Record<string, unknown>} */
-    const values = { ...rest, file: name, set: set?.join(" | "), error: problemText(outcome?.problem) };
+    const values = { ...rest, file: name, set: set?.join(" | "), labels: labels?.map(({ label }) => label).join(" | "), error: problemText(outcome?.problem) };
     return COLUMNS.map((column) => cell(values[column])).join(",");
   });
   return [COLUMNS.join(","), ...lines, ""].join("\r\n");

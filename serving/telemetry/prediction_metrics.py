@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from serving.errors import Overloaded, Refusal
 from serving.inference.timings import REPORTED_STAGES, Timings
 from serving.model.classifier import Classifier, Outputs
+from serving.model.task import SINGLE_LABEL
 from serving.telemetry.metrics import Metrics
 
 FLUSH_AT = 1024  # requests that are counted together: enough that each costs next to nothing
 FLUSH_BYTES = 4_000_000  # of inputs: they are kept until they are counted
 REJECTED, OTHER = "REJECTED", "OTHER"  # Triton's words for why a request failed: overload, or anything else
-MIN_PROBABILITY = 1e-12  # stands for 0 in logarithms
 
 
 class Observation(NamedTuple):
@@ -106,13 +106,12 @@ class PredictionMetrics:
     def _count(self, classifier: Classifier, observed: Observation) -> None:
         metrics, card, probabilities = self._metrics, classifier.card, observed.outputs.probabilities
         labels = _labels(classifier)
-        for index, count in enumerate(np.bincount(probabilities.argmax(1)).tolist()):
+        for index, count in enumerate(card.decide(probabilities).sum(0).tolist()):
             if count:
                 metrics.predictions.labels(*labels, card.labels[index]).inc(count)
-        entropies = -(probabilities * np.log(np.maximum(probabilities, MIN_PROBABILITY))).sum(1)
         metrics.top_probability.labels(*labels).observe_all(probabilities.max(1))
-        metrics.entropy.labels(*labels).observe_all(entropies)
-        metrics.set_size.labels(*labels).observe_all(card.conformal.default.sets(probabilities).sum(1))
+        metrics.entropy.labels(*labels).observe_all((card.task or SINGLE_LABEL).entropies(probabilities))
+        metrics.set_size.labels(*labels).observe_all(card.sets(probabilities).sum(1))
         metrics.brightness.labels(*labels).observe_all(observed.brightness())
         novel = classifier.novel(observed.outputs)
         if novel is not None:

@@ -111,7 +111,7 @@ def _compare(batch: AnsweredBatch) -> Comparison | str:
     except RUNTIME_ERRORS as error:
         return str(error)
     seconds = perf_counter() - start
-    model = batch.outputs.probabilities
-    agreements = int((shadow.argmax(1) == model.argmax(1)).sum())
+    model, pair = batch.outputs.probabilities, batch.pair
+    agreements = int((pair.shadow.card.decide(shadow) == pair.model.card.decide(model)).all(1).sum())
     differences = np.nan_to_num(np.abs(shadow - model), nan=1.0)  # a NaN would make the metric's sum NaN
     return Comparison(agreements, differences.max(1), seconds)

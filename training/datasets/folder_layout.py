@@ -26,9 +26,9 @@ ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and 
 
 
 class LabelledFile(NamedTuple):
-    """An image's file and label; split: "" where the layout leaves it to the program."""
+    """An image's file and its labels, which is one but in some tables; split: "" where the layout leaves it open."""
 
-    label: str
+    labels: tuple[str, ...]
     path: Path
     split: str = ""
 
@@ -44,18 +44,24 @@ class Layout:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, in index order."""
-        return tuple(sorted({file.label for file in self.files}))
+        return tuple(sorted({label for file in self.files for label in file.labels}))
 
 
-def find_layout(path: Path) -> Layout:
+def find_layout(path: Path, multi_label: bool = False) -> Layout:
     """Find the images in a folder, or those that a CSV of file,label names, in whichever layout they are.
 
-    Raises DataError where nothing can be learned from them, or where they contradict each other.
+    multi_label: an image may have several labels, or none, as only a CSV can say. Raises DataError where nothing can be
+    learned from them, or where they contradict each other.
     """
     if not path.exists():
         raise DataError(f"{printable(path)}: no such folder; {ADVICE}")
     table = find_table(path)
-    layout = _of_table(path, table) if table else _of_folder(path)
+    if multi_label and not table:
+        raise DataError(
+            f"{printable(path)}: folders give each image one label; for several, name a CSV with the columns "
+            "file,label and rows such as photos/1.jpg,cat;dog (several labels) or photos/2.jpg, (none of them)"
+        )
+    layout = _of_table(path, table, multi_label) if table else _of_folder(path)
     _check_labels(path, layout, "labels" if table else "folders")
     _check_splits(path, layout)
     return layout
@@ -77,8 +83,8 @@ def _of_folder(path: Path) -> Layout:
 
 
 def _of_labels(path: Path, folders: Sequence[Path], split: str = "") -> Layout:
-    files = [LabelledFile(folder.name, file, split) for folder in folders for file in files_in(folder)]
-    empty = {folder.name for folder in folders} - {file.label for file in files}
+    files = [LabelledFile((folder.name,), file, split) for folder in folders for file in files_in(folder)]
+    empty = {folder.name for folder in folders} - {label for file in files for label in file.labels}
     left_out = [f"{printable(path / name)}: an empty folder, which gives no label" for name in sorted(empty)]
     return Layout("a folder for each label", tuple(files), (*left_out, *_loose_message(path)))
 
@@ -106,9 +112,9 @@ def _of_prefixes(path: Path) -> Layout:
     images = sorted(_loose(path))
     found = {file: match[1].strip() for file in images if (match := PREFIX.match(file.stem))}
     cameras = {file for file, label in found.items() if label.lower() in CAMERA_PREFIXES}
-    files = tuple(LabelledFile(label, file) for file, label in found.items() if file not in cameras)
+    files = tuple(LabelledFile((label,), file) for file, label in found.items() if file not in cameras)
     without = [file for file in images if file not in found or file in cameras]
-    if len({file.label for file in files}) < 2:
+    if len({file.labels for file in files}) < 2:
         raise DataError(
             f"{printable(path)}: {len(images)} images lie in no folder, and their names, such as "
             f"{printable(images[0].name)}, begin with fewer than 2 labels; {ADVICE}"
@@ -116,8 +122,8 @@ def _of_prefixes(path: Path) -> Layout:
     return Layout("labels as the beginnings of file names", files, _message(without, "no label before a number"))
 
 
-def _of_table(path: Path, table: Path) -> Layout:
-    files = tuple(LabelledFile(label, file) for file, label in read_table(table).items())
+def _of_table(path: Path, table: Path, multi_label: bool) -> Layout:
+    files = tuple(LabelledFile(labels, file) for file, labels in read_table(table, multi_label).items())
     named = {file.path for file in files}
     unnamed = [file for file in images_in(path) if file not in named] if path.is_dir() else []
     return Layout(f"the table {table.name}", files, _message(unnamed, f"not in {table.name}"))
@@ -182,8 +188,9 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
 
 def _check_splits(path: Path, layout: Layout) -> None:
     """Raise DataError where a split has a label that no training image has."""
-    learned = {file.label for file in layout.files if file.split in ("", TRAIN)}
-    if unknown := sorted({(file.label, file.split) for file in layout.files if file.label not in learned}):
+    found = {(label, file.split) for file in layout.files for label in file.labels}
+    learned = {label for label, split in found if split in ("", TRAIN)}
+    if unknown := sorted((label, split) for label, split in found if label not in learned):
         label, split = unknown[0]
         raise DataError(
             f"{printable(path)}: the label {label!r} is in {split} alone, so that nothing can learn it: add images of "

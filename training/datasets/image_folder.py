@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Self
@@ -28,6 +29,7 @@ TEST_FRACTION = 5  # one image of a label in so many is a test image
 INPUT_SIDES = (28, 32, 64)  # that an input may have: those of the known small data sets, and one for photos
 SAMPLE_SIZE = 500  # images that decide on size and colour; to decode all of many photos twice would take long
 GREY_SHARE = 0.95  # of the sample: a few scans in colour don't make grey images colour images
+Labels = tuple[int, ...]  # the indices of an image's labels
 KEPT_FIRST = (TEST, VALIDATION, "", TRAIN)  # of copies in several splits, the one that measures stays
 
 
@@ -39,9 +41,9 @@ class ImageFile(NamedTuple):
 
 
 class OwnImage(NamedTuple):
-    """An own image that was read. digest: of its file. pixels: uint8 [side, side, channels]."""
+    """An own image that was read. labels: their indices. digest: of its file. pixels: uint8 [side, side, channels]."""
 
-    label: int
+    labels: Labels
     path: Path
     split: str
     digest: bytes
@@ -60,44 +62,47 @@ class OwnImages(TrainTest):
 class ImageFolder:
     """Own images, as the source of a recipe.
 
-    name: of the model. files: label index and path of each. side: of the square input, in pixels. splits: of each file
-    where the layout names them. layout: in words. left_out: what was found beside the files, as messages. typical: the
-    median of the images' shorter sides.
+    name: of the model. files: label indices and path of each. side: of the square input, in pixels. splits: of each
+    file where the layout names them. layout: in words. left_out: what was found beside the files, as messages. typical:
+    the median of the images' shorter sides. multi_label: whether an image may have several labels, or none.
     """
 
     name: str
     path: Path
     labels: tuple[str, ...]
-    files: tuple[tuple[int, Path], ...]
+    files: tuple[tuple[Labels, Path], ...]
     side: int
     channels: int
     splits: tuple[str, ...] = ()
     layout: str = ""
     left_out: tuple[str, ...] = ()
     typical: int = 0
+    multi_label: bool = False
     licence: str = "not stated; that is for the owner of the images to say"
 
     @classmethod
-    def open(cls, path: Path, name: str, sample_size: int = SAMPLE_SIZE) -> Self:
+    def open(cls, path: Path, name: str, sample_size: int = SAMPLE_SIZE, multi_label: bool = False) -> Self:
         """List the images, and choose the input's side and channels from a sample of the training images.
 
         Raises DataError when nothing can be learned from the folder.
         """
         configure_pillow()
-        layout = find_layout(path)
+        layout = find_layout(path, multi_label)
         labels = layout.labels
         found = sorted(
-            ((labels.index(label), file, split) for label, file, split in layout.files),
+            ((tuple(map(labels.index, own)), file, split) for own, file, split in layout.files),
             key=lambda image: (KEPT_FIRST.index(image[2]), _rank(_within(path, image[1]))),
         )
-        files = tuple((label, file) for label, file, _ in found)
+        files = tuple((own, file) for own, file, _ in found)
         splits = tuple(split for *_, split in found)
-        _refuse_few(path, labels, [label for label, _, split in found if split in ("", TRAIN)])
-        parts = _parts([label for label, _ in files], splits)
+        _refuse_few(path, labels, [own for own, _, split in found if split in ("", TRAIN)])
+        parts = _parts([own for own, _ in files], splits)
         train_files = [file for (_, file), part in zip(files, parts, strict=True) if part == TRAIN]
         typical, channels = _input_for(train_files[-sample_size:])
         side = largest_filled(INPUT_SIDES, typical)
-        return cls(name, path, labels, files, side, channels, splits, layout.kind, layout.left_out, typical)
+        return cls(
+            name, path, labels, files, side, channels, splits, layout.kind, layout.left_out, typical, multi_label
+        )
 
     @property
     def title(self) -> str:
@@ -117,18 +122,18 @@ class ImageFolder:
         """
         skipped: list[str] = []
         images = _without_copies(list(self._read(skipped)), self.labels, skipped)
-        _refuse_few(self.path, self.labels, [image.label for image in images if image.split in ("", TRAIN)], skipped)
+        _refuse_few(self.path, self.labels, [image.labels for image in images if image.split in ("", TRAIN)], skipped)
         parts: dict[str, list[OwnImage]] = defaultdict(list)
-        for image, part in zip(images, _parts([i.label for i in images], [i.split for i in images]), strict=True):
+        for image, part in zip(images, _parts([i.labels for i in images], [i.split for i in images]), strict=True):
             parts[part].append(image)
-        kept = {part: _stacked(some[:limit]) for part, some in parts.items()}
+        kept = {part: self._stacked(some[:limit]) for part, some in parts.items()}
         files = {part: [ImageFile(image.path, image.size) for image in some[:limit]] for part, some in parts.items()}
         return OwnImages(kept[TRAIN], kept[TEST], limit, tuple(skipped), kept.get(VALIDATION), files)
 
     def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
         """Yield the images; append to skipped why others cannot be read."""
         listed = zip(self.files, self.splits or [""] * len(self.files), strict=True)
-        for (label, file), split in track(list(listed), "reading", console=CONSOLE, transient=True):
+        for (labels, file), split in track(list(listed), "reading", console=CONSOLE, transient=True):
             try:
                 content = read_content(file)
                 decoded, size = read_image(content, file, self.side)
@@ -136,7 +141,16 @@ class ImageFolder:
                 skipped.append(str(reason))
                 continue
             pixels = preprocess(decoded, FIT, self.side, self.side, self.channels).pixels
-            yield OwnImage(label, file, split, hashlib.sha256(content).digest(), size, pixels)
+            yield OwnImage(labels, file, split, hashlib.sha256(content).digest(), size, pixels)
+
+    def _stacked(self, images: Sequence[OwnImage]) -> LabelledImages:
+        pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
+        if not self.multi_label:
+            return LabelledImages(pixels, torch.tensor([label for image in images for label in image.labels]))
+        labels = torch.zeros(len(images), len(self.labels), dtype=torch.bool)
+        for row, image in zip(labels, images, strict=True):
+            row[list(image.labels)] = True
+        return LabelledImages(pixels, labels)
 
 
 def largest_filled(sides: Sequence[int], typical: int) -> int:
@@ -170,12 +184,16 @@ def _without_copies(images: Sequence[OwnImage], labels: Sequence[str], skipped: 
     for image in images:
         copies[image.digest].append(image)
     kept = []
+
+    def named(image: OwnImage) -> str:
+        return ";".join(labels[label] for label in image.labels)
+
     for first, *others in copies.values():
-        other = next((copy for copy in others if copy.label != first.label), None)
+        other = next((copy for copy in others if {*copy.labels} != {*first.labels}), None)
         if other:
             skipped.append(
                 f"{printable(first.path)}: the very file is {printable(other.path)}, so that its label is either "
-                f"{labels[first.label]!r} or {labels[other.label]!r}: neither is learned; remove the wrong one"
+                f"{named(first)!r} or {named(other)!r}: neither is learned; remove the wrong one"
             )
         else:
             kept.append(first)
@@ -183,15 +201,9 @@ def _without_copies(images: Sequence[OwnImage], labels: Sequence[str], skipped: 
     return kept
 
 
-def _stacked(images: Sequence[OwnImage]) -> LabelledImages:
-    return LabelledImages(
-        torch.from_numpy(np.stack([image.pixels for image in images])), torch.tensor([image.label for image in images])
-    )
-
-
-def _refuse_few(path: Path, labels: Sequence[str], found: Sequence[int], skipped: Sequence[str] = ()) -> None:
-    """Raise DataError when a label has too few images; found: the label index of each image that is not set apart."""
-    counts = Counter(found)
+def _refuse_few(path: Path, labels: Sequence[str], found: Sequence[Labels], skipped: Sequence[str] = ()) -> None:
+    """Raise DataError when a label has too few images; found: the labels of each image that is not set apart."""
+    counts = Counter(chain.from_iterable(found))
     few = [f"{counts[i]} of {label!r}" for i, label in enumerate(labels) if counts[i] < MIN_IMAGES_PER_LABEL]
     if few:
         unread = f", not counting {len(skipped)} that cannot be read, such as {skipped[0]}" if skipped else ""
@@ -217,17 +229,20 @@ def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     return int(median(sides)), 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
 
 
-def _parts(labels: Sequence[int], splits: Sequence[str]) -> list[str]:
+def _parts(labels: Sequence[Labels], splits: Sequence[str]) -> list[str]:
     """Return the split of each image: that of the layout, or test for the first fifth of each label's others.
 
-    With a folder of test images, all others are training images.
+    Of several labels the rarest counts, so that no label's fifth is left to chance. With a folder of test images, all
+    others are training images.
     """
     parts = [split or TRAIN for split in splits or [""] * len(labels)]
     if TEST in parts:
         return parts
-    counts = Counter(label for label, part in zip(labels, parts, strict=True) if part == TRAIN)
+    found = Counter(chain.from_iterable(labels))
+    rarest = [min(own, key=lambda label: (found[label], label), default=None) for own in labels]
+    counts = Counter(label for label, part in zip(rarest, parts, strict=True) if part == TRAIN)
     wanted = {label: count // TEST_FRACTION for label, count in counts.items()}
-    for place, label in enumerate(labels):
+    for place, label in enumerate(rarest):
         if parts[place] == TRAIN and wanted[label]:
             parts[place] = TEST
             wanted[label] -= 1

@@ -1,12 +1,15 @@
-"""A table of labels: a CSV whose rows name an image's file and its label."""
+"""A table of labels: a CSV whose rows name an image's file and its label, or several."""
 
 import csv
+import re
 from pathlib import Path
 
 from training.datasets.formats import DataError
 from training.datasets.image_file import printable
 
 COLUMNS = ("file", "label")
+SEPARATORS = re.compile(r"[;|]")  # of the labels in a cell
+SEVERAL = "for images with several labels, add --multi-label"
 
 
 def find_table(path: Path) -> Path | None:
@@ -20,28 +23,36 @@ def find_table(path: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def read_table(table: Path) -> dict[Path, str]:
-    """Return the label of each file that a table names; its paths start from the folder of the table.
+def read_table(table: Path, multi_label: bool = False) -> dict[Path, tuple[str, ...]]:
+    """Return the labels of each file that a table names; its paths start from the folder of the table.
 
     Its first row has the names of the columns, file and label among them; without such a row the first two columns are
-    taken. Raises DataError for a file with two labels, and for a row without both.
+    taken. Raises DataError for a row without both and for a file with two labels; with multi_label a file may have
+    several, in one cell or in several rows, or none.
     """
     rows = _rows(table)
     named = bool(rows) and _is_header(rows[0])
     places = [_cells(rows[0]).index(column) if named else place for place, column in enumerate(COLUMNS)]
-    labels: dict[Path, str] = {}
+    labels: dict[Path, tuple[str, ...]] = {}
     for number, row in enumerate(rows[named:], 1 + named):
-        file, label = (row[place].strip() if place < len(row) else "" for place in places)
-        if not file or not label:
+        file, cell = (row[place].strip() if place < len(row) else "" for place in places)
+        found = tuple(filter(None, (label.strip() for label in SEPARATORS.split(cell))))
+        where, before = f"{printable(table)}, row {number}", labels.get(table.parent / file)
+        if not file or not (found or multi_label):
+            raise DataError(f"{where}: a file and its label are needed, as in roses/1.jpg,rose; {SEVERAL}")
+        if not multi_label and len(found) > 1:
+            raise DataError(f"{where}: {printable(file)} has the labels {cell!r}: keep one; {SEVERAL}")
+        if before is not None and before != found and not (multi_label and before and found):
             raise DataError(
-                f"{printable(table)}, row {number}: a file and its label are needed, as in roses/1.jpg,rose"
+                f"{where}: {printable(file)} has {_named(found)} here and {_named(before)} above: keep one row, or "
+                f"make a label of its own for such images; {SEVERAL}"
             )
-        if labels.setdefault(table.parent / file, label) != label:
-            raise DataError(
-                f"{printable(table)}, row {number}: {printable(file)} has the label {label!r} here and "
-                f"{labels[table.parent / file]!r} above: keep one row, or make a label of its own for such images"
-            )
+        labels[table.parent / file] = tuple(dict.fromkeys((*(before or ()), *found)))
     return labels
+
+
+def _named(labels: tuple[str, ...]) -> str:
+    return f"the label {'; '.join(labels)!r}" if labels else "no label"
 
 
 def _has_labels(table: Path) -> bool:

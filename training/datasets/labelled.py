@@ -13,7 +13,7 @@ SPLIT_SEED = 0  # the validation images are the same ones whatever the seed of a
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """pixels: uint8 [n, height, width, channels]; labels: int64 [n]."""
+    """pixels: uint8 [n, height, width, channels]; labels: int64 [n], an index each, or bool [n, classes]."""
 
     pixels: Tensor
     labels: Tensor
@@ -50,6 +50,19 @@ class TrainTest:
     limit: int | None = None
     skipped: tuple[str, ...] = ()
     validation: LabelledImages | None = None
+
+
+def truth_of(labels: Tensor, classes: int) -> Tensor:
+    """Return which labels the images have, bool [n, classes], of an index each [n] or of that very matrix."""
+    return labels if labels.ndim == 2 else labels[:, None] == torch.arange(classes, device=labels.device)
+
+
+def rarest_label(labels: Tensor) -> Tensor:
+    """Return the index [n] of each image's label, of several the rarest; of an image without any, the next index."""
+    if labels.ndim == 1:
+        return labels
+    rarity = labels / labels.sum(0).clamp_min(1)
+    return torch.cat([rarity, ~labels.any(1, keepdim=True)], 1).argmax(1)
 
 
 class Source(Protocol):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from training.datasets.labelled import SPLIT_SEED, LabelledImages
+from training.datasets.labelled import SPLIT_SEED, LabelledImages, rarest_label
 
 MIN_IMAGES = 5  # a label with fewer keeps them all to be learned from
 
@@ -11,10 +11,11 @@ MIN_IMAGES = 5  # a label with fewer keeps them all to be learned from
 def stratified_split(images: LabelledImages, validation: int) -> tuple[LabelledImages, LabelledImages]:
     """Return the images to train on and so many validation images, chosen with a fixed seed.
 
-    There are more validation images where each label with MIN_IMAGES would otherwise not have one.
+    There are more validation images where each label with MIN_IMAGES would otherwise not have one. Of several labels of
+    an image the rarest counts.
     """
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    due = _due(images.labels[order])
+    due = _due(rarest_label(images.labels)[order])
     validation = max(validation, int((due == 0).sum()))
     chosen = torch.zeros(len(images), dtype=torch.bool)
     chosen[due.argsort(stable=True)[:validation]] = True

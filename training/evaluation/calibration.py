@@ -1,30 +1,34 @@
-"""Calibration of probabilities, fitted on validation images alone, and metrics of it."""
+"""Calibration of probabilities, fitted on validation images alone, and metrics of it.
+
+Labels are int64 [n], or bool [n, classes] of a multi-label task.
+"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from training.datasets.labelled import truth_of
+from training.task import SINGLE, Task, macro_f1, mean_average_precision
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 SEARCH_STEPS = 60  # of a golden-section search: the bracket shrinks to 3e-13 of its width
-MIN_PROBABILITY = 1e-12  # a probability of 0 would make the loss infinite
 # Images of a label that its own threshold may miss: with fewer, it depends on one or two images, and sets get large.
 MIN_MISSED = 3
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+def fit_temperature(logits: Tensor, labels: Tensor, task: Task = SINGLE) -> float:
     """Return the temperature that minimizes negative log-likelihood (Guo et al. 2017, section 4.2).
 
-    logits: [n, classes] of validation images; labels: [n] int64. The loss is convex in 1/temperature, so a search
-    between two bounds finds the minimum. Raises ValueError when n is 0.
+    logits: [n, classes] of validation images. The loss is convex in 1/temperature, so a search between two bounds finds
+    the minimum. Raises ValueError when n is 0.
     """
     if not len(labels):
         raise ValueError("0 validation images; fitting a temperature needs at least 1")
 
     def loss(scale: float) -> float:
-        return float(functional.cross_entropy(logits.double() * scale, labels))
+        return float(task.loss(logits.double() * scale, labels))
 
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     ratio = (5**0.5 - 1) / 2
@@ -34,30 +38,30 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return 2 / (low + high)
 
 
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15, task: Task = SINGLE) -> float:
     """Return the expected calibration error (ECE): the mean gap between confidence and accuracy.
 
-    The bins are of equal width (Guo et al. 2017, equation 5). probabilities: [n, classes]; labels: [n] int64.
+    The bins are of equal width (Guo et al. 2017, equation 5). probabilities: [n, classes].
     """
-    _, confidence, right = reliability(probabilities, labels, bins)
-    return float((right - confidence).abs().sum() / len(labels))
+    count, confidence, right = reliability(probabilities, labels, bins, task)
+    return float((right - confidence).abs().sum() / count.sum())
 
 
-def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
+def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15, task: Task = SINGLE) -> Tensor:
     """Return the sums of a reliability diagram, float64 [3, bins]: of images, of their confidences, of those right.
 
-    The confidence of an image is its largest probability; the bins of it are of equal width. probabilities:
-    [n, classes]; labels: [n] int64.
+    The confidence of an image is its largest probability; of a multi-label task each label of an image counts as one,
+    with its probability. The bins are of equal width. probabilities: [n, classes].
     """
-    confidence, predicted = probabilities.double().max(1)
+    confidence, right = task.beliefs(probabilities, labels)
     indices = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    values = torch.stack([torch.ones_like(confidence), confidence, (predicted == labels).double()])
+    values = torch.stack([torch.ones_like(confidence), confidence, right.double()])
     return torch.zeros(3, bins, dtype=torch.float64).index_add(1, indices, values)
 
 
-def uncalibrated(probabilities: Tensor, temperature: float) -> Tensor:
+def uncalibrated(probabilities: Tensor, temperature: float, task: Task = SINGLE) -> Tensor:
     """Return probabilities [n, classes] as they would be at temperature 1."""
-    return torch.softmax(probabilities.double().clamp_min(MIN_PROBABILITY).log() * temperature, dim=1)
+    return task.activate(task.logits(probabilities) * temperature)
 
 
 def conformal_thresholds(probabilities: Tensor, labels: Tensor, coverage: float) -> list[float]:
@@ -66,12 +70,12 @@ def conformal_thresholds(probabilities: Tensor, labels: Tensor, coverage: float)
     Split conformal prediction within each label (Vovk 2012, section 4) with least ambiguous sets (LAC: least ambiguous
     set-valued classifiers; Sadinle, Lei and Wasserman 2019). LAC gives smaller sets than APS (adaptive prediction sets)
     and RAPS (the same, regularized): see python -m benchmarks.conformal. A label with too few images takes the
-    threshold of all images together, as in Ding et al. 2023, section 2.2.
-    probabilities: [n, classes]; labels: [n] int64.
+    threshold of all images together, as in Ding et al. 2023, section 2.2. An image with several labels counts for each.
+    probabilities: [n, classes].
     """
-    truth = probabilities.gather(1, labels[:, None])[:, 0]
-    shared = _threshold(truth, coverage)
-    own = (truth[labels == label] for label in range(probabilities.shape[1]))
+    truth = truth_of(labels, probabilities.shape[1])
+    shared = _threshold(probabilities[truth], coverage)
+    own = (p[has] for p, has in zip(probabilities.T, truth.T, strict=True))
     return [_threshold(some, coverage) if _may_miss(len(some), coverage) >= MIN_MISSED else shared for some in own]
 
 
@@ -95,8 +99,9 @@ def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
 class ClassificationMetrics:
     """The metrics of a model on n images.
 
-    loss: negative log-likelihood. ece: expected calibration error. ece_uncalibrated: the same at temperature 1.
-    set_size, set_coverage: mean size of the label sets, and the share of them that hold the true label.
+    accuracy: the share of images with all their labels right. loss: negative log-likelihood. ece: expected calibration
+    error. ece_uncalibrated: the same at temperature 1. set_size, set_coverage: mean size of the label sets, and the
+    share of the true labels that are in them.
     """
 
     accuracy: float
@@ -108,26 +113,40 @@ class ClassificationMetrics:
     set_coverage: float
 
 
-def compute_metrics(probabilities: Tensor, labels: Tensor, temperature: float, sets: Tensor) -> ClassificationMetrics:
-    """Compare probabilities [n, classes] and label sets, bool [n, classes], with labels [n] int64."""
+@dataclass(frozen=True)
+class MultiLabelMetrics(ClassificationMetrics):
+    """f1, map: the means over the labels of the F1 score and of average precision. loss: binary cross-entropy."""
+
+    f1: float
+    map: float
+
+
+def compute_metrics(
+    probabilities: Tensor, labels: Tensor, temperature: float, sets: Tensor, task: Task = SINGLE
+) -> ClassificationMetrics:
+    """Compare probabilities [n, classes] and label sets, bool [n, classes], with labels."""
     given = probabilities.double()
-    truth = given.gather(1, labels[:, None]).clamp_min(MIN_PROBABILITY)
-    return ClassificationMetrics(
-        accuracy=float((given.argmax(1) == labels).double().mean()),
+    metrics = ClassificationMetrics(
+        accuracy=float(task.right(given, labels).double().mean()),
         n=len(labels),
-        loss=float(-truth.log().mean()),
-        ece=expected_calibration_error(given, labels),
-        ece_uncalibrated=expected_calibration_error(uncalibrated(given, temperature), labels),
+        loss=float(task.loss(task.logits(given), labels) / len(labels)),
+        ece=expected_calibration_error(given, labels, task=task),
+        ece_uncalibrated=expected_calibration_error(uncalibrated(given, temperature, task), labels, task=task),
         set_size=float(sets.sum(1).double().mean()),
-        set_coverage=float(_covered(sets, labels).mean()),
+        set_coverage=share_covered(sets, labels),
     )
+    if labels.ndim == 1:
+        return metrics
+    f1, average_precision = macro_f1(task.decide(given), labels), mean_average_precision(given, labels)
+    return MultiLabelMetrics(**asdict(metrics), f1=f1, map=average_precision)
+
+
+def share_covered(sets: Tensor, labels: Tensor) -> float:
+    """Return the share of the images' labels that are in their sets, bool [n, classes]."""
+    return float(sets[truth_of(labels, sets.shape[1])].double().mean())
 
 
 def coverage_by_label(sets: Tensor, labels: Tensor) -> list[float]:
     """Return the share of each label's images whose set, bool [n, classes], holds it; NaN for a label without any."""
-    covered = _covered(sets, labels)
-    return [float(covered[labels == label].mean()) for label in range(sets.shape[1])]
-
-
-def _covered(sets: Tensor, labels: Tensor) -> Tensor:
-    return sets.gather(1, labels[:, None])[:, 0].double()
+    truth = truth_of(labels, sets.shape[1])
+    return [float(own[has].double().mean()) for own, has in zip(sets.T, truth.T, strict=True)]

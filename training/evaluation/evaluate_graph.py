@@ -12,17 +12,18 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from serving.model.classifier import Outputs
-from training.datasets.labelled import LabelledImages
+from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.calibration import (
     ClassificationMetrics,
     compute_metrics,
     coverage_by_label,
     expected_calibration_error,
+    share_covered,
 )
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from training.evaluation.ood_sets import OOD_SET_SIZE, KnownImages, ood_sets
 from training.progress import stage
-from training.train.head import macro_accuracy
+from training.task import SINGLE, Task, macro_accuracy
 
 # Test images that are made into photos: their accuracy moves by less than half a point from one such sample to another.
 PHOTO_COUNT = 2_000
@@ -59,7 +60,7 @@ class EvaluationInputs:
     """A graph's data set, and the calibration of its outputs, which was fitted on validation images.
 
     fit: how an upload becomes the input. sets: from probabilities [n, classes] to label sets, bool [n, classes].
-    novelty: the threshold of the novelty score; None where the graph has no such output.
+    novelty: the threshold of the novelty score; None where the graph has no such output. task: with its decisions.
     """
 
     dataset: str
@@ -67,6 +68,7 @@ class EvaluationInputs:
     temperature: float
     sets: LabelSets
     novelty: float | None
+    task: Task = SINGLE
 
 
 @dataclass(frozen=True)
@@ -135,20 +137,20 @@ def evaluate_graph(
     outputs = predict(test.pixels.numpy())
     probabilities = torch.from_numpy(outputs.probabilities)
     sets = torch.from_numpy(inputs.sets(outputs.probabilities))
-    known = KnownImages(inputs.dataset, test.pixels.numpy(), inputs.fit)
+    known, task = KnownImages(inputs.dataset, test.pixels.numpy(), inputs.fit), inputs.task
     return Evaluation(
-        compute_metrics(probabilities, test.labels, inputs.temperature, sets),
-        macro_accuracy(probabilities.argmax(1), test.labels),
+        compute_metrics(probabilities, test.labels, inputs.temperature, sets, task),
+        macro_accuracy(task.decide(probabilities), truth_of(test.labels, probabilities.shape[1])),
         coverage_by_label(sets, test.labels),
         _novelty(predict, outputs, inputs.novelty, ood_sets(known, data_dir, warn, sizes.ood_set), sizes.ood_set),
-        _photos(predict, photos, probabilities, test.labels),
+        _photos(predict, photos, probabilities, test.labels, task),
         probabilities,
-        _corrupted(predict, inputs.sets, test, min(sizes.corrupted, len(test))) if sizes.corrupted else None,
+        _corrupted(predict, inputs, test, min(sizes.corrupted, len(test))) if sizes.corrupted else None,
         outputs.novelty,
     )
 
 
-def _corrupted(predict: Predict, sets: LabelSets, test: LabelledImages, size: int) -> CorruptedMetrics:
+def _corrupted(predict: Predict, inputs: EvaluationInputs, test: LabelledImages, size: int) -> CorruptedMetrics:
     """Measure each severity of each corruption on the next images of the test set, which begins again at its end."""
     stage("Evaluating on corrupted images")
     pixels, outputs, labels = test.pixels.numpy(), [], []
@@ -158,12 +160,12 @@ def _corrupted(predict: Predict, sets: LabelSets, test: LabelledImages, size: in
         outputs.append(predict(corrupted).probabilities)
         labels.append(test.labels[places])
     probabilities, truth = torch.from_numpy(np.concatenate(outputs)), torch.cat(labels)
-    right = (probabilities.argmax(1) == truth).double()
+    right, sets = inputs.task.right(probabilities, truth).double(), torch.from_numpy(inputs.sets(probabilities.numpy()))
     by_corruption = right.view(len(CORRUPTIONS), -1).mean(1).tolist()
     return CorruptedMetrics(
         accuracy=float(right.mean()),
-        ece=expected_calibration_error(probabilities, truth),
-        set_coverage=float(sets(probabilities.numpy())[range(len(truth)), truth].mean()),
+        ece=expected_calibration_error(probabilities, truth, task=inputs.task),
+        set_coverage=share_covered(sets, truth),
         n=len(truth),
         by_corruption=dict(zip(CORRUPTIONS, by_corruption, strict=True)),
     )
@@ -183,9 +185,9 @@ def _novelty(
     return NoveltyMetrics(float((outputs.novelty > threshold).mean()), auroc)
 
 
-def _photos(predict: Predict, photos: Pixels, untouched: Tensor, labels: Tensor) -> PhotoMetrics:
+def _photos(predict: Predict, photos: Pixels, untouched: Tensor, labels: Tensor, task: Task) -> PhotoMetrics:
     stage(f"Evaluating on {len(photos):,} photos")
     n = len(photos)
     as_photos = torch.from_numpy(predict(photos).probabilities)
-    accuracy, before = ((p.argmax(1) == labels[:n]).double().mean() for p in (as_photos, untouched[:n]))
+    accuracy, before = (task.right(p, labels[:n]).double().mean() for p in (as_photos, untouched[:n]))
     return PhotoMetrics(float(accuracy), float(before), n)

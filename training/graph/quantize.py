@@ -19,6 +19,7 @@ from serving.model.card import INPUT, PROBABILITIES
 from serving.model.runtime import open_session
 from training.datasets.labelled import LabelledImages
 from training.graph.onnx_export import run
+from training.task import SINGLE, Task
 
 # The operators that take most of the time; preprocessing of the pixels and the softmax stay float32.
 QUANTIZED_OPERATORS = ("Conv", "Gemm", "MatMul")
@@ -112,12 +113,15 @@ def quantize(graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPro
 
 
 def measure(
-    graphs: Sequence[onnx.ModelProto], validation: LabelledImages, repetitions: int = REPETITIONS
+    graphs: Sequence[onnx.ModelProto],
+    validation: LabelledImages,
+    repetitions: int = REPETITIONS,
+    task: Task = SINGLE,
 ) -> list[Measurement]:
     """Measure graphs side by side on validation images."""
     files, pixels = [graph.SerializeToString() for graph in graphs], validation.pixels.numpy()
     return [
-        Measurement(len(file), ms, _correct(graph, validation), len(validation))
+        Measurement(len(file), ms, _correct(graph, validation, task), len(validation))
         for graph, file, ms in zip(graphs, files, _milliseconds(files, pixels[:1], repetitions), strict=True)
     ]
 
@@ -146,9 +150,9 @@ def objections(before: Measurement, after: Measurement, limits: Int8Limits = BES
     return [reason for reason, holds in found.items() if holds]
 
 
-def _correct(graph: onnx.ModelProto, images: LabelledImages) -> int:
-    predicted = torch.from_numpy(run(graph, images.pixels.numpy()).probabilities).argmax(1)
-    return int((predicted == images.labels).sum())
+def _correct(graph: onnx.ModelProto, images: LabelledImages, task: Task) -> int:
+    probabilities = torch.from_numpy(run(graph, images.pixels.numpy()).probabilities)
+    return int(task.right(probabilities, images.labels).sum())
 
 
 def _milliseconds(files: Sequence[bytes], image: NDArray[np.uint8], repetitions: int) -> list[float]:

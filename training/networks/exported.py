@@ -1,11 +1,11 @@
 """The whole graph that is exported around a trained network."""
 
-import torch
 from torch import Tensor, nn
 
 from training.networks.base import Mirrored, Network
 from training.networks.normalize import Normalize
 from training.networks.novelty import NoveltyScore, Sample
+from training.task import SINGLE, Task
 
 
 class ExportedModel(nn.Module):
@@ -20,14 +20,16 @@ class ExportedModel(nn.Module):
         network: Network | Mirrored,
         temperature: float,
         novelty: NoveltyScore | None = None,
+        task: Task = SINGLE,
     ) -> None:
         super().__init__()
         self.normalize = normalize
         self.network = network
         self.temperature = temperature
         self.novelty = novelty
+        self.task = task
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         features = self.network.forward_features(self.normalize(image))
-        probabilities = torch.softmax(features.logits / self.temperature, dim=1)
+        probabilities = self.task.activate(features.logits / self.temperature)
         return (probabilities, self.novelty(Sample(image, features))) if self.novelty else (probabilities,)

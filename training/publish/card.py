@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from serving.model.card import (
-    Conformal,
     Corrupted,
     Golden,
-    Level,
     ModelCard,
     ModelMetrics,
     Novelty,
@@ -27,6 +25,8 @@ from serving.model.card import (
     Spread,
     Training,
 )
+from serving.model.conformal import Conformal, Level
+from serving.model.task import MultiLabel
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
@@ -34,6 +34,7 @@ from training.networks.base import count_parameters
 from training.networks.novelty import FLAGGED_PHOTOS, FLAGGED_SHARE
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
+from training.task import SINGLE, Task
 
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 DEFAULT_COVERAGE = 0.95  # of the label sets, unless a client asks for another
@@ -45,25 +46,35 @@ COVERAGES = tuple(percent / 100 for percent in range(80, 100))
 class Calibration:
     """Thresholds and drift baseline, fitted on validation images.
 
-    novelty: the threshold; None where the graph has no such output.
+    task: with its decisions. novelty: the threshold; None where the graph has no such output.
     """
+
+    task: Task
 
     conformal: Conformal
     novelty: float | None
     reference: Reference
 
     @classmethod
-    def of(cls, predict: Predict, validation: LabelledImages, photos: Tensor | None = None) -> "Calibration":
+    def of(
+        cls, predict: Predict, validation: LabelledImages, photos: Tensor | None = None, task: Task = SINGLE
+    ) -> "Calibration":
         """Fit them to a graph's outputs for the validation images, and for photos of them where it knows photos."""
         outputs = predict(validation.pixels.numpy())
+        task = task.with_thresholds(torch.from_numpy(outputs.probabilities), validation.labels)
         familiar, flagged = outputs.novelty, FLAGGED_SHARE
         if photos is not None:
             familiar, flagged = predict(photos.numpy()).novelty, FLAGGED_PHOTOS
         return cls(
-            _conformal(torch.from_numpy(outputs.probabilities), validation.labels),
+            task,
+            _conformal(torch.from_numpy(outputs.probabilities), validation.labels, task),
             None if familiar is None else float(np.quantile(familiar, 1 - flagged)),
-            _reference(validation.pixels.numpy(), outputs.probabilities.astype(np.float64)),
+            _reference(validation.pixels.numpy(), outputs.probabilities.astype(np.float64), task),
         )
+
+    def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which labels are in the sets of the default coverage: bool [n, classes]."""
+        return self.conformal.default.sets(probabilities, self.task.decision)
 
 
 def make_card(
@@ -81,7 +92,7 @@ def make_card(
     expected: gives the outputs that the golden samples must reproduce. quantization: how the graph was quantized; None
     for float32. notes: on what the figures do not say.
     """
-    recipe = model.recipe
+    recipe, decision = model.recipe, calibration.task.decision
     return ModelCard(
         schema=1,
         name=name,
@@ -92,6 +103,7 @@ def make_card(
         labels=list(recipe.source.labels),
         network=f"{model.trained.network.title} int8" if quantization else model.trained.network.title,
         parameters=count_parameters(model.trained.network),
+        task=decision if isinstance(decision, MultiLabel) else UNSET,
         fit=recipe.fit,
         metrics=ModelMetrics(**asdict(evaluation.metrics), corrupted=_corrupted(evaluation)),
         temperature=model.temperature,
@@ -124,23 +136,22 @@ def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     return all(getattr(card.training, name) == getattr(training, name) for name in fields)
 
 
-def _conformal(probabilities: Tensor, labels: Tensor) -> Conformal:
+def _conformal(probabilities: Tensor, labels: Tensor, task: Task) -> Conformal:
     fitted = [conformal_thresholds(probabilities, labels, coverage) for coverage in COVERAGES]
     # Of labels that have too few images for a threshold of their own at high coverages alone, none may leave the sets.
-    thresholds = np.minimum.accumulate(fitted, axis=0).tolist()
+    thresholds = np.minimum.accumulate(np.minimum(fitted, task.set_limits), axis=0).tolist()
     levels = [Level(coverage, threshold) for coverage, threshold in zip(COVERAGES, thresholds, strict=True)]
     default = levels[COVERAGES.index(DEFAULT_COVERAGE)]
     return Conformal(coverage=default.coverage, threshold=default.threshold, levels=levels)
 
 
-def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> Reference:
-    n, classes = probabilities.shape
-    entropy = -(probabilities * np.log(np.maximum(probabilities, np.finfo(float).tiny))).sum(1)
+def _reference(pixels: NDArray[np.uint8], probabilities: NDArray[np.float64], task: Task) -> Reference:
+    counts = task.decision.decide(probabilities).sum(0)
     return Reference(
-        labels=[float(share) for share in np.bincount(probabilities.argmax(1), minlength=classes) / n],
-        brightness=_spread(pixels.reshape(n, -1).mean(1) / 255),
+        labels=[float(share) for share in counts / max(1, counts.sum())],
+        brightness=_spread(pixels.reshape(len(pixels), -1).mean(1) / 255),
         top_probability=_spread(probabilities.max(1)),
-        entropy=_spread(entropy),
+        entropy=_spread(task.decision.entropies(probabilities)),
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
-from training.datasets.labelled import LabelledImages
+from training.datasets.labelled import LabelledImages, truth_of
 
 STANDARD_ERRORS = 1.645  # of the difference: chance alone makes an equal model that much worse once in 20 times
 
@@ -72,13 +72,15 @@ UNLESS_WORSE = Release()
 def compare(answering: Classifier, candidate: ModelCard, probabilities: Tensor, test: LabelledImages) -> Comparison:
     """Compare a candidate with the version that answers; probabilities: [n, classes] of the candidate.
 
-    That version is asked about the same images; where it takes other ones, or has other labels, the cards are compared.
+    That version is asked about the same images; where it takes other ones, or has other labels or another task, the
+    cards are compared.
     """
     card, shape = answering.card, (answering.height, answering.width, answering.channels)
-    if card.labels != candidate.labels or test.pixels.shape[1:] != shape:
+    if card.labels != candidate.labels or bool(card.task) != bool(candidate.task) or test.pixels.shape[1:] != shape:
         return compare_cards(card, candidate)
-    truth = test.labels.numpy()
-    before, after = (p.argmax(1) == truth for p in (answering.classify(test.pixels.numpy()), probabilities.numpy()))
+    truth = truth_of(test.labels, len(card.labels)).numpy()
+    before = (card.decide(answering.classify(test.pixels.numpy())) == truth).all(1)
+    after = (candidate.decide(probabilities.numpy()) == truth).all(1)
     basis = f"on the same {len(truth):,} test images"
     if card.training.data_sha256 != candidate.training.data_sha256:
         basis += f", of which {card.version} may have learned some, since it was trained on others"

@@ -8,11 +8,11 @@ from pathlib import Path
 from msgspec import UNSET
 
 from serving.model.card import ModelCard
-from training.datasets.labelled import LabelledImages
+from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.evaluate_graph import Evaluation
 
 COLUMNS = ("file", "true", "predicted", "probability", "set", "novel")
-SET_SEPARATOR = ":"  # which no label has in it
+SEPARATOR = ":"  # which no label has in it
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 
@@ -20,27 +20,29 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that beg
 class ImagePrediction:
     """The prediction of a test image.
 
-    place: among the test images. file: its name for people. true, predicted, label_set: indices of labels. probability:
-    of the predicted label. novel: None where the graph does not tell.
+    place: among the test images. file: its name for people. true, predicted, label_set: indices of labels, true
+    and predicted of one or several. probabilities: of all labels. novel: None where the graph does not tell.
     """
 
     place: int
     file: str
-    true: int
-    predicted: int
-    probability: float
+    true: tuple[int, ...]
+    predicted: tuple[int, ...]
+    probabilities: tuple[float, ...]
     label_set: tuple[int, ...]
     novel: bool | None
 
     @property
     def is_right(self) -> bool:
-        """Whether the predicted label is the true one."""
+        """Whether the predicted labels are the true ones."""
         return self.predicted == self.true
 
     @property
-    def is_covered(self) -> bool:
-        """Whether the label set holds the true label."""
-        return self.true in self.label_set
+    def sureness(self) -> float:
+        """The probability of the worst mistake: of a wrong label or, without one, that a missed label is not there."""
+        wrong = [self.probabilities[label] for label in self.predicted if label not in self.true]
+        missed = [1 - self.probabilities[label] for label in self.true if label not in self.predicted]
+        return max(wrong or missed, default=0.0)
 
 
 def image_predictions(
@@ -48,15 +50,16 @@ def image_predictions(
 ) -> Iterator[ImagePrediction]:
     """Yield the prediction of each test image; files: their names, in the same order."""
     probabilities, scores = evaluation.probabilities.numpy(), evaluation.novelty_scores
-    sets = card.conformal.default.sets(probabilities)
-    for place, (file, true, row) in enumerate(zip(files, test.labels.tolist(), probabilities, strict=True)):
-        predicted, label_set = int(row.argmax()), tuple(sets[place].nonzero()[0].tolist())
+    truth = truth_of(test.labels, len(card.labels)).numpy()
+    rows = zip(files, truth, card.decide(probabilities), probabilities, card.sets(probabilities), strict=True)
+    for place, (file, true, decided, row, label_set) in enumerate(rows):
+        true, decided, label_set = (tuple(has.nonzero()[0].tolist()) for has in (true, decided, label_set))
         novel = None if scores is None or card.novelty is UNSET else bool(scores[place] > card.novelty.threshold)
-        yield ImagePrediction(place, file, true, predicted, float(row[predicted]), label_set, novel)
+        yield ImagePrediction(place, file, true, decided, tuple(row.tolist()), label_set, novel)
 
 
 def write_predictions(predictions: Sequence[ImagePrediction], labels: Sequence[str], path: Path) -> None:
-    """Write a CSV with a row for each prediction; the labels of a set are joined by colons, which no label has.
+    """Write a CSV with a row for each prediction; several labels are joined by colons, which no label has.
 
     A cell that a spreadsheet would run as a formula gets an apostrophe before it.
     """
@@ -67,10 +70,13 @@ def write_predictions(predictions: Sequence[ImagePrediction], labels: Sequence[s
 
 
 def _row(prediction: ImagePrediction, labels: Sequence[str]) -> tuple[str, ...]:
-    label_set = SET_SEPARATOR.join(labels[label] for label in prediction.label_set)
+    true, predicted, label_set = (
+        SEPARATOR.join(labels[label] for label in some)
+        for some in (prediction.true, prediction.predicted, prediction.label_set)
+    )
+    probability = SEPARATOR.join(f"{prediction.probabilities[label]:.4f}" for label in prediction.predicted)
     novel = {None: "", False: "no", True: "yes"}[prediction.novel]
-    true, predicted = labels[prediction.true], labels[prediction.predicted]
-    return prediction.file, true, predicted, f"{prediction.probability:.4f}", label_set, novel
+    return prediction.file, true, predicted, probability, label_set, novel
 
 
 def _harmless(cell: str) -> str:

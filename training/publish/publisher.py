@@ -45,6 +45,7 @@ from training.pipeline import CalibratedModel
 from training.progress import stage
 from training.publish.card import Calibration, calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Comparison, Release, compare
+from training.publish.label_figures import label_figures
 from training.publish.model_folder import (
     CONFIGURATION_FILE,
     README_FILE,
@@ -130,7 +131,7 @@ class Publisher:
             photos = photographed(pixels, self.model.recipe.fit, torch.Generator().manual_seed(0))
             pixels = torch.cat([pixels, photos])
         quantized = quantize(self.graph, pixels.numpy())
-        before, after = measure((self.graph, quantized), validation)
+        before, after = measure((self.graph, quantized), validation, task=self.model.recipe.task)
         self.console.print(comparison(before, after))
         if reasons := objections(before, after, limits):
             self.console.print(f"int8 was not kept: {'; '.join(reasons)}")
@@ -170,10 +171,12 @@ class Publisher:
             yield file
             if model.trained.epochs:
                 draw_curves(model.trained.epochs, file.parent / CURVES_FILE)
-            counts = confusion(evaluation.probabilities, model.data.test.labels)
-            draw_confusion(counts, card.labels, file.parent / CONFUSION_FILE)
+            truth = model.data.test.labels
+            if not card.task:
+                draw_confusion(confusion(evaluation.probabilities, truth), card.labels, file.parent / CONFUSION_FILE)
             plots = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
-            text = readme(msgspec.to_builtins(card), counts.tolist(), evaluation.coverage_by_label, plots)
+            figures = label_figures(card, evaluation.probabilities, truth, evaluation.coverage_by_label)
+            text = readme(msgspec.to_builtins(card), figures, plots)
             (draft / README_FILE).write_text(text, encoding="utf-8")
             (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
             configuration = triton_text(name, model.shape, len(card.labels), card.novelty is not UNSET)
@@ -227,10 +230,10 @@ class Publisher:
     def _evaluate(self, graph: onnx.ModelProto) -> tuple[Calibration, Evaluation]:
         """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
         stage("Calibrating: thresholds of label sets and novelty")
-        model, predict = self.model, partial(run, graph)
-        calibration = Calibration.of(predict, model.split[1], model.photos)
-        recipe, sets = model.recipe, calibration.conformal.default.sets
-        inputs = EvaluationInputs(recipe.source.title, recipe.fit, model.temperature, sets, calibration.novelty)
+        model, recipe, predict = self.model, self.model.recipe, partial(run, graph)
+        calibration = Calibration.of(predict, model.split[1], model.photos, recipe.task)
+        known, novelty = (recipe.source.title, recipe.fit, model.temperature), calibration.novelty
+        inputs = EvaluationInputs(*known, calibration.sets, novelty, calibration.task)
         sizes = self.sizes if recipe.corruptions else replace(self.sizes, corrupted=0)
         evaluation = evaluate_graph(predict, inputs, model.data.test, self.photos, self.data_dir, self._warn, sizes)
         return calibration, evaluation

@@ -9,6 +9,7 @@ from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES
 from training.export_options import BACKBONES
 from training.networks.efficientnet import FineTuned
+from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES
 
@@ -41,7 +42,7 @@ On {n:,} test images, on which nothing was chosen or fitted; as served, through 
 |---|---|
 | accuracy | {accuracy:.4f} |
 | macro accuracy: the mean of the labels' recalls | {macro:.4f} |
-| loss (negative log-likelihood) | {loss:.4f} |
+{several}| loss (negative log-likelihood) | {loss:.4f} |
 | expected calibration error (ECE), 15 bins | {ece:.4f} |
 | the same before calibration | {ece_uncalibrated:.4f} |
 | mean number of labels in a set that is to hold the true label in {coverage:.0%} of cases | {set_size:.3f} |
@@ -57,7 +58,7 @@ pixels, saved as JPEG, {photo_kind}.
 Label by label, on the same images: recall is the share of a label's images that were given it, precision the share of
 the images given it that have it, coverage the share whose set holds it.
 
-| label | images | recall | precision | coverage | most often taken for |
+| label | images | recall | precision | coverage | {remark} |
 |---|---|---|---|---|---|
 {by_label}
 {report}{plots}{out_of_distribution}{corrupted}
@@ -70,7 +71,7 @@ Made with {libraries}.
 
 ## What it is not for
 
-It knows only its {classes} labels and gives one of them to any image, whatever the image shows. `novel` in an answer
+It knows only its {classes} labels and {gives}, whatever the image shows. `novel` in an answer
 says that the image is unlike the training images; its absence proves nothing. It was measured on {dataset} alone:
 expect lower accuracy on photographs that differ from it in framing, light or background. An upload of another size is
 preprocessed first: {fit}.
@@ -98,6 +99,11 @@ of the label sets hold the true label.
 {rows}
 """
 
+SEVERAL = """\
+| macro F1: the mean of the labels' F1 scores | {f1:.4f} |
+| mAP: the mean of the labels' average precisions | {map:.4f} |
+"""
+
 REPORT = "\nPictures of its mistakes are in [{report}]({version}/{report}).\n"
 
 FITS = {
@@ -121,14 +127,8 @@ QUANTIZED = " The file is the trained network in int8 ({quantization}); all figu
 AGAIN = "To do it again: `python -m training.export {what} {schedule}{limit}{variant}`.\n"
 
 
-def readme(
-    card: Mapping[str, Any], confusion: Sequence[Sequence[int]], coverage: Sequence[float], plots: Sequence[str]
-) -> str:
-    """Return the text for a card's values (as in serving.model.card).
-
-    confusion: counts of test images, by true label (row) and predicted label (column). coverage: the share of each
-    label's images whose set holds it. plots: paths of the plots.
-    """
+def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequence[str]) -> str:
+    """Return the text for a card's values (as in serving.model.card). plots: paths of the plots."""
     training = card["training"]
     history = training["epoch_accuracy"]
     photos, novelty = card["photos"], card.get("novelty")
@@ -140,7 +140,10 @@ def readme(
         hub_datasets=f"datasets: [{card['dataset']}]\n" if published else "",
         **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty", "notes")},
         **metrics,
-        macro=_macro_accuracy(confusion),
+        several=SEVERAL.format(**metrics) if "task" in card else "",
+        gives="gives none or several of them to an image" if "task" in card else "gives one of them to any image",
+        remark="threshold" if "task" in card else "most often taken for",
+        macro=mean(label.right / label.images for label in figures if label.images),
         **{key: value for key, value in training.items() if key not in ("libraries", "epoch_accuracy")},
         model_file=MODEL_FILE,
         classes=len(card["labels"]),
@@ -152,7 +155,7 @@ def readme(
         + (QUANTIZED.format(**training) if "quantization" in training else ""),
         again=_again(card, published) if history else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
-        by_label="\n".join(_by_label(card["labels"], confusion, coverage)),
+        by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
         novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
         out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",
@@ -173,10 +176,16 @@ def _again(card: Mapping[str, Any], published: bool) -> str:
     fitted = not published and card["network"] == FineTuned.title
     return AGAIN.format(
         schedule=f"--backbone {BACKBONES[0]}" if fitted else f"--epochs {training['epochs']} --seed {training['seed']}",
-        what=training["recipe"] if published else f"--images DIR --name {training['recipe']}",
+        what=training["recipe"] if published else _own(card),
         variant=_variant(card),
         limit=f" --limit {training['limit']}" if training.get("limit") else "",
     )
+
+
+def _own(card: Mapping[str, Any]) -> str:
+    """Return the options that name own images."""
+    images = "CSV --multi-label" if "task" in card else "DIR"
+    return f"--images {images} --name {card['training']['recipe']}"
 
 
 def _variant(card: Mapping[str, Any]) -> str:
@@ -207,21 +216,15 @@ def _corrupted(metrics: Mapping[str, Any]) -> str:
     return CORRUPTED.format(**metrics, rows="\n".join(f"| {name} | {accuracy:.3f} |" for name, accuracy in accuracies))
 
 
-def _by_label(labels: Sequence[str], confusion: Sequence[Sequence[int]], coverage: Sequence[float]) -> Iterator[str]:
+def _rows(figures: Sequence[LabelFigures]) -> Iterator[str]:
     """Yield the row of each label."""
-    labels = [label.replace("|", r"\|") for label in labels]  # otherwise it would end the cell
-    for index, (label, row) in enumerate(zip(labels, confusion, strict=True)):
-        images, given, correct = sum(row), sum(other[index] for other in confusion), row[index]
-        wrong = {labels[other]: count for other, count in enumerate(row) if count and other != index}
-        worst = sorted(wrong, key=lambda other: -wrong[other])[:2]
-        confused = ", ".join(f"{other} ({wrong[other]})" for other in worst) or "none"
-        shares = f"{_share(correct, images)} | {_share(correct, given)} | {_share(coverage[index] * images, images)}"
-        yield f"| {label} | {images:,} | {shares} | {confused} |"
+    for label, images, given, right, coverage, remark in figures:
+        shares = f"{_share(right, images)} | {_share(right, given)} | {_share(coverage * images, images)}"
+        yield f"| {_cell(label)} | {images:,} | {shares} | {_cell(remark)} |"
 
 
-def _macro_accuracy(confusion: Sequence[Sequence[int]]) -> float:
-    """Return the mean recall of the labels that have test images."""
-    return mean(row[index] / sum(row) for index, row in enumerate(confusion) if any(row))
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")  # otherwise it would end the cell
 
 
 def _share(part: float, whole: int) -> str:

@@ -1,6 +1,6 @@
 """The report on a model of own images: one self-contained HTML file, with pictures of its mistakes."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,7 +14,7 @@ from torch import Tensor
 from serving.model.card import MODEL_FILE, ModelCard
 from training.datasets.folder_layout import TEST
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.datasets.labelled import LabelledImages
+from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
 from training.evaluation.held_out import has_frozen_backbone
@@ -25,9 +25,9 @@ from training.publish.predictions import ImagePrediction, image_predictions, wri
 from training.report import MAX_LABELS_WITH_COUNTS, plot_epochs
 from training.survey import Survey
 from training.suspects import Suspect, held_out_messages, held_out_suspects
+from training.task import macro_accuracy, task_of
 from training.template import render
 from training.thumbnails import thumbnail_url
-from training.train.head import macro_accuracy
 from training.train.trainer import Epoch
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -40,18 +40,22 @@ DOT_AREA = 400.0  # in points squared, of a dot that stands for all images
 
 
 class LabelRow(NamedTuple):
-    """The figures of a label: of its images to train on and to test, and of the latter; None where there are none."""
+    """The figures of a label: of its images to train on and to test, and of the latter; None where there are none.
+
+    precision: of the images that were given it.
+    """
 
     label: str
     trained: int
     tested: int
     recall: float | None
+    precision: float | None
     coverage: float | None
     set_size: float | None
 
 
 class Confusion(NamedTuple):
-    """How often one label was given to images of another, and the surest of these mistakes."""
+    """How often some labels were given to images of others, and the surest of these mistakes."""
 
     true: str
     predicted: str
@@ -79,13 +83,14 @@ class ModelReport:
     @property
     def macro_accuracy(self) -> float:
         """The mean of the labels' own accuracies."""
-        return macro_accuracy(self.probabilities.argmax(1), self.test.labels)
+        decided = torch.from_numpy(self.card.decide(self.probabilities.numpy()))
+        return macro_accuracy(decided, truth_of(self.test.labels, len(self.card.labels)))
 
     @cached_property
     def mistakes(self) -> list[ImagePrediction]:
         """The predictions that are wrong, the surest first."""
         wrong = (prediction for prediction in self.predictions if not prediction.is_right)
-        return sorted(wrong, key=lambda prediction: -prediction.probability)
+        return sorted(wrong, key=lambda prediction: -prediction.sureness)
 
     @property
     def likeliest(self) -> Sequence[Suspect]:
@@ -104,13 +109,19 @@ class ModelReport:
         repeated = [(pair, times) for pair, times in pairs.most_common(MAX_CONFUSIONS) if times > 1]
         for (true, predicted), times in repeated:
             examples = [one for one in self.mistakes if (one.true, one.predicted) == (true, predicted)]
-            labels = self.card.labels
-            yield Confusion(labels[true], labels[predicted], times, examples[:MAX_EXAMPLES])
+            yield Confusion(self.named(true), self.named(predicted), times, examples[:MAX_EXAMPLES])
+
+    def named(self, labels: Sequence[int]) -> str:
+        """Return labels for people."""
+        return ", ".join(self.card.labels[label] for label in labels) or "none of the labels"
 
     @property
     def matrix(self) -> list[list[int]]:
-        """The confusion matrix, a true label's row counts the predicted labels; empty where it would be too large."""
-        if len(self.card.labels) > MAX_LABELS_WITH_COUNTS:
+        """The confusion matrix, a true label's row counts the predicted labels.
+
+        Empty where it would be too large, and where an image may have several labels.
+        """
+        if self.card.task or len(self.card.labels) > MAX_LABELS_WITH_COUNTS:
             return []
         counts: list[list[int]] = confusion(self.probabilities, self.test.labels).tolist()
         return counts
@@ -118,13 +129,13 @@ class ModelReport:
     @property
     def by_label(self) -> Iterator[LabelRow]:
         """The figures label by label."""
-        found: dict[int, list[ImagePrediction]] = defaultdict(list)
-        for prediction in self.predictions:
-            found[prediction.true].append(prediction)
         for index, (label, trained) in enumerate(zip(self.card.labels, self.trained, strict=True)):
-            own = found[index]
-            recall, coverage = _mean(one.is_right for one in own), _mean(one.is_covered for one in own)
-            yield LabelRow(label, trained, len(own), recall, coverage, _mean(len(one.label_set) for one in own))
+            own = [one for one in self.predictions if index in one.true]
+            recall = _mean(index in one.predicted for one in own)
+            coverage = _mean(index in one.label_set for one in own)
+            precision = _mean(index in one.true for one in self.predictions if index in one.predicted)
+            set_size = _mean(len(one.label_set) for one in own)
+            yield LabelRow(label, trained, len(own), recall, precision, coverage, set_size)
 
     def thumbnail(self, prediction: ImagePrediction) -> str:
         """Return a small picture of a test image as a data URL."""
@@ -133,7 +144,8 @@ class ModelReport:
     @property
     def reliability_url(self) -> str:
         """The reliability diagram: accuracy by probability, a dot for each bin with images."""
-        return figure_url(partial(_paint_reliability, reliability(self.probabilities, self.test.labels)), *FIGURE_SIZE)
+        sums = reliability(self.probabilities, self.test.labels, task=task_of(self.card.task or None))
+        return figure_url(partial(_paint_reliability, sums), *FIGURE_SIZE)
 
     @property
     def curve_urls(self) -> dict[str, str]:
@@ -156,11 +168,12 @@ def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluat
     if not isinstance(source, ImageFolder) or not isinstance(data, OwnImages):
         return []
     survey = Survey(source, data)
-    suspects = held_out_suspects(version / MODEL_FILE, survey) if has_frozen_backbone(card) else None
+    suspects = held_out_suspects(version / MODEL_FILE, survey) if has_frozen_backbone(card) and not card.task else None
     files = [source.named(file.path) for file in data.files[TEST]]
     predictions = list(image_predictions(evaluation, card, data.test, files))
     write_predictions(predictions, card.labels, version / PREDICTIONS_FILE)
-    trained = torch.cat([part.labels for part in model.split]).bincount(minlength=len(card.labels)).tolist()
+    learned = torch.cat([part.labels for part in model.split])
+    trained = truth_of(learned, len(card.labels)).sum(0).tolist()
     epochs, probabilities = model.trained.epochs, evaluation.probabilities
     report = ModelReport(card, data.test, predictions, probabilities, trained, epochs, suspects)
     (version / REPORT_FILE).write_text(report.to_html(), encoding="utf-8")
@@ -185,7 +198,7 @@ def _paint_reliability(sums: Tensor, axes: list[Axes]) -> None:
     place.scatter(
         confidence / count, right / count, s=areas.clamp_min(12).numpy(), color=COLORS[0], alpha=0.8, clip_on=False
     )
-    place.set(xlabel="probability of the label given", ylabel="share that is right", xlim=(0, 1.03), ylim=(-0.03, 1.03))
+    place.set(xlabel="probability of the label", ylabel="share that is right", xlim=(0, 1.03), ylim=(-0.03, 1.03))
     place.legend(loc="upper left")
 
 

@@ -3,10 +3,13 @@
 from operator import le
 from pathlib import Path
 
+import torch
+
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.pipeline import CalibratedModel
 from training.progress import stage
+from training.task import task_of
 
 VERIFIED_IMAGES = 1_000  # test images for which the exported file must give the trained network's outputs
 # In probability, where float32 sums in another order differ by about 1e-6, and in novelty, which is steeper.
@@ -27,10 +30,13 @@ def verify(file: Path, model: CalibratedModel) -> float:
     """
     stage("Verifying the file")
     test = model.data.test.take(slice(VERIFIED_IMAGES))
-    pixels, labels = test.pixels.numpy(), test.labels.numpy()
-    found, expected = _open(file).run(pixels), model.predict(pixels)
+    pixels, classifier = test.pixels.numpy(), _open(file)
+    found, expected = classifier.run(pixels), model.predict(pixels)
     differences = found.differences(expected)
-    correct, should_be = ((outputs.probabilities.argmax(1) == labels).sum() for outputs in (found, expected))
+    task = task_of(classifier.card.task or None)
+    correct, should_be = (
+        int(task.right(torch.from_numpy(outputs.probabilities), test.labels).sum()) for outputs in (found, expected)
+    )
     if not all(map(le, differences, TOLERANCES)) or correct != should_be:
         differ, allowed = (", ".join(f"{value:.2g}" for value in values) for values in (differences, TOLERANCES))
         raise ExportError(
@@ -41,13 +47,14 @@ def verify(file: Path, model: CalibratedModel) -> float:
 
 
 def verify_labels(file: Path, model: CalibratedModel) -> float:
-    """Return the share of test images to which the file, as the service opens it, gives the trained network's label.
+    """Return the share of test images to which the file, as the service opens it, gives the trained network's labels.
 
     Raises ExportError when it is less than MIN_AGREEMENT, or when the golden samples differ from the quantized graph's.
     """
     pixels = model.data.test.pixels[:VERIFIED_IMAGES].numpy()
-    found, expected = _open(file).run(pixels), model.predict(pixels)
-    agreement = float((found.probabilities.argmax(1) == expected.probabilities.argmax(1)).mean())
+    classifier = _open(file)
+    found, expected = (classifier.card.decide(run(pixels).probabilities) for run in (classifier.run, model.predict))
+    agreement = float((found == expected).all(1).mean())
     if agreement < MIN_AGREEMENT:
         raise ExportError(
             f"{model.recipe.name} in int8 gives {agreement:.1%} of {len(pixels):,} test images the trained network's "

@@ -4,10 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from training.augment import flip_lr
@@ -21,17 +18,16 @@ from training.train.trainer import Epoch, loss_and_accuracy
 
 PENALTIES = 0.001, 0.01, 0.1, 1.0  # of the weights: scikit-learn's 1 / C; the validation images choose
 FEATURES_BATCH = 100  # images
-MAX_ITERATIONS = 500
 TRIED_IMAGES = 500  # with each normalization
 
 
 def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> TrainedNetwork:
     """Fit the last layer of the recipe's network to the features that the rest gives for the images and mirrored ones.
 
-    A logistic regression in which each label counts as much as another, however few its images. Whether mirrored images
-    are learned from, and how much large weights cost, is what the labels of the validation images are best told with.
+    The recipe's task says what regression that is. Whether mirrored images are learned from, and how much large weights
+    cost, is what the labels of the validation images are best told with.
     """
-    start = time.perf_counter()
+    start, task = time.perf_counter(), recipe.task
     network, normalize = recipe.network().eval(), recipe.normalize(train.pixels)
     plain = _features(network, normalize, train.pixels)
     mirrored = torch.cat([plain, _features(network, normalize, train.pixels, mirror=True)])
@@ -39,14 +35,16 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     mean, scale = plain.mean(0), plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
     plain, mirrored, seen = ((features - mean) / scale for features in (plain, mirrored, seen))
     fits = []
-    for features, labels, names in ((plain, train.labels, ()), (mirrored, train.labels.repeat(2), (flip_lr.__name__,))):
+    for features, names in ((plain, ()), (mirrored, (flip_lr.__name__,))):
+        labels = torch.cat([train.labels] * (len(features) // len(plain)))
         for penalty in PENALTIES:
-            head = _regress(features, labels, penalty, len(recipe.source.labels))
-            fits.append((*_quality(head(seen), validation.labels), head, names))
+            head = task.fit_layer(features, labels, penalty, len(recipe.source.labels))
+            loss, _ = loss_and_accuracy(head(seen), validation.labels, task)
+            fits.append((task.quality(head(seen), validation.labels), -loss, head, names))
     *_, best, augmentations = max(fits, key=lambda fit: fit[:2])
     _put(network, best, mean, scale)
-    loss, accuracy = loss_and_accuracy(best(plain), train.labels)
-    val_loss, val_accuracy = loss_and_accuracy(best(seen), validation.labels)
+    loss, accuracy = loss_and_accuracy(best(plain), train.labels, task)
+    val_loss, val_accuracy = loss_and_accuracy(best(seen), validation.labels, task)
     epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
     return replace(TrainedNetwork.of(recipe, normalize, network, [epoch]), augmentations=augmentations)
 
@@ -59,12 +57,6 @@ def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: L
     return replace(recipe, normalize=best)
 
 
-def macro_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Return the mean over the labels that occur of the share of their images [n] that is right."""
-    shares = [(predicted[labels == label] == label).float().mean() for label in labels.unique()]
-    return float(torch.stack(shares).mean())
-
-
 def _features(network: Network, normalize: Normalize, pixels: Tensor, mirror: bool = False) -> Tensor:
     """Return the inputs [n, features] of the last layer for pixels [n, h, w, c]."""
     batches: Sequence[Tensor] = pixels.split(FEATURES_BATCH)
@@ -73,27 +65,6 @@ def _features(network: Network, normalize: Normalize, pixels: Tensor, mirror: bo
         images = (normalize(batch) for batch in track(name, batches, len(batches)))
         turned = (flip_lr(batch, torch.ones(len(batch), dtype=torch.bool)) if mirror else batch for batch in images)
         return torch.cat([network.forward_features(batch).penultimate for batch in turned])
-
-
-def _regress(features: Tensor, labels: Tensor, penalty: float, classes: int) -> nn.Linear:
-    """Return the layer of a logistic regression, from features [n, f] to logits [n, classes]."""
-    regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MAX_ITERATIONS)
-    regression.fit(features.numpy(), labels.numpy())
-    weights: NDArray[np.float64] = np.hstack([regression.coef_, regression.intercept_[:, None]])
-    if len(regression.classes_) == 2:  # scikit-learn has one row then
-        weights = np.vstack([-weights / 2, weights / 2])
-    head = nn.Linear(features.shape[1], classes)
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.fill_(weights[:, -1].min() - 10)  # of a label without images
-        head.weight[regression.classes_] = torch.from_numpy(weights[:, :-1]).float()
-        head.bias[regression.classes_] = torch.from_numpy(weights[:, -1]).float()
-    return head.requires_grad_(False)
-
-
-def _quality(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return macro accuracy, and the negative loss, which decides between equals."""
-    return macro_accuracy(logits.argmax(1), labels), -loss_and_accuracy(logits, labels)[0]
 
 
 def _put(network: Network, head: nn.Linear, mean: Tensor, scale: Tensor) -> None:

@@ -25,16 +25,16 @@ class RunningMetrics:
         self._loss: Tensor | float = 0.0
         self._hits: Tensor | int = 0
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, processes: int) -> None:
-        """Add a micro-batch: the sum of its losses, logits [n, classes] and labels [n].
+    def add(self, loss: Tensor, hits: Tensor, processes: int) -> None:
+        """Add a micro-batch: the sum of its losses, and which images are right [n].
 
         processes: so many processes add as many images each.
         """
         self._micro_batches += 1
-        self._images += len(labels)
-        self._seen += len(labels) * processes
+        self._images += len(hits)
+        self._seen += len(hits) * processes
         self._loss = self._loss + loss
-        self._hits = self._hits + (logits.argmax(1) == labels).sum()
+        self._hits = self._hits + hits.sum()
         if self._micro_batches % REPORT_INTERVAL == 0 or time.perf_counter() - self._reported > REPORT_SECONDS:
             self.report()
 

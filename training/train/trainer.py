@@ -13,6 +13,7 @@ from training.augment import flip_lr
 from training.datasets.labelled import LabelledImages
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
+from training.task import SINGLE, Task
 from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.flips import TRIED_AT, labels_allow_flips
@@ -111,7 +112,7 @@ class Trainer:
                 logits = self._logits(indices, number)
                 loss = self._loss(logits, indices, number)
                 (loss / len(batch)).backward()
-                metrics.add(loss.detach(), logits.detach(), self._labels[indices], group.size)
+                metrics.add(loss.detach(), self._recipe.task.hits(logits.detach(), self._labels[indices]), group.size)
             group.all_reduce_gradients(self.network)
             self.optimizers.step()
             if self.schedule.is_over:  # a budget ends in mid-epoch
@@ -127,9 +128,9 @@ class Trainer:
         return (*names, *([flip_lr.__name__] if self.flips else []))
 
     def evaluate(self, images: LabelledImages) -> tuple[float, float]:
-        """Return mean cross-entropy and accuracy on other images."""
+        """Return mean loss and accuracy on other images."""
         logits = infer(self.network, self.normalize, images.pixels.to(self._context.device), self._precision)
-        return loss_and_accuracy(logits, images.labels.to(self._context.device))
+        return loss_and_accuracy(logits, images.labels.to(self._context.device), self._recipe.task)
 
     def try_flips(self, validation: LabelledImages) -> bool:
         """Flip images from now on if the validation images allow it, and return whether so: once, where it is due."""
@@ -177,7 +178,7 @@ class Trainer:
         """Return the sum of the losses of these images."""
         labels, smoothing = self._labels[indices], self._recipe.label_smoothing
         if self._shares is None:
-            hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+            hard = self._recipe.task.loss(logits, labels, smoothing)
         else:
             hard = balanced_loss(logits, labels, self._shares, smoothing)
         soft_labels = self._lessons.of(epoch).soft_labels
@@ -221,7 +222,6 @@ def infer(network: nn.Module, normalize: Normalize, pixels: Tensor, precision: P
         return torch.cat([network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)])
 
 
-def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy of logits [n, classes] against labels [n]."""
-    loss = functional.cross_entropy(logits.float(), labels)
-    return float(loss), float((logits.argmax(1) == labels).float().mean())
+def loss_and_accuracy(logits: Tensor, labels: Tensor, task: Task = SINGLE) -> tuple[float, float]:
+    """Return mean loss and accuracy of logits [n, classes] against labels."""
+    return float(task.loss(logits.float(), labels) / len(labels)), float(task.hits(logits, labels).float().mean())

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from serving.model.card import CARD_KEY, MAX_CARD_CHARS, Conformal, ContractError, Golden, Level, ModelCard
+from serving.model.card import CARD_KEY, MAX_CARD_CHARS, ContractError, Golden, ModelCard
+from serving.model.conformal import Conformal, Level
 
 
 @pytest.fixture(scope="module")

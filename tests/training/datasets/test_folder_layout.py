@@ -102,9 +102,9 @@ class TestOtherLayouts:
         flower(1, 0).save(tmp_path / "2.png")
         (tmp_path / "labels.csv").write_text("Label,by,File\nrose,me,1.png\ntulip,me,2.png\n")
 
-        assert [(file.label, file.path.name) for file in find_layout(tmp_path).files] == [
-            ("rose", "1.png"),
-            ("tulip", "2.png"),
+        assert [(file.labels, file.path.name) for file in find_layout(tmp_path).files] == [
+            (("rose",), "1.png"),
+            (("tulip",), "2.png"),
         ]
 
     def test_a_table_of_something_else_gives_no_labels(self, tmp_path):
@@ -190,7 +190,7 @@ def test_labels_that_differ_in_capitals_alone_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ("1.png,rose\n1.png,tulip\n", "row 3: 1.png has the label 'tulip' here and 'rose' above"),
+        ("1.png,rose\n1.png,tulip\n", "row 3: 1.png has the label 'tulip' here and the label 'rose' above"),
         ("1.png,rose\n2.png\n", "row 3: a file and its label are needed"),
         ("1.png,rose\n", "1 labels in it, at least 2 are needed"),
     ],

@@ -71,10 +71,10 @@ class TestInput:
         opened = ImageFolder.open(folder, "flowers")
         test = contents(opened.load().test)
         pixels = {label: {content for content, its_label in test if its_label == label} for label in range(4)}
-        files = [one for one in opened.files if np.asarray(Image.open(one[1])).tobytes() in pixels[one[0]]]
+        files = [one for one in opened.files if np.asarray(Image.open(one[1])).tobytes() in pixels[one[0][0]]]
         assert len(files) == 8
 
-        for label, file in files:
+        for (label,), file in files:
             flower(label, 0, side=64, channels=3).save(file)
 
         assert (ImageFolder.open(folder, "flowers").side, ImageFolder.open(folder, "flowers").channels) == (28, 1)

@@ -121,7 +121,7 @@ class TestReport:
         assert (mug.label, mug.trained, mug.tested, mug.recall) == ("mug", 40, 2, 0.5)
         assert mug.coverage == 0.5
         assert mug.set_size >= 1
-        assert spoon[2:] == (0, None, None, None)
+        assert spoon[2:] == (0, None, 0.0, None, None)
 
     def test_a_network_fitted_at_once_has_no_curves(self, card):
         curves, fitted, loaded = (report_on(card, [4], [5], epochs).to_html() for epochs in (EPOCHS, EPOCHS[:1], []))
@@ -175,7 +175,7 @@ class TestPredictions:
 
     @pytest.mark.parametrize("hostile", ['=HYPERLINK("//x")', "+1", "-1", "@sum", "\t=1", "\r=1"])
     def test_what_a_spreadsheet_would_run_is_text(self, hostile, tmp_path):
-        prediction = ImagePrediction(0, f"{hostile}/1.jpg", 0, 1, 0.9, (0, 1), None)
+        prediction = ImagePrediction(0, f"{hostile}/1.jpg", (0,), (1,), (0.1, 0.9), (0, 1), None)
 
         write_predictions([prediction], [hostile, "mug"], tmp_path / "predictions.csv")
 

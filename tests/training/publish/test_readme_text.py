@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from serving.model.card import (
-    Conformal,
     Corrupted,
     Golden,
     ModelCard,
@@ -15,6 +14,8 @@ from serving.model.card import (
     Spread,
     Training,
 )
+from serving.model.conformal import Conformal
+from training.publish.label_figures import of_confusion
 from training.publish.readme import readme
 
 CARD = ModelCard(
@@ -61,7 +62,7 @@ CONFUSION, COVERAGE = [[80, 20], [0, 100]], [0.87, 1.0]
 
 
 def written(card: ModelCard, plots: tuple[str, ...] = ("3/confusion.png", "3/curves.png")) -> str:
-    return readme(msgspec.to_builtins(card), CONFUSION, COVERAGE, plots)
+    return readme(msgspec.to_builtins(card), of_confusion(card.labels, CONFUSION, COVERAGE), plots)
 
 
 def test_the_front_matter_is_what_model_hubs_read():
@@ -138,7 +139,9 @@ def test_without_plots_none_is_promised():
 
 
 def test_a_label_without_test_images_has_no_shares():
-    text = readme(msgspec.to_builtins(CARD), [[10, 0], [0, 0]], [1.0, float("nan")], [])
+    figures = of_confusion(CARD.labels, [[10, 0], [0, 0]], [1.0, float("nan")])
+
+    text = readme(msgspec.to_builtins(CARD), figures, [])
 
     assert "| Ankle boot | 0 | none | none | none | none |" in text
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from training.datasets.labelled import LabelledImages
 from training.networks.base import Network
 from training.recipes import RECIPES
-from training.train.head import fit_head, macro_accuracy
+from training.task import macro_accuracy
+from training.train.head import fit_head
 
 LABELS = ("dark", "bright", "striped")
 
@@ -97,6 +98,6 @@ def test_a_label_without_training_images_is_never_answered():
 
 
 def test_macro_accuracy_is_the_mean_of_the_labels_own():
-    labels, predicted = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 1, 0])
+    truth, decided = torch.eye(3)[[0, 0, 0, 0, 1]].bool(), torch.eye(3)[[0, 0, 0, 1, 0]].bool()
 
-    assert macro_accuracy(predicted, labels) == pytest.approx((0.75 + 0) / 2)
+    assert macro_accuracy(decided, truth) == pytest.approx((0.75 + 0) / 2)
