@@ -1,6 +1,7 @@
 """The tutorial on own images is true: its commands are run, in order, on photos that are made here."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -64,7 +65,10 @@ def clone(tmp_path, monkeypatch):
 
 def run(command, folder):
     """Run a command; return what it prints."""
-    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=240)
+    unmeasured = {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")
+    }  # a quarter faster
+    done = subprocess.run(command, shell=True, cwd=folder, env=unmeasured, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
