@@ -16,6 +16,8 @@ const ADVICE = {
   "slow-body": "The connection is slow. Try again, or save the picture smaller.",
   "no-answer": "Check that the service is running and that you are connected, then try again.",
   "gone-file": "Add the file again.",
+  "empty-file": "Choose another file, or save the picture again.",
+  "proxy-error": "Wait a little, then try again.",
 };
 
 /**

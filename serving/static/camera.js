@@ -10,18 +10,24 @@ import { byId } from "./elements.js";
 export function enableCamera(take, refuse) {
   const [button, dialog] = [byId("camera", HTMLButtonElement), byId("camera-dialog", HTMLDialogElement)];
   const video = byId("camera-video", HTMLVideoElement);
+  const shoot = byId("shoot", HTMLButtonElement);
   button.hidden = !navigator.mediaDevices; // browsers define it only for https and localhost
   button.addEventListener("click", async () => {
+    button.disabled = true; // a second click would leave the first stream on
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch (error) {
       refuse(refusalOf(error));
       return;
+    } finally {
+      button.disabled = false;
     }
+    shoot.disabled = true;
     dialog.showModal();
-    await video.play();
+    await video.play().catch(() => {}); // fails where the dialog is closed before
+    shoot.disabled = false;
   });
-  byId("shoot").addEventListener("click", async () => {
+  shoot.addEventListener("click", async () => {
     const file = await photograph(video);
     dialog.close();
     take([file]);

@@ -95,14 +95,22 @@ export class DrawingCanvas {
   undo() {
     const before = this.earlier.pop();
     if (before) this.context.putImageData(before, 0, 0);
+    this.lift();
     this.changed(this);
   }
 
   wipe() {
-    [this.earlier, this.stroke] = [[], []];
+    this.earlier = [];
+    this.lift();
     this.context.fillStyle = BLACK;
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.changed(this);
+  }
+
+  /** Give up the stroke in the making. */
+  lift() {
+    this.stroke = [];
+    this.keyboard.down = false;
   }
 
   get isEmpty() {

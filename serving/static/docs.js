@@ -15,7 +15,7 @@ for (const form of document.querySelectorAll("form.try")) enableTry(/** @type {H
 
 /** Open what the address points to. */
 function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.querySelector(":target");
   if (target instanceof HTMLDetailsElement) target.open = true;
   target?.scrollIntoView();
 }

@@ -60,6 +60,14 @@ export function percent(share, digits = 1) {
 }
 
 /**
+ * Return the first few names, and how many more there are.
+ * @param {string[]} names
+ */
+export function firstOf(names, shown = 5) {
+  return `${names.slice(0, shown).join(", ")}${names.length > shown ? ` and ${names.length - shown} more` : ""}`;
+}
+
+/**
  * Return texts as a list in a sentence.
  * @param {string[]} texts
  */

@@ -1,8 +1,8 @@
 // The ways in: files that are chosen, dropped (folders too) or pasted. Addresses are refused in words.
 
-import { byId } from "./elements.js";
+import { byId, firstOf } from "./elements.js";
 
-const ADDRESS = /^\s*(https?|ftp|file|data):\S+\s*$/i;
+const ADDRESS = /^\s*((https?|ftp|file|data|blob):|www\.)\S+\s*$/i;
 const IMAGE_NAME = /\.(jpe?g|png|webp|gif|bmp|tiff?|avif|p[pgbn]m|hei[cf])$/i;
 
 /**
@@ -40,7 +40,7 @@ export function listen(take, refuse) {
 async function receive(transfer, target, take, refuse) {
   if (!transfer) return;
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry !== null && entry !== undefined);
-  const text = transfer.getData("text/uri-list") || transfer.getData("text/plain");
+  const text = ["text/uri-list", "text/plain", "text/html"].map((type) => transfer.getData(type)).find(Boolean);
   const files = [...transfer.files];
   if (entries.some((entry) => entry.isDirectory)) {
     offer((await Promise.all(entries.map(filesBelow))).flat(), true, take, refuse);
@@ -70,7 +70,7 @@ function offer(files, folder, take, refuse) {
   if (images.length) take(images);
   else if (folder) refuse("There is no picture in that folder.");
   const skipped = files.filter((file) => !images.includes(file)).map(({ name }) => name);
-  if (images.length && skipped.length) refuse(`Not pictures, so left out: ${skipped.slice(0, 5).join(", ")}${skipped.length > 5 ? ` and ${skipped.length - 5} more` : ""}.`);
+  if (images.length && skipped.length) refuse(`Not pictures, so left out: ${firstOf(skipped)}.`);
 }
 
 /**

@@ -9,7 +9,10 @@ import { csv, json, save } from "./table_file.js";
  * @typedef {import("./picture.js").Outcome} Outcome
  * @typedef {{ select: (picture: Picture) => void, remove: (pictures: Picture[]) => void }} Actions
  * @typedef {{ text: string, accepts: (outcome: Outcome | null) => boolean }} Filter
+ * @typedef {{ element: HTMLElement, outcome?: Outcome | null, thumbnail: string, selected: boolean }} Row with what it shows
  */
+
+const PAUSE_MS = 200; // between two drawings: a long table takes a browser 20 ms
 
 /** @type {Record<string, Filter>} */
 const FILTERS = {
@@ -23,7 +26,7 @@ const FILTERS = {
 /** @type {Record<string, (picture: Picture) => string | number>} */
 const SORT_KEYS = {
   name: ({ name }) => name,
-  label: ({ outcome }) => (outcome?.answer ? givenText(outcome.answer.prediction) : "\uffff"),
+  label: ({ outcome }) => (outcome?.answer ? givenText(outcome.answer.prediction) : "\uffff"), // those without a label last
   probability: ({ outcome }) => outcome?.answer?.prediction.probability ?? -1,
   remark: ({ outcome }) => remark(outcome),
 };
@@ -34,14 +37,17 @@ export class Many {
     this.actions = actions;
     this.element = byId("many");
     this.filter = find(this.element, ".filter", HTMLSelectElement);
-    /** @type {Map<Picture, HTMLElement>} */
+    /** @type {Map<Picture, Row>} */
     this.rows = new Map();
+    /** @type {Picture[]} those that the table has rows of, in its order */
+    this.drawn = [];
     /** @type {Picture[]} */
     this.pictures = [];
     /** @type {Picture | null} */
     this.selected = null;
     this.sorted = { by: "", descending: false };
     this.scheduled = false;
+    this.next = 0; // when it may be drawn again
     this.filter.addEventListener("change", () => this.draw());
     for (const heading of this.element.querySelectorAll("th[data-sort]")) {
       heading.addEventListener("click", () => this.sort(/** @type {HTMLElement} */ (heading)));
@@ -60,7 +66,7 @@ export class Many {
   }
 
   /**
-   * Show pictures, at most once for each frame of the screen.
+   * Show pictures: at once, or, soon after another time, a moment later.
    * @param {Picture[]} pictures
    * @param {Picture | null} selected
    */
@@ -68,12 +74,15 @@ export class Many {
     this.pictures = pictures;
     this.selected = selected;
     this.element.hidden = pictures.length < 2;
+    if (this.element.hidden) this.filter.value = "all"; // the next table begins with all it has
     if (this.scheduled) return;
     this.scheduled = true;
-    requestAnimationFrame(() => {
+    const wait = Math.max(0, this.next - performance.now());
+    setTimeout(() => requestAnimationFrame(() => {
       this.scheduled = false;
+      this.next = performance.now() + PAUSE_MS;
       this.draw();
-    });
+    }), wait);
   }
 
   /** Return the pictures that the filter lets through, in the order of the table. */
@@ -83,7 +92,7 @@ export class Many {
     const shown = this.pictures.filter(({ outcome }) => filter(outcome));
     if (!by) return shown;
     const key = SORT_KEYS[by];
-    const compare = (/** @type {Picture} */ one, /** @type {Picture} */ other) => (key(one) < key(other) ? -1 : Number(key(one) > key(other)));
+    const compare = (/** @type {Picture} */ one, /** @type {Picture} */ other) => compareKeys(key(one), key(other));
     return shown.sort((one, other) => (descending ? compare(other, one) : compare(one, other)));
   }
 
@@ -96,7 +105,9 @@ export class Many {
     this.offerFilters();
     const shown = this.shown();
     for (const picture of this.rows.keys()) if (picture.removed) this.rows.delete(picture);
-    find(this.element, "tbody", HTMLElement).replaceChildren(...shown.map((picture) => this.row(picture)));
+    const rows = shown.map((picture) => this.row(picture));
+    if (!sameItems(shown, this.drawn)) find(this.element, "tbody", HTMLElement).replaceChildren(...rows);
+    this.drawn = shown;
     find(this.element, ".none", HTMLElement).hidden = shown.length > 0;
   }
 
@@ -106,9 +117,15 @@ export class Many {
     const labels = [...new Set(this.pictures.flatMap(({ outcome }) => labelsOf(outcome)))].sort();
     const options = Object.entries(FILTERS).map(([value, { text, accepts }]) => [value, text, this.pictures.filter(({ outcome }) => accepts(outcome)).length]);
     const byLabel = labels.map((label) => [`label ${label}`, label, this.pictures.filter(({ outcome }) => labelsOf(outcome).includes(label)).length]);
-    this.filter.replaceChildren(...[...options, ...byLabel].filter(([value, , count]) => count || value === chosen).map(([value, text, count]) => {
+    const offered = [...options, ...byLabel].filter(([value, , count]) => count || value === chosen).map(([value, text, count]) => {
       return new Option(`${text} (${count})`, String(value), false, value === chosen);
-    }));
+    });
+    const present = [...this.filter.options];
+    if (sameItems(offered.map(({ value }) => value), present.map(({ value }) => value))) {
+      for (const [place, { text }] of offered.entries()) if (present[place].text !== text) present[place].text = text;
+    } else {
+      this.filter.replaceChildren(...offered);
+    }
   }
 
   /** @param {HTMLElement} heading */
@@ -127,26 +144,34 @@ export class Many {
    */
   row(picture) {
     const row = this.rows.get(picture) ?? this.createRow(picture);
-    const prediction = picture.outcome?.answer?.prediction;
-    const thumbnail = find(row, "img", HTMLImageElement);
-    thumbnail.hidden = !picture.thumbnail;
-    if (thumbnail.getAttribute("src") !== picture.thumbnail) thumbnail.src = picture.thumbnail;
-    find(row, ".is", HTMLElement).textContent = prediction ? givenText(prediction) : picture.outcome ? "No answer" : "…";
-    find(row, ".share", HTMLElement).textContent = prediction ? percent(prediction.probability, 0) : "";
-    find(row, ".remark", HTMLElement).textContent = remark(picture.outcome);
-    row.classList.toggle("failed", Boolean(picture.outcome?.problem));
-    row.classList.toggle("selected", picture === this.selected);
-    find(row, ".pick", HTMLElement).setAttribute("aria-pressed", String(picture === this.selected));
-    return row;
+    const { element } = row;
+    const { outcome, thumbnail } = picture;
+    const selected = picture === this.selected;
+    if (row.outcome === outcome && row.thumbnail === thumbnail && row.selected === selected) return element;
+    Object.assign(row, { outcome, thumbnail, selected });
+    const prediction = outcome?.answer?.prediction;
+    const image = find(element, "img", HTMLImageElement);
+    image.hidden = !thumbnail;
+    if (image.getAttribute("src") !== thumbnail) image.src = thumbnail;
+    find(element, ".is", HTMLElement).textContent = prediction ? givenText(prediction) : outcome ? "No answer" : "…";
+    find(element, ".share", HTMLElement).textContent = prediction ? percent(prediction.probability, 0) : "";
+    find(element, ".remark", HTMLElement).textContent = remark(outcome);
+    element.classList.toggle("failed", Boolean(outcome?.problem));
+    element.classList.toggle("selected", selected);
+    find(element, ".pick", HTMLElement).setAttribute("aria-pressed", String(selected));
+    return element;
   }
 
-  /** @param {Picture} picture */
+  /**
+   * @param {Picture} picture
+   * @returns {Row}
+   */
   createRow(picture) {
-    const row = fromTemplate("row");
+    const row = { element: fromTemplate("row"), outcome: undefined, thumbnail: "", selected: false };
     this.rows.set(picture, row);
-    find(row, ".pick", HTMLElement).append(create("span", "", picture.name));
-    row.addEventListener("click", () => this.actions.select(picture));
-    const remove = find(row, ".remove", HTMLButtonElement);
+    find(row.element, ".pick", HTMLElement).append(create("span", "", picture.name));
+    row.element.addEventListener("click", () => this.actions.select(picture));
+    const remove = find(row.element, ".remove", HTMLButtonElement);
     remove.setAttribute("aria-label", `Remove ${picture.name}`);
     remove.addEventListener("click", (event) => {
       event.stopPropagation();
@@ -154,6 +179,24 @@ export class Many {
     });
     return row;
   }
+}
+
+const byText = new Intl.Collator(undefined, { numeric: true }).compare; // picture-9 comes before picture-10
+
+/**
+ * @param {string | number} one
+ * @param {string | number} other
+ */
+function compareKeys(one, other) {
+  return typeof one === "number" && typeof other === "number" ? one - other : byText(String(one), String(other));
+}
+
+/**
+ * @param {unknown[]} some
+ * @param {unknown[]} others
+ */
+function sameItems(some, others) {
+  return some.length === others.length && some.every((item, place) => item === others[place]);
 }
 
 /** @param {Outcome | null} outcome */

@@ -1,34 +1,45 @@
-// The pictures and their answers, kept over a reload in the session storage, which ends with the tab.
+// The pictures with their answers, and what was chosen, kept over a reload in the session storage, which ends with the tab.
 
 import { Picture } from "./picture.js";
-
-const KEY = "thimble-pictures";
-const MAX_FILE_BYTES = 300_000; // larger ones are not kept: the storage has about 5 MB
-const MAX_TOTAL_BYTES = 2_500_000; // of files, for the same reason
+import { load, store } from "./storage.js";
 
 /**
- * Keep the pictures; of those that fit, the files too.
- * @param {Picture[]} pictures
+ * @typedef {import("./picture.js").Outcome} Outcome
+ * @typedef {{ name: string, type: string, file: string, outcome: Outcome | null, thumbnail: string }} Item
+ */
+
+const PICTURES = "thimble-pictures";
+const CHOICES = "thimble-choices";
+const MAX_CHARACTERS = 4_500_000; // browsers give a site about 5 million
+const MAX_FILE_BYTES = 300_000; // a larger one would take the place of many
+const CHARACTERS_PER_BYTE = 4 / 3; // Base64
+
+/**
+ * Keep the pictures, and the small files for which there is room; return how many pictures are kept, the newest first.
+ * @param {Picture[]} pictures newest first
  */
 export async function keep(pictures) {
-  let room = MAX_TOTAL_BYTES;
-  const items = [];
-  for (const { name, file, outcome, thumbnail } of pictures) {
-    const fits = file && file.size <= Math.min(MAX_FILE_BYTES, room);
-    if (fits) room -= file.size;
-    items.push({ name, type: file?.type ?? "", file: fits ? await dataUrl(file) : "", outcome, thumbnail });
+  /** @type {Item[]} */
+  let items = pictures.map(({ name, file, outcome, thumbnail }) => ({ name, type: file?.type ?? "", file: "", outcome, thumbnail }));
+  let room = MAX_CHARACTERS - JSON.stringify(items).length;
+  for (const [place, { file }] of pictures.entries()) {
+    const length = Math.ceil((file?.size ?? 0) * CHARACTERS_PER_BYTE) + 100;
+    if (!file || file.size > MAX_FILE_BYTES || length > room) continue;
+    room -= length;
+    items[place].file = await dataUrl(file);
   }
-  if (!store(items)) store(items.map((item) => ({ ...item, file: "", thumbnail: "" })));
+  if (store(PICTURES, JSON.stringify(items))) return items.length;
+  items = items.map((item) => ({ ...item, file: "", thumbnail: "", outcome: withoutSeen(item.outcome) }));
+  while (items.length && !store(PICTURES, JSON.stringify(items))) items = items.slice(0, Math.floor(items.length / 2));
+  return items.length;
 }
 
-/** @param {object[]} items */
-function store(items) {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(items));
-    return true;
-  } catch { // it is full
-    return false;
-  }
+/**
+ * Keep what was chosen.
+ * @param {Record<string, string>} choices
+ */
+export function keepChoices(choices) {
+  store(CHOICES, JSON.stringify(choices));
 }
 
 /**
@@ -36,9 +47,25 @@ function store(items) {
  * @returns {Picture[]}
  */
 export function kept() {
-  /** @type {{ name: string, type: string, file: string, outcome: import("./picture.js").Outcome | null, thumbnail: string }[]} */
-  const items = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+  /** @type {Item[]} */
+  const items = JSON.parse(load(PICTURES) ?? "[]");
   return items.map(({ name, type, file, outcome, thumbnail }) => new Picture(name, file ? blob(file, type) : null, outcome, thumbnail));
+}
+
+/**
+ * Return what was chosen.
+ * @returns {Record<string, string>}
+ */
+export function keptChoices() {
+  return JSON.parse(load(CHOICES) ?? "{}");
+}
+
+/**
+ * @param {Outcome | null} outcome
+ * @returns {Outcome | null}
+ */
+function withoutSeen(outcome) {
+  return outcome?.answer ? { answer: { ...outcome.answer, prediction: { ...outcome.answer.prediction, seen: undefined } } } : outcome;
 }
 
 /**

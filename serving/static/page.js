@@ -4,14 +4,14 @@ import { AnswerView } from "./answer.js";
 import { enableCamera } from "./camera.js";
 import { openCard } from "./card.js";
 import { enableDrawing } from "./draw.js";
-import { byId } from "./elements.js";
+import { byId, firstOf } from "./elements.js";
 import { listen } from "./intake.js";
 import { Many } from "./many.js";
-import { keep, kept } from "./memory.js";
+import { keep, keepChoices, kept, keptChoices } from "./memory.js";
 import { fitSamples, watch } from "./models.js";
 import { givenText, Picture } from "./picture.js";
 import { Queue } from "./queue.js";
-import { ROOT, savedKey, saveKey } from "./request.js";
+import { getFile, RequestError, savedKey, saveKey } from "./request.js";
 
 const REQUESTS_AT_ONCE = 4; // enough to keep a small service busy, and not all of it
 const KEEP_AFTER_MS = 400;
@@ -26,7 +26,8 @@ let pictures = [];
 /** @type {Picture | null} */
 let selected = null;
 let coverage = "";
-let keeping = 0;
+let keeping = 0; // the timer
+let comparisons = 0; // how many were asked for; the last one counts
 
 /**
  * Return the parameters of a request to a model.
@@ -56,11 +57,14 @@ function add(files) {
  * @param {Picture} picture
  */
 function ask(picture) {
+  picture.asked += 1;
+  const { asked } = picture;
   picture.outcome = null;
   draw(picture);
   queue.add(async () => {
-    if (picture.removed) return;
+    if (picture.removed || asked !== picture.asked) return;
     const outcome = await picture.classify(options());
+    if (asked !== picture.asked) return;
     picture.outcome = outcome;
     draw(picture);
     await picture.makeThumbnail(); // in the meantime it may have been asked about again
@@ -79,7 +83,12 @@ function draw(changed = null) {
   byId("answers").hidden = !selected;
   many.show(pictures, selected);
   clearTimeout(keeping);
-  keeping = setTimeout(() => keep(pictures), KEEP_AFTER_MS);
+  keeping = setTimeout(keepAll, KEEP_AFTER_MS);
+}
+
+async function keepAll() {
+  const [count, all] = [await keep(pictures), pictures.length];
+  if (count < all) say(`The browser has room to keep ${count} of the ${all} pictures over a reload. Save the table before.`);
 }
 
 /**
@@ -89,17 +98,19 @@ function draw(changed = null) {
 function select(picture, inView = "answers") {
   selected = picture;
   draw(picture);
+  many.draw(); // its rows move what is below it
   compareModels();
-  requestAnimationFrame(() => byId(inView).scrollIntoView({ block: "start" })); // once the table has its rows
+  byId(inView).scrollIntoView({ block: "start" });
 }
 
 /** @param {Picture[]} removed */
 function remove(removed) {
   for (const picture of removed) picture.remove();
   pictures = pictures.filter((picture) => !removed.includes(picture));
-  if (selected?.removed) selected = pictures[0] ?? null;
-  if (selected) first.show(selected, options());
-  draw();
+  if (!selected?.removed) return draw();
+  selected = pictures[0] ?? null;
+  draw(selected);
+  compareModels();
 }
 
 function retry() {
@@ -107,9 +118,12 @@ function retry() {
   compareModels();
 }
 
+/** Ask about all pictures again; those whose files a reload did not keep have the answers that they had. */
 function askAll() {
-  queue.clear();
-  pictures.forEach(ask);
+  keepChoices({ model: model.value, compare: compare.value, coverage });
+  const answersOnly = pictures.filter(({ file, outcome }) => !file && outcome?.answer).map(({ name }) => name);
+  pictures.filter(({ file, outcome }) => file || !outcome?.answer).forEach(ask);
+  if (answersOnly.length) say(`Not asked again, as the reload kept only their answers: ${firstOf(answersOnly)}. Add them again.`);
   compareModels();
 }
 
@@ -124,33 +138,44 @@ async function compareModels() {
   if (compare.value) byId("answers").append(second.element);
   else second.element.remove();
   byId("answers").classList.toggle("two", Boolean(compare.value));
-  const [picture, other] = [selected, options(compare.value)];
+  comparisons += 1;
+  const [picture, other, asked] = [selected, options(compare.value), comparisons];
   if (!compare.value || !picture) return;
   second.show(picture, other, null);
   const outcome = await picture.classify(other);
-  if (picture === selected && other.get("model") === compare.value) second.show(picture, other, outcome);
+  if (asked === comparisons) second.show(picture, other, outcome);
 }
 
 function restore() {
+  const choices = keptChoices();
+  for (const chooser of [model, compare]) {
+    const known = [...chooser.options].some(({ value }) => value === choices[chooser.id]);
+    if (known) chooser.value = choices[chooser.id];
+  }
+  coverage = choices.coverage ?? "";
+  fitSamples();
   pictures = kept();
   if (!pictures.length) return;
   [selected] = pictures;
   draw(selected);
-  pictures.filter(({ outcome, file }) => !outcome && file).forEach(ask);
+  compareModels();
+  pictures.filter(({ outcome }) => !outcome).forEach(ask);
 }
 
 byId("answers").append(first.element);
 listen(add, say);
 enableCamera(add, say);
 enableDrawing(add, options);
-fitSamples();
 watch(say, askAll);
 
 model.addEventListener("change", () => {
   fitSamples();
   askAll();
 });
-compare.addEventListener("change", compareModels);
+compare.addEventListener("change", () => {
+  keepChoices({ model: model.value, compare: compare.value, coverage });
+  compareModels();
+});
 byId("about").addEventListener("click", () => openCard(model.value || selected?.outcome?.answer?.prediction.model || byId("card-model", HTMLSelectElement).value));
 byId("card-model").addEventListener("change", ({ target }) => openCard(/** @type {HTMLSelectElement} */ (target).value));
 
@@ -164,8 +189,12 @@ if (key instanceof HTMLInputElement) { // the service asks for one
 byId("samples").addEventListener("click", async ({ target }) => {
   const name = target instanceof Element ? target.closest("button")?.dataset.sample : undefined;
   if (!name) return;
-  const response = await fetch(`${ROOT}/static/${name}.png`);
-  add([new File([await response.blob()], `${name}.png`, { type: "image/png" })]);
+  try {
+    add([new File([await getFile(`/static/${name}.png`)], `${name}.png`, { type: "image/png" })]);
+  } catch (error) {
+    if (!(error instanceof RequestError)) throw error;
+    say(error.message);
+  }
 });
 
 restore();

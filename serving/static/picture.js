@@ -29,6 +29,7 @@ export class Picture {
     this.thumbnail = thumbnail;
     this.url = file ? URL.createObjectURL(file) : "";
     this.removed = false;
+    this.asked = 0; // how often; the last question counts
   }
 
   /** Forget the file, whose memory the browser keeps until then. */
@@ -61,7 +62,8 @@ export class Picture {
    */
   async ask(call) {
     try {
-      if (!this.file) throw new RequestError("gone-file", "The file is gone", "A reload of the page kept only its answer.");
+      if (!this.file) throw new RequestError("gone-file", "The file is gone", "The reload of the page kept only what is small.");
+      if (!this.file.size) throw new RequestError("empty-file", "The file is empty", "It has 0 bytes.");
       return await call(this.file);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;

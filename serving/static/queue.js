@@ -18,11 +18,6 @@ export class Queue {
     this.next();
   }
 
-  /** Forget all that has not begun. */
-  clear() {
-    this.waiting = [];
-  }
-
   next() {
     const work = this.running < this.limit ? this.waiting.shift() : undefined;
     if (!work) return;

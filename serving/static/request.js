@@ -1,5 +1,7 @@
 // Sends a file to the service, and retries while the service is busy.
 
+import { load, store } from "./storage.js";
+
 const MAX_ATTEMPTS = 4;
 const MAX_WAIT_S = 10; // between attempts
 const TIMEOUT_MS = 60_000; // of an attempt
@@ -24,12 +26,12 @@ export class RequestError extends Error {
 
 /** Return the key that the person has given, or an empty text. */
 export function savedKey() {
-  return sessionStorage.getItem(KEY) ?? "";
+  return load(KEY) ?? "";
 }
 
 /** @param {string} key */
 export function saveKey(key) {
-  sessionStorage.setItem(KEY, key.trim());
+  store(KEY, key.trim());
 }
 
 /**
@@ -52,6 +54,16 @@ export async function postFile(path, file) {
  */
 export async function getJson(path) {
   return (await read(await send(path, {}))).body;
+}
+
+/**
+ * Return the file at a path. Throws RequestError.
+ * @param {string} path
+ */
+export async function getFile(path) {
+  const response = await send(path, {});
+  if (!response.ok) await read(response);
+  return response.blob();
 }
 
 /**
@@ -84,8 +96,8 @@ async function read(response) {
   try {
     body = await response.json();
   } catch {
-    const detail = `Status ${response.status}, and not valid JSON.`;
-    throw new RequestError("bad-answer", "Something else than the service answers", detail);
+    if (response.status >= 500) throw new RequestError("proxy-error", "The service does not answer", `In its place a proxy answers with status ${response.status}.`);
+    throw new RequestError("bad-answer", "Something else than the service answers", `Status ${response.status}, and not valid JSON.`);
   }
   if (!response.ok) throw new RequestError(body.code ?? "", body.title ?? `Status ${response.status}`, body.detail ?? "");
   return { body, headers: response.headers };

@@ -1,7 +1,7 @@
 // Runs a call of the API page on the spot.
 
 import { find } from "./elements.js";
-import { contentType, RequestError, ROOT, send } from "./request.js";
+import { contentType, getFile, RequestError, send } from "./request.js";
 
 const MAX_SHOWN = 20_000; // characters of an answer
 
@@ -54,7 +54,7 @@ function json(body) {
 
 /** Return a drawing, to send where no file is chosen. */
 async function drawing() {
-  return (await fetch(`${ROOT}/static/handbag.png`)).blob();
+  return getFile("/static/handbag.png");
 }
 
 /** @param {string} text */

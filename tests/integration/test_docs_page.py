@@ -33,6 +33,12 @@ def test_the_contents_open_what_they_lead_to(docs):
     expect(docs.locator("#explain summary").first).to_be_in_viewport()
 
 
+def test_an_address_that_is_not_text_opens_nothing(page):
+    page.goto("/docs#%E0")  # an error in the page fails the test
+
+    expect(page.locator("details.call[open]")).to_have_count(1)
+
+
 def test_a_search_leaves_what_has_all_words(docs):
     docs.get_by_label("Search").fill("occlusion sensitivity")
 

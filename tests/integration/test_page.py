@@ -160,12 +160,39 @@ def test_a_picture_may_be_dropped_anywhere_or_pasted(page, way):
 @pytest.mark.parametrize("way", ["drop", "paste"])
 @pytest.mark.parametrize(("text", "reason"), [
     ("https://example.org/cat.jpg", "That is the address of a picture."), ("a cat", "That is text, not a picture."),
+    ("www.example.org/cat.jpg", "That is the address of a picture."), ("blob:x", "That is the address of a picture."),
 ])  # fmt: skip
 def test_an_address_or_a_text_is_refused_in_words(page, way, text, reason):
     transfer(page, way, texts=(("text/plain", text),))
 
     expect(page.locator("#status")).to_contain_text(reason)
     expect(page.locator("#answers")).to_be_hidden()
+
+
+def test_formatted_text_is_refused_in_words(page):
+    transfer(page, "paste", texts=(("text/html", "<b>a cat</b>"),))
+
+    expect(page.locator("#status")).to_contain_text("That is text, not a picture.")
+
+
+def test_clicked_twice_the_camera_is_off_once_its_dialog_is_closed(page):
+    page.evaluate("""() => {
+        window.streams = [];
+        const media = navigator.mediaDevices;
+        const open = media.getUserMedia.bind(media);
+        media.getUserMedia = async (wanted) => {
+            const stream = await open(wanted);
+            streams.push(stream);
+            return stream;
+        };
+    }""")
+    page.locator("#camera").evaluate("(button) => { button.click(); button.click(); }")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+    page.wait_for_timeout(300)  # a second stream would be on by now
+    states = page.evaluate("() => streams.flatMap((stream) => stream.getTracks()).map((track) => track.readyState)")
+    assert states == ["ended"]
 
 
 def test_the_camera_takes_a_picture(page):
@@ -213,6 +240,15 @@ def test_the_board_can_be_drawn_on_with_the_keys_undone_and_wiped(page):
     expect(page.locator("#draw-answer li")).to_have_count(3)
     assert page.evaluate(painted)
 
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Start again").click()
+    page.locator("#board").focus()
+    page.keyboard.press("ArrowLeft")  # the pen is up, as it was at first
+    assert not page.evaluate(painted)
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(painted)
+
     page.get_by_role("button", name="Undo").click()
     assert not page.evaluate(painted)
     expect(page.locator("#draw-answer h3")).to_have_text("Draw a garment: a shoe, a bag, trousers.")
@@ -229,6 +265,30 @@ def test_a_text_file_is_refused_in_words_where_the_picture_would_be(page):
     )
     expect(answer.locator(".views")).to_be_hidden()
     expect(page.locator("#spoken")).to_have_text("notes.txt: No answer")
+
+
+def test_an_empty_file_is_refused_with_what_to_do(page):
+    page.set_input_files("#files", {"name": "empty.png", "mimeType": "image/png", "buffer": b""})
+
+    expect(page.locator(".problem")).to_contain_text("The file is empty")
+    expect(page.locator(".advice")).to_have_text("Choose another file, or save the picture again.")
+
+
+def test_what_a_proxy_answers_is_said_in_words(page):
+    page.route("**/classify?*", lambda route: route.fulfill(status=503, body=""))
+
+    choose(page, "bag")
+
+    expect(page.locator(".problem")).to_contain_text("In its place a proxy answers with status 503.")
+    expect(page.locator(".advice")).to_have_text("Wait a little, then try again.")
+
+
+def test_a_drawing_that_cannot_be_fetched_is_reported(page):
+    page.context.set_offline(True)
+
+    page.get_by_role("button", name="spiral").click()
+
+    expect(page.locator("#status")).to_contain_text("The service does not answer")
 
 
 def test_a_service_that_does_not_answer_is_reported_and_asked_again(page):

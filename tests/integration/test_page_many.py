@@ -103,21 +103,6 @@ def test_a_file_named_like_a_formula_is_harmless_in_a_spreadsheet(page):
     assert [row["file"] for row in rows] == ["'=cmd|\"!A0.png", "b,c.png"]
 
 
-def test_all_is_kept_over_a_reload_and_can_still_be_explained(page, table):
-    page.wait_for_function("() => (sessionStorage.getItem('thimble-pictures') ?? '').includes('notes.txt')")
-    page.wait_for_timeout(600)  # the page keeps what it has a moment after the last change
-    asked = []
-    page.on("request", lambda request: asked.append(request.url) if "/classify" in request.url else None)
-
-    page.reload()
-
-    expect(table.locator("tbody tr")).to_have_count(8)
-    expect(table.locator("tbody tr").nth(1)).to_contain_text("Bag")
-    table.get_by_role("button", name="bag.png", exact=True).click()
-    expect(page.locator(".finding")).to_contain_text("Bag falls from")
-    assert asked == []
-
-
 def test_pictures_are_removed_one_by_one_or_all(page, table):
     table.get_by_role("button", name="Remove ankle-boot.png").click()
     expect(table.locator("tbody tr")).to_have_count(7)
@@ -126,6 +111,27 @@ def test_pictures_are_removed_one_by_one_or_all(page, table):
     table.get_by_role("button", name="Remove all").click()
     expect(table).to_be_hidden()
     expect(page.locator("#answers")).to_be_hidden()
+
+
+def test_the_filter_ends_with_its_table(page, table):
+    option = table.locator(".filter option", has_text="Failed (")
+    table.locator(".filter").select_option(option.inner_text())
+    table.get_by_role("button", name="Remove all").click()
+
+    choose(page, "bag", "trouser")
+
+    expect(table.locator("tbody tr")).to_have_count(2)
+
+
+def test_names_with_numbers_are_sorted_by_the_numbers(page):
+    bag = (IMAGES / "bag.png").read_bytes()
+    unsorted = [f"picture-{number}.png" for number in (10, 9, 1)]
+    page.set_input_files("#files", [{"name": name, "mimeType": "image/png", "buffer": bag} for name in unsorted])
+    table = page.locator("#many")
+
+    table.get_by_role("button", name="Picture", exact=True).click()
+
+    assert names(table) == unsorted[::-1]
 
 
 def choose_folder(page, folder):

@@ -3,6 +3,7 @@
 import re
 import shutil
 
+import pytest
 from browsing import NEEDS_BROWSER, TIMEOUT, choose
 from playwright.sync_api import expect
 
@@ -16,6 +17,37 @@ def test_another_model_answers_the_shown_picture_again(page):
     page.get_by_role("combobox", name="Model").select_option("Things and animals")
 
     expect(page.locator(".who")).to_contain_text("cifar-cnn")
+
+
+@pytest.mark.parametrize(("chooser", "place"), [("#model", 0), ("#compare", 1)])
+def test_a_late_answer_does_not_replace_that_of_a_model_chosen_since(page, chooser, place):
+    held = []
+    page.route("**/classify?*model=cifar-cnn*", lambda route: held.append(route))
+    page.get_by_label("Compare with").select_option("fashion-mlp")
+    choose(page, "bag")
+    page.locator(chooser).select_option("cifar-cnn")
+    page.wait_for_timeout(100)  # until it has asked
+    page.locator(chooser).select_option("fashion-mlp")
+    expect(page.locator("article .who").nth(place)).to_have_text("fashion-mlp, version 2")
+
+    assert held
+    for route in held:
+        with page.expect_response("**/classify?*model=cifar-cnn*"):
+            route.continue_()
+    page.wait_for_timeout(200)  # it would have been shown by now
+
+    expect(page.locator("article .who").nth(place)).to_have_text("fashion-mlp, version 2")
+
+
+def test_with_the_chosen_picture_removed_both_models_show_the_next(page):
+    page.get_by_label("Compare with").select_option("Things and animals")
+    choose(page, "bag", "trouser")
+    expect(page.locator("article .name")).to_have_text(["bag.png", "bag.png"])
+
+    page.get_by_role("button", name="Remove bag.png").click()
+
+    expect(page.locator("article .name")).to_have_text(["trouser.png", "trouser.png"])
+    expect(page.locator("article .who")).to_have_text(["fashion-mlp, version 2", "cifar-cnn, version 2"])
 
 
 def test_two_models_are_compared_side_by_side(page):
