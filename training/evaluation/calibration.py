@@ -21,14 +21,15 @@ MIN_MISSED = 3
 def fit_temperature(logits: Tensor, labels: Tensor, task: Task = SINGLE) -> float:
     """Return the temperature that minimizes negative log-likelihood (Guo et al. 2017, section 4.2).
 
-    logits: [n, classes] of validation images. The loss is convex in 1/temperature, so a search between two bounds finds
-    the minimum. Raises ValueError when n is 0.
+    logits: [n, classes] of validation images. The labels are smoothed by 1 / (n + 1), as if one more image had all of
+    them alike (Platt 1999, section 2.2, does so too): a few images that are all right say little about the next. The
+    loss is convex in 1/temperature, so a search between two bounds finds the minimum. Raises ValueError when n is 0.
     """
     if not len(labels):
         raise ValueError("0 validation images; fitting a temperature needs at least 1")
 
     def loss(scale: float) -> float:
-        return float(task.loss(logits.double() * scale, labels))
+        return float(task.loss(logits.double() * scale, labels, smoothing=1 / (len(labels) + 1)))
 
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     ratio = (5**0.5 - 1) / 2

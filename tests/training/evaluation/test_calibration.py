@@ -35,18 +35,29 @@ def test_no_other_temperature_has_a_smaller_loss():
     best = fit_temperature(logits + 2 * functional.one_hot(labels, 3), labels)
 
     losses = {
-        factor: float(functional.cross_entropy((logits + 2 * functional.one_hot(labels, 3)) / (best * factor), labels))
+        factor: float(
+            functional.cross_entropy(
+                (logits + 2 * functional.one_hot(labels, 3)) / (best * factor), labels, label_smoothing=1 / 51
+            )
+        )
         for factor in (0.95, 1.0, 1.05)
     }
     assert min(losses, key=losses.__getitem__) == 1.0
 
 
-@pytest.mark.parametrize(("right", "bound"), [(True, 0.05), (False, 20.0)])
-def test_a_temperature_stays_between_its_bounds(right, bound):
-    logits = torch.eye(3)
-    labels = torch.arange(3) if right else (torch.arange(3) + 1) % 3
+@pytest.mark.parametrize(("gap", "bound"), [(1e-3, 0.05), (-1e3, 20.0)], ids=["right", "wrong"])
+def test_a_temperature_stays_between_its_bounds(gap, bound):
+    assert fit_temperature(gap * torch.eye(3), torch.arange(3)) == pytest.approx(bound, rel=1e-6)
 
-    assert fit_temperature(logits, labels) == pytest.approx(bound, rel=1e-6)
+
+@pytest.mark.parametrize(("n", "confidence"), [(3, 5 / 6), (300, 1 - 2 / 903)])
+def test_images_that_are_all_right_give_confidence_by_their_number(n, confidence):
+    labels = torch.arange(n) % 3
+    logits = torch.eye(3)[labels]
+
+    calibrated = (logits / fit_temperature(logits, labels)).softmax(1)
+
+    assert torch.allclose(calibrated.amax(1), torch.tensor(confidence))
 
 
 def test_fitting_a_temperature_to_no_images_is_refused():
