@@ -17,12 +17,16 @@ export class DrawingCanvas {
     this.pen = { colour: "#d8d8d8", width: 24, fills: false };
     /** @type {Point[]} the stroke in the making */
     this.stroke = [];
+    /** @type {number | null} of a stroke: another finger, or the palm, is ignored until it ends */
+    this.pointer = null;
     /** @type {ImageData[]} the canvas before each stroke */
     this.earlier = [];
     this.keyboard = { x: canvas.width / 2, y: canvas.height / 2, down: false };
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
-    canvas.addEventListener("pointermove", (event) => { if (this.stroke.length && event.buttons) this.continue(this.place(event)); });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.end());
+    canvas.addEventListener("pointermove", (event) => { if (event.pointerId === this.pointer && this.stroke.length) this.continue(this.place(event)); });
+    for (const kind of /** @type {const} */ (["pointerup", "pointercancel"])) {
+      canvas.addEventListener(kind, (event) => { if (event.pointerId === this.pointer) this.end(); });
+    }
     canvas.addEventListener("keydown", (event) => this.press(event));
     this.wipe();
   }
@@ -30,6 +34,8 @@ export class DrawingCanvas {
   /** @param {PointerEvent} event */
   begin(event) {
     event.preventDefault();
+    if (this.pointer !== null || event.button !== 0) return;
+    this.pointer = event.pointerId;
     this.canvas.focus();
     this.canvas.setPointerCapture(event.pointerId);
     this.start(this.place(event));
@@ -63,7 +69,7 @@ export class DrawingCanvas {
       this.context.fill();
       this.changed(this);
     }
-    this.stroke = [];
+    this.lift();
   }
 
   /**
@@ -109,7 +115,7 @@ export class DrawingCanvas {
 
   /** Give up the stroke in the making. */
   lift() {
-    this.stroke = [];
+    [this.stroke, this.pointer] = [[], null];
     this.keyboard.down = false;
   }
 

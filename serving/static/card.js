@@ -1,7 +1,7 @@
 // A model's card: what it knows, how good it is, where it ends, and its files.
 
 import { byId, create, find, percent } from "./elements.js";
-import { getJson, RequestError, send } from "./request.js";
+import { getFile, getJson, RequestError } from "./request.js";
 import { save } from "./table_file.js";
 
 /**
@@ -15,6 +15,7 @@ import { save } from "./table_file.js";
  * @typedef {{ name: string, version: string, versions: string[], card: Card }} Listing
  */
 
+let opened = 0; // how many cards were asked for; the last one is shown
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -25,13 +26,26 @@ export async function openCard(name) {
   const dialog = byId("card-dialog", HTMLDialogElement);
   const body = find(dialog, ".card-body", HTMLElement);
   find(dialog, "select", HTMLSelectElement).value = name;
-  body.replaceChildren(create("p", "", "Reading …"));
+  body.replaceChildren(create("p", "", name ? "Reading …" : "No model is ready."));
   if (!dialog.open) dialog.showModal();
+  if (!name) return;
+  opened += 1;
+  const asked = opened;
+  const content = await contentOf(name, dialog.dataset.download === "true");
+  if (asked === opened) body.replaceChildren(...content);
+}
+
+/**
+ * Return what is to be read about a model, or why nothing is.
+ * @param {string} name
+ * @param {boolean} downloads
+ */
+async function contentOf(name, downloads) {
   try {
-    body.replaceChildren(...describe(await getJson(`/models/${encodeURIComponent(name)}`), dialog.dataset.download === "true"));
+    return describe(await getJson(`/models/${encodeURIComponent(name)}`, "card"), downloads);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    body.replaceChildren(create("p", "wrong", error.message));
+    return [create("p", "wrong", error.message)];
   }
 }
 
@@ -116,12 +130,12 @@ function list(texts) {
  * @param {(() => Element) | null} fallback
  */
 async function addFigure(parent, path, caption, fallback) {
-  const response = await send(path, {}).catch(() => null); // with the key, which an img element would not send
+  const file = await getFile(path).catch(() => null); // with the key, which an img element would not send
   let content = fallback?.() ?? null;
-  if (response?.ok) {
+  if (file) {
     const image = create("img");
     image.alt = caption;
-    image.src = URL.createObjectURL(await response.blob());
+    image.src = URL.createObjectURL(file);
     image.addEventListener("load", () => URL.revokeObjectURL(image.src));
     content = image;
   }
@@ -162,8 +176,8 @@ function fileButton(path, name, text) {
   const button = create("button", "", text);
   button.type = "button";
   button.addEventListener("click", async () => {
-    const response = await send(path, {}).catch(() => null);
-    if (response?.ok) save(name, await response.blob());
+    const file = await getFile(path).catch(() => null);
+    if (file) save(name, file);
     else button.textContent = "It cannot be had";
   });
   return button;

@@ -13,16 +13,6 @@ for (const command of document.querySelectorAll(".command")) {
 
 for (const form of document.querySelectorAll("form.try")) enableTry(/** @type {HTMLFormElement} */ (form));
 
-/** Open what the address points to. */
-function openTarget() {
-  const target = document.querySelector(":target");
-  if (target instanceof HTMLDetailsElement) target.open = true;
-  target?.scrollIntoView();
-}
-
-addEventListener("hashchange", openTarget);
-if (location.hash) openTarget();
-
 const calls = [...document.querySelectorAll("details.call")];
 
 /** Show only what has all words of a search. */
@@ -37,4 +27,17 @@ function search() {
   byId("found").textContent = words.length ? `${matches.length} of ${calls.length} calls and types` : "";
 }
 
+/** Open what the address points to. */
+function openTarget() {
+  const target = document.querySelector(":target");
+  if (target?.closest("[hidden]")) {
+    byId("search", HTMLInputElement).value = "";
+    search();
+  }
+  if (target instanceof HTMLDetailsElement) target.open = true;
+  target?.scrollIntoView();
+}
+
 byId("search").addEventListener("input", search);
+addEventListener("hashchange", openTarget);
+if (location.hash) openTarget();

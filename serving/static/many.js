@@ -39,8 +39,6 @@ export class Many {
     this.filter = find(this.element, ".filter", HTMLSelectElement);
     /** @type {Map<Picture, Row>} */
     this.rows = new Map();
-    /** @type {Picture[]} those that the table has rows of, in its order */
-    this.drawn = [];
     /** @type {Picture[]} */
     this.pictures = [];
     /** @type {Picture | null} */
@@ -54,7 +52,10 @@ export class Many {
     }
     this.on(".as-csv", () => save("thimble.csv", new Blob([csv(this.shown())], { type: "text/csv" })));
     this.on(".as-json", () => save("thimble.json", new Blob([json(this.shown())], { type: "application/json" })));
-    this.on(".clear", () => actions.remove(this.pictures));
+    this.on(".clear", () => {
+      actions.remove(this.pictures);
+      byId("files").focus({ preventScroll: true });
+    });
   }
 
   /**
@@ -105,9 +106,7 @@ export class Many {
     this.offerFilters();
     const shown = this.shown();
     for (const picture of this.rows.keys()) if (picture.removed) this.rows.delete(picture);
-    const rows = shown.map((picture) => this.row(picture));
-    if (!sameItems(shown, this.drawn)) find(this.element, "tbody", HTMLElement).replaceChildren(...rows);
-    this.drawn = shown;
+    arrange(find(this.element, "tbody", HTMLElement), shown.map((picture) => this.row(picture)));
     find(this.element, ".none", HTMLElement).hidden = shown.length > 0;
   }
 
@@ -175,7 +174,10 @@ export class Many {
     remove.setAttribute("aria-label", `Remove ${picture.name}`);
     remove.addEventListener("click", (event) => {
       event.stopPropagation();
+      const next = row.element.nextElementSibling ?? row.element.previousElementSibling;
       this.actions.remove([picture]);
+      this.draw();
+      (next && !this.element.hidden ? find(next, ".remove", HTMLElement) : byId("files")).focus({ preventScroll: true });
     });
     return row;
   }
@@ -189,6 +191,19 @@ const byText = new Intl.Collator(undefined, { numeric: true }).compare; // pictu
  */
 function compareKeys(one, other) {
   return typeof one === "number" && typeof other === "number" ? one - other : byText(String(one), String(other));
+}
+
+/**
+ * Make rows the children of a table's body, moving as few as need be: one that is moved loses the focus.
+ * @param {HTMLElement} body
+ * @param {HTMLElement[]} rows
+ */
+function arrange(body, rows) {
+  const focused = document.activeElement;
+  const wanted = new Set(rows);
+  for (const row of [...body.children]) if (!wanted.has(/** @type {HTMLElement} */ (row))) row.remove();
+  for (const [place, row] of rows.entries()) if (body.children[place] !== row) body.insertBefore(row, body.children[place] ?? null);
+  if (focused instanceof HTMLElement && body.contains(focused)) focused.focus({ preventScroll: true });
 }
 
 /**

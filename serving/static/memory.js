@@ -1,63 +1,61 @@
-// The pictures with their answers, and what was chosen, kept over a reload in the session storage, which ends with the tab.
+// What the page keeps over a reload, in the session storage: the pictures with their answers, and what was chosen.
 
 import { Picture } from "./picture.js";
 import { load, store } from "./storage.js";
 
 /**
  * @typedef {import("./picture.js").Outcome} Outcome
+ * @typedef {Record<string, string>} Choices
  * @typedef {{ name: string, type: string, file: string, outcome: Outcome | null, thumbnail: string }} Item
  */
 
-const PICTURES = "thimble-pictures";
-const CHOICES = "thimble-choices";
+const KEY = "thimble-page";
 const MAX_CHARACTERS = 4_500_000; // browsers give a site about 5 million
 const MAX_FILE_BYTES = 300_000; // a larger one would take the place of many
-const CHARACTERS_PER_BYTE = 4 / 3; // Base64
+const BYTES_PER_CHARACTER = 3 / 4; // in Base64
+/** @type {WeakMap<Blob, string>} data: URLs of small files */
+const encoded = new WeakMap();
 
 /**
- * Keep the pictures, and the small files for which there is room; return how many pictures are kept, the newest first.
+ * Read those small files that a later call of keep can keep.
  * @param {Picture[]} pictures newest first
  */
-export async function keep(pictures) {
+export async function readSmallFiles(pictures) {
+  let room = MAX_CHARACTERS * BYTES_PER_CHARACTER;
+  const files = pictures.flatMap(({ file }) => (file && file.size <= MAX_FILE_BYTES && (room -= file.size) > 0 ? [file] : []));
+  await Promise.all(files.filter((file) => !encoded.has(file)).map(async (file) => encoded.set(file, await dataUrl(file))));
+}
+
+/**
+ * Keep the pictures, and the files that were read for which there is room; return how many pictures are kept.
+ * @param {Picture[]} pictures newest first
+ * @param {Choices} choices
+ */
+export function keep(pictures, choices) {
   /** @type {Item[]} */
   let items = pictures.map(({ name, file, outcome, thumbnail }) => ({ name, type: file?.type ?? "", file: "", outcome, thumbnail }));
   let room = MAX_CHARACTERS - JSON.stringify(items).length;
   for (const [place, { file }] of pictures.entries()) {
-    const length = Math.ceil((file?.size ?? 0) * CHARACTERS_PER_BYTE) + 100;
-    if (!file || file.size > MAX_FILE_BYTES || length > room) continue;
-    room -= length;
-    items[place].file = await dataUrl(file);
+    const url = (file && encoded.get(file)) ?? "";
+    if (url.length > room) continue;
+    room -= url.length;
+    items[place].file = url;
   }
-  if (store(PICTURES, JSON.stringify(items))) return items.length;
+  if (store(KEY, JSON.stringify({ items, choices }))) return items.length;
   items = items.map((item) => ({ ...item, file: "", thumbnail: "", outcome: withoutSeen(item.outcome) }));
-  while (items.length && !store(PICTURES, JSON.stringify(items))) items = items.slice(0, Math.floor(items.length / 2));
+  while (!store(KEY, JSON.stringify({ items, choices })) && items.length) items = items.slice(0, Math.floor(items.length / 2));
   return items.length;
 }
 
 /**
- * Keep what was chosen.
- * @param {Record<string, string>} choices
- */
-export function keepChoices(choices) {
-  store(CHOICES, JSON.stringify(choices));
-}
-
-/**
- * Return the pictures that were kept.
- * @returns {Picture[]}
+ * Return the pictures that were kept, and what was chosen.
+ * @returns {{ pictures: Picture[], choices: Choices }}
  */
 export function kept() {
-  /** @type {Item[]} */
-  const items = JSON.parse(load(PICTURES) ?? "[]");
-  return items.map(({ name, type, file, outcome, thumbnail }) => new Picture(name, file ? blob(file, type) : null, outcome, thumbnail));
-}
-
-/**
- * Return what was chosen.
- * @returns {Record<string, string>}
- */
-export function keptChoices() {
-  return JSON.parse(load(CHOICES) ?? "{}");
+  /** @type {{ items: Item[], choices: Choices }} */
+  const { items, choices } = JSON.parse(load(KEY) ?? '{"items": [], "choices": {}}');
+  const pictures = items.map(({ name, type, file, outcome, thumbnail }) => new Picture(name, file ? blob(file, type) : null, outcome, thumbnail));
+  return { pictures, choices };
 }
 
 /**

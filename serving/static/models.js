@@ -1,13 +1,11 @@
 // Which model answers: chosen by what it knows. Models that appear or go while the page is open are noticed.
 
 import { byId } from "./elements.js";
-import { getJson, send } from "./request.js";
+import { ROOT, send } from "./request.js";
 
 const WATCH_MS = 10_000;
 
-/** @typedef {{ name: string, state: string, role: string, card?: { title: string } }} Listing */
-
-const choosers = () => ["model", "compare", "card-model"].map((id) => byId(id, HTMLSelectElement));
+const PARTS = ["lead", "notice", "model", "compare", "card-model", "samples"]; // of the page, by the models that are ready
 
 /** Show the drawings that the chosen model knows. */
 export function fitSamples() {
@@ -28,8 +26,7 @@ export function watch(say, changed) {
     if (document.hidden) return;
     const response = await send("/", { method: "HEAD" }).catch(() => null);
     const tag = response?.headers.get("ETag") ?? known; // the page has the models' names in it
-    if (known && tag !== known) await update(say, changed);
-    known = tag;
+    if (!known || tag === known || (await update(say, changed))) known = tag; // otherwise it tries again
   };
   setInterval(look, WATCH_MS);
   document.addEventListener("visibilitychange", look);
@@ -37,24 +34,55 @@ export function watch(say, changed) {
 }
 
 /**
+ * Take over the parts of the page as it is now, with the choices that are still there; return whether it could be had.
  * @param {(text: string) => void} say
  * @param {() => void} changed
  */
 async function update(say, changed) {
-  /** @type {{ models: Listing[] } | null} */
-  const listed = await getJson("/models").catch(() => null);
-  if (!listed) return;
-  const ready = listed.models.filter(({ state, role }) => state === "ready" && role === "classifier");
-  const offered = [...byId("card-model", HTMLSelectElement).options].map(({ value }) => value);
-  const appeared = ready.filter(({ name }) => !offered.includes(name));
-  const gone = offered.filter((name) => !ready.some((model) => model.name === name));
-  const lost = ["model", "compare"].some((id) => gone.includes(byId(id, HTMLSelectElement).value));
-  for (const chooser of choosers()) {
-    for (const option of [...chooser.options]) if (gone.includes(option.value)) option.remove();
-    chooser.append(...appeared.map(({ name, card }) => new Option(card?.title ?? name, name)));
-  }
-  const texts = [...appeared.map(({ name }) => `The model ${name} is new.`), ...gone.map((name) => `The model ${name} has gone.`)];
+  const fresh = await pageNow();
+  if (!fresh) return false;
+  const before = names();
+  const lost = PARTS.map((id) => replace(byId(id), fresh.getElementById(id))).some(Boolean);
+  const texts = [
+    ...names().filter((name) => !before.includes(name)).map((name) => `The model ${name} is new.`),
+    ...before.filter((name) => !names().includes(name)).map((name) => `The model ${name} has gone.`),
+  ];
   say(texts.join(" ") || "The models have changed.");
   fitSamples();
   if (lost) changed();
+  return true;
+}
+
+/**
+ * Return the page as the service has it now; its policy forbids DOMParser to read text as HTML.
+ * @returns {Promise<Document | null>} null where it cannot be had
+ */
+function pageNow() {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.responseType = "document";
+    request.addEventListener("loadend", () => resolve(request.status === 200 ? request.responseXML : null));
+    request.open("GET", `${ROOT}/`);
+    request.send();
+  });
+}
+
+function names() {
+  return [...byId("card-model", HTMLSelectElement).options].map(({ value }) => value);
+}
+
+/**
+ * Give a part the content of a newer one; return whether the choice in it is lost.
+ * @param {HTMLElement} part
+ * @param {HTMLElement | null} newer
+ */
+function replace(part, newer) {
+  if (!newer) return false;
+  const chosen = part instanceof HTMLSelectElement ? part.value : "";
+  part.replaceChildren(...newer.childNodes);
+  part.hidden = newer.hidden;
+  if (!(part instanceof HTMLSelectElement)) return false;
+  const offered = [...part.options].some(({ value }) => value === chosen);
+  part.value = offered ? chosen : part.options[0]?.value ?? "";
+  return !offered;
 }

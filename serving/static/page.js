@@ -7,14 +7,14 @@ import { enableDrawing } from "./draw.js";
 import { byId, firstOf } from "./elements.js";
 import { listen } from "./intake.js";
 import { Many } from "./many.js";
-import { keep, keepChoices, kept, keptChoices } from "./memory.js";
+import { keep, kept, readSmallFiles } from "./memory.js";
 import { fitSamples, watch } from "./models.js";
 import { givenText, Picture } from "./picture.js";
 import { Queue } from "./queue.js";
 import { getFile, RequestError, savedKey, saveKey } from "./request.js";
 
 const REQUESTS_AT_ONCE = 4; // enough to keep a small service busy, and not all of it
-const KEEP_AFTER_MS = 400;
+const KEEP_AFTER_MS = 400; // after a change, with all that follow
 
 const queue = new Queue(REQUESTS_AT_ONCE);
 const many = new Many({ select, remove });
@@ -26,8 +26,8 @@ let pictures = [];
 /** @type {Picture | null} */
 let selected = null;
 let coverage = "";
-let keeping = 0; // the timer
-let comparisons = 0; // how many were asked for; the last one counts
+let keeping = false; // soon
+let comparison = new AbortController();
 
 /**
  * Return the parameters of a request to a model.
@@ -50,6 +50,7 @@ function add(files) {
   say("");
   select(added[0], added.length > 1 ? "many" : "answers");
   added.forEach(ask);
+  readSmallFiles(pictures).then(keepSoon);
 }
 
 /**
@@ -57,14 +58,12 @@ function add(files) {
  * @param {Picture} picture
  */
 function ask(picture) {
-  picture.asked += 1;
-  const { asked } = picture;
-  picture.outcome = null;
+  const question = picture.begin();
   draw(picture);
   queue.add(async () => {
-    if (picture.removed || asked !== picture.asked) return;
-    const outcome = await picture.classify(options());
-    if (asked !== picture.asked) return;
+    if (question.aborted) return;
+    const outcome = await picture.classify(options(), question);
+    if (question.aborted) return;
     picture.outcome = outcome;
     draw(picture);
     await picture.makeThumbnail(); // in the meantime it may have been asked about again
@@ -82,13 +81,23 @@ function draw(changed = null) {
   if (changed && changed === selected) first.show(changed, options());
   byId("answers").hidden = !selected;
   many.show(pictures, selected);
-  clearTimeout(keeping);
-  keeping = setTimeout(keepAll, KEEP_AFTER_MS);
+  keepSoon();
 }
 
-async function keepAll() {
-  const [count, all] = [await keep(pictures), pictures.length];
-  if (count < all) say(`The browser has room to keep ${count} of the ${all} pictures over a reload. Save the table before.`);
+/** Keep all over a reload, not at each change of many. */
+function keepSoon() {
+  if (keeping) return;
+  keeping = true;
+  setTimeout(() => {
+    keeping = false;
+    const [count, all] = [keepNow(), pictures.length];
+    if (count < all) say(`The browser’s storage is full: a reload would lose ${all - count} of ${all} pictures.`);
+  }, KEEP_AFTER_MS);
+}
+
+/** Return how many pictures are kept. */
+function keepNow() {
+  return keep(pictures, { model: model.value, compare: compare.value, coverage });
 }
 
 /**
@@ -106,7 +115,8 @@ function select(picture, inView = "answers") {
 /** @param {Picture[]} removed */
 function remove(removed) {
   for (const picture of removed) picture.remove();
-  pictures = pictures.filter((picture) => !removed.includes(picture));
+  pictures = pictures.filter((picture) => !picture.removed);
+  say("");
   if (!selected?.removed) return draw();
   selected = pictures[0] ?? null;
   draw(selected);
@@ -120,7 +130,7 @@ function retry() {
 
 /** Ask about all pictures again; those whose files a reload did not keep have the answers that they had. */
 function askAll() {
-  keepChoices({ model: model.value, compare: compare.value, coverage });
+  keepSoon();
   const answersOnly = pictures.filter(({ file, outcome }) => !file && outcome?.answer).map(({ name }) => name);
   pictures.filter(({ file, outcome }) => file || !outcome?.answer).forEach(ask);
   if (answersOnly.length) say(`Not asked again, as the reload kept only their answers: ${firstOf(answersOnly)}. Add them again.`);
@@ -138,23 +148,24 @@ async function compareModels() {
   if (compare.value) byId("answers").append(second.element);
   else second.element.remove();
   byId("answers").classList.toggle("two", Boolean(compare.value));
-  comparisons += 1;
-  const [picture, other, asked] = [selected, options(compare.value), comparisons];
+  comparison.abort();
+  comparison = new AbortController();
+  const [picture, other, { signal }] = [selected, options(compare.value), comparison];
   if (!compare.value || !picture) return;
   second.show(picture, other, null);
-  const outcome = await picture.classify(other);
-  if (asked === comparisons) second.show(picture, other, outcome);
+  const outcome = await picture.classify(other, signal);
+  if (!signal.aborted) second.show(picture, other, outcome);
 }
 
 function restore() {
-  const choices = keptChoices();
+  const { pictures: found, choices } = kept();
   for (const chooser of [model, compare]) {
     const known = [...chooser.options].some(({ value }) => value === choices[chooser.id]);
     if (known) chooser.value = choices[chooser.id];
   }
   coverage = choices.coverage ?? "";
   fitSamples();
-  pictures = kept();
+  pictures = found;
   if (!pictures.length) return;
   [selected] = pictures;
   draw(selected);
@@ -163,6 +174,9 @@ function restore() {
 }
 
 byId("answers").append(first.element);
+byId("form", HTMLFormElement).noValidate = true; // it is for browsers without JavaScript
+byId("form").addEventListener("submit", (event) => event.preventDefault());
+addEventListener("pagehide", keepNow);
 listen(add, say);
 enableCamera(add, say);
 enableDrawing(add, options);
@@ -173,7 +187,7 @@ model.addEventListener("change", () => {
   askAll();
 });
 compare.addEventListener("change", () => {
-  keepChoices({ model: model.value, compare: compare.value, coverage });
+  keepSoon();
   compareModels();
 });
 byId("about").addEventListener("click", () => openCard(model.value || selected?.outcome?.answer?.prediction.model || byId("card-model", HTMLSelectElement).value));

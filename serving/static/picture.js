@@ -29,25 +29,35 @@ export class Picture {
     this.thumbnail = thumbnail;
     this.url = file ? URL.createObjectURL(file) : "";
     this.removed = false;
-    this.asked = 0; // how often; the last question counts
+    this.question = new AbortController();
   }
 
   /** Forget the file, whose memory the browser keeps until then. */
   remove() {
     this.removed = true;
+    this.question.abort();
     URL.revokeObjectURL(this.url);
+  }
+
+  /** Begin to ask anew; return the signal that ends it: the picture is removed, or asked about again. */
+  begin() {
+    this.question.abort();
+    this.question = new AbortController();
+    this.outcome = null;
+    return this.question.signal;
   }
 
   /**
    * Ask for a prediction.
    * @param {URLSearchParams} options
+   * @param {AbortSignal} [signal] ends it
    * @returns {Promise<Outcome>}
    */
-  async classify(options) {
+  async classify(options, signal) {
     const query = new URLSearchParams([...options, ["seen", "true"]]);
     const start = performance.now();
     return this.ask(async (file) => {
-      const { body, headers } = await postFile(`/classify?${query}`, file);
+      const { body, headers } = await postFile(`/classify?${query}`, file, "predictions", signal);
       const [prediction] = body.predictions;
       const modelFile = headers.get("Thimble-Model") ?? "";
       return { answer: { prediction, modelFile, stages: stageTimes(headers), milliseconds: performance.now() - start } };

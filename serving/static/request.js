@@ -5,7 +5,9 @@ import { load, store } from "./storage.js";
 const MAX_ATTEMPTS = 4;
 const MAX_WAIT_S = 10; // between attempts
 const TIMEOUT_MS = 60_000; // of an attempt
-const KEY = "thimble-key"; // in the session storage, which ends with the tab
+const KEY = "thimble-key"; // in the session storage
+const KEY_TEXT = /^[\x20-\x7e]*$/; // what a header can hold
+let key = load(KEY) ?? "";
 
 export const ROOT = document.documentElement.dataset.root ?? ""; // the path under which a proxy shows the service
 
@@ -26,34 +28,38 @@ export class RequestError extends Error {
 
 /** Return the key that the person has given, or an empty text. */
 export function savedKey() {
-  return load(KEY) ?? "";
+  return key;
 }
 
-/** @param {string} key */
-export function saveKey(key) {
-  store(KEY, key.trim());
+/** @param {string} text */
+export function saveKey(text) {
+  key = text.trim();
+  store(KEY, key);
 }
 
 /**
  * Post a file; return the JSON body and the headers of the response. Throws RequestError.
  * @param {string} path
  * @param {Blob} file
+ * @param {string} field that a body has
+ * @param {AbortSignal} [signal] ends the request, and the wait for another attempt
  */
-export async function postFile(path, file) {
+export async function postFile(path, file, field, signal) {
   for (let attempt = 1; ; attempt += 1) {
-    const response = await send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file });
+    const response = await send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
     const wait = Number(response.headers.get("Retry-After"));
-    if (!wait || attempt === MAX_ATTEMPTS) return read(response);
-    await new Promise((resume) => setTimeout(resume, 1000 * Math.min(wait, MAX_WAIT_S)));
+    if (!wait || attempt === MAX_ATTEMPTS) return read(response, field);
+    await pause(1000 * Math.min(wait, MAX_WAIT_S), signal);
   }
 }
 
 /**
  * Return the JSON at a path. Throws RequestError.
  * @param {string} path
+ * @param {string} field that it has
  */
-export async function getJson(path) {
-  return (await read(await send(path, {}))).body;
+export async function getJson(path, field) {
+  return (await read(await send(path, {}), field)).body;
 }
 
 /**
@@ -62,8 +68,8 @@ export async function getJson(path) {
  */
 export async function getFile(path) {
   const response = await send(path, {});
-  if (!response.ok) await read(response);
-  return response.blob();
+  if (!response.ok) await read(response, ""); // throws its error
+  return whole(response.blob());
 }
 
 /**
@@ -80,25 +86,76 @@ export function contentType(file) {
  * @param {RequestInit & { headers?: Record<string, string> }} init
  */
 export async function send(path, init) {
-  const headers = { ...init.headers, ...(savedKey() && { "X-API-Key": savedKey() }) };
+  if (!KEY_TEXT.test(key)) throw new RequestError("unauthorised", "That is not a key", "It has a letter that no key has.");
+  const headers = { ...init.headers, ...(key && { "X-API-Key": key }) };
+  const signals = [AbortSignal.timeout(TIMEOUT_MS), ...(init.signal ? [init.signal] : [])];
   try {
-    return await fetch(ROOT + path, { ...init, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return await fetch(ROOT + path, { ...init, headers, signal: AbortSignal.any(signals) });
   } catch {
-    throw new RequestError(
-      "no-answer", "The service does not answer", "It may have stopped, or the file cannot be read any more.",
-    );
+    throw silence(init.body instanceof Blob ? "It may have stopped, or the file cannot be read any more." : "It may have stopped.");
   }
 }
 
-/** @param {Response} response */
-async function read(response) {
-  let body;
-  try {
-    body = await response.json();
-  } catch {
-    if (response.status >= 500) throw new RequestError("proxy-error", "The service does not answer", `In its place a proxy answers with status ${response.status}.`);
-    throw new RequestError("bad-answer", "Something else than the service answers", `Status ${response.status}, and not valid JSON.`);
-  }
+/**
+ * Return the JSON object of a response with its headers. Throws RequestError.
+ * @param {Response} response
+ * @param {string} field that it has unless it is an error
+ * @returns {Promise<{ body: any, headers: Headers }>}
+ */
+async function read(response, field) {
+  const body = parsed(await whole(response.text()));
+  if (!body || (response.ok && !(field in body))) throw fromElsewhere(response.status);
   if (!response.ok) throw new RequestError(body.code ?? "", body.title ?? `Status ${response.status}`, body.detail ?? "");
   return { body, headers: response.headers };
+}
+
+/**
+ * Return a body once it has arrived. Throws RequestError.
+ * @template Body
+ * @param {Promise<Body>} body
+ */
+export async function whole(body) {
+  try {
+    return await body;
+  } catch {
+    throw silence("Its answer broke off.");
+  }
+}
+
+/**
+ * @param {string} text
+ * @returns {Record<string, any> | null} null where it is not a JSON object
+ */
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return value instanceof Object ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} detail */
+const silence = (detail) => new RequestError("no-answer", "The service does not answer", detail);
+
+/**
+ * Return the error of an answer that the service does not give; a proxy may.
+ * @param {number} status
+ */
+function fromElsewhere(status) {
+  if (status === 413) return new RequestError("too-large", "The picture is too large", "A proxy before the service refuses it.");
+  if (status >= 500) return new RequestError("proxy-error", "The service does not answer", `In its place a proxy answers with status ${status}.`);
+  return new RequestError("bad-answer", "Something else than the service answers", `Status ${status}, and not the JSON that was asked for.`);
+}
+
+/**
+ * Wait, but not longer than a signal allows.
+ * @param {number} milliseconds
+ * @param {AbortSignal} [signal]
+ */
+function pause(milliseconds, signal) {
+  return new Promise((resume) => {
+    setTimeout(resume, milliseconds);
+    signal?.addEventListener("abort", resume);
+  });
 }

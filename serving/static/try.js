@@ -1,7 +1,7 @@
 // Runs a call of the API page on the spot.
 
 import { find } from "./elements.js";
-import { contentType, getFile, RequestError, send } from "./request.js";
+import { contentType, getFile, RequestError, send, whole } from "./request.js";
 
 const MAX_SHOWN = 20_000; // characters of an answer
 
@@ -10,16 +10,19 @@ const MAX_SHOWN = 20_000; // characters of an answer
  * @param {HTMLFormElement} form
  */
 export function enableTry(form) {
-  const output = find(form, "pre", HTMLElement);
+  const [output, button] = [find(form, "pre", HTMLElement), find(form, "button", HTMLButtonElement)];
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     output.hidden = false;
     output.textContent = "…";
+    button.disabled = true;
     try {
       output.textContent = await answer(form);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       output.textContent = error.message;
+    } finally {
+      button.disabled = false;
     }
   });
 }
@@ -30,7 +33,7 @@ async function answer(form) {
   const values = new FormData(form);
   const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(String(values.get(name))));
   const response = await send(filled, { method, ...(kind && (await content(kind, form))) });
-  return `${response.status} ${response.statusText}\n${pretty(await response.text())}`;
+  return `${response.status} ${response.statusText}\n${pretty(await whole(response.text()))}`;
 }
 
 /**
@@ -42,7 +45,9 @@ async function content(kind, form) {
   if (kind === "json") return json({});
   const file = find(form, "input[type=file]", HTMLInputElement).files?.[0] ?? (await drawing());
   if (kind === "image") return { body: file, headers: { "Content-Type": contentType(file) } };
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  const bytes = new Uint8Array(await file.arrayBuffer().catch(() => {
+    throw new RequestError("gone-file", "The file cannot be read any more", "Choose it again.");
+  }));
   const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   return json({ inputs: [{ name: "image", datatype: "BYTES", shape: [1], data: [text] }] });
 }

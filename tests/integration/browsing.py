@@ -17,6 +17,10 @@ TIMEOUT = 60_000  # milliseconds: a busy machine is slow
 NEEDS_BROWSER = [pytest.mark.trains, pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")]
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"}
 
+NO_STORAGE = (
+    "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
+)
+
 
 def choose(page: Page, *names: str) -> None:
     page.set_input_files("#files", [IMAGES / f"{name}.png" for name in names])

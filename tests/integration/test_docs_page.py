@@ -33,6 +33,15 @@ def test_the_contents_open_what_they_lead_to(docs):
     expect(docs.locator("#explain summary").first).to_be_in_viewport()
 
 
+def test_a_link_to_what_a_search_has_hidden_ends_the_search(docs):
+    docs.get_by_label("Search").fill("occlusion sensitivity")
+
+    docs.evaluate("() => { location.hash = '#classify'; }")
+
+    expect(docs.locator("#classify")).to_be_in_viewport()
+    expect(docs.get_by_label("Search")).to_have_value("")
+
+
 def test_an_address_that_is_not_text_opens_nothing(page):
     page.goto("/docs#%E0")  # an error in the page fails the test
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, TIMEOUT, choose, transfer
+from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NO_STORAGE, NOTES, TIMEOUT, choose, transfer
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -254,6 +254,25 @@ def test_the_board_can_be_drawn_on_with_the_keys_undone_and_wiped(page):
     expect(page.locator("#draw-answer h3")).to_have_text("Draw a garment: a shoe, a bag, trousers.")
 
 
+def test_a_palm_beside_the_pen_draws_nothing(page):
+    page.get_by_role("button", name="Draw").click()
+    pixels = page.locator("#board").evaluate("""(board) => {
+        const box = board.getBoundingClientRect();
+        board.setPointerCapture = () => {}; // these pointers do not exist
+        const send = (kind, pointerId, x, y) => board.dispatchEvent(
+            new PointerEvent(kind, { pointerId, clientX: box.left + x, clientY: box.top + y, cancelable: true }));
+        send("pointerdown", 1, 20, 20);
+        send("pointermove", 1, 40, 20);
+        send("pointerdown", 2, 200, 250);
+        send("pointermove", 2, 210, 250);
+        send("pointermove", 1, 60, 20);
+        const { data } = board.getContext("2d").getImageData(0, 140, 280, 140);
+        return data.filter((level, place) => place % 4 < 3 && level).length;
+    }""")
+
+    assert pixels == 0
+
+
 def test_a_text_file_is_refused_in_words_where_the_picture_would_be(page):
     page.set_input_files("#files", NOTES)
 
@@ -274,13 +293,29 @@ def test_an_empty_file_is_refused_with_what_to_do(page):
     expect(page.locator(".advice")).to_have_text("Choose another file, or save the picture again.")
 
 
-def test_what_a_proxy_answers_is_said_in_words(page):
-    page.route("**/classify?*", lambda route: route.fulfill(status=503, body=""))
+@pytest.mark.parametrize(("status", "body", "said", "advice"), [
+    (503, "", "In its place a proxy answers with status 503.", "Wait a little, then try again."),
+    (502, "null", "In its place a proxy answers with status 502.", "Wait a little, then try again."),
+    (413, "<html>", "A proxy before the service refuses it.", "Save the picture smaller, and try again."),
+    (200, "null", "Something else than the service answers", "Try again."),
+    (200, '{"ok": true}', "Something else than the service answers", "Try again."),
+])  # fmt: skip
+def test_what_a_proxy_answers_is_said_in_words(page, status, body, said, advice):
+    page.route("**/classify?*", lambda route: route.fulfill(status=status, body=body))
 
     choose(page, "bag")
 
-    expect(page.locator(".problem")).to_contain_text("In its place a proxy answers with status 503.")
-    expect(page.locator(".advice")).to_have_text("Wait a little, then try again.")
+    expect(page.locator(".problem")).to_contain_text(said)
+    expect(page.locator(".advice")).to_contain_text(advice)
+
+
+@pytest.mark.parametrize("body", ["null", "{}"])
+def test_what_is_not_an_explanation_is_said_in_words(page, body):
+    page.route("**/explain?*", lambda route: route.fulfill(body=body))
+
+    choose(page, "bag")
+
+    expect(page.locator(".finding")).to_contain_text("Something else than the service answers")
 
 
 def test_a_drawing_that_cannot_be_fetched_is_reported(page):
@@ -349,6 +384,25 @@ def test_a_page_below_a_path_asks_with_the_key_that_it_is_given_and_forgets_it_w
     other.goto(f"{locked.url}/ml/")
     expect(other.get_by_label("Key", exact=True)).to_have_value("")
     context.close()
+
+
+def test_a_key_is_taken_with_enter_also_where_the_browser_forbids_storage(browser, start, tmp_path):
+    (tmp_path / "keys.txt").write_text(f"ann {hashlib.sha256(b'one').hexdigest()}")
+    locked = start(keys_file=str(tmp_path / "keys.txt"), workers="1")
+    page = browser.new_page()
+    page.add_init_script(NO_STORAGE)
+    page.goto(locked.url)
+    key = page.get_by_label("Key", exact=True)
+
+    key.fill("one\N{RIGHT SINGLE QUOTATION MARK}")
+    choose(page, "bag")
+    expect(page.locator(".problem")).to_contain_text("That is not a key")
+    key.fill("one")
+    key.press("Enter")
+
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Bag")
+    expect(key).to_be_focused()
+    page.close()
 
 
 def test_an_unknown_page_leads_to_those_that_exist(page, server):

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from browsing import IMAGES, NEEDS_BROWSER, NOTES, choose
+from browsing import IMAGES, NEEDS_BROWSER, NO_STORAGE, NOTES, choose
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -116,7 +116,7 @@ def test_where_the_storage_is_full_the_newest_answers_are_kept_and_the_page_says
     fill_storage(page, 10_000)
     page.set_input_files("#files", [bag | {"name": f"{number}.png"} for number in range(20)])
 
-    expect(page.locator("#status")).to_contain_text("The browser has room to keep 10 of the 20 pictures over a reload.")
+    expect(page.locator("#status")).to_contain_text("storage is full: a reload would lose 10 of 20 pictures.")
     reload(page)
     expect(page.locator("#many tbody .is")).to_have_text(["Bag"] * 10)
     expect(page.locator("#many tbody .pick").first).to_have_text("0.png")
@@ -124,12 +124,51 @@ def test_where_the_storage_is_full_the_newest_answers_are_kept_and_the_page_says
 
 
 def test_where_the_browser_forbids_storage_the_page_answers(page):
-    page.add_init_script(
-        "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
-    )
+    page.add_init_script(NO_STORAGE)
     page.reload()
 
     choose(page, "bag")
 
     expect(page.get_by_role("article").locator("h2")).to_have_text("Bag")
-    expect(page.locator("#status")).to_contain_text("The browser has room to keep 0 of the 1 pictures")
+    expect(page.locator("#status")).to_contain_text("a reload would lose 1 of 1 pictures.")
+
+
+def test_a_reload_at_any_moment_loses_no_picture(page, bag):
+    page.route("**/classify?*", lambda route: None)
+    page.set_input_files("#files", [bag | {"name": f"{number}.png"} for number in range(30)])
+    page.wait_for_timeout(100)  # until the files are read
+
+    page.reload()
+    page.unroute_all()
+
+    expect(page.locator("#many").get_by_role("status")).to_have_text("30 pictures")
+    expect(page.locator("#many tbody .is")).to_have_text(["Bag"] * 30)
+
+
+def test_a_model_chosen_just_before_a_reload_answers_after_it(page):
+    choose(page, "bag")
+    expect(page.locator(".who")).to_have_text("fashion-mlp, version 2")
+    page.wait_for_timeout(SAVED_AFTER_MS)
+    page.route("**/classify?*", lambda route: None)
+    page.locator("#model").select_option("cifar-cnn")
+
+    page.reload()
+    page.unroute_all()
+
+    expect(page.locator(".who")).to_have_text("cifar-cnn, version 2")
+
+
+def test_pictures_removed_while_they_are_read_do_not_come_back(page, bag):
+    page.evaluate("""() => {
+        const read = FileReader.prototype.readAsDataURL;
+        FileReader.prototype.readAsDataURL = function (file) { setTimeout(() => read.call(this, file), 300); };
+    }""")
+    page.set_input_files("#files", [bag | {"name": f"{number}.png"} for number in range(3)])
+    page.wait_for_timeout(SAVED_AFTER_MS)
+    page.get_by_role("button", name="Remove all").click()
+    page.wait_for_timeout(1_000)  # the files are read by then
+
+    page.reload()
+
+    expect(page.locator("#files")).to_be_enabled()
+    expect(page.locator("#answers")).to_be_hidden()

@@ -113,6 +113,39 @@ def test_pictures_are_removed_one_by_one_or_all(page, table):
     expect(page.locator("#answers")).to_be_hidden()
 
 
+def test_a_removed_row_leaves_the_table_where_it_is_and_the_focus_at_the_next(page):
+    bag = (IMAGES / "bag.png").read_bytes()
+    page.set_input_files("#files", [{"name": f"{n}.png", "mimeType": "image/png", "buffer": bag} for n in range(30)])
+    expect(page.locator("#many").get_by_role("status")).to_have_text("30 pictures")
+    rows = page.locator(".rows")
+    remove = page.get_by_role("button", name="Remove 20.png")
+    remove.focus()
+    scrolled = rows.evaluate("(rows) => rows.scrollTop")
+    assert scrolled > 0
+
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("button", name="Remove 21.png")).to_be_focused()
+    assert rows.evaluate("(rows) => rows.scrollTop") == scrolled
+    choose(page, "trouser")
+    expect(page.locator("#many tbody .is").first).to_have_text("Trouser")
+    expect(page.get_by_role("button", name="Remove 21.png")).to_be_focused()
+
+
+def test_removed_pictures_make_way_for_new_ones(page):
+    busy = {"status": 503, "headers": {"Retry-After": "10", "Content-Type": "application/json"}, "body": "{}"}
+    page.route("**/classify?*", lambda route: route.fulfill(**busy))
+    choose(page, *GARMENTS)
+    expect(page.locator("#many").get_by_role("status")).to_have_text("0 of 6")
+    page.wait_for_timeout(300)  # four of them wait for ten seconds by now
+    page.get_by_role("button", name="Remove all").click()
+    page.unroute_all()
+
+    choose(page, "bag")
+
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Bag", timeout=8_000)
+
+
 def test_the_filter_ends_with_its_table(page, table):
     option = table.locator(".filter option", has_text="Failed (")
     table.locator(".filter").select_option(option.inner_text())

@@ -32,9 +32,8 @@ def test_a_late_answer_does_not_replace_that_of_a_model_chosen_since(page, choos
 
     assert held
     for route in held:
-        with page.expect_response("**/classify?*model=cifar-cnn*"):
-            route.continue_()
-    page.wait_for_timeout(200)  # it would have been shown by now
+        route.continue_()
+    page.wait_for_timeout(500)  # it would have been shown by now
 
     expect(page.locator("article .who").nth(place)).to_have_text("fashion-mlp, version 2")
 
@@ -87,6 +86,23 @@ def test_the_card_of_the_model_that_answered_can_be_read(page):
     expect(card).to_be_hidden()
 
 
+def test_the_card_chosen_last_is_shown(page):
+    held = []
+    page.route("**/models/fashion-mlp", lambda route: held.append(route))
+    page.get_by_role("button", name="About the models").click()
+    card = page.get_by_role("dialog")
+    card.get_by_label("Model").select_option("fashion-mlp")
+    card.get_by_label("Model").select_option("cifar-cnn")
+    expect(card.get_by_role("heading", level=2)).to_contain_text("Things and animals")
+
+    with page.expect_response("**/models/fashion-mlp"):
+        for route in held:
+            route.continue_()
+    page.wait_for_timeout(200)  # it would have been shown by now
+
+    expect(card.get_by_role("heading", level=2)).to_contain_text("Things and animals")
+
+
 def test_a_model_can_be_saved_where_that_is_allowed(browser, start, models):
     service = start(allow_download="true", workers="1")
     page = browser.new_page()
@@ -108,6 +124,30 @@ def test_drawings_fit_the_chosen_model(page):
 
     expect(page.get_by_role("button", name="ship")).to_be_visible()
     expect(page.get_by_role("button", name="trouser")).to_be_hidden()
+
+
+def test_a_page_without_a_model_is_whole_once_one_appears(browser, start, models, tmp_path):
+    (tmp_path / "models").mkdir()
+    service = start(models=str(tmp_path / "models"), workers="1", poll_seconds="0.2")
+    page = browser.new_page()
+    faults = []
+    page.on("pageerror", lambda error: faults.append(error))
+    with page.expect_response(lambda response: response.request.method == "HEAD"):
+        page.goto(service.url)
+    page.get_by_role("button", name="About the models").click()
+    expect(page.get_by_role("dialog").get_by_text("No model is ready.")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+
+    shutil.copytree(models / "cifar-cnn", tmp_path / "cifar-cnn")
+    (tmp_path / "cifar-cnn").rename(tmp_path / "models" / "cifar-cnn")
+
+    expect(page.locator("#status")).to_have_text("The model cifar-cnn is new.", timeout=2 * TIMEOUT)
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.locator("#lead")).to_contain_text("It knows things and animals.")
+    page.get_by_role("button", name="ship").click()
+    expect(page.get_by_role("article").locator("h2")).to_have_text("ship")
+    assert faults == []
+    page.close()
 
 
 def test_a_model_that_appears_or_goes_while_the_page_is_open_is_noticed(browser, start, models, tmp_path):
