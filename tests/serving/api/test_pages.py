@@ -15,7 +15,7 @@ from serving.settings import Settings
 
 FILES = sorted(path.name for path in pages.STATIC.iterdir())
 PAGES = ("/", "/docs")
-MAX_FIRST_PAGE_BYTES = 48_000  # compressed
+MAX_FIRST_PAGE_BYTES = 48_000  # with all that it can load, compressed
 
 
 def text(page):
