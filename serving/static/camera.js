@@ -11,16 +11,18 @@ export function enableCamera(take, refuse) {
   const [button, dialog] = [byId("camera", HTMLButtonElement), byId("camera-dialog", HTMLDialogElement)];
   const video = byId("camera-video", HTMLVideoElement);
   const shoot = byId("shoot", HTMLButtonElement);
+  let opening = false;
   button.hidden = !navigator.mediaDevices; // browsers define it only for https and localhost
   button.addEventListener("click", async () => {
-    button.disabled = true; // a second click would leave the first stream on
+    if (opening) return; // a second click would leave the first stream on
+    opening = true;
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch (error) {
       refuse(refusalOf(error));
       return;
     } finally {
-      button.disabled = false;
+      opening = false;
     }
     shoot.disabled = true;
     dialog.showModal();
@@ -28,6 +30,7 @@ export function enableCamera(take, refuse) {
     shoot.disabled = false;
   });
   shoot.addEventListener("click", async () => {
+    shoot.disabled = true;
     const file = await photograph(video);
     dialog.close();
     take([file]);

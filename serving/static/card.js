@@ -28,8 +28,8 @@ export async function openCard(name) {
   find(dialog, "select", HTMLSelectElement).value = name;
   body.replaceChildren(create("p", "", name ? "Reading …" : "No model is ready."));
   if (!dialog.open) dialog.showModal();
-  if (!name) return;
   opened += 1;
+  if (!name) return;
   const asked = opened;
   const content = await contentOf(name, dialog.dataset.download === "true");
   if (asked === opened) body.replaceChildren(...content);
@@ -42,7 +42,7 @@ export async function openCard(name) {
  */
 async function contentOf(name, downloads) {
   try {
-    return describe(await getJson(`/models/${encodeURIComponent(name)}`, "card"), downloads);
+    return describe(await getJson(`/models/${encodeURIComponent(name)}`, ({ card }) => card?.labels && card.metrics && card.training), downloads);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
     return [create("p", "wrong", error.message)];

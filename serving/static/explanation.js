@@ -26,7 +26,7 @@ export class Explanation {
     find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "true");
     const query = new URLSearchParams([...options, ["label", label]]);
     query.delete("coverage");
-    const { body, problem } = await picture.ask(async (file) => postFile(`/explain?${query}`, file, "grid")).then(
+    const { body, problem } = await picture.ask(async (file) => postFile(`/explain?${query}`, file, ({ grid }) => Array.isArray(grid))).then(
       (result) => ("problem" in result ? { body: null, problem: result.problem } : { body: result.body, problem: null }),
     );
     if (asked !== this.asked) return;

@@ -3,6 +3,7 @@
 import { byId, firstOf } from "./elements.js";
 
 const ADDRESS = /^\s*((https?|ftp|file|data|blob):|www\.)\S+\s*$/i;
+const IMAGE_TAG = /<img\s/i; // of HTML that was copied from a page
 const IMAGE_NAME = /\.(jpe?g|png|webp|gif|bmp|tiff?|avif|p[pgbn]m|hei[cf])$/i;
 
 /**
@@ -53,7 +54,7 @@ async function receive(transfer, target, take, refuse) {
 
 /** @param {string} text */
 function refusalOf(text) {
-  return ADDRESS.test(text)
+  return ADDRESS.test(text) || IMAGE_TAG.test(text)
     ? "That is the address of a picture. This page fetches nothing from elsewhere: save the picture, then add the file."
     : "That is text, not a picture. Copy the picture itself, or add a file.";
 }

@@ -12,7 +12,7 @@ import { load, store } from "./storage.js";
 const KEY = "thimble-page";
 const MAX_CHARACTERS = 4_500_000; // browsers give a site about 5 million
 const MAX_FILE_BYTES = 300_000; // a larger one would take the place of many
-const BYTES_PER_CHARACTER = 3 / 4; // in Base64
+const MAX_READ_BYTES = 10_000_000; // more than are kept: which are is decided later
 /** @type {WeakMap<Blob, string>} data: URLs of small files */
 const encoded = new WeakMap();
 
@@ -21,7 +21,7 @@ const encoded = new WeakMap();
  * @param {Picture[]} pictures newest first
  */
 export async function readSmallFiles(pictures) {
-  let room = MAX_CHARACTERS * BYTES_PER_CHARACTER;
+  let room = MAX_READ_BYTES;
   const files = pictures.flatMap(({ file }) => (file && file.size <= MAX_FILE_BYTES && (room -= file.size) > 0 ? [file] : []));
   await Promise.all(files.filter((file) => !encoded.has(file)).map(async (file) => encoded.set(file, await dataUrl(file))));
 }
@@ -35,7 +35,8 @@ export function keep(pictures, choices) {
   /** @type {Item[]} */
   let items = pictures.map(({ name, file, outcome, thumbnail }) => ({ name, type: file?.type ?? "", file: "", outcome, thumbnail }));
   let room = MAX_CHARACTERS - JSON.stringify(items).length;
-  for (const [place, { file }] of pictures.entries()) {
+  const unansweredFirst = [...pictures.entries()].sort(([, one], [, other]) => Number(Boolean(one.outcome)) - Number(Boolean(other.outcome)));
+  for (const [place, { file }] of unansweredFirst) {
     const url = (file && encoded.get(file)) ?? "";
     if (url.length > room) continue;
     room -= url.length;
@@ -52,10 +53,20 @@ export function keep(pictures, choices) {
  * @returns {{ pictures: Picture[], choices: Choices }}
  */
 export function kept() {
-  /** @type {{ items: Item[], choices: Choices }} */
-  const { items, choices } = JSON.parse(load(KEY) ?? '{"items": [], "choices": {}}');
-  const pictures = items.map(({ name, type, file, outcome, thumbnail }) => new Picture(name, file ? blob(file, type) : null, outcome, thumbnail));
-  return { pictures, choices };
+  try {
+    /** @type {{ items: Item[], choices: Choices }} */
+    const { items, choices } = JSON.parse(load(KEY) ?? "");
+    return { pictures: items.map(picture), choices };
+  } catch { // nothing is kept, or not what this page has written
+    return { pictures: [], choices: {} };
+  }
+}
+
+/** @param {Item} item */
+function picture({ name, type, file: url, outcome, thumbnail }) {
+  const file = url ? blob(url, type) : null;
+  if (file) encoded.set(file, url);
+  return new Picture(name, file, outcome, thumbnail);
 }
 
 /**

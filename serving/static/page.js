@@ -46,6 +46,7 @@ function say(text) {
 function add(files) {
   const added = files.map((file) => new Picture(file.name || "picture", file));
   if (!added.length) return;
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close(); // what is pasted is shown behind it
   pictures = [...added, ...pictures];
   say("");
   select(added[0], added.length > 1 ? "many" : "answers");
@@ -69,7 +70,7 @@ function ask(picture) {
     await picture.makeThumbnail(); // in the meantime it may have been asked about again
     draw();
     const { answer } = outcome;
-    if (picture === selected) byId("spoken").textContent = `${picture.name}: ${answer ? givenText(answer.prediction) : "No answer"}`;
+    if (picture === selected && !question.aborted) byId("spoken").textContent = `${picture.name}: ${answer ? givenText(answer.prediction) : "No answer"}`;
   });
 }
 
@@ -90,8 +91,8 @@ function keepSoon() {
   keeping = true;
   setTimeout(() => {
     keeping = false;
-    const [count, all] = [keepNow(), pictures.length];
-    if (count < all) say(`The browser’s storage is full: a reload would lose ${all - count} of ${all} pictures.`);
+    const [lost, all] = [pictures.length - keepNow(), pictures.length];
+    if (lost && !byId("status").textContent) say(`The browser has no room for ${lost} of ${all} pictures: a reload would lose them.`);
   }, KEEP_AFTER_MS);
 }
 

@@ -57,7 +57,7 @@ export class Picture {
     const query = new URLSearchParams([...options, ["seen", "true"]]);
     const start = performance.now();
     return this.ask(async (file) => {
-      const { body, headers } = await postFile(`/classify?${query}`, file, "predictions", signal);
+      const { body, headers } = await postFile(`/classify?${query}`, file, isAnswer, signal);
       const [prediction] = body.predictions;
       const modelFile = headers.get("Thimble-Model") ?? "";
       return { answer: { prediction, modelFile, stages: stageTimes(headers), milliseconds: performance.now() - start } };
@@ -86,6 +86,12 @@ export class Picture {
     if (this.thumbnail) return;
     this.thumbnail = (this.file && (await thumbnail(this.file))) || this.outcome?.answer?.prediction.seen || "";
   }
+}
+
+/** @param {{ predictions?: (Prediction | undefined)[] }} body */
+function isAnswer({ predictions }) {
+  const prediction = Array.isArray(predictions) ? predictions[0] : undefined;
+  return Array.isArray(prediction?.top) && Array.isArray(prediction?.set) && Array.isArray(prediction?.fit);
 }
 
 /**

@@ -41,14 +41,14 @@ export function saveKey(text) {
  * Post a file; return the JSON body and the headers of the response. Throws RequestError.
  * @param {string} path
  * @param {Blob} file
- * @param {string} field that a body has
+ * @param {(body: any) => unknown} isAnswer whether a body is what is asked for
  * @param {AbortSignal} [signal] ends the request, and the wait for another attempt
  */
-export async function postFile(path, file, field, signal) {
+export async function postFile(path, file, isAnswer, signal) {
   for (let attempt = 1; ; attempt += 1) {
     const response = await send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
     const wait = Number(response.headers.get("Retry-After"));
-    if (!wait || attempt === MAX_ATTEMPTS) return read(response, field);
+    if (!wait || attempt === MAX_ATTEMPTS) return read(response, isAnswer);
     await pause(1000 * Math.min(wait, MAX_WAIT_S), signal);
   }
 }
@@ -56,10 +56,10 @@ export async function postFile(path, file, field, signal) {
 /**
  * Return the JSON at a path. Throws RequestError.
  * @param {string} path
- * @param {string} field that it has
+ * @param {(body: any) => unknown} isAnswer whether it is what is asked for
  */
-export async function getJson(path, field) {
-  return (await read(await send(path, {}), field)).body;
+export async function getJson(path, isAnswer) {
+  return (await read(await send(path, {}), isAnswer)).body;
 }
 
 /**
@@ -68,7 +68,7 @@ export async function getJson(path, field) {
  */
 export async function getFile(path) {
   const response = await send(path, {});
-  if (!response.ok) await read(response, ""); // throws its error
+  if (!response.ok) await read(response, () => false); // throws its error
   return whole(response.blob());
 }
 
@@ -92,19 +92,20 @@ export async function send(path, init) {
   try {
     return await fetch(ROOT + path, { ...init, headers, signal: AbortSignal.any(signals) });
   } catch {
-    throw silence(init.body instanceof Blob ? "It may have stopped, or the file cannot be read any more." : "It may have stopped.");
+    if (init.body instanceof Blob && !(await isReadable(init.body))) throw unreadable();
+    throw silence("It may have stopped.");
   }
 }
 
 /**
  * Return the JSON object of a response with its headers. Throws RequestError.
  * @param {Response} response
- * @param {string} field that it has unless it is an error
+ * @param {(body: any) => unknown} isAnswer whether it is what is asked for, unless it is an error
  * @returns {Promise<{ body: any, headers: Headers }>}
  */
-async function read(response, field) {
+async function read(response, isAnswer) {
   const body = parsed(await whole(response.text()));
-  if (!body || (response.ok && !(field in body))) throw fromElsewhere(response.status);
+  if (!body || (response.ok && !isAnswer(body))) throw fromElsewhere(response.status);
   if (!response.ok) throw new RequestError(body.code ?? "", body.title ?? `Status ${response.status}`, body.detail ?? "");
   return { body, headers: response.headers };
 }
@@ -133,6 +134,16 @@ function parsed(text) {
   } catch {
     return null;
   }
+}
+
+/** @param {Blob} file */
+function isReadable(file) {
+  return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+}
+
+/** Return the error of a file that has gone since it was chosen. */
+export function unreadable() {
+  return new RequestError("gone-file", "The file cannot be read any more", "It was moved, changed or deleted.");
 }
 
 /** @param {string} detail */

@@ -1,7 +1,7 @@
 // Runs a call of the API page on the spot.
 
 import { find } from "./elements.js";
-import { contentType, getFile, RequestError, send, whole } from "./request.js";
+import { contentType, getFile, RequestError, send, unreadable, whole } from "./request.js";
 
 const MAX_SHOWN = 20_000; // characters of an answer
 
@@ -45,10 +45,8 @@ async function content(kind, form) {
   if (kind === "json") return json({});
   const file = find(form, "input[type=file]", HTMLInputElement).files?.[0] ?? (await drawing());
   if (kind === "image") return { body: file, headers: { "Content-Type": contentType(file) } };
-  const bytes = new Uint8Array(await file.arrayBuffer().catch(() => {
-    throw new RequestError("gone-file", "The file cannot be read any more", "Choose it again.");
-  }));
-  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  const bytes = await file.arrayBuffer().catch(() => { throw unreadable(); });
+  const text = btoa(Array.from(new Uint8Array(bytes), (byte) => String.fromCharCode(byte)).join(""));
   return json({ inputs: [{ name: "image", datatype: "BYTES", shape: [1], data: [text] }] });
 }
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -169,6 +170,30 @@ def test_an_address_or_a_text_is_refused_in_words(page, way, text, reason):
     expect(page.locator("#answers")).to_be_hidden()
 
 
+def test_a_file_that_has_gone_is_said_to_have_gone(page, tmp_path):
+    shutil.copy(IMAGES / "bag.png", tmp_path)
+    held = []
+    page.route("**/classify?*", lambda route: held.append(route))
+    page.set_input_files("#files", tmp_path / "bag.png")
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Looking …")
+    (tmp_path / "bag.png").unlink()
+    page.unroute_all(behavior="ignoreErrors")
+    page.context.set_offline(True)
+    page.locator("#model").select_option("fashion-mlp")
+
+    expect(page.locator(".problem")).to_contain_text("The file cannot be read any more")
+    expect(page.locator(".advice")).to_have_text("Add the file again.")
+
+
+def test_a_picture_pasted_onto_a_dialog_is_shown(page):
+    page.get_by_role("button", name="Draw").click()
+
+    transfer(page, "paste", IMAGES / "sneaker.png")
+
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Sneaker")
+
+
 def test_formatted_text_is_refused_in_words(page):
     transfer(page, "paste", texts=(("text/html", "<b>a cat</b>"),))
 
@@ -186,13 +211,14 @@ def test_clicked_twice_the_camera_is_off_once_its_dialog_is_closed(page):
             return stream;
         };
     }""")
-    page.locator("#camera").evaluate("(button) => { button.click(); button.click(); }")
+    page.locator("#camera").evaluate("(button) => { button.focus(); button.click(); button.click(); }")
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
 
     page.wait_for_timeout(300)  # a second stream would be on by now
     states = page.evaluate("() => streams.flatMap((stream) => stream.getTracks()).map((track) => track.readyState)")
     assert states == ["ended"]
+    expect(page.locator("#camera")).to_be_focused()
 
 
 def test_the_camera_takes_a_picture(page):
@@ -299,6 +325,8 @@ def test_an_empty_file_is_refused_with_what_to_do(page):
     (413, "<html>", "A proxy before the service refuses it.", "Save the picture smaller, and try again."),
     (200, "null", "Something else than the service answers", "Try again."),
     (200, '{"ok": true}', "Something else than the service answers", "Try again."),
+    (200, '{"predictions": null}', "Something else than the service answers", "Try again."),
+    (200, '{"predictions": [{}]}', "Something else than the service answers", "Try again."),
 ])  # fmt: skip
 def test_what_a_proxy_answers_is_said_in_words(page, status, body, said, advice):
     page.route("**/classify?*", lambda route: route.fulfill(status=status, body=body))
@@ -309,7 +337,7 @@ def test_what_a_proxy_answers_is_said_in_words(page, status, body, said, advice)
     expect(page.locator(".advice")).to_contain_text(advice)
 
 
-@pytest.mark.parametrize("body", ["null", "{}"])
+@pytest.mark.parametrize("body", ["null", "{}", '{"grid": null}'])
 def test_what_is_not_an_explanation_is_said_in_words(page, body):
     page.route("**/explain?*", lambda route: route.fulfill(body=body))
 

@@ -116,7 +116,7 @@ def test_where_the_storage_is_full_the_newest_answers_are_kept_and_the_page_says
     fill_storage(page, 10_000)
     page.set_input_files("#files", [bag | {"name": f"{number}.png"} for number in range(20)])
 
-    expect(page.locator("#status")).to_contain_text("storage is full: a reload would lose 10 of 20 pictures.")
+    expect(page.locator("#status")).to_contain_text("The browser has no room for 10 of 20 pictures")
     reload(page)
     expect(page.locator("#many tbody .is")).to_have_text(["Bag"] * 10)
     expect(page.locator("#many tbody .pick").first).to_have_text("0.png")
@@ -130,7 +130,32 @@ def test_where_the_browser_forbids_storage_the_page_answers(page):
     choose(page, "bag")
 
     expect(page.get_by_role("article").locator("h2")).to_have_text("Bag")
-    expect(page.locator("#status")).to_contain_text("a reload would lose 1 of 1 pictures.")
+    expect(page.locator("#status")).to_contain_text("The browser has no room for 1 of 1 pictures")
+
+
+def test_a_second_reload_loses_no_more_than_the_first(page, bag):
+    page.set_input_files("#files", [bag, NOTES])
+    expect(page.locator("#many").get_by_role("status")).to_have_text("2 pictures")
+    for _ in range(3):
+        reload(page)
+
+    page.locator("#model").select_option("cifar-cnn")
+
+    expect(page.locator(".who")).to_have_text("cifar-cnn, version 2")
+    expect(page.locator("#status")).to_have_text("")
+
+
+@pytest.mark.parametrize("kept", ["x", "null", "[]", '{"items": null}', '{"items": [{"file": "?"}]}'])
+def test_what_the_page_did_not_write_is_not_taken_for_pictures(page, kept):
+    page.evaluate(
+        "(kept) => { addEventListener('pagehide', () => sessionStorage.setItem('thimble-page', kept)); }", kept
+    )
+    page.reload()
+
+    choose(page, "bag")
+
+    expect(page.get_by_role("article").locator("h2")).to_have_text("Bag")
+    expect(page.locator("#samples")).to_be_visible()
 
 
 def test_a_reload_at_any_moment_loses_no_picture(page, bag):

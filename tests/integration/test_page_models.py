@@ -103,6 +103,15 @@ def test_the_card_chosen_last_is_shown(page):
     expect(card.get_by_role("heading", level=2)).to_contain_text("Things and animals")
 
 
+@pytest.mark.parametrize("body", ["null", '{"card": null}', '{"card": {}}'])
+def test_what_is_not_a_card_is_said_in_words(page, body):
+    page.route("**/models/*", lambda route: route.fulfill(body=body))
+
+    page.get_by_role("button", name="About the models").click()
+
+    expect(page.get_by_role("dialog")).to_contain_text("Something else than the service answers")
+
+
 def test_a_model_can_be_saved_where_that_is_allowed(browser, start, models):
     service = start(allow_download="true", workers="1")
     page = browser.new_page()
