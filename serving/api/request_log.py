@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from random import getrandbits
@@ -85,9 +85,12 @@ class RequestLog:
 
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status, size
-            status, size = int(line[:3]), int(dict(headers).get("Content-Length", 0))
-            added = environ.get(HEADERS, ())
-            return start_response(line, [*headers, *added, *_security(headers), (ID_HEADER, request_id)], *more)
+            given = dict(headers)
+            status, size = int(line[:3]), int(given.get("Content-Length", 0))
+            security = SECURITY[:-1] if POLICY in given else SECURITY
+            return start_response(
+                line, [*headers, *environ.get(HEADERS, ()), *security, (ID_HEADER, request_id)], *more
+            )
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)
         self._note(environ, request_id, status, size, began, time.perf_counter() - start)
@@ -172,10 +175,6 @@ def write_to_stderr(dropped: DroppedLines, lines: bytes) -> None:
 
 def _new_id() -> str:
     return f"{getrandbits(64):016x}"  # an identifier, not a secret
-
-
-def _security(headers: list[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-    return SECURITY[:-1] if any(name == POLICY for name, _ in headers) else SECURITY
 
 
 def _request_record(answered: Answered) -> RequestRecord:

@@ -100,8 +100,11 @@ def read_header(upload: bytes, budget: PixelBudget) -> ImageHeader:
     if not upload:
         raise BadRequest("The image is empty: it has 0 bytes. Send the file's content.")
     try:
+        if plain := parse_plain_png(upload):
+            budget.spend(*plain.size)
+            return ImageHeader(plain, upload)
         budget.check(*webp_canvas(upload))
-        image = parse_plain_png(upload) or _open(upload)
+        image = _open(upload)
         budget.spend(*decoded_size(image))
     except DECODER_ERRORS as error:
         raise unreadable(upload) from error

@@ -2,8 +2,6 @@
 
 from PIL import Image, TiffImagePlugin
 
-from serving.imaging.png import PlainPng
-
 Size = tuple[int, int]  # width and height
 
 SIDE_14_BITS = (1 << 14) - 1
@@ -22,7 +20,7 @@ def webp_canvas(upload: bytes) -> Size:
     return _little(upload[26:28]) & SIDE_14_BITS, _little(upload[28:30]) & SIDE_14_BITS
 
 
-def decoded_size(image: Image.Image | PlainPng) -> Size:
+def decoded_size(image: Image.Image) -> Size:
     """Return the size for which an image's decoder makes room: a TIFF's tile may be larger than the image.
 
     Raises TypeError when the tile has no size.

@@ -172,10 +172,8 @@ class Connection:
         if self._head_is_replayed:
             self._head_is_replayed = False
             return
-        if len(self._requests) >= MAX_PIPELINED:
-            self._refuse(f"{MAX_PIPELINED} requests before it still wait for their responses")
-        if sum(len(request.headers) for request in self._requests) > MAX_WAITING_HEADERS:
-            self._refuse(f"the requests before it, which wait, have more than {MAX_WAITING_HEADERS:,} headers")
+        if self._requests:
+            self._limit_waiting()
         self._last = HTTPRequest(self)
         self._requests.append(self._last)
 
@@ -206,6 +204,12 @@ class Connection:
 
     def on_message_complete(self) -> None:
         self._last.body_complete = True
+
+    def _limit_waiting(self) -> None:
+        if len(self._requests) >= MAX_PIPELINED:
+            self._refuse(f"{MAX_PIPELINED} requests before it still wait for their responses")
+        if sum(len(request.headers) for request in self._requests) > MAX_WAITING_HEADERS:
+            self._refuse(f"the requests before it, which wait, have more than {MAX_WAITING_HEADERS:,} headers")
 
     def _refuse(self, fault: str) -> None:
         self._fault = self._malformed(fault)

@@ -80,7 +80,10 @@ class HTTPRequest:
     def fault(self) -> str:
         """Return what is wrong with the head, by RFC 9112, sections 3.2 and 6.1; empty for a sound one."""
         names = [name.lower() for name, _ in self.headers]
-        codings = [value.strip().lower() for name, value in self.headers if name.lower() == b"transfer-encoding"]
+        codings = []
+        if b"transfer-encoding" in names:
+            pairs = zip(names, self.headers, strict=True)
+            codings = [value.strip().lower() for name, (_, value) in pairs if name == b"transfer-encoding"]
         if self.version not in ("1.0", "1.1"):
             return f"its version is {self.version}"
         if names.count(b"host") > 1 or (self.version == "1.1" and b"host" not in names):

@@ -6,6 +6,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
+WITHOUT_LENGTH = ("204", "304")  # the statuses whose responses have no Content-Length (RFC 9110, section 8.6)
+
 
 class HTTPResponse:
     """A WSGI application's response, on its way to a connection."""
@@ -26,31 +28,18 @@ class HTTPResponse:
 
     def message(self, keep_alive: bool, method: str = "GET") -> bytes:
         """Return the bytes to send; keep_alive: the connection stays open for another request."""
-        lines = [
-            f"HTTP/1.1 {self.status}",
-            "Server: thimble",
-            *self._date(),
-            f"Connection: {'keep-alive' if keep_alive else 'close'}",
-            *(f"{name}: {value}" for name, value in self.headers),
-            *self._content_length(),
-            "\r\n",
-        ]
+        lines = [f"HTTP/1.1 {self.status}", "Server: thimble", f"Connection: {'keep-alive' if keep_alive else 'close'}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        own = {name for name, _ in self.headers}  # that the application has set
+        if "Date" not in own:
+            lines.append(f"Date: {_http_date(int(time.time()))}")
+        if "Content-Length" not in own and self.status[:3] not in WITHOUT_LENGTH:
+            lines.append(f"Content-Length: {len(self.body)}")
+        lines.append("\r\n")
         head = "\r\n".join(lines)
         if not head.count("\r") == head.count("\n") == len(lines):  # otherwise a value could pass for a header
             raise ValueError(f"a line break in a header: {self.headers}")
         return head.encode("latin-1") + (b"" if method == "HEAD" else self.body)
-
-    def _date(self) -> list[str]:
-        """Return the Date header, unless the application has set it."""
-        return [] if self._has("Date") else [f"Date: {_http_date(int(time.time()))}"]
-
-    def _content_length(self) -> list[str]:
-        """Return the Content-Length header, unless the application has set it or the status forbids it."""
-        omitted = self.status[:3] in ("204", "304") or self._has("Content-Length")
-        return [] if omitted else [f"Content-Length: {len(self.body)}"]
-
-    def _has(self, header: str) -> bool:
-        return any(name == header for name, _ in self.headers)
 
     def _write(self, data: bytes) -> None:
         self.body += data
