@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from browsing import BROWSER, TIMEOUT
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 expect.set_options(timeout=TIMEOUT)
 # Tests run as root in containers, where Chromium's sandbox does not work. Its camera shows a clock.
@@ -19,12 +19,19 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser, server) -> Iterator[Page]:
-    """Yield the page; errors in it and requests to other hosts fail the test."""
+@pytest.fixture(scope="session")
+def context(browser, server) -> Iterator[BrowserContext]:
+    """Yield what the pages of all tests share: a new one for each would take longer than most tests."""
     context = browser.new_context(base_url=server.url, permissions=["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(TIMEOUT)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context) -> Iterator[Page]:
+    """Yield the page in a tab of its own; errors in it and requests to other hosts fail the test."""
     page = context.new_page()
-    page.set_default_timeout(TIMEOUT)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: faults.append(message.text) if "Policy" in message.text else None)
@@ -36,5 +43,6 @@ def page(browser, server) -> Iterator[Page]:
     )
     page.goto("/")
     yield page
+    page.close()
+    context.set_offline(False)
     assert faults == []
-    context.close()
