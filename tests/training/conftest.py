@@ -2,12 +2,16 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lookalikes import cifar_10, fashion_mnist, put
+from matplotlib.figure import Figure
 
 from training import evaluate, export
 from training.datasets import download
@@ -32,6 +36,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _one_thread() -> None:
     """Have PyTorch compute in one thread: for small networks a second costs more than it brings."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _untraced_libraries() -> Iterator[None]:
+    """Do not trace the exporter and the plots for coverage, which would take half as long again: millions of calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", _untraced(torch.onnx.export))
+        patch.setattr(Figure, "savefig", _untraced(Figure.savefig))
+        yield
+
+
+def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        trace = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return function(*args, **options)
+        finally:
+            sys.settrace(trace)
+
+    return call
 
 
 @pytest.fixture(autouse=True)
