@@ -7,7 +7,7 @@ import re
 import msgspec
 import numpy as np
 import pytest
-from several_labels_model import NAME, write_several
+from multi_label_model import NAME, write_multi_label
 
 from serving.app import create_app
 from serving.client.output import csv_writer, in_words
@@ -21,7 +21,7 @@ from serving.settings import Settings
 def several(models, tmp_path_factory):
     """Return a client of a service that has the multi-label model alone."""
     folder = tmp_path_factory.mktemp("several")
-    write_several(models, folder)
+    write_multi_label(models, folder)
     return create_app(Settings(models=str(folder))).test_client()
 
 
@@ -60,7 +60,7 @@ def test_top_k_leaves_the_labels_as_they_are(classify):
 
 def test_an_image_without_labels_may_have_an_empty_set(models, tmp_path, image):
     high = {"coverage": 0.95, "threshold": 1.0, "levels": []}
-    write_several(models, tmp_path, conformal=high)
+    write_multi_label(models, tmp_path, conformal=high)
     client = create_app(Settings(models=str(tmp_path))).test_client()
 
     def sets(name: str) -> list[str]:
@@ -95,7 +95,7 @@ def test_a_label_of_several_is_explained(several, image):
 
 
 def test_each_label_given_is_counted(models, tmp_path, image):
-    write_several(models, tmp_path)
+    write_multi_label(models, tmp_path)
     client = create_app(Settings(models=str(tmp_path))).test_client()
     for name in ("ankle-boot", "bag"):
         client.post("/classify", data=image(name), content_type="image/png")
@@ -134,14 +134,14 @@ def test_a_form_without_a_script_gets_a_page_with_all_labels(several, image):
     ],
 )
 def test_a_card_whose_task_is_not_valid_is_refused(models, tmp_path, task, reason):
-    file = write_several(models, tmp_path, task=task)
+    file = write_multi_label(models, tmp_path, task=task)
 
     with pytest.raises(ContractError, match=re.escape(reason)):
         Classifier.open(file)
 
 
 def test_decisions_and_sets_are_made_for_many_images_at_once(models, tmp_path):
-    card = Classifier.open(write_several(models, tmp_path)).card
+    card = Classifier.open(write_multi_label(models, tmp_path)).card
     probabilities = np.zeros((2, 10), np.float32)
     probabilities[0, [7, 9]] = 0.01, 0.5
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from flask.testing import FlaskClient
-from several_labels import LABELS, fill_several, picture
+from multi_label_images import LABELS, fill_multi_label, picture
 
 from serving.app import create_app
 from serving.model.classifier import Classifier
@@ -75,7 +75,7 @@ class TestTable:
 class TestImages:
     @pytest.fixture
     def folder(self, tmp_path) -> ImageFolder:
-        return ImageFolder.open(fill_several(tmp_path, each=10), "shapes", multi_label=True)
+        return ImageFolder.open(fill_multi_label(tmp_path, each=10), "shapes", multi_label=True)
 
     def test_an_image_has_a_row_of_labels(self, folder):
         data = folder.load()
@@ -94,7 +94,7 @@ class TestImages:
         assert len(data.test) == 16
 
     def test_copies_with_other_labels_are_named(self, tmp_path):
-        table = fill_several(tmp_path, each=10)
+        table = fill_multi_label(tmp_path, each=10)
         (tmp_path / "copy.png").write_bytes((tmp_path / "79.png").read_bytes())  # of all labels
         table.write_text(f"{table.read_text()}copy.png,disc\n")
 
@@ -104,7 +104,7 @@ class TestImages:
         assert "'disc'" in message
 
     def test_the_survey_counts_each_label_and_images_without_any(self, tmp_path, capsys):
-        table = fill_several(tmp_path, each=10)
+        table = fill_multi_label(tmp_path, each=10)
 
         assert images.main([str(table), "--multi-label", "--sheet", str(tmp_path / "sheet.png")]) == 0
 
@@ -122,7 +122,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, once: Callable[..., Path]
     """An export of such images, and their CSV: only to be read."""
 
     def build(folder: Path) -> None:
-        table = fill_several(folder / "pictures", EACH)
+        table = fill_multi_label(folder / "pictures", EACH)
         options = ["--images", str(table), "--name", "shapes", "--multi-label", "--epochs", "16"]
         assert export.main([*options, "--models-dir", str(folder / "models")], FEW) == 0
 

@@ -15,7 +15,7 @@ NAME = "several"
 THRESHOLDS = {"Sneaker": 0.005, "Bag": 1.0}
 
 
-def write_several(models: Path, folder: Path, **fields: object) -> Path:
+def write_multi_label(models: Path, folder: Path, **fields: object) -> Path:
     """Write the model into a model folder; fields: of its card. Returns the file."""
     graph = onnx.load(next((models / "fashion-mlp").glob("*/model.onnx")))
     for node in graph.graph.node:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 from browsing import AXE, IMAGES, NEEDS_BROWSER, axe, choose
+from multi_label_model import write_multi_label
 from playwright.sync_api import expect
-from several_labels_model import write_several
 
 pytestmark = NEEDS_BROWSER
 
@@ -15,7 +15,7 @@ pytestmark = NEEDS_BROWSER
 def server(start, models, tmp_path_factory):
     """Return a server of that model alone."""
     folder = tmp_path_factory.mktemp("several")
-    write_several(models, folder)
+    write_multi_label(models, folder)
     return start(models=str(folder), workers="1")
 
 

@@ -26,7 +26,7 @@ def picture(labels: tuple[str, ...], seed: int, side: int = 32) -> Image.Image:
     return image
 
 
-def fill_several(folder: Path, each: int = 8, side: int = 32) -> Path:
+def fill_multi_label(folder: Path, each: int = 8, side: int = 32) -> Path:
     """Write so many images of each combination of the labels, the empty one included; returns their CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "labels.csv"
