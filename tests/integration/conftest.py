@@ -19,9 +19,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser, server) -> Iterator[BrowserContext]:
-    """Yield what the pages of all tests share: a new one for each would take longer than most tests."""
+    """Yield what the pages of a module's tests share: a new one for each would take as long as the page itself."""
     context = browser.new_context(base_url=server.url, permissions=["clipboard-read", "clipboard-write"])
     context.set_default_timeout(TIMEOUT)
     yield context
