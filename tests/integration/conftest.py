@@ -19,10 +19,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def page_server(start):
+    """Return the service whose page is looked at; the other tests measure what it does."""
+    return start(measured=False)
+
+
 @pytest.fixture(scope="module")
-def context(browser, server) -> Iterator[BrowserContext]:
+def context(browser, page_server) -> Iterator[BrowserContext]:
     """Yield what the pages of a module's tests share: a new one for each would take as long as the page itself."""
-    context = browser.new_context(base_url=server.url, permissions=["clipboard-read", "clipboard-write"])
+    context = browser.new_context(base_url=page_server.url, permissions=["clipboard-read", "clipboard-write"])
     context.set_default_timeout(TIMEOUT)
     yield context
     context.close()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from unmeasured import unmeasured
 
 from benchmarks.faults.pictures import pictures
 from benchmarks.faults.service import Answer
@@ -19,7 +20,7 @@ TRIALS = ("worker killed", "SIGTERM", "model folder away", "disk full", "log sta
 def run(command, *arguments):
     """Return what a command of benchmarks.faults prints; it must find nothing lost."""
     argv = [sys.executable, "-m", f"benchmarks.faults.{command}", *arguments]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(argv, cwd=ROOT, env=unmeasured(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

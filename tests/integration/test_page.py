@@ -433,17 +433,17 @@ def test_a_key_is_taken_with_enter_also_where_the_browser_forbids_storage(browse
     page.close()
 
 
-def test_an_unknown_page_leads_to_those_that_exist(page, server):
-    page.goto(f"{server.url}/nothing/here")
+def test_an_unknown_page_leads_to_those_that_exist(page, page_server):
+    page.goto(f"{page_server.url}/nothing/here")
 
     expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
     page.get_by_role("link", name="start page").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("What is in the picture?")
 
 
-def test_without_scripts_the_form_is_answered_with_a_page(browser, server):
+def test_without_scripts_the_form_is_answered_with_a_page(browser, page_server):
     context = browser.new_context(
-        base_url=server.url, java_script_enabled=False, viewport={"width": 360, "height": 640}
+        base_url=page_server.url, java_script_enabled=False, viewport={"width": 360, "height": 640}
     )
     page = context.new_page()
     page.goto("/")

@@ -105,15 +105,15 @@ def test_axe_finds_nothing(page, state, scheme):
     assert axe(page) == []
 
 
-def on_a_phone(browser, server):
-    context = browser.new_context(base_url=server.url, viewport=PHONE, has_touch=True, is_mobile=True)
+def on_a_phone(browser, page_server):
+    context = browser.new_context(base_url=page_server.url, viewport=PHONE, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto("/")
     return page
 
 
-def test_a_phone_takes_a_picture_with_its_own_camera(browser, server):
-    page = on_a_phone(browser, server)
+def test_a_phone_takes_a_picture_with_its_own_camera(browser, page_server):
+    page = on_a_phone(browser, page_server)
 
     camera = page.get_by_label("Take a picture")
     assert (camera.get_attribute("capture"), camera.get_attribute("accept")) == ("environment", "image/*")
@@ -124,8 +124,8 @@ def test_a_phone_takes_a_picture_with_its_own_camera(browser, server):
     page.context.close()
 
 
-def test_on_a_phone_the_answer_is_in_view_at_once(browser, server):
-    page = on_a_phone(browser, server)
+def test_on_a_phone_the_answer_is_in_view_at_once(browser, page_server):
+    page = on_a_phone(browser, page_server)
 
     choose(page, "bag")
 
@@ -137,8 +137,8 @@ def test_on_a_phone_the_answer_is_in_view_at_once(browser, server):
     page.context.close()
 
 
-def test_on_a_phone_many_pictures_stay_short(browser, server):
-    page = on_a_phone(browser, server)
+def test_on_a_phone_many_pictures_stay_short(browser, page_server):
+    page = on_a_phone(browser, page_server)
 
     for count in (6, 6, 3):
         page.set_input_files("#files", sorted(IMAGES.glob("*.png"))[:count])

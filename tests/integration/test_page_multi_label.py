@@ -12,8 +12,8 @@ pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
-def server(start, models, tmp_path_factory):
-    """Return a server of that model alone."""
+def page_server(start, models, tmp_path_factory):
+    """Return a service with that model alone."""
     folder = tmp_path_factory.mktemp("several")
     write_multi_label(models, folder)
     return start(models=str(folder), workers="1")
