@@ -101,7 +101,7 @@ export class AnswerView {
     find(this.element, ".novel", HTMLElement).hidden = !prediction.novel;
     this.set(".others", prediction.novel ? "" : othersText(prediction));
     const pixels = find(this.element, ".pixels", HTMLImageElement);
-    [pixels.hidden, pixels.src] = [!prediction.seen, prediction.seen ?? ""]; // a full storage keeps it not
+    [pixels.hidden, pixels.src] = [!prediction.seen, prediction.seen ?? ""]; // without it where the storage was full
     const who = find(this.element, ".who", HTMLButtonElement);
     who.textContent = `${prediction.model}, version ${prediction.version}`;
     who.dataset.model = prediction.model;

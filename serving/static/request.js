@@ -93,7 +93,7 @@ export async function send(path, init) {
     return await fetch(ROOT + path, { ...init, headers, signal: AbortSignal.any(signals) });
   } catch {
     if (init.body instanceof Blob && !(await isReadable(init.body))) throw unreadable();
-    throw silence("It may have stopped.");
+    throw noAnswer("It may have stopped.");
   }
 }
 
@@ -119,7 +119,7 @@ export async function whole(body) {
   try {
     return await body;
   } catch {
-    throw silence("Its answer broke off.");
+    throw noAnswer("Its answer broke off.");
   }
 }
 
@@ -147,7 +147,7 @@ export function unreadable() {
 }
 
 /** @param {string} detail */
-const silence = (detail) => new RequestError("no-answer", "The service does not answer", detail);
+const noAnswer = (detail) => new RequestError("no-answer", "The service does not answer", detail);
 
 /**
  * Return the error of an answer that the service does not give; a proxy may.

@@ -126,7 +126,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, once: Callable[..., Path]
         options = ["--images", str(table), "--name", "shapes", "--multi-label", "--epochs", "16"]
         assert export.main([*options, "--models-dir", str(folder / "models")], FEW) == 0
 
-    return once("several-labels", build)
+    return once("multi-label", build)
 
 
 @pytest.fixture
