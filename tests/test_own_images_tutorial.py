@@ -22,7 +22,7 @@ SKIPPED = {
 # To measure on as many images as usual takes minutes.
 EXPORT = "python -m training.export"
 EXPORT_THAT_MEASURES_LITTLE = """python -c '
-from training.evaluation.evaluate_graph import SampleSizes
+from training.sample_sizes import SampleSizes
 from training.export import main
 raise SystemExit(main(sizes=SampleSizes(ood_set=20, photos=2, corrupted=0)))'"""
 COLOURS = {"mug": (200, 40, 40), "spoon": (60, 60, 190)}

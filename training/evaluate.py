@@ -16,16 +16,14 @@ from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages
 from training.evaluation.evaluate_graph import (
-    FULL_SIZE,
-    OWN_IMAGES_SIZE,
     Evaluation,
     EvaluationInputs,
-    SampleSizes,
     evaluate_graph,
 )
 from training.evaluation.photo_shift import to_photos
 from training.progress import stage
 from training.report import evaluation_table
+from training.sample_sizes import FULL_SIZE, OWN_IMAGES_SIZE, SampleSizes
 from training.task import task_of
 
 

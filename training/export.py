@@ -1,6 +1,8 @@
 """python -m training.export: from a recipe to a model folder that the service takes as it is."""
 
 import argparse
+import atexit
+import gc
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -11,7 +13,6 @@ from rich.console import Console
 
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.evaluation.evaluate_graph import FULL_SIZE, OWN_IMAGES_SIZE, SampleSizes
 from training.export_options import chosen, contradiction_in, export_parser, rehearsal
 from training.pipeline import DivergedError, calibrate, load_trained, save_trained, split, train
 from training.progress import CONSOLE, stage
@@ -21,6 +22,7 @@ from training.publish.verification import ExportError
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.report import recipes_table
+from training.sample_sizes import FULL_SIZE, SampleSizes
 from training.survey import Survey, print_survey
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     if contradiction := contradiction_in(options):
         parser.error(contradiction)
     keep_memory()
+    gc.freeze()  # what was imported is not garbage,
+    atexit.register(gc.freeze)  # and a process that ends need not look for any, which takes a second
     if options.list:
         Console().print(recipes_table(RECIPES.values()))
         return 0
@@ -109,7 +113,7 @@ def _train_and_export(
     elif context.group.is_main:
         model = calibrate(recipe, data, trained)
         release = Release(options.publish, rehearsal(options, recipe))
-        taken = sizes.at_most(OWN_IMAGES_SIZE) if isinstance(recipe.source, ImageFolder) else sizes
+        taken = sizes.at_most(recipe.sample_sizes)
         publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
         int8 = recipe.int8 and not (options.float or options.int8)
         if not (options.resume and publisher.has_published(int8)):

@@ -10,6 +10,7 @@ from torch import Tensor
 from training.datasets.labelled import Source
 from training.networks.base import Mirrored, Network
 from training.networks.normalize import Normalize
+from training.sample_sizes import FULL_SIZE, SampleSizes
 from training.task import SINGLE, Task
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -54,7 +55,7 @@ class Recipe:
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
     validation_images: int = 5_000  # kept out of training, for choices and calibration
     train_images: int | None = None  # how many of the others to train on; None: all
-    corruptions: bool = True  # measure the exported model on corrupted test images, too
+    sample_sizes: SampleSizes = FULL_SIZE  # of the evaluation of the exported model
     seed: int = 1
 
     def to_served(self, network: Network) -> Network | Mirrored:
@@ -70,7 +71,7 @@ class Recipe:
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
         # Without those that decide on the file and its card alone: a training may be resumed to publish others.
-        names = {field.name for field in fields(self)} - {"int8", "corruptions", "knows_photos"}
+        names = {field.name for field in fields(self)} - {"int8", "knows_photos"}
         named = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
         return plain | {

@@ -14,6 +14,7 @@ from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
+from training.sample_sizes import FAST_SIZE, LECTURE_SIZE, OWN_IMAGES_SIZE
 from training.task import MULTI, SINGLE
 
 OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
@@ -129,7 +130,7 @@ ROUTER = Recipe(
     learning_rate=0.0,
     schedule="constant",
     validation_images=1_000,
-    corruptions=False,
+    sample_sizes=LECTURE_SIZE,
 )
 
 LECTURE_MLP = Recipe(
@@ -144,7 +145,7 @@ LECTURE_MLP = Recipe(
     schedule="constant",
     normalize=Normalize.to_unit,
     validation_images=1_000,  # the lecture has none; fitting a temperature needs some
-    corruptions=False,
+    sample_sizes=LECTURE_SIZE,
 )
 
 LECTURE_CNN = replace(
@@ -169,7 +170,7 @@ LECTURE_MLP_FAST = Recipe(
     learning_rate=4e-3,
     muon=0.1,
     schedule="one-cycle",
-    corruptions=False,
+    sample_sizes=FAST_SIZE,
 )
 
 LECTURE_CNN_FAST = Recipe(
@@ -184,7 +185,7 @@ LECTURE_CNN_FAST = Recipe(
     learning_rate=3e-3,
     muon=0.1,
     schedule="one-cycle",
-    corruptions=False,
+    sample_sizes=FAST_SIZE,
 )
 
 RECIPES = {
@@ -213,8 +214,9 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
     the number of images sets epochs and batch.
     """
     n, classes, task = len(folder.files), len(folder.labels), MULTI if folder.multi_label else SINGLE
-    own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task)
-    own = replace(own, view=None, knows_photos=False, flip=False)  # a flipped letter or digit is another one, or none
+    own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task, view=None)
+    own = replace(own, sample_sizes=OWN_IMAGES_SIZE, knows_photos=False)
+    own = replace(own, flip=False)  # a flipped letter or digit is another one, or none
     if pretrained:
         side = largest_filled((folder.side, *PRETRAINED_SIDES), folder.typical)
         return replace(

@@ -17,7 +17,7 @@ from training import evaluate, export
 from training.datasets import download
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.labelled import TrainTest
-from training.evaluation.evaluate_graph import SampleSizes
+from training.sample_sizes import SampleSizes
 
 FEW = SampleSizes(ood_set=30, photos=10, corrupted=1)  # an export takes more, which takes half a minute
 

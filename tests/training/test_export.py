@@ -35,6 +35,7 @@ from training.publish.golden import golden_images
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
 from training.recipes import DEFAULT, RECIPES
+from training.sample_sizes import LECTURE_SIZE
 from training.train.trained_network import TrainedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
@@ -124,7 +125,8 @@ class TestRehearsal:
 
         found = msgspec.to_builtins(card.metrics)
         corrupted = found.pop("corrupted", None)
-        assert corrupted["n"] == 75 if RECIPES[name].corruptions else corrupted is None  # one for each severity
+        severities = 75 if RECIPES[name].sample_sizes.corrupted else None  # with one image each
+        assert (corrupted and corrupted["n"]) == severities
         assert found == pytest.approx(asdict(measured), rel=1e-4)
 
     def test_the_thresholds_are_fitted_on_a_tenth_of_the_training_images(self, rehearsal, name, data_dir):
@@ -209,7 +211,7 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
 def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, monkeypatch):
     # Without photos of outliers, which take longest.
-    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), knows_photos=False, corruptions=False)
+    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), knows_photos=False, sample_sizes=LECTURE_SIZE)
     monkeypatch.setitem(RECIPES, "fashion-net", quick)
 
     assert run_export(tmp_path, "fashion-net", "--limit", "100", "--epochs", "1", "--float") == 0

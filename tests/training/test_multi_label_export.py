@@ -21,7 +21,7 @@ from training import export, images
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.label_table import read_table
-from training.evaluation.evaluate_graph import SampleSizes
+from training.sample_sizes import SampleSizes
 
 FEW = SampleSizes(ood_set=30, photos=10, corrupted=1)
 EACH = 20  # images of each combination

@@ -1,7 +1,7 @@
 """Evaluate an exported graph: all metrics that its card, its README and training.evaluate give."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -21,38 +21,14 @@ from training.evaluation.calibration import (
     share_covered,
 )
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from training.evaluation.ood_sets import OOD_SET_SIZE, KnownImages, ood_sets
+from training.evaluation.ood_sets import KnownImages, ood_sets
 from training.progress import stage
+from training.sample_sizes import FULL_SIZE, SampleSizes
 from training.task import SINGLE, Task, macro_accuracy
-
-# Test images that are made into photos: their accuracy moves by less than half a point from one such sample to another.
-PHOTO_COUNT = 2_000
-# Test images for each of the 75 severities of corruptions: 15,000 in all, so that each of 10,000 test images counts.
-CORRUPTED_COUNT = 200
 
 Pixels = NDArray[np.uint8]
 Predict = Callable[[Pixels], Outputs]
 LabelSets = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
-
-
-@dataclass(frozen=True)
-class SampleSizes:
-    """The images that the evaluation takes: of each out-of-distribution set, and of the test images for photos.
-
-    corrupted: test images for each severity of each corruption; 0: corruptions are not measured.
-    """
-
-    ood_set: int = OOD_SET_SIZE
-    photos: int = PHOTO_COUNT
-    corrupted: int = CORRUPTED_COUNT
-
-    def at_most(self, other: "SampleSizes") -> "SampleSizes":
-        """Return the smaller size of each sample."""
-        return SampleSizes(*(min(sizes) for sizes in zip(astuple(self), astuple(other), strict=True)))
-
-
-FULL_SIZE = SampleSizes()
-OWN_IMAGES_SIZE = SampleSizes(ood_set=1_000, photos=500, corrupted=20)  # their test images are few, and users wait
 
 
 @dataclass(frozen=True)

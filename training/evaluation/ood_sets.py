@@ -16,9 +16,9 @@ from sklearn.datasets import load_digits
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.download import DownloadedDataset
 from training.datasets.formats import DataError
+from training.sample_sizes import FULL_SIZE
 
 SEED = 0
-OOD_SET_SIZE = 2_000  # images of each set; of digits there are only 1,797
 MIN_CROP_SIDE = 32  # pixels
 MAX_DIGIT_LEVEL = 16  # of the grey levels of scikit-learn's digits
 
@@ -42,7 +42,7 @@ class KnownImages:
 
 
 def ood_sets(
-    known: KnownImages, data_dir: Path | None, warn: Callable[[str], None], size: int = OOD_SET_SIZE
+    known: KnownImages, data_dir: Path | None, warn: Callable[[str], None], size: int = FULL_SIZE.ood_set
 ) -> Iterator[tuple[str, Pixels]]:
     """Yield name and pixels of sets of other images, each of at most this size, in the shape of the known ones.
 

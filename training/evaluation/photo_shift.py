@@ -61,9 +61,9 @@ def _on_white(enlarged: Callable[[], Image.Image], side: int, random: np.random.
     place = int(random.integers(0, width - side + 1)), int(random.integers(0, height - side + 1))
 
     def photo() -> bytes:
-        sheet = Image.new("RGB", (width, height), "white")
-        sheet.paste(ImageOps.invert(enlarged().convert("L")).convert("RGB"), place)
-        return _jpeg(sheet)
+        sheet = Image.new("L", (width, height), "white")
+        sheet.paste(ImageOps.invert(enlarged().convert("L")), place)
+        return _jpeg(sheet.convert("RGB"))
 
     return photo
 

@@ -18,12 +18,10 @@ from training.datasets.image_folder import ImageFolder
 from training.datasets.views import photographed
 from training.evaluation.calibration import confusion
 from training.evaluation.evaluate_graph import (
-    FULL_SIZE,
     Evaluation,
     EvaluationInputs,
     Pixels,
     Predict,
-    SampleSizes,
     evaluate_graph,
 )
 from training.evaluation.photo_shift import to_photos
@@ -58,6 +56,7 @@ from training.publish.readme import readme
 from training.publish.report import write_report
 from training.publish.verification import verify, verify_labels
 from training.report import draw_confusion, draw_curves, evaluation_table
+from training.sample_sizes import FULL_SIZE, SampleSizes
 
 MIN_NOVELTY_AUROC = 0.8  # on each out-of-distribution set; a score that tells them worse misleads whoever reads it
 CURVES_FILE, CONFUSION_FILE = "curves.png", "confusion.png"
@@ -234,9 +233,8 @@ class Publisher:
         calibration = Calibration.of(predict, model.split[1], model.photos, recipe.task)
         known, novelty = (recipe.source.title, recipe.fit, model.temperature), calibration.novelty
         inputs = EvaluationInputs(*known, calibration.sets, novelty, calibration.task)
-        sizes = self.sizes if recipe.corruptions else replace(self.sizes, corrupted=0)
-        evaluation = evaluate_graph(predict, inputs, model.data.test, self.photos, self.data_dir, self._warn, sizes)
-        return calibration, evaluation
+        test, sizes = model.data.test, self.sizes
+        return calibration, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
 
     def _say(self, message: str) -> None:
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -19,7 +19,6 @@ from torch import nn
 from serving.repository.repository import Repository
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
-from training.evaluation.evaluate_graph import SampleSizes
 from training.graph.onnx_export import run, to_onnx, with_metadata
 from training.graph.quantize import QUANTIZATION, Int8Limits, Measurement, comparison, measure, objections, quantize
 from training.networks.base import Mirrored, Network
@@ -32,6 +31,7 @@ from training.publish.golden import golden_images
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
 from training.recipes import RECIPES
+from training.sample_sizes import SampleSizes
 from training.train.trainer import RunContext
 
 SHARPNESS = 0.05  # a temperature at which the probabilities of untrained networks differ from each other
