@@ -19,11 +19,12 @@ sys.modules.setdefault("openvino_telemetry", None)  # it would report each impor
 import openvino  # noqa: E402
 
 TOLERANCE = 1e-4
-CLEAR = 0.02  # in probability, between the two most probable labels of an int8 graph
+CLEAR = 0.1  # in probability, between the two most probable labels of an int8 graph
+MEAN_TOLERANCE = 0.01  # of an int8 graph's probabilities
 OUTPUTS = ["probabilities", "novelty"]
 IMAGES = 40
-# The reference evaluator, in plain numpy, takes a fifth of a second for an image of a strong network.
-REFERENCE_IMAGES = {"fashion-mlp": IMAGES, "cifar-cnn": 8, "fashion-net": 8, "cifar-net": 2, "router": 2}
+# The reference evaluator, in plain numpy, takes a fifth of a second for an image of a float32 network.
+REFERENCE_IMAGES = {"fashion-mlp": IMAGES, "cifar-cnn": 8, "fashion-net": 8, "cifar-net": 20, "router": 2}
 SLOW = ("fashion-net", "cifar-net")
 TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
 
@@ -62,7 +63,8 @@ def assert_the_same(answers, expected, file):
     else:
         second, first = np.sort(expected[0], axis=1)[:, -2:].T
         clear = first - second > CLEAR
-        assert clear.mean() > 0.7
+        assert clear.any()
+        assert np.abs(answers[0] - expected[0]).mean() <= MEAN_TOLERANCE
         assert np.array_equal(answers[0].argmax(1)[clear], expected[0].argmax(1)[clear])
 
 

@@ -101,7 +101,7 @@ def make_card(
         dataset=recipe.source.title,
         licence="; ".join(filter(None, (recipe.source.licence, model.trained.network.licence))),
         labels=list(recipe.source.labels),
-        network=f"{model.trained.network.title} int8" if quantization else model.trained.network.title,
+        network=f"{model.trained.network.title}, int8" if quantization else model.trained.network.title,
         parameters=count_parameters(model.trained.network),
         task=decision if isinstance(decision, MultiLabel) else UNSET,
         fit=recipe.fit,

@@ -20,7 +20,16 @@ from serving.repository.repository import Repository
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.graph.onnx_export import run, to_onnx, with_metadata
-from training.graph.quantize import QUANTIZATION, Int8Limits, Measurement, comparison, measure, objections, quantize
+from training.graph.quantize import (
+    NARROW,
+    QUANTIZATION,
+    Int8Limits,
+    Measurement,
+    comparison,
+    measure,
+    objections,
+    quantize,
+)
 from training.networks.base import Mirrored, Network
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
@@ -43,8 +52,8 @@ FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.pn
 
 def mirrored() -> nn.Module:
     """Return a small network that occurs twice in its graph, with a batch norm that can be folded."""
-    convolutions = nn.Conv2d(1, 16, 3), BatchNorm(16), nn.GELU(), nn.Conv2d(16, 32, 3), BatchNorm(32), nn.GELU()
-    network = Network(*convolutions, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+    convolutions = nn.Conv2d(1, 16, 3), BatchNorm(16), nn.GELU(), nn.Conv2d(16, 48, 3), BatchNorm(48), nn.GELU()
+    network = Network(*convolutions, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(48, 10))
     with torch.inference_mode():
         network.train()(torch.randn(64, 1, 28, 28))  # which makes the batch norms differ from the identity
     return Mirrored(network)
@@ -100,9 +109,11 @@ class TestQuantised:
         assert max(largest) <= 64
 
     def test_it_holds_each_weight_once_even_if_the_network_occurs_twice(self, pair):
-        matrices = [weight.numel() for weight in pair.network.parameters() if weight.ndim > 1]
+        matrices = [weight for weight in pair.network.parameters() if weight.ndim > 1]
+        sizes = [weight.numel() for weight in matrices if weight.ndim == 2 or len(weight) > NARROW]
 
-        assert sorted(weight.size for weight in int8_weights(pair.int8)) == sorted(matrices)
+        assert sizes
+        assert sorted(weight.size for weight in int8_weights(pair.int8)) == sorted(sizes)
 
     def test_other_runtimes_give_nearly_the_same_outputs(self, pair, pixels):
         (found,) = ReferenceEvaluator(pair.int8).run(None, {"image": pixels[:5]})
@@ -120,6 +131,47 @@ class TestQuantised:
         assert (graph.producer_name, graph.producer_version) == ("thimble", "")
         assert not graph.metadata_props
         assert tempfile.gettempdir().encode() not in file
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
+def test_what_an_activation_cuts_off_does_not_make_the_steps_of_its_layer_coarser(activation, garments, pixels):
+    torch.manual_seed(0)
+    first = nn.Conv2d(1, 48, 3)
+    with torch.no_grad():
+        first.weight[24:] = -30 * first.weight[24:].abs()  # far below zero wherever there is a garment
+    layers = first, activation(), nn.Conv2d(48, 32, 3), activation(), nn.AdaptiveMaxPool2d(1), nn.Flatten()
+    network = Network(*layers, nn.Linear(32, 10))
+    original = to_onnx(ExportedModel(Normalize.to_unit(garments.train.pixels), network, SHARPNESS).eval(), 28, 28, 1)
+
+    int8 = quantize(original, garments.train.pixels.numpy())
+
+    expected, found = (run(graph, pixels).probabilities for graph in (original, int8))
+    assert np.abs(found - expected).mean() < 0.004
+
+
+def conv(channels: int, outputs: int, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, outputs, 3, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "kept"),
+    [
+        ([conv(1, 32), conv(32, 32, 32), conv(32, 16), conv(16, 96)], 3),
+        ([conv(1, 33), conv(33, 16)], 0),
+        ([conv(1, 16), conv(16, 48), conv(48, 48, 48), conv(48, 16), conv(16, 16)], 1),
+    ],
+)
+def test_the_first_narrow_convolutions_stay_float32(convolutions, kept, garments):
+    layers = [layer for each in convolutions for layer in (each, nn.ReLU())]
+    head = nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(convolutions[-1].out_channels, 10)
+    network = Network(*layers, *head)
+    original = to_onnx(ExportedModel(Normalize.to_unit(garments.train.pixels), network, SHARPNESS).eval(), 28, 28, 1)
+
+    int8 = quantize(original, garments.train.pixels[:5].numpy())
+
+    floats = {weight.name for weight in int8.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT}
+    nodes = [node for node in int8.graph.node if node.op_type == "Conv"]
+    assert [node.input[1] in floats for node in nodes] == [number < kept for number in range(len(convolutions))]
 
 
 @pytest.fixture
