@@ -24,7 +24,7 @@ MEAN_TOLERANCE = 0.01  # of an int8 graph's probabilities
 OUTPUTS = ["probabilities", "novelty"]
 IMAGES = 40
 # The reference evaluator, in plain numpy, takes a fifth of a second for an image of a float32 network.
-REFERENCE_IMAGES = {"fashion-mlp": IMAGES, "cifar-cnn": 8, "fashion-net": 8, "cifar-net": 20, "router": 2}
+REFERENCE_IMAGES = {"fashion-mlp": IMAGES, "cifar-cnn": 8, "fashion-net": 8, "cifar-net": 20, "router": 8}
 SLOW = ("fashion-net", "cifar-net")
 TYPES = {"UINT8": onnx.TensorProto.UINT8, "FP32": onnx.TensorProto.FLOAT}
 
