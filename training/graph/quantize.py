@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -201,19 +202,13 @@ def _first_layers(graph: onnx.ModelProto) -> list[str]:
     They have few weights to average errors over, and all later layers inherit these. cifar-net's first eight in float32
     cost a tenth of the time that int8 saves, and the mean change of its probabilities on real photos is half as large.
     """
-    alone, sizes = (
-        set(_nodes_of_novelty_alone(graph)),
-        {each.name: math.prod(each.dims) for each in graph.graph.initializer},
-    )
+    alone = set(_nodes_of_novelty_alone(graph))
+    sizes = {weight.name: math.prod(weight.dims) for weight in graph.graph.initializer}
     layers = [node for node in graph.graph.node if node.op_type in LAYERS and node.name not in alone]
-    left = FIRST_SHARE * sum(sizes.get(node.input[1], 0) for node in layers)
-    first = []
-    for node in layers:
-        left -= sizes.get(node.input[1], left)  # computed weights end it
-        if node.op_type != "Conv" or left <= 0:
-            break
-        first.append(node.name)
-    return first
+    weights = [sizes.get(node.input[1], math.inf) for node in layers]  # some are computed: they end the list
+    few = FIRST_SHARE * sum(filter(math.isfinite, weights))
+    convolutions = takewhile(lambda node: node.op_type == "Conv", layers)
+    return [node.name for node, sum_so_far in zip(convolutions, accumulate(weights), strict=False) if sum_so_far < few]
 
 
 def _nodes_of_novelty_alone(graph: onnx.ModelProto) -> list[str]:
