@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.newest import model_names, newest
 from serving.model.classifier import Classifier
 from training.datasets.domains import SOURCES
 from training.pipeline import split
@@ -67,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table(
         "Model", "Sets", "Labels", "Coverage", "Lowest", title=f"Sets of {COVERAGE:.0%} coverage, on validation images"
     )
-    for file in sorted(options.models_dir.glob("*/1/model.onnx")):
-        classifier = Classifier.open(file)
+    for model in model_names(options.models_dir):
+        classifier = Classifier.open(newest(options.models_dir, model))
         if classifier.card.name not in RECIPES:
             continue
         data = SOURCES[classifier.card.dataset].load(options.data_dir)

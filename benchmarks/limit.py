@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from benchmarks.newest import newest
 from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.png import to_png
 from serving.imaging.preprocessing import preprocess
@@ -22,7 +23,7 @@ def images_per_second(models: Path, name: str, batch: int) -> float:
 
     They run the model's highest version, which is the one that the service answers with.
     """
-    file = max((models / name).glob("*/model.onnx"), key=lambda path: int(path.parent.name))
+    file = newest(models, name)
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         return sum(pool.starmap(_work, [(file, batch)] * PROCESSES))
 

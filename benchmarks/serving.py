@@ -33,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.limit import images_per_second
+from benchmarks.newest import model_names, newest
 from benchmarks.wrk import (
     IMAGES_PER_LARGE_REQUEST,
     PHOTO_UPLOADS,
@@ -103,7 +104,7 @@ def own(workers: int) -> Server:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the table, the JSON and the plot."""
-    models = sorted(path.parent.parent.name for path in (ROOT / "models").glob("*/1/model.onnx"))
+    models = model_names(ROOT / "models")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="Compare servers under load.")
     parser.add_argument("--install", action="store_true", help="make the peers' environments first")
     parser.add_argument("--only", nargs="*", default=[OWN, *NEEDS], metavar="SERVER", help="default: all")
@@ -167,7 +168,7 @@ def measure(
 
 def shape(model: str) -> tuple[int, int, int]:
     """Return height, width and channels of a committed model's input."""
-    classifier = Classifier.open(ROOT / "models" / model / "1" / "model.onnx")
+    classifier = Classifier.open(newest(ROOT / "models", model))
     return classifier.height, classifier.width, classifier.channels
 
 
@@ -182,7 +183,7 @@ def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         command[0] = str(ENVIRONMENTS / server.environment / "bin" / command[0])
     environment = os.environ | {
         "THIMBLE_MODELS": str(ROOT / "models"),
-        "THIMBLE_PEER_MODEL": str(ROOT / "models" / COMPARED / "1/model.onnx"),
+        "THIMBLE_PEER_MODEL": str(newest(ROOT / "models", COMPARED)),
     }
     folder = SCRIPTS if server.environment else ROOT
     quiet = subprocess.DEVNULL
