@@ -217,9 +217,8 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
     """
     n, classes, task = len(folder.files), len(folder.labels), MULTI if folder.multi_label else SINGLE
     own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task, view=None)
-    own = replace(own, sample_sizes=OWN_IMAGES_SIZE, knows_photos=False)
-    own = replace(own, int8=False)  # it loses more on some data, and few images say little of how much
-    own = replace(own, flip=False)  # a flipped letter or digit is another one, or none
+    # Of int8 few images say little of what it loses, and a flipped letter or digit is another one, or none.
+    own = replace(own, sample_sizes=OWN_IMAGES_SIZE, knows_photos=False, int8=False, flip=False)
     if pretrained:
         side = largest_filled((folder.side, *PRETRAINED_SIDES), folder.typical)
         return replace(

@@ -140,10 +140,7 @@ class Publisher:
     def _export_quantized(self, quantized: onnx.ModelProto, name: str) -> None:
         with self._publish(quantized, partial(run, quantized), name, QUANTIZATION) as file:
             agreement = verify_labels(file, self.model)
-        self.console.print(
-            f"Served in int8, {name} gives {agreement:.1%} of test images the trained network's label or nearly its "
-            "probabilities"
-        )
+        self._say(f"In int8 {agreement:.1%} of test images get the trained network's label or nearly its probabilities")
 
     @contextmanager
     def _publish(
