@@ -14,7 +14,7 @@ from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
-from training.sample_sizes import FAST_SIZE, LECTURE_SIZE, OWN_IMAGES_SIZE
+from training.sample_sizes import FAST_SIZE, OWN_IMAGES_SIZE, WITHOUT_CORRUPTIONS
 from training.task import MULTI, SINGLE
 
 OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
@@ -132,7 +132,7 @@ ROUTER = Recipe(
     schedule="constant",
     validation_images=1_000,
     int8=True,
-    sample_sizes=LECTURE_SIZE,
+    sample_sizes=WITHOUT_CORRUPTIONS,
 )
 
 LECTURE_MLP = Recipe(
@@ -147,7 +147,7 @@ LECTURE_MLP = Recipe(
     schedule="constant",
     normalize=Normalize.to_unit,
     validation_images=1_000,  # the lecture has none; fitting a temperature needs some
-    sample_sizes=LECTURE_SIZE,
+    sample_sizes=WITHOUT_CORRUPTIONS,
 )
 
 LECTURE_CNN = replace(

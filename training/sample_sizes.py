@@ -22,6 +22,6 @@ class SampleSizes:
 
 
 FULL_SIZE = SampleSizes()
-LECTURE_SIZE = SampleSizes(corrupted=0)
+WITHOUT_CORRUPTIONS = SampleSizes(corrupted=0)
 FAST_SIZE = SampleSizes(photos=300, corrupted=0)  # of networks that are trained in seconds
 OWN_IMAGES_SIZE = SampleSizes(ood_set=1_000, photos=500, corrupted=20)  # their test images are few, and users wait

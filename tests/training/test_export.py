@@ -35,7 +35,7 @@ from training.publish.golden import golden_images
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
 from training.recipes import DEFAULT, RECIPES
-from training.sample_sizes import LECTURE_SIZE
+from training.sample_sizes import WITHOUT_CORRUPTIONS
 from training.train.trained_network import TrainedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
@@ -212,7 +212,8 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
 def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, monkeypatch):
     # Without photos of outliers, which take longest.
-    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), knows_photos=False, sample_sizes=LECTURE_SIZE)
+    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), knows_photos=False)
+    quick = replace(quick, sample_sizes=WITHOUT_CORRUPTIONS)
     monkeypatch.setitem(RECIPES, "fashion-net", quick)
 
     assert run_export(tmp_path, "fashion-net", "--limit", "100", "--epochs", "1", "--float") == 0

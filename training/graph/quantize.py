@@ -24,7 +24,7 @@ from training.graph.onnx_export import run
 from training.task import SINGLE, Task
 
 # The operators that take most of the time, and the activations behind them, which set the range of their layer: with
-# that of what ReLU6 cuts off, cifar-net would lose two points of accuracy. Preprocessing and softmax stay float32.
+# that of what ReLU6 cuts off, cifar-net would lose 1.5 points of accuracy. Preprocessing and softmax stay float32.
 LAYERS = ("Conv", "Gemm", "MatMul")
 QUANTIZED_OPERATORS = (*LAYERS, "Relu", "Clip")
 FIRST_SHARE = 0.0035  # of the weights: so many of the first convolutions stay float32

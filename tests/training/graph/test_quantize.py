@@ -349,6 +349,20 @@ def test_int8_with_other_labels_than_the_trained_network_is_not_published(few, t
     assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
 
 
+def test_labels_that_are_nearly_tied_may_differ(few, tmp_path):
+    publisher = small_publisher(tmp_path, few, Int8Limits(0.0, 1_000))
+    last = publisher.model.trained.network[-1]
+    with torch.inference_mode():
+        last.bias.zero_()
+        last.weight.mul_(1e-4)
+        assert publisher.graph  # exported before the network changes
+        last.weight.neg_()
+
+    publisher.export(int8=True)
+
+    assert "In int8 100.0% of test images get" in publisher.console.file.getvalue()
+
+
 def test_the_command_compares_int8_with_the_original(run_export, tmp_path, capsys):
     status = run_export(tmp_path / "models", "lecture-mlp", "--limit", "100", "--epochs", "1", "--int8")
 
