@@ -25,7 +25,7 @@ SERVING = [
     "repository.index", "repository.loader", "repository.reloader", "repository.golden_check", "repository.repository",
     "repository.poller", "verify",
     "inference", "inference.admission", "inference.options", "inference.timings", "inference.batching",
-    "inference.occlusion", "inference.routing", "inference.decoders", "inference.predictor",
+    "inference.occlusion", "inference.inputs", "inference.routing", "inference.decoders", "inference.predictor",
     "telemetry", "telemetry.dropped_lines", "telemetry.metrics", "telemetry.prediction_metrics",
     "telemetry.model_gauges", "telemetry.triton_statistics", "telemetry.shadow", "telemetry.telemetry",
     "telemetry.logs", "telemetry.log_relay", "telemetry.tracing",

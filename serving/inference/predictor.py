@@ -14,10 +14,11 @@ from serving.concurrency import SerialExecutor
 from serving.errors import Refusal
 from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.plain import is_quick
-from serving.imaging.preprocessing import ModelInput, preprocess
+from serving.imaging.preprocessing import ModelInput
 from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
 from serving.inference.decoders import REQUEST_SECONDS, Decoders
+from serving.inference.inputs import Inputs
 from serving.inference.options import PredictOptions
 from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
@@ -169,11 +170,9 @@ class Predictor:
 
     def _to_input(self, decoded: DecodedImage, classifier: Classifier | None, timings: Timings) -> PreparedInput:
         """Preprocess an image for this model or, without one, for the default model that suits it."""
-        chosen = classifier or choose(self._repository, decoded, timings)
-        start = perf_counter()
-        made = preprocess(decoded, chosen.card.fit, chosen.height, chosen.width, chosen.channels)
-        timings.fit += perf_counter() - start
-        return PreparedInput(chosen, made)
+        inputs = Inputs(decoded, timings)
+        chosen = classifier or choose(self._repository, inputs)
+        return PreparedInput(chosen, inputs.of(chosen))
 
 
 def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:

@@ -18,9 +18,14 @@ SIDE = 32
 SLOPE = 100.0  # of the logit, by mean brightness between 0 and 1: it is sure
 
 
-def add_router(folder: Path, name: str = "router", labels: list[str] | None = None) -> Path:
-    """Write a router into a model folder; returns its file."""
-    graph = _graph()
+def add_router(
+    folder: Path, name: str = "router", labels: list[str] | None = None, log_odds: float | None = None
+) -> Path:
+    """Write a router into a model folder; returns its file.
+
+    log_odds: of garments, for every image: a router that looks at nothing.
+    """
+    graph = _graph(SLOPE, SLOPE / 2) if log_odds is None else _graph(0.0, log_odds / 2)
     path = folder / name / "1" / "model.onnx"
     path.parent.mkdir(parents=True)
     helper.set_model_props(graph, {CARD_KEY: json.dumps(_card(graph, name, labels or LABELS))})
@@ -28,11 +33,11 @@ def add_router(folder: Path, name: str = "router", labels: list[str] | None = No
     return path
 
 
-def _graph() -> onnx.ModelProto:
+def _graph(slope: float, bias: float) -> onnx.ModelProto:
     constants = {
         "axes": np.array([1, 2, 3]),
-        "weight": np.array([[-SLOPE / 255, SLOPE / 255]], np.float32),
-        "bias": np.array([SLOPE / 2, -SLOPE / 2], np.float32),
+        "weight": np.array([[-slope / 255, slope / 255]], np.float32),
+        "bias": np.array([bias, -bias], np.float32),
         "shape": np.array([-1, 1]),
     }
     nodes = [

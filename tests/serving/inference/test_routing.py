@@ -1,20 +1,25 @@
 """Without a model's name an image goes where the router sends it; the router here goes by brightness."""
 
+import json
 import shutil
+from pathlib import Path
 
+import onnx
 import pytest
 from pictures import saved
-from PIL import Image
+from PIL import Image, ImageDraw
 from routers import add_router
 
 from serving.concurrency import SerialExecutor
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import NullObserver, Predictor
+from serving.model.card import CARD_KEY
 from serving.repository.index import Routing
 from serving.repository.repository import Repository
 
 GARMENTS, THINGS = "fashion-mlp", "cifar-cnn"
 DARK, BRIGHT = 30, 220
+IMAGES = Path(__file__).parents[2] / "images"
 
 
 class Counter(NullObserver):
@@ -60,14 +65,69 @@ def test_what_is_seen_decides_in_colour_and_in_grey_alike(predictor, mode):
     assert models_of(predictor, photo(DARK, mode), photo(BRIGHT, mode)) == [GARMENTS, THINGS]
 
 
-@pytest.mark.parametrize(("ground", "level"), [(0, 147), (255, 111)])
-def test_in_grey_on_black_or_white_the_router_must_be_surer_of_things(predictor, ground, level):
-    grey = Image.new("L", (64, 64), ground)
-    grey.paste(level, (2, 2, 62, 62))  # the mean is such that the router gives things about 0.7
-    tinted = grey.convert("RGB")
-    tinted.putpixel((32, 32), (level + 30, level, level))
+def garment(mode, tinted=False):
+    """Return a pullover in grey on black, enlarged; tinted: with one pixel in colour."""
+    image = Image.open(IMAGES / "pullover.png").resize((112, 112), Image.Resampling.BICUBIC).convert("RGB")
+    if tinted:
+        image.putpixel((56, 56), (200, 150, 150))
+    return saved(image.convert(mode), "PNG")
 
-    assert models_of(predictor, saved(grey, "PNG"), saved(tinted, "PNG")) == [GARMENTS, THINGS]
+
+def ship():
+    """Return a drawing of a ship at sea."""
+    image = Image.new("RGB", (128, 96), (150, 180, 210))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 66, 128, 96), fill=(40, 70, 110))
+    draw.polygon([(20, 55), (110, 55), (98, 74), (32, 74)], fill=(120, 40, 40))
+    draw.rectangle((45, 35, 80, 55), fill=(230, 230, 230))
+    return saved(image, "PNG")
+
+
+def with_router(models, folder, log_odds, novelty=True):
+    """Return a predictor whose router gives every image these log odds of being a garment."""
+    shutil.copytree(models, folder)
+    add_router(folder, log_odds=log_odds)
+    if not novelty:
+        leave_out_novelty(folder / GARMENTS)
+        leave_out_novelty(folder / THINGS)
+    return Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
+
+
+def leave_out_novelty(model):
+    """Write a model's file anew without a novelty output."""
+    (path,) = model.glob("2/model.onnx")
+    graph = onnx.load(path)
+    card = json.loads(graph.metadata_props[0].value)
+    del card["novelty"], graph.graph.output[1]
+    for golden in card["golden"]:
+        del golden["novelty"]
+    onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(card)})
+    onnx.save(graph, path)
+
+
+def test_where_the_router_is_unsure_the_model_to_which_an_image_is_less_novel_answers(models, tmp_path):
+    predictor = with_router(models, tmp_path / "models", log_odds=0.0)
+
+    assert models_of(predictor, garment("RGB", tinted=True), ship()) == [GARMENTS, THINGS]
+
+
+@pytest.mark.parametrize(("log_odds", "model"), [(4.0, GARMENTS), (-4.0, THINGS)])
+def test_where_the_router_is_sure_novelty_does_not_outweigh_it(models, tmp_path, log_odds, model):
+    predictor = with_router(models, tmp_path / "models", log_odds)
+
+    assert models_of(predictor, garment("RGB", tinted=True), ship()) == [model, model]
+
+
+def test_without_novelty_the_router_alone_decides(models, tmp_path):
+    predictor = with_router(models, tmp_path / "models", log_odds=0.0, novelty=False)
+
+    assert models_of(predictor, garment("RGB", tinted=True), ship()) == [GARMENTS, GARMENTS]
+
+
+def test_in_grey_on_black_an_image_is_rather_a_garment(models, tmp_path):
+    predictor = with_router(models, tmp_path / "models", log_odds=-2.0)
+
+    assert models_of(predictor, garment("L"), garment("RGB"), garment("RGB", tinted=True)) == [GARMENTS] * 2 + [THINGS]
 
 
 def test_a_large_photo_is_routed_too(predictor):

@@ -1,0 +1,100 @@
+"""python -m benchmarks.routing: which share of enlarged test images reaches a model of their own data set.
+
+An image of a model's input size goes to that model; one that was enlarged, for a document or a page, has to be told by
+what is seen. The first test images of both data sets are enlarged, pixel by pixel (nearest) or smoothly (bicubic), and
+saved as JPEG: as they are, in grey, and garments inverted on white too.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.photos import BATCH, MAX_PIXELS, TIMEOUT
+from serving.concurrency import SerialExecutor
+from serving.errors import Refusal
+from serving.imaging.decoding import configure_pillow
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor
+from serving.repository.index import Routing
+from serving.repository.repository import Repository
+from training.datasets.builtin import CIFAR_10, FASHION_MNIST
+
+IMAGES = 200  # of each data set
+SIDES = 64, 224, 400
+RESAMPLINGS = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
+QUALITY = 92
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def as_it_is(image: Image.Image) -> Image.Image:
+    """Return the image."""
+    return image
+
+
+def grey(image: Image.Image) -> Image.Image:
+    """Return the image in grey."""
+    return image.convert("L")
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return the image inverted, in colour mode."""
+    return ImageOps.invert(image).convert("RGB")
+
+
+KINDS = (FASHION_MNIST, (as_it_is, on_white)), (CIFAR_10, (as_it_is, grey))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the shares and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.routing", description="Measure the router.")
+    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="default: models")
+    parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
+    parser.add_argument("--images", type=int, default=IMAGES, help=f"of each data set; default: {IMAGES}")
+    options = parser.parse_args(arguments)
+    configure_pillow()
+    repository = Repository(options.models_dir, os.cpu_count() or 1, Routing())
+    predictor = Predictor(repository, MAX_PIXELS, SerialExecutor(TIMEOUT))
+    table = Table("Images", "", *(f"{side} {kind.name.lower()}" for side in SIDES for kind in RESAMPLINGS), box=None)
+    for source, changes in KINDS:
+        pixels = source.load(options.data_dir, options.images).test.pixels
+        for change in changes:
+            shares = [
+                f"{routed(repository, predictor, source.title, enlarged(pixels, change, side, resampling)):.3f}"
+                for side in SIDES
+                for resampling in RESAMPLINGS
+            ]
+            table.add_row(source.title, change.__name__.replace("_", " "), *shares)
+    Console(width=130).print(table)
+
+
+def enlarged(pixels: Tensor, change: Change, side: int, resampling: Image.Resampling) -> list[bytes]:
+    """Return JPEGs of images [n, height, width, channels], changed and enlarged to side by side pixels."""
+    files = []
+    for image in pixels.numpy():
+        file = BytesIO()
+        change(Image.fromarray(image.squeeze())).resize((side, side), resampling).save(file, "JPEG", quality=QUALITY)
+        files.append(file.getvalue())
+    return files
+
+
+def routed(repository: Repository, predictor: Predictor, dataset: str, uploads: Sequence[bytes]) -> float:
+    """Return the share of uploads that a model of this data set answers; raises Refusal."""
+    reached = 0
+    for start in range(0, len(uploads), BATCH):
+        for item in predictor.predict(uploads[start : start + BATCH], PredictOptions()).items:
+            if isinstance(item, Refusal):
+                raise item
+            reached += repository.named(item.model).card.dataset == dataset
+    return reached / len(uploads)
+
+
+if __name__ == "__main__":
+    main()
