@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,6 +23,7 @@ from serving.server.shared_folder import (
     leave_shared_folder,
     make_shared_folder,
     remove_shared_folder,
+    temporary_folders,
     with_room,
 )
 from serving.server.syn_filter import drop_syns
@@ -60,7 +60,7 @@ timeout = 60  # of a worker's heartbeat: the longest that one request may block 
 graceful_timeout = 30  # in which accepted requests finish after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats and counts go there
 room = workers * ROOM_BYTES + (TABLE_BYTES if settings.rate_limit else 0)
-shared_parent = with_room((shared_memory, Path(tempfile.gettempdir())), room)
+shared_parent = with_room((shared_memory, *temporary_folders()), room)
 worker_tmp_dir = str(shared_parent) if shared_parent else None  # a slow disk would delay the heartbeat
 GunicornLogger.text = logs_text(settings.log_format)
 logger_class = GunicornLogger

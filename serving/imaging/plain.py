@@ -33,8 +33,11 @@ START = b"\xff\xd8"  # of a JPEG
 SEGMENT = struct.Struct(">BBH")  # 0xFF, the marker, and the length of what follows the marker
 FRAME = struct.Struct(">5xHHB")  # height, width and the number of components
 BASELINE = (0xC0, 0xC1)  # the frames of Huffman codes that no later scan refines
-OTHER_FRAMES = frozenset(range(0xC2, 0xD0)) - {0xC4}  # and what belongs to them; C4 is a Huffman table
 SCAN = 0xDA
+HUFFMAN_TABLE, QUANTIZATION_TABLE, RESTART_INTERVAL, COMMENT = 0xC4, 0xDB, 0xDD, 0xFE
+APPLICATION = range(0xE0, 0xF0)  # JFIF, EXIF, colour profiles
+# Decoders skip what they do not know in ways of their own: where these are all, they read the same frame as this does.
+SEGMENTS = frozenset({*BASELINE, SCAN, HUFFMAN_TABLE, QUANTIZATION_TABLE, RESTART_INTERVAL, COMMENT, *APPLICATION})
 
 
 def is_quick(upload: bytes) -> bool:
@@ -57,6 +60,8 @@ def _is_quick_png(upload: bytes) -> bool:
         length, kind = CHUNK.unpack_from(upload, place)
         if kind not in CHUNKS or (length > MAX_TEXT_BYTES and kind not in PIXEL_CHUNKS):
             return False
+        if (kind == b"IHDR") != (place == len(SIGNATURE)):  # of several, decoders take the last
+            return False
         if kind == b"IEND":
             return bool(width * height <= MAX_PIXELS)
         place += CHUNK.size + length + CRC.size
@@ -69,7 +74,7 @@ def _is_quick_jpeg(upload: bytes) -> bool:
     place, components, pixels = len(START), 0, 0
     for _ in range(MAX_SEGMENTS):
         prefix, marker, length = SEGMENT.unpack_from(upload, place)
-        if prefix != 0xFF or place > MAX_HEADER_BYTES or marker in OTHER_FRAMES:
+        if prefix != 0xFF or place > MAX_HEADER_BYTES or marker not in SEGMENTS:
             return False
         if marker in BASELINE:
             height, width, components = FRAME.unpack_from(upload, place)

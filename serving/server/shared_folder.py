@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from serving.settings import SHARED_FOLDER_VARIABLE, shared_folder
@@ -15,6 +16,12 @@ PREFIX = "thimble-shared"  # the master's process id follows
 def with_room(folders: Iterable[Path], size: int) -> Path | None:
     """Return the first of these folders that has room for so many bytes."""
     return next((folder for folder in folders if folder.is_dir() and _has_room(folder, size)), None)
+
+
+def temporary_folders() -> Iterator[Path]:
+    """Yield the folder of temporary files, if there is one: a container that is read-only may have none."""
+    with suppress(FileNotFoundError):
+        yield Path(tempfile.gettempdir())
 
 
 def make_shared_folder(parent: Path | None) -> None:

@@ -1,9 +1,11 @@
 """Only small PNGs of ordinary chunks and baseline JPEGs of one scan are decoded in the event loop."""
 
 import struct
+from io import BytesIO
 
 import pytest
 from pictures import inflating_text, many_scans, noise, oriented, png, png_chunk, saved
+from PIL import Image
 
 from serving.imaging.plain import is_quick
 
@@ -11,6 +13,18 @@ from serving.imaging.plain import is_quick
 def segments(jpeg: bytes, count: int, content: bytes = b"") -> bytes:
     """Return a JPEG with so many comments more."""
     return jpeg[:2] + (b"\xff\xfe" + struct.pack(">H", 2 + len(content)) + content) * count + jpeg[2:]
+
+
+def hidden_progressive() -> bytes:
+    """Return a progressive JPEG that begins like a baseline one to a reader that gives all markers a length.
+
+    Other readers skip 0xFF 0x00, and the comment that holds a baseline JPEG's frame and scan.
+    """
+    baseline = saved(noise(), "JPEG")
+    frame, scan = baseline.index(b"\xff\xc0"), baseline.index(b"\xff\xda")
+    fake = baseline[frame : frame + 19] + baseline[scan : scan + 14]
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(fake)) + fake
+    return b"\xff\xd8\xff\xff\x00\x06" + comment + saved(noise(), "JPEG", progressive=True)[2:]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
@@ -36,6 +50,7 @@ def test_an_image_of_another_format_is_not_quick(kind):
     [
         saved(noise(), "JPEG", progressive=True),
         many_scans(8, 3),
+        hidden_progressive(),
         saved(noise(), "JPEG").replace(b"\xff\xc0", b"\xff\xc9"),
         segments(saved(noise(), "JPEG"), 32),
         segments(saved(noise(), "JPEG"), 1, bytes(17_000)),
@@ -43,14 +58,15 @@ def test_an_image_of_another_format_is_not_quick(kind):
         png(1, 1, 8, 0, bytes(2), png_chunk(b"iCCP", b"a\0\0")),
         png(1, 1, 8, 0, bytes(2), png_chunk(b"eXIf", bytes(8))),
         png(1, 1, 8, 0, bytes(2), png_chunk(b"tEXt", bytes(1_025))),
+        png(1, 1, 8, 0, bytes(2), png_chunk(b"IHDR", struct.pack(">IIBBBBB", 7_000, 7_000, 8, 0, 0, 0, 0))),
         png(1, 1, 8, 0, bytes(2), *[png_chunk(b"gAMA", bytes(4))] * 1_000),
         png(1_001, 1_000, 8, 0, b""),
         saved(noise(), "PNG").ljust(100_001, b"\0"),
         b"hello",
     ],
     ids=[
-        "progressive", "scans", "arithmetic", "segments", "header", "inflated", "profile", "exif", "text", "chunks",
-        "pixels", "bytes", "foreign",
+        "progressive", "scans", "hidden", "arithmetic", "segments", "header", "inflated", "profile", "exif", "text",
+        "second header", "chunks", "pixels", "bytes", "foreign",
     ],
 )  # fmt: skip
 def test_a_file_that_may_take_long_is_not_quick(upload):
@@ -73,3 +89,7 @@ def test_a_file_that_ends_in_its_header_is_not_quick(kind):
 
 def test_an_empty_upload_is_quick():
     assert is_quick(b"")
+
+
+def test_the_hidden_progressive_jpeg_is_one():
+    assert Image.open(BytesIO(hidden_progressive())).info["progressive"]

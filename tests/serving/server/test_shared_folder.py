@@ -2,7 +2,10 @@
 
 import os
 import resource
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from serving.server.shared_folder import (
     leave_shared_folder,
     make_shared_folder,
     remove_shared_folder,
+    temporary_folders,
     with_room,
 )
 from serving.settings import SHARED_FOLDER_VARIABLE, shared_folder
@@ -21,6 +25,15 @@ def no_room() -> Iterator[None]:
     """Let no file of this process be as large as a worker's counts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES // 2, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Let no file of this process hold a byte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -39,6 +52,14 @@ def test_the_first_folder_with_room_is_taken(tmp_path):
 def test_a_full_folder_is_not_taken(tmp_path):
     assert with_room([tmp_path], ROOM_BYTES) is None
     assert with_room([tmp_path], ROOM_BYTES // 4) == tmp_path
+
+
+def test_where_no_folder_takes_files_there_is_none_of_temporary_files(monkeypatch):
+    assert [*temporary_folders()] == [Path(tempfile.gettempdir())]
+
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is looked for once
+    with read_only():
+        assert [*temporary_folders()] == []
 
 
 def test_the_folder_is_made_for_the_processes_to_come_and_removed(tmp_path):

@@ -1,0 +1,54 @@
+"""The worker's listener hands over each connection, also those that it accepts last."""
+
+import os
+import socket
+
+import gevent
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from serving.server.worker import Worker
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class QuietLogger(Logger):
+    """Writes no line for an answer."""
+
+    def access(self, *_):
+        pass
+
+
+def test_a_connection_accepted_before_the_listener_closes_is_answered():
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    address = listener.getsockname()
+    config = Config()
+    worker = Worker(1, os.getpid(), [], None, 30, config, QuietLogger(config))
+    worker.connections = set()
+    ports = []
+
+    def application(environ, start_response):
+        ports.append(environ["SERVER_PORT"])
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    worker.wsgi = application
+    server = worker.server_class(listener, spawn=10)
+    server.start()
+    server.stop_accepting()  # so that all of them wait until it closes
+    clients = [socket.create_connection(address) for _ in range(3)]
+    for client in clients:
+        client.sendall(REQUEST)
+
+    server.close()
+    worker.alive = False  # its connections end after an answer
+    gevent.sleep(0.5)
+
+    answers = [client.recv(1_000) for client in clients]
+    for client in clients:
+        client.close()
+    worker.tmp.close()
+    assert [answer[-2:] for answer in answers] == [b"ok"] * 3
+    assert ports == [str(address[1])] * 3
+    assert not worker.connections
