@@ -14,7 +14,8 @@ from serving.model.classifier import Outputs
 from training.datasets.formats import DataError
 from training.datasets.image_folder import OwnImages
 from training.datasets.labelled import LabelledImages, TrainTest, rarest_label
-from training.datasets.outliers import outliers
+from training.datasets.outliers import outliers, parts
+from training.datasets.pixels import to_images, to_pixels
 from training.datasets.stratified import stratified_split
 from training.datasets.views import photographed
 from training.evaluation.calibration import fit_temperature
@@ -153,7 +154,7 @@ def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> Calib
         )
     temperature = fit_temperature(logits, validation.labels, recipe.task)
     photos = None
-    if recipe.knows_photos:
+    if recipe.flagged_photos:
         generator = torch.Generator().manual_seed(0)
         photos = photographed(validation.pixels[:PHOTOGRAPHED], recipe.fit, generator)
     novelty = fit_novelty(recipe, trained, temperature, images, known, photos)
@@ -171,7 +172,8 @@ def fit_novelty(
     """Return the novelty score that separates synthetic outliers from validation images.
 
     photos: composed of validation images. Then photos of training images are measured too, and photos of outliers are
-    novel: that something is a photo is not novel, what it shows may be.
+    novel: that something is a photo is not novel, what it shows may be. So are photos of parts of garments, which are
+    other garments; a part of a thing is still that thing.
     """
 
     def sample(pixels: Tensor) -> Sample:
@@ -183,10 +185,14 @@ def fit_novelty(
     if photos is None:
         return NoveltyScore(sample(measured.pixels), labels, temperature).fit(validation, sample(made))
     some = train.take(slice(PHOTOGRAPHED))
-    seen, novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, made[1::2]))
+    unknown = [made[1::2]]
+    if recipe.fit == "garment":
+        unknown.append(to_pixels(parts(to_images(train.pixels[: OUTLIERS // 2]), generator)))
+    seen, *novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, *unknown))
     labels = torch.cat([labels, labels[:PHOTOGRAPHED]])
-    score = NoveltyScore(sample(torch.cat([measured.pixels, seen])), labels, temperature, NEIGHBOURS)
-    return score.fit(validation, sample(torch.cat([made[::2], novel])), sample(photos))
+    score = NoveltyScore(sample(torch.cat([measured.pixels, seen])), labels, temperature, NEIGHBOURS, True)
+    novel_ones = sample(torch.cat([made[::2], *novel]))
+    return score.fit(validation, novel_ones, sample(photos), recipe.flagged_photos)
 
 
 def _train(

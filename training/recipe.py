@@ -50,7 +50,7 @@ class Recipe:
     flip: bool | Literal["tried"] = False
     augmentations: tuple[Augmentation, ...] = ()
     frozen: bool = False  # the network is pretrained: only its last layer is fitted, without epochs
-    knows_photos: bool = False  # its novelty score takes photos composed of known images for known
+    flagged_photos: float = 0.0  # share of photos of known images that is called novel; 0: no photos set the threshold
     int8: bool = False  # publish the graph in int8 where that pays
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
     validation_images: int = 5_000  # kept out of training, for choices and calibration
@@ -71,7 +71,7 @@ class Recipe:
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
         # Without those that decide on the file and its card alone: a training may be resumed to publish others.
-        names = {field.name for field in fields(self)} - {"int8", "knows_photos"}
+        names = {field.name for field in fields(self)} - {"int8", "flagged_photos"}
         named = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
         return plain | {

@@ -56,7 +56,7 @@ FASHION_NET = Recipe(
     flip=True,
     view=garment_view,
     views=8,
-    knows_photos=True,
+    flagged_photos=0.22,
     mirrored=True,
     int8=True,
 )
@@ -86,7 +86,7 @@ CIFAR_NET = Recipe(
     flip=True,
     view=thing_view,
     views=20,
-    knows_photos=True,
+    flagged_photos=0.38,
     int8=True,
 )
 
@@ -218,7 +218,7 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
     n, classes, task = len(folder.files), len(folder.labels), MULTI if folder.multi_label else SINGLE
     own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task, view=None)
     # Of int8 few images say little of what it loses, and a flipped letter or digit is another one, or none.
-    own = replace(own, sample_sizes=OWN_IMAGES_SIZE, knows_photos=False, int8=False, flip=False)
+    own = replace(own, sample_sizes=OWN_IMAGES_SIZE, flagged_photos=0.0, int8=False, flip=False)
     if pretrained:
         side = largest_filled((folder.side, *PRETRAINED_SIDES), folder.typical)
         return replace(

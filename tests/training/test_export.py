@@ -212,7 +212,7 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
 def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, monkeypatch):
     # Without photos of outliers, which take longest.
-    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), knows_photos=False)
+    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), flagged_photos=0.0)
     quick = replace(quick, sample_sizes=WITHOUT_CORRUPTIONS)
     monkeypatch.setitem(RECIPES, "fashion-net", quick)
 

@@ -108,7 +108,7 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
     assert {field.name for field in fields(recipe)} - set(values) == {
         *("source", "task"),  # the labels that are saved beside them say which task it is
         *("augmentations", "normalizations"),
-        *("int8", "sample_sizes", "knows_photos"),  # decide on the file alone
+        *("int8", "sample_sizes", "flagged_photos"),  # decide on the file alone
     }
     named = {
         "network": "net 64-256-256",

@@ -15,6 +15,8 @@ from training.datasets.patterns import blobs, grounds, prints
 from training.datasets.pixels import to_images, to_pixels
 
 SHAPES_PER_IMAGE = 5  # drawn over one another
+DARK = 0.04  # what is less bright is ground
+PART = 0.3, 0.6  # of the height or width of what an image shows
 COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduced
 
 
@@ -58,6 +60,29 @@ def magnified(images: Tensor, generator: Generator) -> Tensor:
     grid = functional.affine_grid(placed, list(images.shape), align_corners=False)
     parts: Tensor = functional.grid_sample(images, grid, "bicubic", "reflection", align_corners=False)
     return parts
+
+
+def parts(images: Tensor, generator: Generator) -> Tensor:
+    """Keep the upper, lower, left or right part of what each image shows on black, and enlarge it to the whole image.
+
+    Of garments that makes others: shorts of trousers, and skirts of dresses.
+    """
+    n = len(images)
+    spans = torch.stack([_span(images.amax((1, axis)) > DARK) for axis in (3, 2)], 1)  # [n, down and across, 2]
+    share = PART[0] + (PART[1] - PART[0]) * torch.rand(n, generator=generator)
+    side = torch.randint(4, (n,), generator=generator)  # above, below, left, right
+    axis, end = side // 2, side % 2
+    every = torch.arange(n)
+    kept, cut = spans[every, axis, end], spans[every, axis, 1 - end]
+    spans[every, axis, 1 - end] = kept + (cut - kept) * share
+    middle, half = spans.mean(2), (spans[..., 1] - spans[..., 0]) / 2
+    placed = torch.zeros(n, 2, 3)
+    placed[:, 0, 0] = placed[:, 1, 1] = half.amax(1)
+    placed[:, :, 2] = middle.flip(1)
+    grid = functional.affine_grid(placed, list(images.shape), align_corners=False)
+    inside = ((grid.flip(3) - middle[:, None, None]).abs() <= half[:, None, None]).all(3)
+    enlarged: Tensor = functional.grid_sample(images, grid, "bicubic", align_corners=False) * inside[:, None]
+    return enlarged
 
 
 def scrambled(images: Tensor, generator: Generator) -> Tensor:
@@ -159,6 +184,13 @@ def _like(images: Tensor, drawn: Tensor) -> Tensor:
     _, channels, height, width = images.shape
     cut = drawn[:, :, :height, :width]
     return cut if channels > 1 else cut.mean(1, keepdim=True)
+
+
+def _span(shown: Tensor) -> Tensor:
+    """Return where the True of a mask [n, size] begin and end, [n, 2], from -1 to 1; without any, the whole."""
+    shown, size = shown | ~shown.any(1, keepdim=True), shown.shape[1]
+    first, behind = shown.int().argmax(1), size - shown.flip(1).int().argmax(1)
+    return 2 * torch.stack([first, behind], 1) / size - 1
 
 
 def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:

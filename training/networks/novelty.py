@@ -4,8 +4,9 @@ The score combines several distances that are known to grow for out-of-distribut
 itself, reduced to a few blocks, and of each layer's feature maps from those of training images; the distance of the
 penultimate features from the nearest label's mean (Mahalanobis; Lee et al. 2018), from the mean of all (their ratio is
 what counts; Ren et al. 2021) and, where asked for, from the nearest of some training images (Sun et al. 2022); and the
-energy of the logits (Liu et al. 2020). A logistic regression weighs them. It is fitted on validation images and on
-synthetic outliers. Out-of-distribution data sets have no part in it.
+energy of the logits (Liu et al. 2020). A logistic regression weighs them, and where asked for also the penultimate
+features themselves, as outlier exposure does (Hendrycks et al. 2019) but with the network as it is. It is fitted on
+validation images and on synthetic outliers. Out-of-distribution data sets have no part in it.
 """
 
 from collections.abc import Sequence
@@ -23,12 +24,10 @@ BLOCKS = 8  # a side, at most, to which an image is reduced
 DIRECTIONS = 16  # of a layer's feature maps: as good as all of them on the synthetic outliers, and small
 PENULTIMATE_DIRECTIONS = 32  # likewise: more tell nothing that these do not, and a wide network has 1,280
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
-FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel
-# Of photos composed of them, where those set the threshold: real photos of known things are then called novel about as
-# often, and those of other things two to three times as often.
-FLAGGED_PHOTOS = 0.3
+FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel, unless photos set it
 PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
-REGULARIZATION = 0.1  # of the logistic regression: scikit-learn's C
+# Of the logistic regression: scikit-learn's C, for the distances alone, and with the features, which are hundreds.
+REGULARIZATION, REGULARIZATION_WITH_FEATURES = 0.1, 5e-4
 MIN_DEVIATION = 1e-6
 MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
 
@@ -90,10 +89,13 @@ class NeighbourDistance(nn.Module):
 class NoveltyScore(nn.Module):
     """From images and a network's features to novelty [n], between 0 and 1; an image above 0.5 is called novel."""
 
-    def __init__(self, train: Sample, labels: Tensor, temperature: float, neighbours: int = 0) -> None:
+    def __init__(
+        self, train: Sample, labels: Tensor, temperature: float, neighbours: int = 0, weigh_features: bool = False
+    ) -> None:
         """Measure training images with labels [n]; fit() has yet to weigh the distances.
 
         neighbours: how many of them, the first ones, an image may be near to; 0: that distance does not count.
+        weigh_features: whether the penultimate features count too.
         """
         super().__init__()
         features = train.features
@@ -103,24 +105,34 @@ class NoveltyScore(nn.Module):
         self.all = Distance(features.penultimate, PENULTIMATE_DIRECTIONS)
         self.neighbours = NeighbourDistance(features.penultimate[:neighbours]) if neighbours else None
         self.temperature = temperature
+        self.weigh_features = weigh_features
         self.weigh: nn.Linear  # which fit() makes
 
-    def fit(self, validation: Sample, outliers: Sample, photos: Sample | None = None) -> Self:
-        """Weigh the distances so that they best separate outliers from validation images, and set the threshold.
+    def fit(
+        self, validation: Sample, outliers: Sample, photos: Sample | None = None, flagged: float = FLAGGED_SHARE
+    ) -> Self:
+        """Weigh the evidence so that it best separates outliers from validation images, and set the threshold.
 
-        photos: others that are as little novel; where they are given they set the threshold.
+        photos: others that are as little novel; where they are given they set the threshold. flagged: the share of the
+        images that set it that is called novel.
         """
-        known, flagged = [(self.distances(validation).double(), 1.0)], FLAGGED_SHARE
+        known = [(self.evidence(validation).double(), 1.0)]
         if photos:
-            seen = self.distances(photos).double()
-            known, flagged = [(known[0][0], 1 - PHOTOS_WEIGHT), (seen, PHOTOS_WEIGHT)], FLAGGED_PHOTOS
-        weights = _weigh(known, self.distances(outliers).double())
+            seen = self.evidence(photos).double()
+            known = [(known[0][0], 1 - PHOTOS_WEIGHT), (seen, PHOTOS_WEIGHT)]
+        regularization = REGULARIZATION_WITH_FEATURES if self.weigh_features else REGULARIZATION
+        weights = _weigh(known, self.evidence(outliers).double(), regularization)
         # Novelty is 0.5 at the threshold. The spread of the images that set it sets the slope: in a steeper curve
         # nearly all values would be 0 or 1.
         logits = known[-1][0] @ weights
         slope = 1 / logits.std(correction=0).clamp_min(MIN_DEVIATION)
         self.weigh = _linear((weights * slope)[None], -(logits * slope).quantile(1 - flagged)[None])
         return self
+
+    def evidence(self, sample: Sample) -> Tensor:
+        """Return what is weighed [n, count]: the distances and, where asked for, the penultimate features."""
+        distances = self.distances(sample)
+        return torch.cat([distances, sample.features.penultimate], 1) if self.weigh_features else distances
 
     def distances(self, sample: Sample) -> Tensor:
         """Return the distances [n, count]: each is larger for an image less like the training images."""
@@ -133,11 +145,11 @@ class NoveltyScore(nn.Module):
         return torch.cat([torch.cat(distances, 1).log1p(), *angles, energy], 1)
 
     def forward(self, sample: Sample) -> Tensor:
-        return torch.sigmoid(self.weigh(self.distances(sample))).squeeze(1)
+        return torch.sigmoid(self.weigh(self.evidence(sample))).squeeze(1)
 
 
-def _weigh(known: Sequence[tuple[Tensor, float]], novel: Tensor) -> Tensor:
-    """Return the weights [count] of distances that tell the novel [n, count] from the groups of known ones.
+def _weigh(known: Sequence[tuple[Tensor, float]], novel: Tensor, regularization: float) -> Tensor:
+    """Return the weights [count] of evidence that tell the novel images, [n, count], from the groups of known ones.
 
     known: each group, and its share of their weight, which is in all that of the novel ones.
     """
@@ -148,7 +160,7 @@ def _weigh(known: Sequence[tuple[Tensor, float]], novel: Tensor) -> Tensor:
     counts = torch.cat(
         [torch.full((len(group),), share / len(group)) for group, share in zip(groups, shares, strict=True)]
     )
-    regression = LogisticRegression(C=REGULARIZATION, max_iter=1_000)
+    regression = LogisticRegression(C=regularization, max_iter=1_000)
     regression.fit((standard - standard.mean(0)).numpy(), is_novel.numpy(), (counts * len(standard)).numpy())
     weights: Tensor = torch.from_numpy(regression.coef_[0]) / deviation
     return weights

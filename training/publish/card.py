@@ -31,10 +31,11 @@ from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
 from training.networks.base import count_parameters
-from training.networks.novelty import FLAGGED_PHOTOS, FLAGGED_SHARE
+from training.networks.novelty import FLAGGED_SHARE
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
-from training.task import SINGLE, Task
+from training.recipe import Recipe
+from training.task import Task
 
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 DEFAULT_COVERAGE = 0.95  # of the label sets, unless a client asks for another
@@ -57,14 +58,14 @@ class Calibration:
 
     @classmethod
     def of(
-        cls, predict: Predict, validation: LabelledImages, photos: Tensor | None = None, task: Task = SINGLE
+        cls, predict: Predict, validation: LabelledImages, recipe: Recipe, photos: Tensor | None = None
     ) -> "Calibration":
-        """Fit them to a graph's outputs for the validation images, and for photos of them where it knows photos."""
-        outputs = predict(validation.pixels.numpy())
+        """Fit them to a graph's outputs for the validation images, and for photos of them where the recipe says so."""
+        outputs, task = predict(validation.pixels.numpy()), recipe.task
         task = task.with_thresholds(torch.from_numpy(outputs.probabilities), validation.labels)
         familiar, flagged = outputs.novelty, FLAGGED_SHARE
         if photos is not None:
-            familiar, flagged = predict(photos.numpy()).novelty, FLAGGED_PHOTOS
+            familiar, flagged = predict(photos.numpy()).novelty, recipe.flagged_photos
         return cls(
             task,
             _conformal(torch.from_numpy(outputs.probabilities), validation.labels, task),

@@ -126,7 +126,7 @@ class Publisher:
         stage("Quantizing to int8")
         train, validation = self.model.split
         pixels = train.pixels[:CALIBRATION_IMAGES]
-        if self.model.recipe.knows_photos:  # their activations have other ranges
+        if self.model.recipe.flagged_photos:  # their activations have other ranges
             photos = photographed(pixels, self.model.recipe.fit, torch.Generator().manual_seed(0))
             pixels = torch.cat([pixels, photos])
         quantized = quantize(self.graph, pixels.numpy())
@@ -230,7 +230,7 @@ class Publisher:
         """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
         stage("Calibrating: thresholds of label sets and novelty")
         model, recipe, predict = self.model, self.model.recipe, partial(run, graph)
-        calibration = Calibration.of(predict, model.split[1], model.photos, recipe.task)
+        calibration = Calibration.of(predict, model.split[1], recipe, model.photos)
         known, novelty = (recipe.source.title, recipe.fit, model.temperature), calibration.novelty
         inputs = EvaluationInputs(*known, calibration.sets, novelty, calibration.task)
         test, sizes = model.data.test, self.sizes

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.datasets.outliers import KINDS, outliers
+from training.datasets.outliers import KINDS, outliers, parts
 
 
 @pytest.fixture
@@ -53,3 +53,22 @@ def test_shuffling_keeps_every_pixel(across):
     mixed = KINDS[0](images, torch.Generator().manual_seed(1), across=across)
 
     assert torch.equal(mixed.flatten(1).sort().values, images.flatten(1).sort().values)
+
+
+def test_a_part_of_what_an_image_shows_fills_it():
+    images = torch.zeros(40, 1, 28, 28)
+    images[:, :, 4:24, 10:18] = 1
+
+    made = parts(images, torch.Generator().manual_seed(1))
+
+    shown = made > 0.1
+    down, across = shown.any(3).sum(2), shown.any(2).sum(2)
+    assert (torch.maximum(down, across) >= 26).all()
+    proportion = (down / across)[:, 0]  # of the part: 20 by 2 to 5 pixels, or 6 to 12 by 8
+    beside = proportion > 2.5
+    assert 10 < int(beside.sum()) < 30
+    assert ((proportion > 0.6) & (proportion < 1.7))[~beside].all()
+
+
+def test_an_image_that_shows_nothing_has_parts_that_show_nothing():
+    assert not parts(torch.zeros(3, 1, 28, 28), torch.Generator()).any()

@@ -7,7 +7,6 @@ from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.networks.novelty import (
     BLOCKS,
-    FLAGGED_PHOTOS,
     Distance,
     NearestDistance,
     NeighbourDistance,
@@ -115,11 +114,35 @@ def test_photos_of_known_images_set_the_threshold_where_the_fit_knows_them(gener
     outliers = sample_of(2_000, generator, away=1.5)[0]
 
     without, having = (
-        NoveltyScore(train, labels, 1.0).fit(validation, outliers, some)(photos) for some in (None, photos)
+        NoveltyScore(train, labels, 1.0).fit(validation, outliers, some, 0.3)(photos) for some in (None, photos)
     )
 
-    assert float((having > 0.5).float().mean()) == pytest.approx(FLAGGED_PHOTOS, abs=0.01)
+    assert float((having > 0.5).float().mean()) == pytest.approx(0.3, abs=0.01)
     assert float((without > 0.5).float().mean()) > 0.4
+
+
+def test_features_that_no_distance_sees_tell_outliers_where_they_are_weighed(generator):
+    train, labels = sample_of(4_000, generator)
+    validation, photos = (sample_of(2_000, generator)[0] for _ in range(2))
+    outliers, others = (turned(sample_of(2_000, generator)[0]) for _ in range(2))
+
+    shares = [
+        float(
+            (NoveltyScore(train, labels, 1.0, 0, weighed).fit(validation, outliers, photos)(others) > 0.5)
+            .float()
+            .mean()
+        )
+        for weighed in (False, True)
+    ]
+
+    assert shares[0] < 0.5 < 0.9 < shares[1]
+
+
+def turned(sample):
+    """Return a sample whose last feature lies where few training images' do, always on the same side."""
+    features = sample.features.penultimate.clone()
+    features[:, -1] = 2.4 + 0.3 * features[:, -1]
+    return sample._replace(features=sample.features._replace(penultimate=features))
 
 
 def moved(sample, by):

@@ -5,6 +5,7 @@ import torch
 from serving.model.classifier import Outputs
 from training.datasets.labelled import LabelledImages
 from training.publish.card import Calibration
+from training.recipes import LECTURE_MLP
 
 
 def test_a_set_of_a_higher_coverage_has_all_labels_of_a_lower_one():
@@ -13,7 +14,7 @@ def test_a_set_of_a_higher_coverage_has_all_labels_of_a_lower_one():
     labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # too few images for each at 98 %
     images = LabelledImages(torch.zeros(300, 2, 2, 1, dtype=torch.uint8), labels)
 
-    conformal = Calibration.of(lambda _: Outputs(probabilities.numpy(), None), images).conformal
+    conformal = Calibration.of(lambda _: Outputs(probabilities.numpy(), None), images, LECTURE_MLP).conformal
 
     thresholds = [level.by_label(3) for level in conformal.levels]
     assert all(low >= high for pair in pairwise(thresholds) for low, high in zip(*pair, strict=True))
