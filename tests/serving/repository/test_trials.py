@@ -13,7 +13,7 @@ from serving.repository.shared_lines import SharedLines
 from serving.repository.trials import Trials
 from serving.settings import Settings
 
-CRASH = (sys.executable, "-c", "import os; os.abort()")
+CRASH = ("-c", "import os; os.abort()")
 
 
 def gigabyte(model):
@@ -63,7 +63,7 @@ def test_a_graph_that_never_ends_is_ended(forge):
 
 
 def test_a_file_that_crashes_onnxruntime_ends_only_the_process_that_tries_it(monkeypatch):
-    monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "ARGUMENTS", CRASH)
 
     assert Trials().fault(bytes(1 << 20), "digest") == "the process that loaded it crashed; export it again"
 
@@ -77,7 +77,7 @@ def test_workers_try_a_file_once(models, lines, monkeypatch):
     assert Trials(lines()).fault(graph, "good") is None
     assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
 
-    monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "ARGUMENTS", CRASH)
     monkeypatch.setattr(trials, "passed", set())
 
     assert Trials(lines()).fault(graph, "good") is None
@@ -104,7 +104,7 @@ def test_a_process_tries_a_file_once(models, monkeypatch):
     graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
     assert Trials().fault(graph, "good") is None
 
-    monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "ARGUMENTS", CRASH)
 
     assert Trials().fault(graph, "good") is None
 
@@ -116,6 +116,19 @@ def test_no_file_stays_open(models):
     Trials().fault(graph, "digest")
 
     assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+def test_a_process_that_cannot_be_started_refuses_the_file_here_alone(models, lines, monkeypatch):
+    graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
+    before = len([*Path("/dev/fd").iterdir()])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nonexistent")
+        fault = Trials(lines()).fault(graph, "digest")
+
+    assert fault == "no process can be started to try it: No such file or directory; load it again a little later"
+    assert len([*Path("/dev/fd").iterdir()]) == before
+    assert Trials(lines()).fault(graph, "digest") is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
