@@ -177,6 +177,11 @@ def _new_id() -> str:
     return f"{getrandbits(64):016x}"  # an identifier, not a secret
 
 
+def _as_sent(path: str) -> str:
+    """Return a path as its client wrote it: WSGI has each of its bytes as a letter (PEP 3333)."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
 def _request_record(answered: Answered) -> RequestRecord:
     environ, status = answered.environ, answered.status
     timings: Timings | None = environ.get(TIMINGS_KEY)
@@ -186,7 +191,7 @@ def _request_record(answered: Answered) -> RequestRecord:
         level="info" if status < 400 else "warning" if status < 500 else "error",
         request=answered.request_id,
         method=environ.get("REQUEST_METHOD", ""),
-        path=environ.get("PATH_INFO", "")[:MAX_PATH_LENGTH],
+        path=_as_sent(environ.get("PATH_INFO", ""))[:MAX_PATH_LENGTH],
         status=status,
         key=environ.get(KEY_NAME, ""),
         sent=answered.size,
