@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from graphs import constant, endless_loop, large_constant
-from onnx import helper
+from onnx import TensorProto, helper
 
 from serving.app import create_app
 from serving.repository import trials
@@ -28,6 +29,14 @@ def deep_gigabyte(model):
     first = helper.make_node("Cast", ["image"], ["image_float"], to=1)
     model.graph.node.insert(0, first)
     model.graph.output.append(helper.make_tensor_value_info("expanded", 1, [2**28, 1]))
+
+
+def slow_constant(model):
+    """Let loading multiply matrices for some seconds."""
+    constant(model, "product0", np.zeros((1000, 1000), np.float32))
+    for n in range(100):
+        model.graph.node.append(helper.make_node("MatMul", [f"product{n}", "product0"], [f"product{n + 1}"]))
+    model.graph.output.append(helper.make_tensor_value_info("product100", TensorProto.FLOAT, [1000, 1000]))
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +65,9 @@ def test_a_small_file_that_takes_a_gigabyte_is_refused(forge, edit):
     assert "onnxruntime cannot load it with 282 MB of memory: " in Trials().fault(graph, "digest")
 
 
-def test_a_graph_that_never_ends_is_ended(forge):
-    graph = forge(edit=endless_loop).read_bytes()
+@pytest.mark.parametrize("edit", [endless_loop, slow_constant])
+def test_a_graph_that_takes_too_long_is_ended(forge, edit):
+    graph = forge(edit=edit).read_bytes()
 
     assert "takes more than 1 s; use a smaller network" in Trials(seconds=1.0).fault(graph, "digest")
 
