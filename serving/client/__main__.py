@@ -116,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     url = os.environ.get(URL_VARIABLE) or URL
     parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url})")
     parser.add_argument("--key", help=f"if the service needs one (${KEY_VARIABLE}, which other users cannot see)")
-    parser.add_argument("--model", metavar="NAME", help="NAME or NAME:VERSION; default: by each image's colour")
+    parser.add_argument(
+        "--model", metavar="NAME", help="NAME or NAME:VERSION; default: the service chooses for each image"
+    )
     parser.add_argument("--top-k", type=int, metavar="N", help="how many labels each answer lists")
     parser.add_argument(
         "--coverage",
