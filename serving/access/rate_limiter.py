@@ -27,7 +27,7 @@ HEAD = Struct("<QdIId")  # all that most requests need: the time of a request co
 TAIL = Struct(f"<{SLOTS}d{SLOTS}I")  # when the older batches came, the newest first; their images
 ENTRY_BYTES = HEAD.size + TAIL.size
 WAYS = 8  # clients in a bucket; a further one takes the place of that with the fewest images in the window
-BUCKETS = 4_096  # 32,768 clients in 8 MB
+BUCKETS = 4_096  # 32,768 clients in 7 MiB
 TABLE_BYTES = BUCKETS * WAYS * ENTRY_BYTES
 FILE = "rate-limit"
 

@@ -22,7 +22,7 @@ from serving import address_space
 from serving.errors import Refusal
 from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
 
-BYTES_PER_PIXEL = 24  # that a decoder may take: of all formats lossless WebP needs the most, 19
+BYTES_PER_PIXEL = 24  # of address space: of all formats lossless WebP needs the most, 19 for 16 of memory
 SPARE_BYTES = 32 << 20  # beside them: a HEIC of few pixels needs 12 MB
 UPLOAD_COPIES = 4  # of an upload's bytes, as files and in decoders
 CLOCK_SECONDS = 4  # for each of the processor, which others may use too
