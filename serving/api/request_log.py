@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import getrandbits
 from typing import Any, NamedTuple
 
-from serving.access.caller import HEADERS, KEY_NAME
+from serving.access.caller import ANSWER_HEADERS_KEY, KEY_NAME
 from serving.api.replies import ProblemReplies
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, MethodNotAllowed, Refusal
@@ -85,11 +85,11 @@ class RequestLog:
 
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status, size
-            given = dict(headers)
-            status, size = int(line[:3]), int(given.get("Content-Length", 0))
-            security = SECURITY[:-1] if POLICY in given else SECURITY
+            sent = dict(headers)
+            status, size = int(line[:3]), int(sent.get("Content-Length", 0))
+            security = SECURITY[:-1] if POLICY in sent else SECURITY
             return start_response(
-                line, [*headers, *environ.get(HEADERS, ()), *security, (ID_HEADER, request_id)], *more
+                line, [*headers, *environ.get(ANSWER_HEADERS_KEY, ()), *security, (ID_HEADER, request_id)], *more
             )
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)

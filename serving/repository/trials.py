@@ -13,7 +13,7 @@ from serving.child import spawn
 from serving.repository.shared_lines import SharedLines
 
 ARGUMENTS = ("-m", "serving.model.trial")
-SECONDS = 15.0  # of the processor: committed models take 0.1 s, and a worker that starts has 60 s for all its files
+TRIAL_SECONDS = 15.0  # of the processor: committed models take 0.1 s; a worker that starts has 60 s for all its files
 REFUSAL_SECONDS = 600.0  # in which the other workers, or this one started again, take over a refusal
 waitpid = get_original("os", "waitpid")  # not gevent's, which needs an event loop: threads that load have none
 
@@ -32,7 +32,7 @@ passed: set[str] = set()  # the digests of files that this process need not have
 class Trials:
     """Tries each file once for all workers of a server, one at a time."""
 
-    def __init__(self, verdicts: SharedLines | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, verdicts: SharedLines | None = None, seconds: float = TRIAL_SECONDS) -> None:
         """seconds: of the processor, for a file."""
         self._seconds = seconds
         self._verdicts = verdicts or SharedLines()
