@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def run_in_thread(work: Callable[[], T]) -> T:
-    """Return what the work returns; only the calling greenlet waits. The work must not log nor take locks."""
+    """Return what the work returns; only the calling greenlet waits. The work must neither log nor take locks."""
     # Wrapped, since gevent prints each error that leaves a thread, with its traceback.
     result: T | Exception = gevent.get_hub().threadpool.apply(wrap_errors(Exception, work))
     if isinstance(result, Exception):

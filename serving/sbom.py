@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from serving.model.card import INPUT, MODEL_FILE, PROBABILITIES
+from serving.model.card import INPUT, MODEL_FILE, PROBABILITIES, ContractError
 from serving.model.classifier import Classifier
 from serving.version import NAME, version_of_this
 
@@ -27,8 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.sbom", description="List packages and models.")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the model folder; default models")
     options = parser.parse_args(arguments)
-    text = msgspec.json.format(msgspec.json.encode(document(options.models)), indent=1)
-    sys.stdout.write(text.decode() + "\n")
+    if not options.models.is_dir():
+        parser.error(f"--models {options.models}: there is no such folder")
+    try:
+        listed = document(options.models)
+    except ContractError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed), indent=1).decode() + "\n")
     return 0
 
 

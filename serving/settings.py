@@ -18,7 +18,7 @@ from serving.cpu import usable_cores
 from serving.repository.digests import DigestsError, ModelDigests
 from serving.repository.shadow_rules import ShadowRule, parse_shadow_rules
 
-if TYPE_CHECKING:  # it loads numpy, and what it is for much else
+if TYPE_CHECKING:  # importing it loads numpy and Pillow
     from serving.repository.model_key import ModelKey
 
 PREFIX = "THIMBLE_"

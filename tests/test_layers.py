@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "errors", "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit",
-    "access.rate_limiter", "access.cors", "access.proxies", "access.same_origin", "keys",
+    "errors", "address_space", "child",
+    "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit", "access.rate_limiter",
+    "access.cors", "access.proxies", "access.same_origin", "keys",
     "prediction", "client.connection", "client.client", "client", "client.output", "client.__main__",
     "imaging", "imaging.formats", "imaging.png", "imaging.modes", "imaging.profiles", "imaging.icc", "imaging.colour",
     "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.plain",

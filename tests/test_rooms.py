@@ -91,7 +91,7 @@ TRAINING_MUST_NOT_LOAD = {
 # These load nothing else of this project.
 ALONE = {
     "serving": [
-        "cpu", "errors", "imaging.garment", "lifecycle", "model.runtime", "prediction",
+        "address_space", "child", "cpu", "errors", "imaging.garment", "lifecycle", "model.runtime", "prediction",
         "repository.commands", "repository.shadow_rules", "server.deadline", "server.request", "server.response",
         "telemetry.dropped_lines",
     ],

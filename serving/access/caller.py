@@ -5,14 +5,14 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 KEY_NAME = "thimble.key"  # in the environ: the name of the key that was sent
-HEADERS = "thimble.headers"  # in the environ: headers of the answer, whatever it is
+ANSWER_HEADERS_KEY = "thimble.headers"  # in the environ: headers of the answer, whatever it is
 
 Environ = dict[str, Any]
 
 
 def add_headers(environ: Environ, *headers: tuple[str, str]) -> None:
     """Add headers to the answer of a request, also where that is a refusal."""
-    environ.setdefault(HEADERS, []).extend(headers)
+    environ.setdefault(ANSWER_HEADERS_KEY, []).extend(headers)
 
 
 def caller_of(environ: Environ) -> str:

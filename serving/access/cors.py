@@ -25,9 +25,16 @@ def parse_origins(text: str) -> frozenset[str]:
     """Parse origins with commas or spaces between them; * is any. Raises ValueError."""
     origins = text.lower().replace(",", " ").split()
     for origin in origins:
-        if origin != ANY and not ORIGIN.fullmatch(origin):
+        if origin != ANY and not _is_origin(origin):
             raise ValueError(f"Expected origins such as https://app.example or *, got {origin[:120]!r}")
     return frozenset(origins)
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return bool(ORIGIN.fullmatch(text) and urlsplit(text).hostname)
+    except ValueError:  # brackets around what is not an address
+        return False
 
 
 def hosts_of(origins: frozenset[str]) -> frozenset[str]:

@@ -41,7 +41,7 @@ def read_keys(path: Path) -> Mapping[bytes, Key]:
 class KeyFile:
     """Finds keys in a file, which it reads again once a second; while that is broken, the keys before stay in force.
 
-    The worker refreshes it too: one without requests would otherwise miss a change before a broken one.
+    The worker refreshes it too: otherwise a worker without requests misses a sound change that a broken one follows.
     """
 
     def __init__(self, path: Path) -> None:

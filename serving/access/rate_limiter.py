@@ -27,11 +27,11 @@ HEAD = Struct("<QdIId")  # all that most requests need: the time of a request co
 TAIL = Struct(f"<{SLOTS}d{SLOTS}I")  # when the older batches came, the newest first; their images
 ENTRY_BYTES = HEAD.size + TAIL.size
 WAYS = 8  # clients in a bucket; a further one takes the place of that with the fewest images in the window
-BUCKETS = 4_096  # 32,768 clients in 8 MB
+BUCKETS = 4_096  # 32,768 clients in 7 MiB
 TABLE_BYTES = BUCKETS * WAYS * ENTRY_BYTES
 FILE = "rate-limit"
 
-Batch = tuple[float, int]  # the time at which its last image came, and its images
+SlotCount = tuple[float, int]  # the time at which its last image came, and its images
 
 
 class RateLimiter:
@@ -102,7 +102,7 @@ class RateLimiter:
         TAIL.pack_into(self._table, entry + HEAD.size, *times, *counts)
         return leaves, used, newest
 
-    def _batches(self, entry: int, now: float) -> list[Batch]:
+    def _batches(self, entry: int, now: float) -> list[SlotCount]:
         """Return the batches of an entry that are in the window, the newest first."""
         *_, newest, came = HEAD.unpack_from(self._table, entry)
         tail = TAIL.unpack_from(self._table, entry + HEAD.size)

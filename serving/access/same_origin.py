@@ -21,7 +21,7 @@ class SameOrigin:
     def check(self, environ: Environ) -> None:
         """Raise NotAllowed for a request of another origin's page, or for a host that may be an attacker's name."""
         host, origin = environ.get("HTTP_HOST", "").lower(), environ.get("HTTP_ORIGIN")
-        other = origin is not None and urlsplit(origin).netloc.lower() != host
+        other = origin is not None and origin.lower().partition("://")[2] != host
         if other or environ.get("HTTP_SEC_FETCH_SITE", "none") not in SAME:
             raise NotAllowed("A page of another origin may not load or unload models.")
         if not self._needs_key and not self._is_own(host):

@@ -6,6 +6,7 @@ from time import perf_counter, time
 from flask import Blueprint, Response, jsonify, request
 from msgspec import UNSET, Struct, UnsetType
 
+from serving.access.caller import Environ
 from serving.api.content import read_content
 from serving.api.intake import Intake
 from serving.api.query import EXPLAIN_PARAMETERS, parse_options, query_pairs, read_options
@@ -42,55 +43,74 @@ class Explained(Struct, frozen=True, kw_only=True):
     file: str | UnsetType = UNSET
 
 
-def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
-    """Return the route that explains."""
-    api = Blueprint("explain", __name__)
+class Explain:
+    """The view: takes a WSGI environ, returns the response. Raises Refusal."""
 
-    @api.post("/explain")
-    def explain_one() -> Response:
-        query = request.environ["QUERY_STRING"]
+    def __init__(self, predictor: Predictor, intake: Intake) -> None:
+        self._predictor = predictor
+        self._intake = intake
+
+    def __call__(self, environ: Environ) -> Response:
+        """Explain the image of a request."""
+        start, query = perf_counter(), environ["QUERY_STRING"]
         options = read_options(query, EXPLAIN_PARAMETERS)
-        with read_content(request.environ, intake) as content:
-            uploads = read_uploads(request.environ, content, intake, EXPLAIN_PARAMETERS)
-            if uploads.fields:
-                options = parse_options([*query_pairs(query), *uploads.fields], EXPLAIN_PARAMETERS)
-            if len(uploads.images) > 1:
-                raise BadRequest(f"The request has {len(uploads.images)} images; one is explained at a time.")
-            intake.charge(request.environ, 1)
-            with intake.admission.admit(EXPLANATION_COST):
-                timings = request.environ[TIMINGS_KEY] = Timings()
-                explained, classifier = _explain(predictor, uploads, options, timings)
+        try:
+            with read_content(environ, self._intake) as content:
+                uploads = read_uploads(environ, content, self._intake, EXPLAIN_PARAMETERS)
+                if uploads.fields:
+                    options = parse_options([*query_pairs(query), *uploads.fields], EXPLAIN_PARAMETERS)
+                return self._answer(environ, uploads, options)
+        except Refusal as refusal:
+            self._predictor.record_refusal(options, refusal, perf_counter() - start)
+            raise
+
+    def _answer(self, environ: Environ, uploads: Uploads, options: PredictOptions) -> Response:
+        if len(uploads.images) > 1:
+            raise BadRequest(f"The request has {len(uploads.images)} images; one is explained at a time.")
+        self._intake.charge(environ, 1)
+        arrived = perf_counter()
+        with self._intake.admission.admit(EXPLANATION_COST):
+            timings = environ[TIMINGS_KEY] = Timings(wait=perf_counter() - arrived)
+            explained, classifier = self._explain(uploads, options, timings)
+        self._predictor.record_done(timings)
         response = jsonify(explained)
         response.headers.extend(prediction_headers([classifier], timings))
         return response
 
+    def _explain(self, uploads: Uploads, options: PredictOptions, timings: Timings) -> tuple[Explained, Classifier]:
+        predictor = self._predictor
+        (prepared,) = predictor.prepare(uploads.images, predictor.named(options), timings)
+        if isinstance(prepared, Refusal):
+            raise uploads.advise(prepared)
+        classifier, model_input = prepared.classifier, prepared.input
+        card = classifier.card
+        work = partial(_run_explanation, prepared, _index(card, options.label))
+        explanation, png, timings.infer = predictor.executor.run(work)
+        timings.runs.append(ModelRun(classifier, 1, timings.infer, time()))
+        explained = Explained(
+            model=card.name,
+            version=card.version,
+            label=card.labels[explanation.index],
+            index=explanation.index,
+            probability=round(explanation.probability, 6),
+            window=explanation.window,
+            grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
+            overlay=data_url(png),
+            fit=model_input.steps,
+            file=uploads.files.get(0, UNSET),
+        )
+        return explained, classifier
+
+
+def blueprint(predictor: Predictor, intake: Intake) -> Blueprint:
+    """Return the route that explains."""
+    api, view = Blueprint("explain", __name__), Explain(predictor, intake)
+
+    @api.post("/explain")
+    def explain_one() -> Response:
+        return view(request.environ)
+
     return api
-
-
-def _explain(
-    predictor: Predictor, uploads: Uploads, options: PredictOptions, timings: Timings
-) -> tuple[Explained, Classifier]:
-    (prepared,) = predictor.prepare(uploads.images, predictor.named(options), timings)
-    if isinstance(prepared, Refusal):
-        raise uploads.advise(prepared)
-    classifier, model_input = prepared.classifier, prepared.input
-    card = classifier.card
-    work = partial(_run_explanation, prepared, _index(card, options.label))
-    explanation, png, timings.infer = predictor.executor.run(work)
-    timings.runs.append(ModelRun(classifier, 1, timings.infer, time()))
-    explained = Explained(
-        model=card.name,
-        version=card.version,
-        label=card.labels[explanation.index],
-        index=explanation.index,
-        probability=round(explanation.probability, 6),
-        window=explanation.window,
-        grid=[[round(fall, 6) for fall in row] for row in explanation.grid.tolist()],
-        overlay=data_url(png),
-        fit=model_input.steps,
-        file=uploads.files.get(0, UNSET),
-    )
-    return explained, classifier
 
 
 def _run_explanation(prepared: PreparedInput, index: int | None) -> tuple[Explanation, bytes, float]:

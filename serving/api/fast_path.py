@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from serving.api.html_replies import HTML
 from serving.api.replies import ProblemReplies, Reply
 from serving.errors import InternalError, Refusal
 
 log = logging.getLogger(__name__)
-PAGE = "text/html"
 
 
 class FastPath:
@@ -33,7 +33,7 @@ class FastPath:
         path = environ["PATH_INFO"]
         if path.endswith("/") and not path.endswith("//") and path != "/":
             environ["PATH_INFO"] = path = path[:-1]
-        is_page = PAGE in environ.get("HTTP_ACCEPT", "")  # asked for by a browser whose form no script sent
+        is_page = HTML in environ.get("HTTP_ACCEPT", "")  # asked for by a browser whose form no script sent
         if is_page or path != self._path or environ["REQUEST_METHOD"] != self._method:
             response: Iterable[bytes] = self._application(environ, start_response)
             return response

@@ -24,6 +24,7 @@ BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,199}[0-9A-Za-z'()+_,./:=?-]")
 MAX_HEADER_BYTES = 16_384  # of a part's header line: more than any browser or client writes
 LONG_HEADER = "Maximum segment header length"  # how the parser's message begins where one is longer
 MAX_PART_HEADERS = 128
+TOO_MANY_PARTS = "The multipart body has too many parts or headers; send fewer images at once."
 MAX_LENIENT_BYTES = 1024 * 1024  # of a body that only Werkzeug's parser reads: it is slow on hostile ones
 MAX_NAME_LENGTH = 255  # characters of a file name: file systems allow no more
 HEADER_CHARSET = "latin-1"  # reads any header; names in it are then read as UTF-8 where they are
@@ -76,7 +77,7 @@ def read_parts(body: bytes, boundary: str, max_parts: int) -> list[Part]:
             raise TooLarge(
                 f"A header of a part is longer than {MAX_HEADER_BYTES:,} bytes; shorten the file name."
             ) from error
-        raise TooLarge("The multipart body has too many parts or headers; send fewer images at once.") from error
+        raise TooLarge(TOO_MANY_PARTS) from error
     except ParserError as error:
         return _read_leniently(body, boundary, max_parts, error)
 
@@ -136,7 +137,7 @@ def _read_leniently(body: bytes, boundary: str, max_parts: int, refused: ParserE
     try:
         return list(_werkzeug_parts(body, boundary, max_parts))
     except RequestEntityTooLarge as error:
-        raise TooLarge("The multipart body has too many parts or headers; send fewer images at once.") from error
+        raise TooLarge(TOO_MANY_PARTS) from error
     except ValueError as error:
         raise malformed from error
 

@@ -14,7 +14,7 @@ ADVICE = {  # where a refusal tells a program what to do, which a form cannot
     "with each picture.",
     NotAllowed.code: "Ask whoever runs this service for a key that may classify.",
 }
-HEADERS = {
+PAGE_HEADERS = {
     # blob: is the image that a person picked, data: the images in an answer.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -50,6 +50,6 @@ def refusal_page(refusal: Refusal) -> Response:
 
 def _page(template: str, status: int, **values: object) -> Response:
     response = Response(render_template(template, **values), status, mimetype=HTML)
-    response.headers.update(HEADERS)
+    response.headers.update(PAGE_HEADERS)
     response.vary.add("Accept")
     return response

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, jsonify, render_template, request, send_from_directory
 
-from serving.api.html_replies import HEADERS
+from serving.api.html_replies import PAGE_HEADERS
 from serving.api.replies import PROBLEM
 from serving.model.card import ModelCard
 from serving.repository.index import Defaults, is_router
@@ -105,7 +105,7 @@ def _samples(cards: list[ModelCard], defaults: Defaults) -> dict[str, list[str]]
 
 def _set_headers(response: Response) -> Response:
     """Set what a page may load, answer 304 to a browser that has this content, and compress text."""
-    response.headers.update(HEADERS)
+    response.headers.update(PAGE_HEADERS)
     if response.status_code == HTTPStatus.OK and "ETag" not in response.headers:  # files have theirs
         response.add_etag()
         response.make_conditional(request)

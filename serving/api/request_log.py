@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import getrandbits
 from typing import Any, NamedTuple
 
-from serving.access.caller import HEADERS, KEY_NAME
+from serving.access.caller import ANSWER_HEADERS_KEY, KEY_NAME
 from serving.api.replies import ProblemReplies
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, MethodNotAllowed, Refusal
@@ -85,11 +85,11 @@ class RequestLog:
 
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status, size
-            given = dict(headers)
-            status, size = int(line[:3]), int(given.get("Content-Length", 0))
-            security = SECURITY[:-1] if POLICY in given else SECURITY
+            sent = dict(headers)
+            status, size = int(line[:3]), int(sent.get("Content-Length", 0))
+            security = SECURITY[:-1] if POLICY in sent else SECURITY
             return start_response(
-                line, [*headers, *environ.get(HEADERS, ()), *security, (ID_HEADER, request_id)], *more
+                line, [*headers, *environ.get(ANSWER_HEADERS_KEY, ()), *security, (ID_HEADER, request_id)], *more
             )
 
         parts: Iterable[bytes] = self._application(environ, start_with_id)
@@ -177,6 +177,11 @@ def _new_id() -> str:
     return f"{getrandbits(64):016x}"  # an identifier, not a secret
 
 
+def _as_sent(path: str) -> str:
+    """Return a path as its client wrote it: WSGI has each of its bytes as a letter (PEP 3333)."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
 def _request_record(answered: Answered) -> RequestRecord:
     environ, status = answered.environ, answered.status
     timings: Timings | None = environ.get(TIMINGS_KEY)
@@ -186,7 +191,7 @@ def _request_record(answered: Answered) -> RequestRecord:
         level="info" if status < 400 else "warning" if status < 500 else "error",
         request=answered.request_id,
         method=environ.get("REQUEST_METHOD", ""),
-        path=environ.get("PATH_INFO", "")[:MAX_PATH_LENGTH],
+        path=_as_sent(environ.get("PATH_INFO", ""))[:MAX_PATH_LENGTH],
         status=status,
         key=environ.get(KEY_NAME, ""),
         sent=answered.size,

@@ -27,7 +27,7 @@ ENDS = """exit status: 0 all images are answered, 1 some are not, 2 the command 
 3 the service does not answer, 130 interrupted"""
 
 
-class Command:
+class ClassifyRun:
     """One run over files: predictions go to standard output or a file, errors and progress to standard error."""
 
     def __init__(
@@ -116,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     url = os.environ.get(URL_VARIABLE) or URL
     parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url})")
     parser.add_argument("--key", help=f"if the service needs one (${KEY_VARIABLE}, which other users cannot see)")
-    parser.add_argument("--model", metavar="NAME", help="NAME or NAME:VERSION; default: by each image's colour")
+    parser.add_argument(
+        "--model", metavar="NAME", help="NAME or NAME:VERSION; default: the service chooses for each image"
+    )
     parser.add_argument("--top-k", type=int, metavar="N", help="how many labels each answer lists")
     parser.add_argument(
         "--coverage",
@@ -152,12 +154,12 @@ def _sent(names: Sequence[str]) -> list[str]:
     return sent
 
 
-def _command(client: Client, options: argparse.Namespace, file: TextIO) -> Command:
+def _command(client: Client, options: argparse.Namespace, file: TextIO) -> ClassifyRun:
     query = {"model": options.model, "top_k": options.top_k, "coverage": options.coverage}
     to_file = options.output is not None
     if options.json or options.csv:
-        return Command(client, query, json_writer(file) if options.json else csv_writer(file), to_file, to_file)
-    return Command(client, query, text_writer(file, options.top_k), True, to_file)
+        return ClassifyRun(client, query, json_writer(file) if options.json else csv_writer(file), to_file, to_file)
+    return ClassifyRun(client, query, text_writer(file, options.top_k), True, to_file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the answer to one image has a few thousand
 READ_BYTES = 65_536
 MIN_RETRY_AFTER, MAX_RETRY_AFTER = 0.1, 30.0  # seconds, whatever Retry-After says
-HEADERS = {"Content-Type": "application/octet-stream"}
+UPLOAD_HEADERS = {"Content-Type": "application/octet-stream"}
 
 
 class ClientError(Exception):
@@ -55,7 +55,7 @@ class ServiceConnection:
         self._url, self._timeout = url, timeout
         if key and not (key.isascii() and key.isprintable()):
             raise BadKeyError("the key has characters that no key has; ask the service's operator for one")
-        self._headers = HEADERS | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._headers = UPLOAD_HEADERS | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def post(self, path: str, body: bytes) -> RawResponse:
         """Return the response to a body; raises ClientError."""

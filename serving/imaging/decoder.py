@@ -7,27 +7,25 @@ whatever its decoder is doing; the socket's end tells the service.
 
 import ctypes
 import os
-import resource
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from serving import address_space
 from serving.errors import Refusal
 from serving.imaging.decoding import DecodedImage, PixelBudget, configure_pillow, decode, read_header
 
-BYTES_PER_PIXEL = 24  # that a decoder may take: of all formats lossless WebP needs the most, 19
+BYTES_PER_PIXEL = 24  # of address space: of all formats lossless WebP needs the most, 19 for 16 of memory
 SPARE_BYTES = 32 << 20  # beside them: a HEIC of few pixels needs 12 MB
 UPLOAD_COPIES = 4  # of an upload's bytes, as files and in decoders
 CLOCK_SECONDS = 4  # for each of the processor, which others may use too
-MEMORY = Path("/proc/self/statm")  # its first number: pages of address space
 PR_SET_PDEATHSIG = 1  # of Linux
 
 LENGTHS = struct.Struct(">IQ")
@@ -139,18 +137,12 @@ def _limits(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _set_memory(resource.RLIM_INFINITY)
+        address_space.lift_limit()
 
 
 def _limit_memory(pixels: int, upload: bytes) -> None:
-    if MEMORY.exists():
-        taken = int(MEMORY.read_text().split()[0]) * resource.getpagesize()
-        _set_memory(taken + BYTES_PER_PIXEL * pixels + UPLOAD_COPIES * len(upload) + SPARE_BYTES)
-
-
-def _set_memory(size: int) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (size if most == resource.RLIM_INFINITY else min(size, most), most))
+    needed = BYTES_PER_PIXEL * pixels + UPLOAD_COPIES * len(upload) + SPARE_BYTES
+    address_space.limit(address_space.used() + needed)
 
 
 def _blocking(file: int) -> socket.socket:

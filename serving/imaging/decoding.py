@@ -147,9 +147,8 @@ def _open_without_chunks(png: bytes, removed: set[bytes]) -> Image.Image:
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:
     before = image.info.get("original_orientation") or _orientation(image)
     image, extent = _load(image, header.upload, min_side)
-    after = _orientation(
-        image
-    )  # 1 where the decoder has rotated the image itself; new where the tag follows the pixels
+    # 1 where the decoder has rotated the image itself; new where the tag follows the pixels.
+    after = _orientation(image)
     if image.format == "HEIF" and not turns_itself(header.upload):
         after = before
     several = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGES

@@ -16,7 +16,7 @@ MIN_SIDE = 8  # pixels of the shortest: with fewer there is no border to learn f
 BORDER = 0.03  # of a side: where the ground is learned
 FIT_ROUNDS = 3  # of the surface: each gives less weight to pixels far from it, such as a sleeve at the border
 COLOUR_STEP = 12  # half levels of a channel that count as one colour, to compare garment and ground
-STEPS = 256 // COLOUR_STEP + 1  # of a channel
+LEVELS_PER_CHANNEL = 256 // COLOUR_STEP + 1
 PSEUDO_PIXELS = 24  # of evidence that every colour begins with, in the garment and in the ground
 COLOUR_ROUNDS = 2  # of refinement; more let one of the two swallow the other
 BORDER_WEIGHT = 6.0  # of a border pixel as evidence of the ground
@@ -120,7 +120,7 @@ def _quantize(difference: Floats) -> tuple[NDArray[np.intp], int]:
     """Return the number of each pixel's colour [h * w], and how many colours there are."""
     image = Image.fromarray((difference / 2 + 128).clip(0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1))
     red, green, blue = np.moveaxis((np.asarray(image).astype(np.intp) + COLOUR_STEP // 2) // COLOUR_STEP, 2, 0)
-    return _numbered(((red * STEPS + green) * STEPS + blue).ravel())
+    return _numbered(((red * LEVELS_PER_CHANNEL + green) * LEVELS_PER_CHANNEL + blue).ravel())
 
 
 def _numbered(values: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:

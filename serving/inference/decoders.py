@@ -2,17 +2,16 @@
 
 import os
 import signal
-import sys
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic, perf_counter, sleep
 
 from gevent import socket
 from gevent.lock import BoundedSemaphore
 from PIL import Image
 
+from serving.child import spawn
 from serving.errors import BadRequest, Overloaded, TooManyPixels, UnreadableImage
 from serving.imaging.decoder import Job, Outcome, receive, send
 from serving.imaging.decoding import DecodedImage, PixelBudget
@@ -27,10 +26,7 @@ REQUEST_SECONDS = 15.0
 MAX_JOBS = 1_000  # of a process: decoders may leak memory
 END_SECONDS = 2.0  # for which the processes' parent may take to end
 
-COMMAND = (sys.executable, "-m", "serving.imaging.decoder")
-ROOT = Path(__file__).parent.parent.parent  # where -m finds this very package
-# One arena and no pool of threads: each would take address space, which is what an image's memory is measured by.
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
+ARGUMENTS = ("-m", "serving.imaging.decoder")
 REFUSALS = {kind.code: kind for kind in (BadRequest, TooManyPixels, UnreadableImage)}
 
 Answer = tuple[Outcome, bytes]
@@ -41,14 +37,12 @@ class DecoderParent:
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        with theirs:
-            pid = os.posix_spawn(
-                sys.executable,
-                COMMAND,
-                os.environ | ENVIRONMENT | {"PYTHONPATH": path},
-                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
-            )
+        try:
+            with theirs:
+                pid = spawn(ARGUMENTS, [theirs.fileno()])
+        except OSError:
+            self._control.close()
+            raise
         self.close = weakref.finalize(self, _end, pid, self._control)
 
     def fork(self, niceness: int) -> socket.socket:
@@ -158,7 +152,12 @@ class Decoders:
             return self.start().fork(niceness)
         except OSError:  # the parent was killed
             self._parent = None
+        try:
             return self.start().fork(niceness)
+        except OSError as error:
+            raise Overloaded(
+                f"No process can be started to decode the image: {error.strerror}; ask again a little later."
+            ) from error
 
     def _image(self, outcome: Outcome, pixels: bytes, budget: PixelBudget) -> DecodedImage:
         budget.left = outcome.pixels_left

@@ -6,13 +6,12 @@ is ended by the kernel, whatever onnxruntime is doing, and then writes nothing.
 """
 
 import math
-import resource
 import signal
 import sys
-from pathlib import Path
 
 import msgspec
 
+from serving import address_space
 from serving.imaging.png import MAX_INPUT_PIXELS
 from serving.model.classifier import MICRO_BATCH, Classifier
 from serving.model.external_data import check_self_contained
@@ -23,7 +22,6 @@ SPARE_BYTES = 256 << 20  # the committed models take up to 54 MB
 FILE_COPIES = 4  # of a file's bytes: its weights as parsed, as read and as laid out for the processor
 BYTES_PER_PIXEL = 2 << 10  # of a batch: ten layers' outputs of 50 channels as float32
 MAX_BATCH_BYTES = 2 << 30
-MEMORY = Path("/proc/self/statm")  # its first number: pages of address space
 
 
 def main() -> None:
@@ -38,13 +36,13 @@ def main() -> None:
 def find_fault(graph: bytes) -> str | None:
     """Return why a file cannot be loaded within the limit of memory; it holds for this process from then on."""
     limit = SPARE_BYTES + FILE_COPIES * len(graph)
-    taken = _address_space()
+    taken = address_space.used()
     try:
         check_self_contained(graph)
-        _limit_memory(taken + limit)
+        address_space.limit(taken + limit)
         session = open_session(graph)
         limit += min(MAX_BATCH_BYTES, BYTES_PER_PIXEL * MICRO_BATCH * _pixels(session))
-        _limit_memory(taken + limit)
+        address_space.limit(taken + limit)
         Classifier(session, digest="")
     except RUNTIME_ERRORS as error:
         limited = f" with {limit >> 20:,} MB of memory" if "alloc" in str(error) else ""
@@ -59,18 +57,6 @@ def _pixels(session: onnxruntime.InferenceSession) -> int:
     inputs = session.get_inputs()
     sizes = [size for size in inputs[0].shape[1:3] if isinstance(size, int)] if inputs else []
     return min(math.prod(sizes), MAX_INPUT_PIXELS)
-
-
-def _address_space() -> int:
-    """Return the bytes of address space that this process has; 0 outside Linux."""
-    return int(MEMORY.read_text().split()[0]) * resource.getpagesize() if MEMORY.exists() else 0
-
-
-def _limit_memory(size: int) -> None:
-    """Limit this process's address space, on Linux: macOS counts otherwise."""
-    if MEMORY.exists():
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (size if most == resource.RLIM_INFINITY else min(size, most), most))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ GARMENTS_DATASET = "Fashion-MNIST"
 THINGS_DATASET = "CIFAR-10"
 DATASETS = {GARMENTS_DATASET, THINGS_DATASET}
 NEITHER = f"{GARMENTS_DATASET} nor {THINGS_DATASET}"
-ROUTER = "router"  # the model that tells which of the data sets an image is like; its labels begin with their names
+ROUTER = "router"  # the model that tells which of the data sets an image is like; its two labels are their names
 
 UNLOADED = "unloaded"  # the V2 protocol's word
 

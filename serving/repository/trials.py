@@ -1,25 +1,21 @@
 """Have a process of its own load a model file first: a graph is a program, and may take any time and memory."""
 
 import os
-import sys
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from time import monotonic, time
+from typing import BinaryIO
 
 import msgspec
 from gevent.monkey import get_original
 from msgspec import Struct
 
+from serving.child import spawn
 from serving.repository.shared_lines import SharedLines
 
-COMMAND = (sys.executable, "-m", "serving.model.trial")
-ROOT = Path(__file__).parent.parent.parent  # where -m finds this very package
-# One arena and no pool of threads: each would take address space, which is what the memory is measured by.
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
-SECONDS = 15.0  # of the processor: committed models take 0.1 s, and a worker that starts has 60 s for all its files
+ARGUMENTS = ("-m", "serving.model.trial")
+TRIAL_SECONDS = 15.0  # of the processor: committed models take 0.1 s; a worker that starts has 60 s for all its files
 REFUSAL_SECONDS = 600.0  # in which the other workers, or this one started again, take over a refusal
-# Not gevent's, which need an event loop: models are loaded in threads that have none.
-posix_spawn, waitpid, close = get_original("os", ["posix_spawn", "waitpid", "close"])
+waitpid = get_original("os", "waitpid")  # not gevent's, which needs an event loop: threads that load have none
 
 
 class Verdict(Struct, array_like=True):
@@ -36,7 +32,7 @@ passed: set[str] = set()  # the digests of files that this process need not have
 class Trials:
     """Tries each file once for all workers of a server, one at a time."""
 
-    def __init__(self, verdicts: SharedLines | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, verdicts: SharedLines | None = None, seconds: float = TRIAL_SECONDS) -> None:
         """seconds: of the processor, for a file."""
         self._seconds = seconds
         self._verdicts = verdicts or SharedLines()
@@ -48,7 +44,11 @@ class Trials:
         with self._verdicts.locked():
             verdict = self._known(digest)
             if verdict is None:
-                verdict = Verdict(digest, _try(graph, self._seconds), time())
+                try:
+                    fault = _try(graph, self._seconds)
+                except OSError as error:  # says nothing of the file, so the other workers try it themselves
+                    return f"no process can be started to try it: {error.strerror}; load it again a little later"
+                verdict = Verdict(digest, fault, time())
                 self._verdicts.add(msgspec.json.encode(verdict).decode())
         if not verdict.fault:
             passed.add(digest)
@@ -64,10 +64,9 @@ class Trials:
 
 
 def _try(graph: bytes, seconds: float) -> str | None:
-    """Load a file in a new process; return why that failed."""
-    start, answer = monotonic(), b""
-    with suppress(OSError):  # it has ended before it read the file
-        answer = _run(graph, seconds)
+    """Load a file in a new process; return why that failed. Raises OSError where no process can be started."""
+    start = monotonic()
+    answer = _run(graph, seconds)
     if answer:
         return msgspec.json.decode(answer, type=str | None)
     if monotonic() >= start + seconds:
@@ -76,22 +75,23 @@ def _try(graph: bytes, seconds: float) -> str | None:
 
 
 def _run(graph: bytes, seconds: float) -> bytes:
-    """Return what the process writes; raises OSError."""
-    (its_input, to_process), (from_process, its_output) = os.pipe(), os.pipe()
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    process = posix_spawn(
-        sys.executable,
-        (*COMMAND, str(seconds)),
-        os.environ | ENVIRONMENT | {"PYTHONPATH": path},
-        file_actions=[(os.POSIX_SPAWN_DUP2, its_input, 0), (os.POSIX_SPAWN_DUP2, its_output, 1)],
-    )
-    close(its_input)
-    close(its_output)
-    try:
-        with os.fdopen(from_process, "rb") as answer:
-            with os.fdopen(to_process, "wb") as request:
+    """Return what the process writes; nothing if it has ended without. Raises OSError where it cannot be started."""
+    with ExitStack() as stack:
+        its_input, request = _pipe(stack)
+        answer, its_output = _pipe(stack)
+        process = spawn((*ARGUMENTS, str(seconds)), [its_input.fileno(), its_output.fileno()])
+        its_input.close()
+        its_output.close()
+        try:
+            with suppress(OSError), request:  # it has ended before it read the file
                 request.write(graph)
             return answer.read()
-    finally:
-        with suppress(ChildProcessError):  # gevent waits for children of its own, and takes others along
-            waitpid(process, 0)
+        finally:
+            with suppress(ChildProcessError):  # gevent waits for children of its own, and takes others along
+                waitpid(process, 0)
+
+
+def _pipe(stack: ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """Return the reading and the writing end of a pipe, which the stack closes."""
+    reader, writer = os.pipe()
+    return stack.enter_context(os.fdopen(reader, "rb")), stack.enter_context(os.fdopen(writer, "wb"))

@@ -47,34 +47,28 @@ class Deadline:
         self._arrivals: set[Arrival] = set()
         self._watcher: threading.Thread | None = None
 
-    def start(self, connection: socket.socket, received: Callable[[], int] = int) -> Arrival:
-        """Start the timeout of a body that is to be read from this connection; received: its bytes so far."""
+    @contextmanager
+    def watch(self, connection: socket.socket, received: Callable[[], int] = int) -> Iterator[Arrival]:
+        """Start the timeout of a body that is read within this block, and stop it at the end.
+
+        received: its bytes so far.
+        """
         arrival = Arrival(connection, time.monotonic(), self.timeout, received)
         with self._lock:
             self._arrivals.add(arrival)
             if self._watcher is None:
                 self._watcher = threading.Thread(target=self._run, name="deadline", daemon=True)
                 self._watcher.start()
-        return arrival
-
-    def stop(self, arrival: Arrival) -> None:
-        """Stop its timeout: it has arrived, or its reader has given up."""
-        with self._lock:
-            self._arrivals.discard(arrival)
-
-    @contextmanager
-    def watch(self, connection: socket.socket, received: Callable[[], int] = int) -> Iterator[Arrival]:
-        """Start the timeout of a body that is read within this block, and stop it at the end."""
-        arrival = self.start(connection, received)
         try:
             yield arrival
         finally:
-            self.stop(arrival)
+            with self._lock:
+                self._arrivals.discard(arrival)
 
     def _run(self) -> None:
         while True:
             time.sleep(self._check_interval)
-            with self._lock:  # stop() takes it too: a stopped arrival never expires
+            with self._lock:  # the end of watch() takes it too: a body that has arrived never expires
                 now = time.monotonic()
                 for arrival in [one for one in self._arrivals if now >= one.started + one.seconds]:
                     self._arrivals.discard(arrival)

@@ -154,7 +154,7 @@ export class AnswerView {
       button.setAttribute("aria-pressed", String(button instanceof HTMLElement && button.dataset.label === label));
     }
     const model = find(this.element, ".who", HTMLElement).dataset.model ?? "";
-    if (this.picture) this.explanation.show(this.picture, new URLSearchParams({ model }), label);
+    if (this.picture) this.explanation.show(this.picture, model, label);
   }
 
   addSnippetButtons() {

@@ -40,6 +40,8 @@ class LiveAnswer {
     this.options = options;
     this.timer = 0;
     this.asked = 0;
+    /** @type {Picture | null} */
+    this.picture = null;
   }
 
   /**
@@ -53,10 +55,15 @@ class LiveAnswer {
 
   /** @param {DrawingCanvas} board */
   async answer(board) {
+    this.picture?.remove(); // ends its question
     this.asked += 1;
     const asked = this.asked;
     const png = board.isEmpty ? null : await board.png();
-    const outcome = png && (await new Picture("drawing.png", png).classify(this.options()));
+    if (asked !== this.asked) return;
+    const picture = png && new Picture("drawing.png", png);
+    this.picture = picture;
+    const outcome = picture && (await picture.classify(this.options(), picture.question.signal));
+    picture?.remove();
     if (asked === this.asked) this.show(outcome);
   }
 

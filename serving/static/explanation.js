@@ -17,22 +17,19 @@ export class Explanation {
   /**
    * Show a picture with the pixels that mattered for a label; a later call replaces it.
    * @param {Picture} picture
-   * @param {URLSearchParams} options
+   * @param {string} model
    * @param {string} label
    */
-  async show(picture, options, label) {
+  async show(picture, model, label) {
     const asked = this.clear();
     this.say(`Looking for what mattered for ${label} …`);
     find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "true");
-    const query = new URLSearchParams([...options, ["label", label]]);
-    query.delete("coverage");
-    const { body, problem } = await picture.ask(async (file) => postFile(`/explain?${query}`, file, ({ grid }) => Array.isArray(grid))).then(
-      (result) => ("problem" in result ? { body: null, problem: result.problem } : { body: result.body, problem: null }),
-    );
+    const query = new URLSearchParams({ model, label });
+    const result = await picture.ask((file) => postFile(`/explain?${query}`, file, ({ grid }) => Array.isArray(grid)));
     if (asked !== this.asked) return;
     find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "false");
-    if (problem) this.say(`${problem.title}. ${problem.detail}`);
-    else this.draw(body);
+    if ("problem" in result) this.say(`${result.problem.title}. ${result.problem.detail}`);
+    else this.draw(result.body);
   }
 
   /** Remove what is shown; return the number of the next request. */

@@ -18,7 +18,7 @@ export function fitSamples() {
 /**
  * Look now and then whether the page has other models than it offers, while it is seen.
  * @param {(text: string) => void} say
- * @param {() => void} changed called where a chosen model has gone
+ * @param {(lost: string[]) => void} changed called with the parts whose chosen model has gone
  */
 export function watch(say, changed) {
   let known = "";
@@ -36,20 +36,20 @@ export function watch(say, changed) {
 /**
  * Take over the parts of the page as it is now, with the choices that are still there; return whether it could be had.
  * @param {(text: string) => void} say
- * @param {() => void} changed
+ * @param {(lost: string[]) => void} changed
  */
 async function update(say, changed) {
   const fresh = await pageNow();
   if (!fresh) return false;
   const before = names();
-  const lost = PARTS.map((id) => replace(byId(id), fresh.getElementById(id))).some(Boolean);
+  const lost = PARTS.filter((id) => replace(byId(id), fresh.getElementById(id)));
   const texts = [
     ...names().filter((name) => !before.includes(name)).map((name) => `The model ${name} is new.`),
     ...before.filter((name) => !names().includes(name)).map((name) => `The model ${name} has gone.`),
   ];
   say(texts.join(" ") || "The models have changed.");
   fitSamples();
-  if (lost) changed();
+  changed(lost);
   return true;
 }
 

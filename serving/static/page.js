@@ -158,6 +158,11 @@ async function compareModels() {
   if (!signal.aborted) second.show(picture, other, outcome);
 }
 
+function compareWithChosen() {
+  keepSoon();
+  compareModels();
+}
+
 function restore() {
   const { pictures: found, choices } = kept();
   for (const chooser of [model, compare]) {
@@ -181,16 +186,16 @@ addEventListener("pagehide", keepNow);
 listen(add, say);
 enableCamera(add, say);
 enableDrawing(add, options);
-watch(say, askAll);
+watch(say, (lost) => {
+  if (lost.includes("model")) askAll();
+  else if (lost.includes("compare")) compareWithChosen();
+});
 
 model.addEventListener("change", () => {
   fitSamples();
   askAll();
 });
-compare.addEventListener("change", () => {
-  keepSoon();
-  compareModels();
-});
+compare.addEventListener("change", compareWithChosen);
 byId("about").addEventListener("click", () => openCard(model.value || selected?.outcome?.answer?.prediction.model || byId("card-model", HTMLSelectElement).value));
 byId("card-model").addEventListener("change", ({ target }) => openCard(/** @type {HTMLSelectElement} */ (target).value));
 

@@ -4,7 +4,8 @@ import { load, store } from "./storage.js";
 
 const MAX_ATTEMPTS = 4;
 const MAX_WAIT_S = 10; // between attempts
-const TIMEOUT_MS = 60_000; // of an attempt
+const TIMEOUT_MS = 60_000; // of an attempt, beside its upload
+const BYTES_PER_MS = 64; // of an upload: slower ones the service refuses, too
 const KEY = "thimble-key"; // in the session storage
 const KEY_TEXT = /^[\x20-\x7e]*$/; // what a header can hold
 let key = load(KEY) ?? "";
@@ -88,7 +89,8 @@ export function contentType(file) {
 export async function send(path, init) {
   if (!KEY_TEXT.test(key)) throw new RequestError("unauthorised", "That is not a key", "It has a letter that no key has.");
   const headers = { ...init.headers, ...(key && { "X-API-Key": key }) };
-  const signals = [AbortSignal.timeout(TIMEOUT_MS), ...(init.signal ? [init.signal] : [])];
+  const size = init.body instanceof Blob ? init.body.size : 0;
+  const signals = [AbortSignal.timeout(TIMEOUT_MS + Math.ceil(size / BYTES_PER_MS)), ...(init.signal ? [init.signal] : [])];
   try {
     return await fetch(ROOT + path, { ...init, headers, signal: AbortSignal.any(signals) });
   } catch {

@@ -15,14 +15,14 @@ from serving.telemetry.dropped_lines import DroppedLines
 MODEL_LABELS = ("model", "version")
 SHADOW_LABELS = ("model", "version", "shadow")
 DROPPED_LABELS = ("model", "shadow", "reason")
-INTERNAL_PREFIX = "ledger_"  # of the instruments that only serving.telemetry.triton_statistics reads
+INTERNAL_PREFIX = "internal_"  # of the instruments that only serving.telemetry.triton_statistics reads
 # The upper bounds of histograms' buckets.
 TENTHS = tuple(tenth / 10 for tenth in range(1, 10))
 PROBABILITIES = (*TENTHS, 0.95, 0.99, 1.0)
 PROBABILITY_DIFFERENCES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 NATS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
 SET_SIZES = (1, 2, 3, 4, 5, 7, 10, 20, 50, 100)
-SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+SECONDS_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
 class Distribution(Histogram):
@@ -54,7 +54,7 @@ class Metrics:
         )
         self.refusals = counter("refusals", "Refused requests, by code.", ("code",))
         self.ended = counter("decoding_ended", "Images whose decoding was given up.", ("reason",))
-        self.stages = histogram("stage_seconds", "A request's time by stage.", SECONDS, ("stage",))
+        self.stages = histogram("stage_seconds", "A request's time by stage.", SECONDS_BUCKETS, ("stage",))
         # The distribution of predictions.
         self.predictions = counter("predictions", "Images by predicted label.", (*MODEL_LABELS, "label"))
         self.novel = counter("novel", "Images flagged as unlike the training data.", MODEL_LABELS)
@@ -90,7 +90,9 @@ class Metrics:
         self.shadow_difference = histogram(
             "shadow_difference", "An image's largest difference in probability.", PROBABILITY_DIFFERENCES, SHADOW_LABELS
         )
-        self.shadow_seconds = histogram("shadow_seconds", "A batch's time, by both.", SECONDS, (*SHADOW_LABELS, "by"))
+        self.shadow_seconds = histogram(
+            "shadow_seconds", "A batch's time, by both.", SECONDS_BUCKETS, (*SHADOW_LABELS, "by")
+        )
 
 
 class DroppedLinesCounter(Collector):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import promql_parser
@@ -105,3 +107,8 @@ def test_a_panel_shows_the_limit_of_each_alert(rule):
 
     assert numbers(rule["expr"])
     assert numbers(rule["expr"]) <= shown | steps
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="Prometheus is not installed")
+def test_the_alerts_fire_when_they_should():
+    subprocess.run(["promtool", "test", "rules", "alerts.test.yaml"], cwd=DEPLOY, check=True)

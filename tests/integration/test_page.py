@@ -11,7 +11,10 @@ from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NO_STORAGE, NOTES, TIMEOUT
 from PIL import Image
 from playwright.sync_api import expect
 
+from serving.settings import Settings
+
 pytestmark = NEEDS_BROWSER
+ANSWER_SECONDS = 30  # after its upload, that a request may wait and compute
 JARGON = re.compile("coverage|calibrat|by colour|conformal|label set", re.IGNORECASE)
 
 
@@ -252,6 +255,29 @@ def test_a_drawing_is_answered_while_it_is_drawn_and_can_be_kept(page):
     expect(page.locator(".who")).to_contain_text("fashion-mlp")
 
 
+COUNT_URLS = """() => {
+    window.held = 0;
+    const [create, revoke] = [URL.createObjectURL, URL.revokeObjectURL];
+    URL.createObjectURL = (blob) => { window.held += 1; return create(blob); };
+    URL.revokeObjectURL = (url) => { window.held -= 1; revoke(url); };
+}"""
+
+
+def test_a_question_about_a_drawing_ends_with_the_next_and_keeps_no_file(page):
+    page.evaluate(COUNT_URLS)
+    routes, ended = [], []
+    page.route("**/classify?*", lambda route: route.continue_() if routes else routes.append(route))
+    page.on("requestfailed", lambda request: ended.append(request.failure))
+    page.get_by_role("button", name="Draw").click()
+    for _ in range(2):
+        with page.expect_request("**/classify?*"):
+            page.locator("#board").click()
+
+    expect(page.locator("#draw-answer li")).to_have_count(3)
+    assert ended == ["net::ERR_ABORTED"]
+    page.wait_for_function("window.held <= 0")
+
+
 def test_the_board_can_be_drawn_on_with_the_keys_undone_and_wiped(page):
     page.get_by_role("button", name="Draw").click()
     page.locator("#board").focus()
@@ -352,6 +378,20 @@ def test_a_drawing_that_cannot_be_fetched_is_reported(page):
     page.get_by_role("button", name="spiral").click()
 
     expect(page.locator("#status")).to_contain_text("The service does not answer")
+
+
+def test_an_upload_may_take_as_long_as_the_service_allows(page):
+    page.evaluate("""() => {
+        const timeout = AbortSignal.timeout;
+        AbortSignal.timeout = (limit) => timeout(window.limit = limit);
+    }""")
+    size = 6_400_000
+
+    with page.expect_response("**/classify?*"):
+        page.set_input_files("#files", [{"name": "a.png", "mimeType": "image/png", "buffer": bytes(size)}])
+
+    seconds = Settings().body_seconds + size / 64_000
+    assert page.evaluate("window.limit") >= 1_000 * (seconds + ANSWER_SECONDS)
 
 
 def test_a_service_that_does_not_answer_is_reported_and_asked_again(page):

@@ -159,6 +159,40 @@ def test_a_page_without_a_model_is_whole_once_one_appears(browser, start, models
     page.close()
 
 
+@pytest.fixture
+def two_models(browser, start, models, tmp_path):
+    """Yield the page of a service with two models, and the folder that they are in."""
+    folder = tmp_path / "models"
+    for name in ("cifar-cnn", "fashion-mlp"):
+        shutil.copytree(models / name, folder / name)
+    service = start(models=str(folder), workers="1", poll_seconds="0.2")
+    context = browser.new_context()
+    page = context.new_page()
+    with page.expect_response(lambda response: response.request.method == "HEAD"):
+        page.goto(service.url)
+    yield page, folder
+    context.close()
+
+
+@pytest.mark.parametrize(("gone", "compared"), [("fashion-mlp", False), ("cifar-cnn", True)])
+def test_a_model_that_was_not_chosen_and_goes_is_no_reason_to_ask_again(two_models, gone, compared):
+    page, folder = two_models
+    if compared:
+        page.get_by_label("Compare with").select_option(gone)
+    choose(page, "bag")
+    expect(page.locator("article:visible")).to_have_count(1 + compared)
+    expect(page.locator("article .who").first).to_have_text("fashion-mlp, version 2")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/classify" in request.url else None)
+
+    shutil.rmtree(folder / gone)
+
+    expect(page.locator("#status")).to_have_text(f"The model {gone} has gone.", timeout=2 * TIMEOUT)
+    expect(page.locator("article:visible")).to_have_count(1)
+    page.wait_for_timeout(300)  # it would have asked by now
+    assert asked == []
+
+
 def test_a_model_that_appears_or_goes_while_the_page_is_open_is_noticed(browser, start, models, tmp_path):
     shutil.copytree(models / "fashion-mlp", tmp_path / "models" / "fashion-mlp")
     service = start(models=str(tmp_path / "models"), workers="1", poll_seconds="0.2")

@@ -3,6 +3,8 @@
 import json
 from importlib import metadata
 
+import pytest
+
 from serving.model.classifier import Classifier
 from serving.sbom import main
 
@@ -39,3 +41,23 @@ def test_every_model_is_listed_as_its_card_describes_it(models, capsys):
     assert listed["licenses"] == [{"license": {"name": classifier.card.licence}}]
     assert metrics["accuracy"] == f"{classifier.card.metrics.accuracy:.4f}"
     assert listed["modelCard"]["modelParameters"]["datasets"] == [{"type": "dataset", "name": "Fashion-MNIST"}]
+
+
+def test_a_broken_model_file_is_named_in_one_line(tmp_path, capsys):
+    file = tmp_path / "broken" / "1" / "model.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"hello")
+
+    assert main(["--models", str(tmp_path)]) == 1
+
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert len(written.err.splitlines()) == 1
+    assert written.err.startswith(f"{file}: ")
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--models", str(tmp_path / "nothing")])
+
+    assert "there is no such folder" in capsys.readouterr().err

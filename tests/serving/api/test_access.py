@@ -265,6 +265,7 @@ def test_a_page_of_an_allowed_origin_cannot_load(serve, origins):
         ({"Host": "thimble.localhost"}, 200),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec_Fetch_Site": "cross-site"}, 403),
         ({"Sec_Fetch_Site": "same-site"}, 403),
         ({"Host": "evil.example"}, 403),

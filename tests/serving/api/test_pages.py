@@ -11,6 +11,7 @@ from markupsafe import escape
 
 from serving.api import openapi, pages
 from serving.app import create_app
+from serving.client.__main__ import SUFFIXES
 from serving.settings import Settings
 
 FILES = sorted(path.name for path in pages.STATIC.iterdir())
@@ -252,3 +253,9 @@ def test_browsers_find_the_icon_where_they_look_for_it(client):
 def test_a_path_out_of_the_static_folder_is_not_found(client):
     for name in ("../app.py", "%2e%2e/app.py", "..%2fapp.py"):
         assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_of_a_folder_the_page_takes_the_files_that_the_client_takes():
+    (pattern,) = re.findall(r"IMAGE_NAME = /(.+)/i;", (pages.STATIC / "intake.js").read_text())
+
+    assert [suffix for suffix in SUFFIXES if not re.search(pattern, f"photo{suffix}")] == []

@@ -90,6 +90,14 @@ def test_a_line_has_the_models_the_images_and_the_times(app, image, lines):
     assert line["sent"] > 100
 
 
+@pytest.mark.parametrize(("path", "logged"), [("/größe/靴", "/größe/靴"), ("/%ff", "/\ufffd")])
+def test_a_path_is_logged_as_it_was_sent(app, lines, path, logged):
+    app.test_client().get(path)
+
+    (line,) = lines()
+    assert line["path"] == logged
+
+
 def test_probes_are_logged_only_when_they_fail(app, lines, tmp_path):
     client = app.test_client()
     for path in ("/livez", "/readyz", "/metrics", "/v2/health/ready"):

@@ -194,6 +194,42 @@ def test_processes_that_were_killed_are_replaced(decoders):
     assert ask(decoders, saved(quarters(), "WEBP")).image.size == (40, 24)
 
 
+def test_where_no_process_can_be_started_the_image_is_not_to_blame(ended, monkeypatch):
+    decoders = Decoders(60.0, ended.append)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nonexistent")
+        with pytest.raises(Overloaded, match="No process can be started to decode the image: No such file"):
+            ask(decoders, saved(quarters(), "WEBP"))
+
+    assert ended == []
+    assert ask(decoders, saved(quarters(), "WEBP")).image.size == (40, 24)
+    decoders.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
+def test_images_are_decoded_where_memory_has_a_limit_already():
+    program = [sys.executable, "-c", TWO_IMAGES]
+
+    with subprocess.Popen(["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", *program], cwd=ROOT) as service:
+        assert service.wait(60) == 0
+
+
+TWO_IMAGES = """
+import sys, time; sys.path.insert(0, "tests/serving")
+from pictures import quarters, saved
+from serving.imaging.decoding import PixelBudget
+from serving.inference.decoders import Decoders
+from serving.inference.timings import Timings
+
+decoders = Decoders(60.0)
+for _ in range(2):
+    job = saved(quarters(), "WEBP"), PixelBudget(50_000_000), 0, Timings(), time.monotonic() + 60
+    assert decoders.decode(*job).image.size == (40, 24)
+decoders.close()
+"""
+
+
 def test_no_process_is_left_when_decoders_are_closed():
     before = set(decoding(os.getpid()))
     decoders = Decoders(60.0)

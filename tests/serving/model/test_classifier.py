@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from cards import without_novelty
-from graphs import after_probabilities, constant, endless_loop, large_constant
+from graphs import after_probabilities, constant, large_constant
 from msgspec import to_builtins
 from onnx import TensorProto, helper, numpy_helper
 
@@ -105,14 +105,6 @@ def first_answer_for_all(model):
 def large_input(model):
     for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim[1:3], (2048, 1024), strict=True):
         dimension.dim_value = size
-
-
-def slow_constant(model):
-    """Let loading multiply matrices for some seconds."""
-    constant(model, "product0", np.zeros((1000, 1000), np.float32))
-    for n in range(100):
-        model.graph.node.append(helper.make_node("MatMul", [f"product{n}", "product0"], [f"product{n + 1}"]))
-    model.graph.output.append(helper.make_tensor_value_info("product100", TensorProto.FLOAT, [1000, 1000]))
 
 
 def huge_constant(model):
@@ -213,20 +205,6 @@ def test_external_data_is_not_read_from_the_working_directory(forge, models, mon
 
     with pytest.raises(ContractError, match="a tensor's data are in another file"):
         Classifier.open(path)
-
-
-def test_golden_samples_that_never_end_are_stopped(forge, monkeypatch):
-    monkeypatch.setattr("serving.model.classifier.GOLDEN_SECONDS", 0.2)
-
-    with pytest.raises(ContractError, match=r"its golden samples take more than 0\.2 s"):
-        Classifier.open(forge("endless/1", edit=endless_loop))
-
-
-def test_a_graph_that_takes_long_to_load_is_given_up(forge, monkeypatch):
-    monkeypatch.setattr("serving.model.runtime.LOAD_SECONDS", 0.1)
-
-    with pytest.raises(ContractError, match=r"onnxruntime cannot load it: it takes more than 0\.1 s"):
-        Classifier.open(forge("slow/1", edit=slow_constant))
 
 
 def test_a_huge_constant_is_not_computed_while_loading(forge):

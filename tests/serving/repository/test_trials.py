@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from graphs import constant, endless_loop, large_constant
-from onnx import helper
+from onnx import TensorProto, helper
 
 from serving.app import create_app
 from serving.repository import trials
@@ -13,7 +14,7 @@ from serving.repository.shared_lines import SharedLines
 from serving.repository.trials import Trials
 from serving.settings import Settings
 
-CRASH = (sys.executable, "-c", "import os; os.abort()")
+CRASH = ("-c", "import os; os.abort()")
 
 
 def gigabyte(model):
@@ -28,6 +29,14 @@ def deep_gigabyte(model):
     first = helper.make_node("Cast", ["image"], ["image_float"], to=1)
     model.graph.node.insert(0, first)
     model.graph.output.append(helper.make_tensor_value_info("expanded", 1, [2**28, 1]))
+
+
+def slow_constant(model):
+    """Let loading multiply matrices for some seconds."""
+    constant(model, "product0", np.zeros((1000, 1000), np.float32))
+    for n in range(100):
+        model.graph.node.append(helper.make_node("MatMul", [f"product{n}", "product0"], [f"product{n + 1}"]))
+    model.graph.output.append(helper.make_tensor_value_info("product100", TensorProto.FLOAT, [1000, 1000]))
 
 
 @pytest.fixture(autouse=True)
@@ -56,14 +65,15 @@ def test_a_small_file_that_takes_a_gigabyte_is_refused(forge, edit):
     assert "onnxruntime cannot load it with 282 MB of memory: " in Trials().fault(graph, "digest")
 
 
-def test_a_graph_that_never_ends_is_ended(forge):
-    graph = forge(edit=endless_loop).read_bytes()
+@pytest.mark.parametrize("edit", [endless_loop, slow_constant])
+def test_a_graph_that_takes_too_long_is_ended(forge, edit):
+    graph = forge(edit=edit).read_bytes()
 
     assert "takes more than 1 s; use a smaller network" in Trials(seconds=1.0).fault(graph, "digest")
 
 
 def test_a_file_that_crashes_onnxruntime_ends_only_the_process_that_tries_it(monkeypatch):
-    monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "ARGUMENTS", CRASH)
 
     assert Trials().fault(bytes(1 << 20), "digest") == "the process that loaded it crashed; export it again"
 
@@ -77,7 +87,7 @@ def test_workers_try_a_file_once(models, lines, monkeypatch):
     assert Trials(lines()).fault(graph, "good") is None
     assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "bad")
 
-    monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "ARGUMENTS", CRASH)
     monkeypatch.setattr(trials, "passed", set())
 
     assert Trials(lines()).fault(graph, "good") is None
@@ -104,7 +114,7 @@ def test_a_process_tries_a_file_once(models, monkeypatch):
     graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
     assert Trials().fault(graph, "good") is None
 
-    monkeypatch.setattr(trials, "COMMAND", CRASH)
+    monkeypatch.setattr(trials, "ARGUMENTS", CRASH)
 
     assert Trials().fault(graph, "good") is None
 
@@ -116,6 +126,19 @@ def test_no_file_stays_open(models):
     Trials().fault(graph, "digest")
 
     assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+def test_a_process_that_cannot_be_started_refuses_the_file_here_alone(models, lines, monkeypatch):
+    graph = (models / "fashion-mlp" / "2" / "model.onnx").read_bytes()
+    before = len([*Path("/dev/fd").iterdir()])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nonexistent")
+        fault = Trials(lines()).fault(graph, "digest")
+
+    assert fault == "no process can be started to try it: No such file or directory; load it again a little later"
+    assert len([*Path("/dev/fd").iterdir()]) == before
+    assert Trials(lines()).fault(graph, "digest") is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from serving.telemetry.metrics import PROBABILITIES, SECONDS, SET_SIZES, Distribution
+from serving.telemetry.metrics import PROBABILITIES, SECONDS_BUCKETS, SET_SIZES, Distribution
 
 
 def buckets(registry):
@@ -35,7 +35,7 @@ def observed_at_once(bounds, values):
         pytest.param(SET_SIZES, np.array([1, 1, 2, 3, 5, 6, 7, 8, 20, 100, 101]), id="integers on and between bounds"),
         pytest.param(SET_SIZES, np.arange(1, 11), id="every set size of ten labels"),
         pytest.param(PROBABILITIES, np.array([0.0, 0.5, 0.95, 1.0]), id="floats on bounds"),
-        pytest.param(SECONDS, np.array([0.0, 1e-9, 0.00007, 0.3, 5.0, 60.0]), id="seconds"),
+        pytest.param(SECONDS_BUCKETS, np.array([0.0, 1e-9, 0.00007, 0.3, 5.0, 60.0]), id="seconds"),
         pytest.param((0.25, 0.5, 1.0), np.array([0.25, 0.5, 1.0], np.float32), id="32-bit floats on bounds"),
     ],
 )

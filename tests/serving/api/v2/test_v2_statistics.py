@@ -48,6 +48,31 @@ def test_requests_in_either_protocol_are_counted_together(client, image):
     assert [batch["compute_infer"]["count"] for batch in found["batch_stats"]] == [1, 1, 1]
 
 
+def test_an_explanation_is_a_request_for_one_image(client, image):
+    client.post("/explain", data=image("bag"), content_type="image/png")
+
+    found = statistics(client)
+
+    assert (found["inference_count"], found["execution_count"]) == (1, 1)
+    assert found["inference_stats"]["success"]["count"] == 1
+    assert found["inference_stats"]["compute_infer"]["ns"] > 0
+
+
+@pytest.mark.parametrize("upload", ["text", "two images", "bag of no label"])
+def test_a_refused_explanation_that_named_a_model_is_a_failure_of_it(client, image, upload):
+    if upload == "text":
+        refused = client.post("/explain?model=fashion-mlp", data=b"hello", content_type="image/png")
+    elif upload == "two images":
+        texts = [b64encode(image("bag")).decode()] * 2
+        refused = client.post("/explain?model=fashion-mlp", json={"images": texts})
+    else:
+        refused = client.post("/explain?model=fashion-mlp&label=cat", data=image("bag"), content_type="image/png")
+
+    assert 400 <= refused.status_code < 500
+    assert statistics(client)["inference_stats"]["fail"]["count"] == 1
+    assert statistics(client)["inference_count"] == 0
+
+
 def test_the_parts_add_up_to_the_whole(client, image):
     classify(client, image("bag"))
     infer(client, pixels_input(np.zeros((5, 28, 28, 1), np.uint8)))
