@@ -3,6 +3,7 @@
 from math import log
 from time import perf_counter
 
+from serving.imaging.decoding import DecodedImage
 from serving.imaging.resizing import is_on_black, is_on_white
 from serving.inference.inputs import Inputs
 from serving.model.classifier import Classifier, Outputs
@@ -21,23 +22,28 @@ MAX_NOVELTY = 0.5  # above or below a model's threshold: a model with a larger s
 def choose(repository: Repository, inputs: Inputs) -> Classifier:
     """Return the default model that suits an image best; raises NoModel.
 
-    An image of one model's input size is that model's. The router looks at any other, and where it is unsure, both
-    models do; without a router, colour decides. These runs count as time in the graphs, but as no model's answer: they
-    are not among the runs of the timings.
+    An image of one model's input size is that model's, if it is grey or in colour as the input is. The router looks at
+    any other, and where it is unsure, both models do; without a router, colour decides. These runs count as time in the
+    graphs, but as no model's answer: they are not among the runs of the timings.
     """
     defaults, decoded = repository.defaults, inputs.decoded
     garments, things, router = defaults.garments.classifier, defaults.things.classifier, defaults.router
     if router is None or garments is None or things is None or garments is things:
         return repository.default(decoded.grey)
-    exact = [one for one in (garments, things) if decoded.image.size == (one.width, one.height)]
-    if len(exact) == 1:
-        return exact[0]
+    inputs_of = [one for one in (garments, things) if _is_as_its_inputs(decoded, one)]
+    if len(inputs_of) == 1:
+        return inputs_of[0]
     evidence = BIAS + _log_odds(router, inputs)
     if decoded.grey and (is_on_black(decoded.image) or is_on_white(decoded.image)):
         evidence += PLAIN_BIAS
     if abs(evidence) < UNSURE:
         evidence += NOVELTY_WEIGHT * (_novelty(things, inputs) - _novelty(garments, inputs))
     return garments if evidence > 0 else things
+
+
+def _is_as_its_inputs(decoded: DecodedImage, classifier: Classifier) -> bool:
+    """Whether an image has the size of a model's input, and colour where that has it."""
+    return decoded.image.size == (classifier.width, classifier.height) and decoded.grey == (classifier.channels == 1)
 
 
 def _log_odds(router: Classifier, inputs: Inputs) -> float:

@@ -145,11 +145,16 @@ def test_images_of_one_request_go_to_different_models_and_keep_their_order(predi
     assert {one.card.name for one in found.classifiers} == {THINGS, GARMENTS}
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_an_image_of_one_models_input_size_goes_to_that_model(predictor, mode):
-    garment, thing = photo(BRIGHT, mode, (28, 28)), photo(DARK, mode, (32, 32))  # not as the router says
+def test_an_image_that_is_as_one_models_inputs_goes_to_that_model(predictor):
+    garment, thing = photo(BRIGHT, "L", (28, 28)), photo(DARK, "RGB", (32, 32))  # not as the router says
 
     assert models_of(predictor, garment, thing) == [GARMENTS, THINGS]
+
+
+def test_of_an_input_size_in_another_mode_what_is_seen_decides(predictor):
+    thing, garment = photo(BRIGHT, "RGB", (28, 28)), photo(DARK, "L", (32, 32))
+
+    assert models_of(predictor, thing, garment) == [THINGS, GARMENTS]
 
 
 def test_a_named_model_answers_whatever_the_router_would_say(predictor):
