@@ -76,7 +76,7 @@ def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
 
 def _mislabels(survey: Survey, model: Path, classifier: Classifier) -> Iterator[str]:
     """Yield the likely mislabels: by cross-validation where a model has a frozen backbone, which no image trained."""
-    if has_frozen_backbone(classifier.card):
+    if has_frozen_backbone(classifier.card.network):
         yield from held_out_messages(held_out_suspects(model, survey), survey, MAX_MISLABELS)
     else:
         yield from _mislabels_by(classifier, survey)

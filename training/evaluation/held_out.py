@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from serving.model.card import INPUT, ModelCard
+from serving.model.card import INPUT
 from serving.model.runtime import open_session
 from training.datasets.labelled import SPLIT_SEED, LabelledImages
 from training.graph.onnx_backbone import WITHOUT_LAST_LAYER
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
+from training.networks.base import INT8_SUFFIX
 from training.networks.efficientnet import FineTuned
 
 FOLDS = 5
@@ -21,9 +22,10 @@ REGULARIZATION = 0.1  # scikit-learn's C: with ten times as much, more images wi
 MAX_ITERATIONS = 500
 
 
-def has_frozen_backbone(card: ModelCard) -> bool:
-    """Return whether a model of own images learned its last layer alone from them."""
-    return card.network == FineTuned.title or card.network.endswith(WITHOUT_LAST_LAYER)
+def has_frozen_backbone(network: str) -> bool:
+    """Return whether a model of own images learned its last layer alone from them; network: as its card names it."""
+    title = network.removesuffix(INT8_SUFFIX)
+    return title == FineTuned.title or title.endswith(WITHOUT_LAST_LAYER)
 
 
 def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> Tensor:

@@ -30,7 +30,7 @@ from serving.model.task import MultiLabel
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
-from training.networks.base import count_parameters
+from training.networks.base import INT8_SUFFIX, count_parameters
 from training.networks.novelty import FLAGGED_PHOTOS, FLAGGED_SHARE
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
@@ -101,7 +101,7 @@ def make_card(
         dataset=recipe.source.title,
         licence="; ".join(filter(None, (recipe.source.licence, model.trained.network.licence))),
         labels=list(recipe.source.labels),
-        network=f"{model.trained.network.title}, int8" if quantization else model.trained.network.title,
+        network=f"{model.trained.network.title}{INT8_SUFFIX if quantization else ''}",
         parameters=count_parameters(model.trained.network),
         task=decision if isinstance(decision, MultiLabel) else UNSET,
         fit=recipe.fit,

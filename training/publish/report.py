@@ -168,7 +168,8 @@ def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluat
     if not isinstance(source, ImageFolder) or not isinstance(data, OwnImages):
         return []
     survey = Survey(source, data)
-    suspects = held_out_suspects(version / MODEL_FILE, survey) if has_frozen_backbone(card) and not card.task else None
+    frozen = has_frozen_backbone(card.network)
+    suspects = held_out_suspects(version / MODEL_FILE, survey) if frozen and not card.task else None
     files = [source.named(file.path) for file in data.files[TEST]]
     predictions = list(image_predictions(evaluation, card, data.test, files))
     write_predictions(predictions, card.labels, version / PREDICTIONS_FILE)
