@@ -70,7 +70,10 @@ TRAINING = [
 ]  # fmt: skip
 SHARED_ROOMS = ("serving.model.", "serving.imaging.")  # what a model file is, and how an upload is read
 # Own images have the limits and the refusals of the service: what is learned from is what is served.
-ALSO_SHARED = {"training.datasets.image_file": {"serving.errors", "serving.settings"}}
+ALSO_SHARED = {
+    "training.datasets.image_file": {"serving.errors", "serving.settings"},
+    "training.datasets.views": {"serving.cpu"},  # how many cores a container has
+}
 
 
 def modules(package: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from training.datasets.views import photo_readers
 from training.progress import track
 from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
@@ -61,8 +62,9 @@ def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Pat
     except CheckpointError:  # none yet, or others
         generator, images = torch.Generator(place).manual_seed(recipe.seed), pixels.to(place)
         drawn = torch.empty(count, *pixels.shape, dtype=torch.uint8)
-        for number in track(f"Drawing {count} views", range(count), count):
-            drawn[number] = view(images, generator)
+        with photo_readers():
+            for number in track(f"Drawing {count} views", range(count), count):
+                drawn[number] = view(images, generator)
         kept.save({"views": drawn})
     return drawn
 
