@@ -13,7 +13,7 @@ from rich.console import Console
 
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.export_options import chosen, contradiction_in, export_parser, rehearsal
+from training.export_options import INT8, chosen, contradiction_in, export_parser, rehearsal
 from training.pipeline import DivergedError, calibrate, load_trained, save_trained, split, train
 from training.progress import CONSOLE, stage
 from training.publish.comparison import Release
@@ -139,9 +139,9 @@ def _train_and_export(
         taken = sizes.at_most(recipe.sample_sizes)
         publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
         int8 = recipe.int8 and not (options.float or options.int8)
-        if not (options.resume and publisher.has_published(int8)):
+        if not (options.resume and publisher.has_published(recipe.name, int8)):
             publisher.export(int8)
-        if options.int8:
+        if options.int8 and not (options.resume and publisher.has_published(f"{recipe.name}-{INT8}", int8=True)):
             publisher.export_int8()
     context.group.barrier()  # the next recipe may learn from the model just published
 

@@ -99,7 +99,7 @@ def make_card(
         version=version,
         title=recipe.title,
         dataset=recipe.source.title,
-        licence="; ".join(filter(None, (recipe.source.licence, model.trained.network.licence))),
+        licence=_licence(model),
         labels=list(recipe.source.labels),
         network=f"{model.trained.network.title}{INT8_SUFFIX if quantization else ''}",
         parameters=count_parameters(model.trained.network),
@@ -132,8 +132,19 @@ def calibration_notes(n: int) -> list[str]:
 def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     """Return whether an exported file with this card came from this very training."""
     training = _training(model)
-    fields = ("recipe", "seed", "seconds", "data_sha256", "epoch_accuracy")
+    fields = ["recipe", "seed", "data_sha256", "epoch_accuracy"]
+    if model.recipe.frozen:  # a last layer is fitted anew, in other seconds, and alike where the rest is
+        network = model.trained.network.title, _licence(model)
+        if (card.network.removesuffix(INT8_SUFFIX), card.licence) != network:
+            return False
+        fields.append("augmentations")
+    else:
+        fields.append("seconds")
     return all(getattr(card.training, name) == getattr(training, name) for name in fields)
+
+
+def _licence(model: CalibratedModel) -> str:
+    return "; ".join(filter(None, (model.recipe.source.licence, model.trained.network.licence)))
 
 
 def _conformal(probabilities: Tensor, labels: Tensor, task: Task) -> Conformal:

@@ -91,12 +91,12 @@ class Publisher:
         """The first test images as photos: each graph is evaluated on the same."""
         return to_photos(self.model.data.test.pixels[: self.sizes.photos].numpy(), self.model.recipe.fit)
 
-    def has_published(self, int8: bool) -> bool:
-        """Return whether the newest version came from this very training, and print it if so.
+    def has_published(self, name: str, int8: bool) -> bool:
+        """Return whether the newest version of a model came from this very training, and print it if so.
 
         int8: whether it may be in int8.
         """
-        newest = ModelFolder(self.models_dir, self.model.recipe.name).newest()
+        newest = ModelFolder(self.models_dir, name).newest()
         try:
             card = Classifier.open(newest).card if newest else None
         except ContractError:  # a damaged file: the next version replaces it
