@@ -56,6 +56,13 @@ def test_the_thumbnails_have_a_row_for_each_label(folder, capsys):
         assert sheet.height > len(LABELS) * 64
 
 
+def test_the_thumbnails_are_a_png_whatever_their_name(folder, tmp_path):
+    assert images.main([str(folder), "--sheet", str(tmp_path / "sheet")]) == 0
+
+    with Image.open(tmp_path / "sheet") as sheet:
+        assert sheet.format == "PNG"
+
+
 def test_an_image_saved_anew_under_another_label_is_named(scenes, capsys):
     Image.open(scenes / "train/park/3.png").save(scenes / "train/town/saved.jpg", quality=95)
 

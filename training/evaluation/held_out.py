@@ -37,10 +37,13 @@ def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> 
     folds = stratified_folds(images.labels)
     probabilities = np.zeros((len(labels), classes), np.float32)
     for fold in range(FOLDS):
-        held = folds == fold
+        in_fold = folds == fold
+        if len(learned := np.unique(labels[~in_fold])) == 1:
+            probabilities[np.ix_(in_fold, learned)] = 1
+            continue
         last = LogisticRegression(C=REGULARIZATION, class_weight="balanced", max_iter=MAX_ITERATIONS)
-        last.fit(features[~held], labels[~held])
-        probabilities[np.ix_(held, last.classes_)] = last.predict_proba(features[held])
+        last.fit(features[~in_fold], labels[~in_fold])
+        probabilities[np.ix_(in_fold, last.classes_)] = last.predict_proba(features[in_fold])
     return torch.from_numpy(probabilities)
 
 
