@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +62,8 @@ class Photo:
         if not grey:
             return content
         file = io.BytesIO()
-        Image.open(io.BytesIO(content)).convert("L").save(file, "JPEG", quality=95)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        upright.convert("L").save(file, "JPEG", quality=95)
         return file.getvalue()
 
 

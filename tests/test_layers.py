@@ -40,7 +40,7 @@ SERVING = [
     "api.flask_app", "api.openapi", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
-    "progress", "augment", "template", "sample_sizes",
+    "progress", "augment", "template", "sample_sizes", "version_folders",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
     "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.folder_layout",
     "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.outliers", "datasets.composed",
