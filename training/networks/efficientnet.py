@@ -65,6 +65,9 @@ class _Enlarge(nn.Module):
         enlarged = functional.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False)
         return enlarged.expand(-1, 3, -1, -1)
 
+    def extra_repr(self) -> str:
+        return f"side={self.side}"
+
 
 def to_imagenet_lite(pixels: Tensor) -> Normalize:
     """Return the normalization that the network was trained with: (pixels - 127) / 128; pixels: [n, h, w, c]."""

@@ -124,8 +124,7 @@ class Trainer:
     @property
     def augmentations(self) -> tuple[str, ...]:
         """The names of the augmentations so far."""
-        names = (str(getattr(each, "__name__", each)) for each in self._recipe.augmentations)
-        return (*names, *([flip_lr.__name__] if self.flips else []))
+        return (*self._recipe.augmentation_names, *([flip_lr.__name__] if self.flips else []))
 
     def evaluate(self, images: LabelledImages) -> tuple[float, float]:
         """Return mean loss and accuracy on other images."""
