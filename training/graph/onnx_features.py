@@ -52,7 +52,7 @@ class OnnxFeatures:
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Read and cut a file; raises DataError when it is no classifier of images that can be cut."""
+        """Read and cut a file; raises DataError when it is not an image classifier that can be cut."""
         try:
             content = file.read_bytes()
             check_self_contained(content)

@@ -149,7 +149,8 @@ def _licence(model: CalibratedModel) -> str:
 
 def _conformal(probabilities: Tensor, labels: Tensor, task: Task) -> Conformal:
     fitted = [conformal_thresholds(probabilities, labels, coverage) for coverage in COVERAGES]
-    # Of labels that have too few images for a threshold of their own at high coverages alone, none may leave the sets.
+    # A label may have its own threshold at low coverage and the shared one at high coverage: the running minimum keeps
+    # the sets nested.
     thresholds = np.minimum.accumulate(np.minimum(fitted, task.set_limits), axis=0).tolist()
     levels = [Level(coverage, threshold) for coverage, threshold in zip(COVERAGES, thresholds, strict=True)]
     default = levels[COVERAGES.index(DEFAULT_COVERAGE)]

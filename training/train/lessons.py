@@ -1,4 +1,4 @@
-"""Lessons: what a network is trained on, epoch by epoch: views of the images, and what a teacher says of them."""
+"""The views of the training images, epoch by epoch, with their soft labels."""
 
 import hashlib
 from dataclasses import dataclass
