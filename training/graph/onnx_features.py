@@ -26,7 +26,7 @@ LINEAR = ("Gemm", "MatMul", "Conv")
 DEFAULT_SIDE = 224  # where a graph takes images of any size
 MAX_SIDE = 512
 MAX_FEATURES = 8_192
-FEATURES = "backbone_features"  # the name of the cut graph's output
+FEATURES_OUTPUT = "backbone_features"  # the name of the cut graph's output
 IR_VERSION = 10  # of the file format, which belongs to these operators
 PROBED = 2  # images, to see what the graph makes of several
 GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
@@ -102,13 +102,13 @@ def _cut(model: onnx.ModelProto, layout: tuple[int, bool, int, int]) -> tuple[on
     Maps are averaged over their pixels.
     """
     source = _last_input(model.graph)
-    ending = [("Flatten", source, FEATURES)]
+    ending = [("Flatten", source, FEATURES_OUTPUT)]
     shape = _run(_part(model.graph, source, []), layout).shape
     if len(shape) == MAPS:
-        ending = [("GlobalAveragePool", source, "backbone_means"), ("Flatten", "backbone_means", FEATURES)]
+        ending = [("GlobalAveragePool", source, "backbone_means"), ("Flatten", "backbone_means", FEATURES_OUTPUT)]
     elif len(shape) != VECTOR:
         raise ValueError(f"its last layer takes {len(shape)} dimensions; 2 or 4 are needed")
-    cut = _part(model.graph, FEATURES, [helper.make_node(kind, [name], [to]) for kind, name, to in ending])
+    cut = _part(model.graph, FEATURES_OUTPUT, [helper.make_node(kind, [name], [to]) for kind, name, to in ending])
     features = _run(cut, layout)
     if len(features) != PROBED:
         raise ValueError(

@@ -42,7 +42,7 @@ from training.graph.quantize import (
 from training.pipeline import CalibratedModel
 from training.progress import stage
 from training.publish.card import Calibration, calibration_notes, is_card_of, make_card
-from training.publish.comparison import UNLESS_WORSE, Comparison, Release, compare
+from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare
 from training.publish.label_figures import label_figures
 from training.publish.model_folder import (
     CONFIGURATION_FILE,
@@ -202,7 +202,7 @@ class Publisher:
         if (report := target / REPORT_FILE).exists():
             self._say(f"How good it is, with pictures of its mistakes: {report}")
 
-    def _compare(self, folder: ModelFolder, card: ModelCard, evaluation: Evaluation) -> Comparison | None:
+    def _compare(self, folder: ModelFolder, card: ModelCard, evaluation: Evaluation) -> VersionComparison | None:
         """Compare with the version that answers; None where there is none that the service would take."""
         if newest := folder.newest():
             try:

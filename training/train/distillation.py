@@ -24,7 +24,7 @@ from training.version_folders import newest_file
 
 COMMITTED_MODELS = Path(__file__).parents[2] / "models"
 CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
-Predict = Callable[[Tensor], Tensor]  # from pixels uint8 [n, h, w, c] to probabilities [n, classes]
+PredictSoftLabels = Callable[[Tensor], Tensor]  # from pixels uint8 [n, h, w, c] to probabilities [n, classes]
 
 
 class TeacherError(Exception):
@@ -52,7 +52,7 @@ class Teacher:
     def digest(self) -> str:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
-    def predict(self, train: LabelledImages, device: torch.device) -> Predict:
+    def predict(self, train: LabelledImages, device: torch.device) -> PredictSoftLabels:
         """Return what gives its probabilities; a model in its file runs on the processor.
 
         train: the images that it was trained on, for its normalization. Raises CheckpointError.

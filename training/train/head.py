@@ -36,20 +36,22 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     network, normalize = recipe.network().eval(), recipe.normalize(train.pixels)
     plain = _features(network, normalize, train.pixels)
     mirrored = torch.cat([plain, _features(network, normalize, train.pixels, mirror=True)])
-    seen = _features(network, normalize, validation.pixels)
+    validation_features = _features(network, normalize, validation.pixels)
     mean, scale = plain.mean(0), plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
-    plain, mirrored, seen = ((features - mean) / scale for features in (plain, mirrored, seen))
+    plain, mirrored, validation_features = (
+        (features - mean) / scale for features in (plain, mirrored, validation_features)
+    )
     fits = []
     for features, names in ((plain, ()), (mirrored, (flip_lr.__name__,))):
         labels = torch.cat([train.labels] * (len(features) // len(plain)))
         for penalty in PENALTIES:
             head = task.fit_layer(features, labels, penalty, len(recipe.source.labels))
-            loss, _ = loss_and_accuracy(head(seen), validation.labels, task)
-            fits.append((task.quality(head(seen), validation.labels), -loss, head, names))
+            loss, _ = loss_and_accuracy(head(validation_features), validation.labels, task)
+            fits.append((task.quality(head(validation_features), validation.labels), -loss, head, names))
     *_, best, augmentations = max(fits, key=lambda fit: fit[:2])
     _put(network, best, mean, scale)
     loss, accuracy = loss_and_accuracy(best(plain), train.labels, task)
-    val_loss, val_accuracy = loss_and_accuracy(best(seen), validation.labels, task)
+    val_loss, val_accuracy = loss_and_accuracy(best(validation_features), validation.labels, task)
     epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
     return replace(TrainedNetwork.of(recipe, normalize, network, [epoch]), augmentations=augmentations)
 

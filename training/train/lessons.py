@@ -14,7 +14,7 @@ from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
 
 
-class Lesson(NamedTuple):
+class TrainingView(NamedTuple):
     """One view of the n training images: pixels uint8 [n, h, w, c], and soft labels [n, classes] or None."""
 
     pixels: Tensor
@@ -36,10 +36,10 @@ class Lessons:
         """Return the images [n, h, w, c] as they are, as the only view."""
         return cls(pixels[None])
 
-    def of(self, epoch: int) -> Lesson:
+    def of(self, epoch: int) -> TrainingView:
         """Return the view of an epoch, counted from 1: they take turns."""
         number = (epoch - 1) % len(self.pixels)
-        return Lesson(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
+        return TrainingView(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
 
     def to(self, device: torch.device) -> "Lessons":
         """Return them on a device."""
