@@ -14,8 +14,8 @@ from serving.model.classifier import Classifier
 from training.datasets.folder_layout import TRAIN
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
-from training.evaluation.held_out import has_frozen_backbone
 from training.evaluation.mislabels import likely_mislabels
+from training.networks.titles import has_frozen_backbone
 from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 

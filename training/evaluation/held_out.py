@@ -5,27 +5,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from serving.model.card import INPUT
 from serving.model.runtime import open_session
 from training.datasets.labelled import SPLIT_SEED, LabelledImages
-from training.graph.onnx_backbone import WITHOUT_LAST_LAYER
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
-from training.networks.base import INT8_SUFFIX
-from training.networks.efficientnet import FineTuned
+from training.task import balanced_regression
 
 FOLDS = 5
 BATCH = 100  # images
-REGULARIZATION = 0.1  # scikit-learn's C: with ten times as much, more images with the right label are suspected
-MAX_ITERATIONS = 500
-
-
-def has_frozen_backbone(network: str) -> bool:
-    """Return whether a model of own images learned its last layer alone from them; network: as its card names it."""
-    title = network.removesuffix(INT8_SUFFIX)
-    return title == FineTuned.title or title.endswith(WITHOUT_LAST_LAYER)
+PENALTY = 10.0  # of the weights: with a tenth of it, more images with the right label are suspected
 
 
 def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> Tensor:
@@ -41,8 +31,7 @@ def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> 
         if len(learned := np.unique(labels[~in_fold])) == 1:
             probabilities[np.ix_(in_fold, learned)] = 1
             continue
-        last = LogisticRegression(C=REGULARIZATION, class_weight="balanced", max_iter=MAX_ITERATIONS)
-        last.fit(features[~in_fold], labels[~in_fold])
+        last = balanced_regression(features[~in_fold], labels[~in_fold], PENALTY)
         probabilities[np.ix_(in_fold, last.classes_)] = last.predict_proba(features[in_fold])
     return torch.from_numpy(probabilities)
 

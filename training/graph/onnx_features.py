@@ -125,9 +125,7 @@ def _last_input(graph: onnx.GraphProto) -> str:
     makers = {name: node for node in graph.node for name in node.output}
     varying = {_image(graph).name}
     for node in graph.node:  # in the order of computation
-        if any(
-            attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
-        ):
+        if any(attribute.type in GRAPHS for attribute in node.attribute):
             raise ValueError(f"it has {node.op_type}, which runs other graphs; export it without control flow")
         if varying.intersection(node.input):
             varying.update(node.output)

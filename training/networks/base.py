@@ -5,8 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-INT8_SUFFIX = ", int8"  # of the title that a card gives a network whose graph is quantized
-
 
 class Features(NamedTuple):
     """A network's activations for images.

@@ -30,8 +30,9 @@ from serving.model.task import MultiLabel
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
-from training.networks.base import INT8_SUFFIX, count_parameters
+from training.networks.base import count_parameters
 from training.networks.novelty import FLAGGED_PHOTOS, FLAGGED_SHARE
+from training.networks.titles import INT8_SUFFIX
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
 from training.task import SINGLE, Task

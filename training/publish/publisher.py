@@ -15,12 +15,12 @@ from rich.console import Console
 from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError, ModelCard
 from serving.model.classifier import Classifier, Outputs
 from training.datasets.image_folder import ImageFolder
+from training.datasets.pixels import Pixels
 from training.datasets.views import photographed
 from training.evaluation.calibration import confusion
 from training.evaluation.evaluate_graph import (
     Evaluation,
     EvaluationInputs,
-    Pixels,
     Predict,
     evaluate_graph,
 )

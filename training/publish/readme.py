@@ -7,10 +7,9 @@ from typing import Any
 
 from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES, Domains
-from training.evaluation.held_out import has_frozen_backbone
 from training.export_options import BACKBONES
-from training.networks.base import INT8_SUFFIX
 from training.networks.efficientnet import FineTuned
+from training.networks.titles import INT8_SUFFIX, has_frozen_backbone
 from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES

@@ -17,8 +17,8 @@ from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
-from training.evaluation.held_out import has_frozen_backbone
 from training.figure import COLORS, TEXT_COLOR, figure_url
+from training.networks.titles import has_frozen_backbone
 from training.pipeline import CalibratedModel
 from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions

@@ -9,9 +9,7 @@ from onnx_classifiers import SIDE, classifier
 
 from training.datasets.formats import DataError
 from training.datasets.labelled import LabelledImages
-from training.evaluation.held_out import FOLDS, has_frozen_backbone, held_out_probabilities, stratified_folds
-from training.graph.onnx_backbone import WITHOUT_LAST_LAYER
-from training.networks.efficientnet import FineTuned
+from training.evaluation.held_out import FOLDS, held_out_probabilities, stratified_folds
 
 
 @pytest.fixture
@@ -27,13 +25,6 @@ def colours(*labels: int) -> LabelledImages:
     pixels = np.random.default_rng(0).integers(0, 60, (len(labels), SIDE, SIDE, 3), np.uint8)
     pixels[range(len(labels)), :, :, labels] += 150
     return LabelledImages(torch.from_numpy(pixels), torch.tensor(labels))
-
-
-@pytest.mark.parametrize("title", [FineTuned.title, f"mobilenet{WITHOUT_LAST_LAYER}"])
-def test_a_frozen_backbone_is_known_by_its_title_in_int8_too(title):
-    assert has_frozen_backbone(title)
-    assert has_frozen_backbone(f"{title}, int8")
-    assert not has_frozen_backbone("net 64-256-256, int8")
 
 
 def test_an_image_with_a_wrong_label_is_told_by_the_others(file):

@@ -17,8 +17,8 @@ from serving.model.card import (
 from serving.model.conformal import Conformal
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.domains import DOMAINS
-from training.graph.onnx_backbone import WITHOUT_LAST_LAYER
 from training.networks.efficientnet import FineTuned
+from training.networks.titles import WITHOUT_LAST_LAYER
 from training.publish.label_figures import of_confusion
 from training.publish.readme import readme
 
