@@ -25,7 +25,7 @@ from training.pipeline import split
 from training.recipes import RECIPES
 
 COVERAGE = 0.95
-SPLITS = 20
+RANDOM_SPLITS = 20
 BATCH = 500
 PENALTY, FREE_LABELS = 0.05, 1  # of RAPS: for each label beyond the first
 
@@ -87,7 +87,7 @@ def compare(method: Scores, by_label: bool, probabilities: Floats, labels: Label
     random = np.random.default_rng(0)
     scores = method(probabilities, random.random((len(labels), 1)))
     figures = []
-    for _ in range(SPLITS):
+    for _ in range(RANDOM_SPLITS):
         fitted, measured = np.array_split(random.permutation(len(labels)), 2)
         sets = scores[measured] <= thresholds(scores[fitted], labels[fitted], by_label)
         empty = ~sets.any(1)

@@ -27,6 +27,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.photos import FOREIGN
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.composed import garment_photos
 from training.datasets.image_folder import ImageFolder, OwnImages
@@ -147,7 +148,7 @@ def _save(image: Image.Image, folder: Path, label: str, name: str) -> None:
 
 def _fold(photos: Path, folder: Path, number: int) -> Path:
     """Lay out a fold: links to every fifth photo of each label as test images, to the others as training images."""
-    for label in sorted(path for path in photos.iterdir() if path.is_dir() and not path.name.startswith("foreign")):
+    for label in sorted(path for path in photos.iterdir() if path.is_dir() and not path.name.startswith(FOREIGN)):
         for place, photo in enumerate(sorted(label.iterdir())):
             target = folder / ("test" if place % FOLDS == number else "train") / label.name
             target.mkdir(parents=True, exist_ok=True)

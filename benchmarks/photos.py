@@ -13,12 +13,13 @@ import argparse
 import io
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +45,7 @@ ALIASES = {
     "shoe": {"Sneaker", "Ankle boot", "Sandal"},
 }
 APART = "shoe"  # pairs from above, which Fashion-MNIST never shows: left out of "garments without shoes"
-DOMAINS = {"garments": ("fashion-net", "Fashion-MNIST"), "things": ("cifar-net", "CIFAR-10")}  # model, data set
+DOMAINS = {"garments": "Fashion-MNIST", "things": "CIFAR-10"}  # the data set of each
 TILE = 112  # pixels of the sheet
 
 
@@ -62,7 +63,8 @@ class Photo:
         if not grey:
             return content
         file = io.BytesIO()
-        Image.open(io.BytesIO(content)).convert("L").save(file, "JPEG", quality=95)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        upright.convert("L").save(file, "JPEG", quality=95)
         return file.getvalue()
 
 
@@ -80,11 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     predictor = Predictor(repository, MAX_PIXELS, SerialExecutor(TIMEOUT))
     models = {"garments": options.garments, "things": options.things}
     table = _table()
-    for domain, (_, dataset) in DOMAINS.items():
+    for domain, dataset in DOMAINS.items():
         photos = list(find_photos(options.folder / domain))
         if not photos:
             continue
-        predictions = ask(predictor, photos, models[domain])
+        predictions = ask(predictor, (photo.read() for photo in photos), models[domain])
         _add_rows(table, models[domain], domain, photos, predictions)
         table.add_row(models[domain], f"{domain}, routed", *_routed(repository, predictor, photos, dataset))
         table.add_section()
@@ -103,13 +105,13 @@ def find_photos(folder: Path) -> Iterator[Photo]:
             yield Photo(path, name, frozenset(right))
 
 
-def ask(predictor: Predictor, photos: Sequence[Photo], model: str = "", grey: bool = False) -> list[Prediction]:
+def ask(predictor: Predictor, uploads: Iterable[bytes], model: str = "") -> list[Prediction]:
     """Return the predictions, in order; model: empty leaves the choice to the service. Raises Refusal."""
     name, _, version = model.partition(":")
     found: list[Prediction] = []
-    for start in range(0, len(photos), BATCH):
-        uploads = [photo.read(grey) for photo in photos[start : start + BATCH]]
-        for item in predictor.predict(uploads, PredictOptions(name or None, version)).items:
+    left = iter(uploads)
+    while batch := list(islice(left, BATCH)):
+        for item in predictor.predict(batch, PredictOptions(name or None, version)).items:
             if isinstance(item, Refusal):
                 raise item
             found.append(item)
@@ -167,7 +169,7 @@ def _routed(repository: Repository, predictor: Predictor, photos: Sequence[Photo
     known = [photo for photo in photos if photo.right]
     shares = []
     for grey in (False, True):
-        answered = ask(predictor, known, grey=grey)
+        answered = ask(predictor, (photo.read(grey) for photo in known))
         own = [repository.named(one.model).card.dataset == dataset for one in answered]
         shares.append(f"{'grey' if grey else 'colour'} {np.mean(own):.3f}")
     return [str(len(known)), *shares]

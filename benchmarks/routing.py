@@ -16,11 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.photos import BATCH, MAX_PIXELS, TIMEOUT
+from benchmarks.photos import MAX_PIXELS, TIMEOUT, ask
 from serving.concurrency import SerialExecutor
-from serving.errors import Refusal
 from serving.imaging.decoding import configure_pillow
-from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor
 from serving.repository.index import Routing
 from serving.repository.repository import Repository
@@ -87,13 +85,8 @@ def enlarged(pixels: Tensor, change: Change, side: int, resampling: Image.Resamp
 
 def routed(repository: Repository, predictor: Predictor, dataset: str, uploads: Sequence[bytes]) -> float:
     """Return the share of uploads that a model of this data set answers; raises Refusal."""
-    reached = 0
-    for start in range(0, len(uploads), BATCH):
-        for item in predictor.predict(uploads[start : start + BATCH], PredictOptions()).items:
-            if isinstance(item, Refusal):
-                raise item
-            reached += repository.named(item.model).card.dataset == dataset
-    return reached / len(uploads)
+    own = [repository.named(one.model).card.dataset == dataset for one in ask(predictor, uploads)]
+    return sum(own) / len(own)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.free_port import free_port
 from benchmarks.limit import images_per_second
 from benchmarks.newest import model_names, newest
 from benchmarks.wrk import (
@@ -175,9 +176,7 @@ def shape(model: str) -> tuple[int, int, int]:
 @contextmanager
 def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start a server, wait until it accepts connections and has warmed up, and stop it at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [part.replace("PORT", str(port)) for part in server.command]
     if server.environment:
         command[0] = str(ENVIRONMENTS / server.environment / "bin" / command[0])

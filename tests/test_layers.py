@@ -41,13 +41,14 @@ SERVING = [
     "api.flask_app", "api.openapi", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
-    "progress", "augment", "template", "sample_sizes",
+    "progress", "augment", "template", "sample_sizes", "version_folders",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
     "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.folder_layout",
     "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.outliers", "datasets.composed",
     "datasets.domains", "datasets.views", "task",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
-    "networks.layers", "networks.normalize", "networks.efficientnet", "networks.imagenet_domains", "networks.novelty",
+    "networks.layers", "networks.normalize", "networks.efficientnet", "networks.titles",
+    "networks.imagenet_domains", "networks.novelty",
     "networks.exported", "networks.folding",
     "recipe", "recipes",
     "graph", "graph.onnx_features", "graph.onnx_backbone", "graph.splice", "graph.onnx_export",
@@ -71,7 +72,10 @@ TRAINING = [
 ]  # fmt: skip
 SHARED_ROOMS = ("serving.model.", "serving.imaging.")  # what a model file is, and how an upload is read
 # Own images have the limits and the refusals of the service: what is learned from is what is served.
-ALSO_SHARED = {"training.datasets.image_file": {"serving.errors", "serving.settings"}}
+ALSO_SHARED = {
+    "training.datasets.image_file": {"serving.errors", "serving.settings"},
+    "training.datasets.views": {"serving.cpu"},  # how many cores a container has
+}
 
 
 def modules(package: str) -> list[str]:

@@ -22,6 +22,7 @@ from training.evaluation.evaluate_graph import (
 )
 from training.evaluation.photo_shift import to_photos
 from training.progress import stage
+from training.recipes import RECIPES
 from training.report import evaluation_table
 from training.sample_sizes import FULL_SIZE, OWN_IMAGES_SIZE, SampleSizes
 from training.task import task_of
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
         for file in options.files:
             classifier = Classifier.open(file)
             _print(classifier.card, evaluate(classifier, options.data_dir, options.images, sizes), options.json)
-    except (ContractError, DataError) as error:
+    except (ContractError, DataError, OSError) as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
         return 1
     return 0
@@ -84,7 +85,9 @@ def evaluate(
     if test.pixels.shape[1:] != shape:
         found = tuple(test.pixels.shape[1:])
         raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
-    sizes = sizes.at_most(OWN_IMAGES_SIZE) if own_images else sizes
+    recipe = RECIPES.get(card.training.recipe)
+    usual = OWN_IMAGES_SIZE if own_images else recipe.sample_sizes if recipe else FULL_SIZE
+    sizes = sizes.at_most(usual)
     threshold = card.novelty.threshold if card.novelty else None
     task = task_of(card.task or None)
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.sets, threshold, task)

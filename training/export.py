@@ -13,7 +13,7 @@ from rich.console import Console
 
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.export_options import chosen, contradiction_in, export_parser, rehearsal
+from training.export_options import INT8, chosen, contradiction_in, export_parser, rehearsal
 from training.pipeline import DivergedError, calibrate, load_trained, save_trained, split, train
 from training.progress import CONSOLE, stage
 from training.publish.comparison import Release
@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     keep_memory()
     gc.freeze()  # what was imported is not garbage,
     atexit.register(gc.freeze)  # and a process that ends need not look for any, which takes a second
-    if options.list:
-        Console().print(recipes_table(RECIPES.values()))
-        return 0
     try:
+        if options.list:
+            Console().print(recipes_table(RECIPES.values()))
+            return 0
         device = find_device(options.device)
         with CtrlC() as ctrl_c, join_process_group(device.type) as group:
             console = Console(quiet=not group.is_main)
@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
             context = RunContext(
                 device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
             )
-            recipes = chosen(options)
-            for recipe in recipes if options.checkpoint else _with_teachers(recipes, options.models_dir):
-                _train_and_export(recipe, context, options, console, sizes)
+            for recipe, train_only in _planned(options):
+                _train_and_export(recipe, context, options, train_only, console, sizes)
     except KeyboardInterrupt:
+        how = "again" if options.checkpoint else "with --resume to resume after the last finished epoch"
         print(
             "Interrupted: the current export was stopped, and the models are as they were before it. Run the same "
-            "command with --resume to resume after the last finished epoch.",
+            f"command {how}.",
             file=sys.stderr,
         )
         return 130
@@ -71,6 +71,24 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
         print(f"training.export: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _planned(options: argparse.Namespace) -> Iterator[tuple[Recipe, bool]]:
+    """Yield the recipes, and whether each is to be trained only.
+
+    Their networks are built once before: one that cannot be built is refused before others are trained. Raises
+    DataError.
+    """
+    recipes = list(chosen(options))
+    if options.checkpoint:
+        yield from ((recipe, False) for recipe in recipes)
+        return
+    for recipe in list(_with_teachers(recipes, options.models_dir)):
+        recipe.network()
+    for recipe in _with_teachers(recipes, options.models_dir):
+        # A draft teaches nobody: of a teacher that must not be published the weights are kept.
+        unpublished_teacher = options.publish is False and recipe not in recipes
+        yield recipe, options.train_only or unpublished_teacher
 
 
 def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
@@ -88,7 +106,12 @@ def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
 
 
 def _train_and_export(
-    recipe: Recipe, context: RunContext, options: argparse.Namespace, console: Console, sizes: SampleSizes
+    recipe: Recipe,
+    context: RunContext,
+    options: argparse.Namespace,
+    train_only: bool,
+    console: Console,
+    sizes: SampleSizes,
 ) -> None:
     console.print(f"[bold]{recipe.name}[/]: {recipe.title}, on {context.device}")
     stage(f"Reading {recipe.source.title}")
@@ -108,7 +131,7 @@ def _train_and_export(
             trained = load_trained(recipe, data, options.checkpoint, console)
         else:
             trained = train(recipe, data, logged, options.models_dir, console)
-    if context.group.is_main and options.train_only:
+    if context.group.is_main and train_only:
         console.print(f"Written to {save_trained(recipe, data, trained, options.models_dir)}", soft_wrap=True)
     elif context.group.is_main:
         model = calibrate(recipe, data, trained)
@@ -116,9 +139,9 @@ def _train_and_export(
         taken = sizes.at_most(recipe.sample_sizes)
         publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
         int8 = recipe.int8 and not (options.float or options.int8)
-        if not (options.resume and publisher.has_published(int8)):
+        if not (options.resume and publisher.has_published(recipe.name, int8)):
             publisher.export(int8)
-        if options.int8:
+        if options.int8 and not (options.resume and publisher.has_published(f"{recipe.name}-{INT8}", int8=True)):
             publisher.export_int8()
     context.group.barrier()  # the next recipe may learn from the model just published
 

@@ -104,6 +104,8 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return "--checkpoint holds the weights of one network: name its recipe"
     if options.minutes and options.epochs:
         return "--minutes and --epochs both say how long to train: leave one of them out"
+    if length and (ready := [name for name in options.recipes if not RECIPES[name].epochs]):
+        return f"{' '.join(ready)} is pretrained and has no epochs: leave {length} out"
     if options.minutes and started_processes() > 1:
         return "--minutes is for one process, since the clocks of several differ: take --epochs"
     names = ("epochs", "minutes", "seed", "resume", "compile", "tensorboard")
@@ -112,6 +114,16 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
     given = [name for name, value in values.items() if not (value is None or value is False)]
     if options.checkpoint and given:
         return f"--checkpoint exports without training: leave {' and '.join(given)} out"
+    return _publishing_contradiction(options)
+
+
+def _publishing_contradiction(options: argparse.Namespace) -> str | None:
+    values = {"--publish": options.publish, "--int8": options.int8, "--float": options.float}
+    given = [name for name, value in values.items() if value]
+    if options.train_only and given:
+        return f"--train-only publishes nothing: leave {' and '.join(given)} out"
+    if options.float and options.int8:
+        return "--int8 publishes NAME in float32 too: leave --float out"
     return None
 
 
@@ -184,7 +196,9 @@ def _name(name: str) -> str:
 
 def _backbone(text: str) -> str:
     if text not in BACKBONES and not text.endswith(ONNX_SUFFIX):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BACKBONES)}, and no file that ends in .onnx")
+        raise argparse.ArgumentTypeError(
+            f"unknown backbone {text!r}; take {', '.join(BACKBONES)}, or a file that ends in {ONNX_SUFFIX}"
+        )
     return text
 
 

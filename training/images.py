@@ -14,8 +14,8 @@ from serving.model.classifier import Classifier
 from training.datasets.folder_layout import TRAIN
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
-from training.evaluation.held_out import has_frozen_backbone
 from training.evaluation.mislabels import likely_mislabels
+from training.networks.titles import has_frozen_backbone
 from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 
@@ -76,7 +76,7 @@ def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
 
 def _mislabels(survey: Survey, model: Path, classifier: Classifier) -> Iterator[str]:
     """Yield the likely mislabels: by cross-validation where a model has a frozen backbone, which no image trained."""
-    if has_frozen_backbone(classifier.card):
+    if has_frozen_backbone(classifier.card.network):
         yield from held_out_messages(held_out_suspects(model, survey), survey, MAX_MISLABELS)
     else:
         yield from _mislabels_by(classifier, survey)

@@ -211,7 +211,8 @@ def _train(
         kept = folder / f"{recipe.name}-soft-labels.pt"
         lessons = Lessons(views, soft_labels(teachers, views, train, context.device, kept))
     versions = " ".join(teacher.name for teacher in teachers)
-    identity = recipe.values() | {"teachers": versions, "processes": context.group.size, "data": train.sha256()}
+    run = {"processes": context.group.size, "device": context.device.type, "data": train.sha256()}
+    identity = recipe.values() | run | {"teachers": versions}
     saved = SavedRun(folder / f"{recipe.name}.pt", identity)
     if context.resume and not saved.file.exists():
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)

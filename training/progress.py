@@ -105,7 +105,7 @@ class TrainingBar:
         """
         self._left = seconds_left
         passed = self._clock() - self._started
-        epoch = self._named(min(images // self._images + 1, self._epochs or images))
+        epoch = self._named(max(1, -(-images // self._images)))
         metrics = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {self._time_left}"
         self._progress.update(
             self._task, completed=passed, total=passed + seconds_left, description=epoch, metrics=metrics

@@ -1,5 +1,6 @@
 """A recipe: data, network and optimizers as a value."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -68,14 +69,22 @@ class Recipe:
             images = augmentation(images, generator)
         return images
 
+    @property
+    def augmentation_names(self) -> tuple[str, ...]:
+        """The names of the augmentations, in their order."""
+        return tuple(str(getattr(each, "__name__", each)) for each in self.augmentations)
+
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
         # Without those that decide on the file and its card alone: a training may be resumed to publish others.
         names = {field.name for field in fields(self)} - {"int8", "flagged_photos"}
         named = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
+        network = self.network()
         return plain | {
-            "network": self.network().title,
+            "network": network.title,
+            "layers": hashlib.sha256(repr(network).encode()).hexdigest()[:12],  # the title does not tell all
+            "augmentations": " ".join(self.augmentation_names),
             "normalize": self.normalize.__name__,
             "teachers": " ".join(self.teachers),
             "view": self.view.__name__ if self.view else None,

@@ -21,7 +21,7 @@ OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which
 OWN_EPOCHS = 8, 200  # the fewest and the most epochs
 OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
 OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
-PATIENT_FROM = 500  # own images: fewer leave under 40 for validation, and chance would end the training
+MIN_IMAGES_TO_STOP_EARLY = 500  # own images: fewer leave under 40 for validation, and chance would end the training
 PRETRAINED_SIDES = 64, 96, 128  # pixels of a pretrained network's input; ImageNet's photos showed it as much detail
 
 FASHION_MLP = Recipe(
@@ -238,7 +238,7 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
         epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
         batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
         label_smoothing=0.2,
-        patience=0.2 if n >= PATIENT_FROM else 0.0,  # a tenth would end trainings that still improve
+        patience=0.2 if n >= MIN_IMAGES_TO_STOP_EARLY else 0.0,  # a tenth would end trainings that still improve
         balanced=task is SINGLE,  # of several labels the rare ones have lower thresholds instead
         augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
         flip="tried" if task is SINGLE else False,  # the trial compares how often the one label is right

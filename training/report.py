@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
+from training.datasets.formats import DataError
 from training.evaluation.evaluate_graph import Evaluation
 from training.networks.base import count_parameters
 from training.networks.layers import layers
@@ -22,15 +23,20 @@ MAX_LABELS_WITH_COUNTS = 20  # with more, the numbers of a confusion matrix woul
 
 
 def recipes_table(recipes: Iterable[Recipe]) -> Table:
-    """Return the recipes, one a row."""
+    """Return the recipes, one a row; of a network that cannot be built here, what it needs."""
     table = Table("Recipe", "Data", "Network", "Parameters", "Epochs", "Title")
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.overflow = "fold"
     for recipe in recipes:
-        network = recipe.network()
-        sizes = f"{count_parameters(network):,}", str(recipe.epochs)
-        table.add_row(recipe.name, recipe.source.title, network.title, *sizes, recipe.title)
+        try:
+            network = recipe.network()
+        except DataError:  # that of a pretrained network
+            described = "needs thimble[backbones]", ""
+        else:
+            described = network.title, f"{count_parameters(network):,}"
+        cells = map(escape, (recipe.source.title, *described))
+        table.add_row(recipe.name, *cells, str(recipe.epochs), recipe.title)
     return table
 
 

@@ -1,4 +1,4 @@
-"""How many images the evaluation of an exported model takes: a training is worth one that takes as long, not longer."""
+"""Sample sizes of the evaluation, so that measuring takes no longer than training."""
 
 from dataclasses import astuple, dataclass
 

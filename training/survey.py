@@ -32,6 +32,9 @@ class Surveyed(NamedTuple):
     split: str
 
 
+Pair = tuple[Surveyed, Surveyed]
+
+
 @dataclass(frozen=True)
 class Survey:
     """Own images as they were read: what the folder holds, and what should be mended before a training."""
@@ -116,11 +119,13 @@ class Survey:
 
     def _near_duplicates(self) -> Iterator[str]:
         """Yield the near duplicates, first those that contradict each other or make the model look better."""
-        pairs = [(self.images[one], self.images[other]) for one, other in near_duplicates(self.all.pixels)]
-        across = [pair for pair in pairs if pair[0].label != pair[1].label]
-        leaks = [pair for pair in pairs if pair not in across and TEST in {pair[0].split, pair[1].split}]
-        leaks = [pair for pair in leaks if pair[0].split != pair[1].split]
-        others = [pair for pair in pairs if pair not in across and pair not in leaks]
+        across: list[Pair] = []
+        leaks: list[Pair] = []
+        others: list[Pair] = []
+        for one, other in ((self.images[one], self.images[other]) for one, other in near_duplicates(self.all.pixels)):
+            leaking = one.split != other.split and TEST in {one.split, other.split}
+            kind = across if one.label != other.label else leaks if leaking else others
+            kind.append((one, other))
         yield from _listed(across, "with different labels: one of them is wrong, or the labels overlap")
         yield from _listed(leaks, "in training and test: the model will look better than it is; remove one of each")
         yield from _listed(others, "in one split")
@@ -138,7 +143,7 @@ def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
     console.print(f"Thumbnails of each label: {printable(sheet)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _listed(pairs: list[tuple[Surveyed, Surveyed]], which: str) -> Iterator[str]:
+def _listed(pairs: list[Pair], which: str) -> Iterator[str]:
     if pairs:
         yield f"Near duplicates {which} ({len(pairs):,}):"
     for one, other in pairs[:MAX_LISTED]:

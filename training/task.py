@@ -5,9 +5,11 @@ Everywhere here, labels are those of n images: int64 [n], an index each, or bool
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -107,10 +109,7 @@ class SingleLabelTask(Task):
 
     def fit_layer(self, features: Tensor, labels: Tensor, penalty: float, classes: int) -> nn.Linear:
         """Return that of a logistic regression in which each label counts as much as another."""
-        from sklearn.linear_model import LogisticRegression  # here, since most trainings do without it
-
-        regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MAX_ITERATIONS)
-        regression.fit(features.numpy(), labels.numpy())
+        regression = balanced_regression(features.numpy(), labels.numpy(), penalty)
         weights, biases = (torch.from_numpy(part).float() for part in (regression.coef_, regression.intercept_))
         if len(regression.classes_) == 2:  # scikit-learn has one row then
             weights, biases = (torch.cat([-part, part]) / 2 for part in (weights, biases))
@@ -183,6 +182,17 @@ class MultiLabelTask(Task):
         columns = zip(probabilities.T, labels.T, strict=True)
         own = [_f1_threshold(p, has) if has.sum() >= MIN_POSITIVES else shared for p, has in columns]
         return replace(self, decision=MultiLabel(own))
+
+
+def balanced_regression(features: NDArray[np.float32], labels: NDArray[np.int64], penalty: float) -> Any:
+    """Return scikit-learn's logistic regression in which each label counts as much as another.
+
+    features: [n, count]; labels: [n], of two at least; penalty: of the weights.
+    """
+    from sklearn.linear_model import LogisticRegression  # here, since most trainings do without it
+
+    regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MAX_ITERATIONS)
+    return regression.fit(features, labels)
 
 
 SINGLE, MULTI = SingleLabelTask(), MultiLabelTask()

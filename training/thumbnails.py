@@ -32,7 +32,7 @@ def draw_thumbnails(images: LabelledImages, labels: Sequence[str], path: Path) -
             thumbnail = Image.fromarray(pixels.squeeze()).resize((SIDE, SIDE))
             sheet.paste(thumbnail, (GAP + column * (SIDE + GAP), top + TITLE_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    sheet.save(path, "PNG")
 
 
 def thumbnail_url(pixels: NDArray[np.uint8]) -> str:

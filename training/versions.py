@@ -14,7 +14,7 @@ from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.datasets.formats import DataError
 from training.evaluate import test_images
-from training.publish.comparison import Comparison, compare, compare_cards
+from training.publish.comparison import VersionComparison, compare, compare_cards
 from training.publish.model_folder import ModelFolder
 from training.publish.versions import Version, VersionError, Versions
 
@@ -79,7 +79,9 @@ def _table(versions: Sequence[Version]) -> Table:
     return table
 
 
-def _comparison(versions: Sequence[Version], wanted: str, images: Path | None, data_dir: Path | None) -> Comparison:
+def _comparison(
+    versions: Sequence[Version], wanted: str, images: Path | None, data_dir: Path | None
+) -> VersionComparison:
     """Compare on the same test images, or by the cards where those are not there. Raises VersionError."""
     answering, *others = versions
     if answering.state != "answers":

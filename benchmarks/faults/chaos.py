@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.faults.load import Load
+from benchmarks.faults.load import LoadClients
 from benchmarks.faults.pictures import pictures
 from benchmarks.faults.requests import form, raw
 from benchmarks.faults.service import ROOT, START_TIMEOUT, Request, ready_workers, running, wait_until
@@ -46,7 +46,10 @@ class Verdict(NamedTuple):
 
 def kill_worker(plan: Plan, folder: Path) -> Verdict:
     """SIGKILL a worker: only requests that it had may fail, once for each client; another takes its place."""
-    with running(plan.models, log := folder / "log") as service, Load(service, plan.requests(), plan.clients) as load:
+    with (
+        running(plan.models, log := folder / "log") as service,
+        LoadClients(service, plan.requests(), plan.clients) as load,
+    ):
         wait_until(lambda: len(ready_workers(log)) == len(service.workers()), START_TIMEOUT, "a worker is not ready")
         time.sleep(plan.seconds)
         before = service.workers()
@@ -64,7 +67,7 @@ def kill_worker(plan: Plan, folder: Path) -> Verdict:
 
 def terminate(plan: Plan, folder: Path) -> Verdict:
     """SIGTERM: every request that was connected is answered, and the exit status is 0."""
-    with running(plan.models, folder / "log") as service, Load(service, plan.requests(), plan.clients) as load:
+    with running(plan.models, folder / "log") as service, LoadClients(service, plan.requests(), plan.clients) as load:
         time.sleep(plan.seconds)
         start = time.monotonic()
         status = service.stop()
@@ -79,7 +82,7 @@ def models_away(plan: Plan, folder: Path) -> Verdict:
     link.symlink_to(plan.models.resolve())
     with (
         running(link, folder / "log", poll_seconds="0.2") as service,
-        Load(service, plan.requests(), plan.clients) as load,
+        LoadClients(service, plan.requests(), plan.clients) as load,
     ):
         time.sleep(plan.seconds)
         link.rename(folder / "away")
@@ -99,7 +102,7 @@ def disk_full(plan: Plan, folder: Path) -> Verdict:
     with small_disk(folder / "disk") as disk:
         with (
             running(plan.models, log := disk / "log") as service,
-            Load(service, plan.requests(), plan.clients) as load,
+            LoadClients(service, plan.requests(), plan.clients) as load,
         ):
             fill(disk / "filler")
             time.sleep(2 * plan.seconds)
@@ -117,7 +120,7 @@ def stalled_log(plan: Plan, folder: Path) -> Verdict:
         with suppress(BlockingIOError):
             while os.write(reader, bytes(1)):
                 pass  # until the pipe is full
-        with Load(service, plan.requests(), plan.clients) as load:
+        with LoadClients(service, plan.requests(), plan.clients) as load:
             time.sleep(2 * plan.seconds)
         metrics = service.ask(Request("GET", "/metrics")).body.decode()
         dropped = metrics.partition("\nthimble_log_dropped_lines_total ")[2].partition("\n")[0]

@@ -20,7 +20,7 @@ class Outcome(NamedTuple):
     status: int
 
 
-class Load:
+class LoadClients:
     """Clients that ask until the end of the block, each request on a connection of its own."""
 
     def __init__(self, service: Service, requests: Sequence[Request], clients: int) -> None:

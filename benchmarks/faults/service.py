@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.wrk import process_tree
+from benchmarks.free_port import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 WORKERS = 2
@@ -81,10 +80,6 @@ class Service:
         """Return the number of file descriptors of the master and the workers."""
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in (self.process.pid, *self.workers()))  # noqa: PTH208
 
-    def tree(self) -> set[int]:
-        """Return the process ids of the whole service."""
-        return set(process_tree(self.process.pid))
-
 
 def send(connection: http.client.HTTPConnection, request: Request) -> Answer:
     """Send a request and read the answer; raises one of BROKEN."""
@@ -96,9 +91,7 @@ def send(connection: http.client.HTTPConnection, request: Request) -> Answer:
 @contextmanager
 def running(models: Path, log: Path, **settings: str) -> Iterator[Service]:
     """Start a service that logs JSON to this file, wait until all its workers are ready, and stop it at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = {"models": str(models), "http_port": str(port), "workers": str(WORKERS), "log_format": "json"}
     given |= {"wait_seconds": "60"} | settings  # a busy machine is not a fault: it need not refuse with 503
     environment = os.environ | {f"THIMBLE_{name.upper()}": value for name, value in given.items()}

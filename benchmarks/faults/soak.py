@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.faults.pictures import pictures
 from benchmarks.faults.requests import mixture
 from benchmarks.faults.service import BROKEN, ROOT, WORKERS, Answer, Request, Service, running, send
+from benchmarks.newest import model_names, newest
 from serving.app import create_app
 from serving.lifecycle import Lifecycle
 from serving.model.classifier import Classifier
@@ -72,8 +73,8 @@ def soak(service: Service, pairs: Sequence[tuple[Request, Answer]], options: arg
 
 
 def input_shapes(models: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of the input of each model that classifies, one image, by name."""
-    opened = [Classifier.open(file) for file in sorted(models.glob("*/1/model.onnx"))]
+    """Return the shape of the input of each model that classifies, one image, by name: of the version that answers."""
+    opened = [Classifier.open(newest(models, name)) for name in model_names(models)]
     return {one.card.name: (1, one.height, one.width, one.channels) for one in opened if one.card.name != "router"}
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from training.pipeline import split
 from training.recipes import RECIPES
 from training.train.allocator import keep_memory
 from training.train.loop import train_network
@@ -15,7 +16,7 @@ def main(kind: str, data_dir: str, seed: str) -> None:
     keep_memory()
     recipe = replace(RECIPES[f"lecture-{kind}-fast"], seed=int(seed))
     data = recipe.source.load(Path(data_dir) if data_dir else None)
-    train, validation = data.train.split(recipe.validation_images)
+    train, validation = split(recipe, data)
     start = time.perf_counter()
     trained = train_network(recipe, train, validation)
     seconds = time.perf_counter() - start

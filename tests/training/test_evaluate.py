@@ -119,6 +119,24 @@ def test_a_card_that_claims_the_other_data_set_is_refused(rehearsal, run_evaluat
     assert "training.evaluate: " in capsys.readouterr().err
 
 
+def test_what_a_recipe_does_not_measure_is_not_measured_again(rehearsal, run_evaluate, data_dir, capsys):
+    file = rehearsal("lecture-mlp") / "lecture-mlp" / "1" / "model.onnx"
+    capsys.readouterr()  # of the rehearsal
+
+    assert run_evaluate(file, "--data-dir", data_dir, "--json") == 0
+
+    assert "corrupted" not in msgspec.to_builtins(Classifier.open(file).card.metrics)
+    assert msgspec.json.decode(capsys.readouterr().out)["corrupted"] is None
+
+
+def test_a_path_that_the_system_refuses_is_refused_in_a_line(file, run_evaluate, tmp_path, capsys):
+    other = rewritten(file, tmp_path / "other.onnx", dataset="own images (cats)")
+
+    assert run_evaluate(other, "--images", tmp_path / ("a" * 300)) == 1
+
+    assert "training.evaluate: [Errno 36] File name too long" in capsys.readouterr().err
+
+
 def test_a_truncated_data_set_is_refused(file, run_evaluate, tmp_path, data_dir, capsys):
     for source in data_dir.rglob("*"):
         if source.is_file():

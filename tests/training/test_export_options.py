@@ -55,6 +55,12 @@ def test_a_name_that_a_model_cannot_have_is_refused(tmp_path, capsys, name):
         (["fashion-mlp", "--images", "flowers", "--name", "flowers"], "leave fashion-mlp out"),
         (["--images", "a", "--name", "a", "--backbone", "efficientnet-lite0", "--minutes", "5"], "leave --minutes out"),
         (["fashion-mlp", "--minutes", "5", "--epochs", "3"], "--minutes and --epochs both say how long to train"),
+        (["fashion-mlp", "router", "--epochs", "3"], "router is pretrained and has no epochs: leave --epochs out"),
+        (["router", "--minutes", "5"], "router is pretrained and has no epochs: leave --minutes out"),
+        (["fashion-mlp", "--train-only", "--publish", "--int8"], "leave --publish and --int8 out"),
+        (["fashion-mlp", "--train-only", "--float"], "--train-only publishes nothing: leave --float out"),
+        (["fashion-mlp", "--float", "--int8"], "--int8 publishes NAME in float32 too: leave --float out"),
+        (["--images", "a", "--name", "a", "--backbone", "x"], "unknown backbone 'x'; take efficientnet-lite0, none"),
         (["fashion-mlp", "--checkpoint", "a.pt", "--minutes", "5"], "leave --minutes out"),
         (["fashion-mlp", "--checkpoint", "a.pt", "--epochs", "3", "--seed", "0"], "leave --epochs and --seed out"),
     ],
@@ -69,10 +75,14 @@ def test_minutes_are_refused_in_several_processes(capsys, monkeypatch):
     assert "--minutes is for one process" in refusal_of(["fashion-mlp", "--minutes", "5"], capsys)
 
 
-def test_minutes_are_the_budget_of_each_recipe_that_trains_epochs():
-    options = export_parser().parse_args(["fashion-mlp", "router", "--minutes", "0.5", "--seed", "3"])
+def test_minutes_are_the_budget_of_each_recipe():
+    options = export_parser().parse_args(["fashion-mlp", "cifar-cnn", "--minutes", "0.5", "--seed", "3"])
 
-    assert [(recipe.minutes, recipe.seed) for recipe in chosen(options)] == [(0.5, 3), (None, 3)]
+    assert [(recipe.minutes, recipe.seed) for recipe in chosen(options)] == [(0.5, 3), (0.5, 3)]
+
+
+def test_a_draft_may_be_trained_without_publishing_anything():
+    assert contradiction_in(export_parser().parse_args(["fashion-mlp", "--train-only", "--no-publish"])) is None
 
 
 def test_a_checkpoint_of_own_images_can_be_exported():

@@ -10,7 +10,10 @@ from own_images import LABELS, fill, flower
 from PIL import Image
 
 from training import images
+from training.datasets.image_folder import ImageFile, ImageFolder, OwnImages
+from training.datasets.labelled import LabelledImages
 from training.evaluation.mislabels import likely_mislabels
+from training.survey import Survey
 
 
 @pytest.fixture
@@ -51,6 +54,13 @@ def test_the_thumbnails_have_a_row_for_each_label(folder, capsys):
     with Image.open(folder.parent / "sheet.png") as sheet:
         assert sheet.width > 12 * 64
         assert sheet.height > len(LABELS) * 64
+
+
+def test_the_thumbnails_are_a_png_whatever_their_name(folder, tmp_path):
+    assert images.main([str(folder), "--sheet", str(tmp_path / "sheet")]) == 0
+
+    with Image.open(tmp_path / "sheet") as sheet:
+        assert sheet.format == "PNG"
 
 
 def test_an_image_saved_anew_under_another_label_is_named(scenes, capsys):
@@ -126,3 +136,17 @@ def test_a_label_without_images_is_never_a_likely_one():
     probabilities = torch.tensor([[0.1, 0.2, 0.7], [0.2, 0.7, 0.1]])
 
     assert likely_mislabels(probabilities, torch.tensor([0, 1])) == []
+
+
+def test_hundreds_of_alike_images_are_counted_without_comparing_each_pair_with_each(tmp_path):
+    random = np.random.default_rng(0)
+    frames = (random.integers(5, 250, (64, 64, 3)) + random.integers(-2, 3, (300, 64, 64, 3))).astype(np.uint8)
+    images = LabelledImages(torch.from_numpy(frames), torch.arange(300) % 10 // 9)
+    files = [ImageFile(tmp_path / f"{number}.png", (64, 64)) for number in range(300)]
+    data = OwnImages(images.take(slice(250)), images.take(slice(250, 300)), None, (), None,
+                     {"train": files[:250], "test": files[250:]})  # fmt: skip
+
+    found = list(Survey(ImageFolder("film", tmp_path, ("cat", "dog"), (), 64, 3), data).findings())
+
+    heads = [line.partition("(")[2] for line in found if line.startswith("Near duplicates")]
+    assert heads == ["8,100):", "10,250):", "26,500):"]  # in all 300 * 299 / 2

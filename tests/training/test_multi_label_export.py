@@ -53,7 +53,7 @@ class TestTable:
 
     @pytest.mark.parametrize("rows", ["1.png,\n1.png,cat\n", "1.png,cat\n1.png,\n"])
     def test_a_file_with_a_label_and_with_none_contradicts_itself(self, table, rows):
-        with pytest.raises(DataError, match=r"row 3: 1\.png has (no label|the label)"):
+        with pytest.raises(DataError, match=r"line 3: 1\.png has (no label|the label)"):
             read_table(table(rows), multi_label=True)
 
     @pytest.mark.parametrize("rows", ["1.png,cat;dog\n", "1.png,cat|dog\n", "1.png,cat\n1.png,dog\n", "1.png,\n"])

@@ -109,6 +109,11 @@ def test_images_are_told_by_the_features_of_another_classifier(tmp_path, flowers
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     assert card.network.startswith("other, without its last layer")
     assert digest in card.licence
+    assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEW) == 0
+    assert not (tmp_path / "flowers/2").exists()  # though its last layer was fitted anew
+    other.write_bytes(classifier("matmul").SerializeToString())
+    assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEW) == 0
+    assert (tmp_path / "flowers/2").exists()
 
 
 def test_an_export_with_a_backbone_names_an_image_in_the_wrong_folder(tmp_path, capsys):

@@ -29,7 +29,7 @@ def test_a_download_of_unknown_size_has_no_total():
     assert bar.total is None
 
 
-@pytest.mark.parametrize(("seen", "epoch"), [(0, "1/3"), (99, "1/3"), (100, "2/3"), (299, "3/3"), (300, "3/3")])
+@pytest.mark.parametrize(("seen", "epoch"), [(0, "1/3"), (99, "1/3"), (100, "1/3"), (101, "2/3"), (300, "3/3")])
 def test_a_training_bar_shows_epoch_loss_and_accuracy(terminal, capsys, seen, epoch):
     with TrainingBar(epochs=3, images=100) as bar:
         bar.update(seen, 0.51234, 0.87654, 80.2)

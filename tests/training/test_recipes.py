@@ -1,3 +1,4 @@
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -107,17 +108,34 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
 
     assert {field.name for field in fields(recipe)} - set(values) == {
         *("source", "task"),  # the labels that are saved beside them say which task it is
-        *("augmentations", "normalizations"),
+        "normalizations",
         *("int8", "sample_sizes", "flagged_photos"),  # decide on the file alone
     }
     named = {
         "network": "net 64-256-256",
+        "augmentations": "",
         "normalize": "to_standard",
         "teachers": "fashion-teacher fashion-large",
         "view": "garment_view",
     }
     assert {name: values.pop(name) for name in named} == named
+    assert re.fullmatch("[0-9a-f]{12}", values.pop("layers"))
     assert all(value == getattr(recipe, name) for name, value in values.items())
+
+
+def test_networks_that_differ_in_anything_and_augmentations_have_other_values():
+    recipe = RECIPES["cifar-cnn"]
+    others = [
+        replace(recipe, network=lambda: CNN(dropout=0.1)),
+        replace(recipe, augmentations=()),
+        replace(recipe, network=lambda: FineTuned(side=32)),
+        replace(recipe, network=lambda: FineTuned(side=64)),
+    ]
+
+    values = [tuple(one.values().items()) for one in (recipe, *others)]
+
+    assert values[0] == tuple(recipe.values().items())
+    assert len(set(values)) == 5
 
 
 @pytest.mark.parametrize("name", ["fashion-net", "cifar-net"])

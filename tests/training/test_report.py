@@ -8,9 +8,11 @@ from rich.table import Table
 
 from training.evaluation.calibration import ClassificationMetrics
 from training.evaluation.evaluate_graph import CorruptedMetrics, Evaluation, NoveltyMetrics, PhotoMetrics
+from training.networks import efficientnet
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
-from training.report import draw_confusion, draw_curves, epochs_table, evaluation_table, summary
+from training.recipes import RECIPES
+from training.report import draw_confusion, draw_curves, epochs_table, evaluation_table, recipes_table, summary
 from training.train.trainer import Epoch
 
 EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
@@ -25,6 +27,18 @@ def rendered(table: Table) -> str:
     with console.capture() as capture:
         console.print(table)
     return capture.get()
+
+
+def test_the_list_says_of_a_network_without_its_packages_what_it_needs(monkeypatch):
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
+
+    table = recipes_table(RECIPES.values())
+
+    cells = {row[0]: row[2:5] for row in rows(table)}
+    assert list(cells) == list(RECIPES)
+    assert cells["cifar-net"] == (r"needs thimble\[backbones]", "", "32")
+    assert cells["fashion-mlp"] == ("mlp 784-128-10", "101,770", "30")
+    assert "[backbones]" in rendered(table)
 
 
 def test_a_summary_lists_layers_shapes_and_parameters():

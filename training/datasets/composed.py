@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from training.datasets.patterns import between, blobs, colours, folds, grounds, noise, prints, turned_axes, uniform
 
+MICRO_BATCH = 250  # images that are composed at once: so many stay in the processor's cache
 WORK_SIDE = 48  # pixels a side on which a photo is composed, before it is brought to its size
 SILHOUETTE = 0.04  # brightness above which a pixel of Fashion-MNIST belongs to the garment
 LUMA = 0.299, 0.587, 0.114  # ITU-R BT.601, as Pillow turns colours to grey

@@ -8,13 +8,12 @@ import torch
 from torch import Generator, Tensor
 
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
-from training.datasets.composed import garment_photos, thing_photos
+from training.datasets.composed import MICRO_BATCH, garment_photos, thing_photos
 from training.datasets.download import DownloadedDataset
 from training.datasets.labelled import LabelledImages, Source, TrainTest
 from training.datasets.pixels import to_images, to_pixels
 
 TRAIN_IMAGES, TEST_IMAGES = 2_500, 2_500  # of each data set: nothing is trained on them but the calibration
-COMPOSED_AT_ONCE = 250  # images: so many stay in the processor's cache
 SIDE = 128  # pixels: with fewer, real photos are told apart worse
 
 Compose = Callable[[Tensor, Generator, int], Tensor]
@@ -55,7 +54,7 @@ class Domains:
             [
                 to_pixels(compose(to_images(batch), generator, SIDE))
                 for (_, compose), some in zip(self.parts, images, strict=True)
-                for batch in some.pixels.split(COMPOSED_AT_ONCE)
+                for batch in some.pixels.split(MICRO_BATCH)
             ]
         )
         labels = torch.cat([torch.full_like(some.labels, number) for number, some in enumerate(images)])

@@ -153,7 +153,8 @@ def _holds_folders(folder: Path) -> bool:
 
 def _loose(folder: Path) -> Iterator[Path]:
     """Yield the images directly in a folder."""
-    return (file for file in images_in(folder) if file.parent == folder)
+    listed = (file for file in folder.iterdir() if not file.name.startswith("."))
+    return (file for file in listed if file.suffix.lower() in SUFFIXES and file.is_file())
 
 
 def _loose_message(path: Path) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
 from serving.imaging.decoding import configure_pillow
 from serving.imaging.preprocessing import preprocess
@@ -22,7 +21,7 @@ from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
-from training.progress import CONSOLE
+from training.progress import track
 
 MIN_IMAGES_PER_LABEL = 10  # so that two of them are test images
 TEST_FRACTION = 5  # one image of a label in so many is a test image
@@ -133,7 +132,7 @@ class ImageFolder:
     def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
         """Yield the images; append to skipped why others cannot be read."""
         listed = zip(self.files, self.splits or [""] * len(self.files), strict=True)
-        for (labels, file), split in track(list(listed), "reading", console=CONSOLE, transient=True):
+        for (labels, file), split in track(f"Reading {len(self.files):,} images", listed, len(self.files)):
             try:
                 content = read_content(file)
                 decoded, size = read_image(content, file, self.side)

@@ -16,7 +16,7 @@ def find_table(path: Path) -> Path | None:
     """Return the table that a path is or, where a folder, has in it; None without one. Raises DataError for several."""
     if path.is_file():
         return path
-    tables = [file for file in sorted(path.glob("*.csv")) if _has_labels(file)]
+    tables = [file for file in sorted(path.glob("*.csv")) if file.is_file() and _has_labels(file)]
     if len(tables) > 1:
         names = " and ".join(printable(table.name) for table in tables)
         raise DataError(f"{printable(path)}: {names} both give labels; name one of them: --images {tables[0]}")
@@ -31,13 +31,14 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, tuple[str, 
     several, in one cell or in several rows, or none.
     """
     rows = _rows(table)
-    named = bool(rows) and _is_header(rows[0])
-    places = [_cells(rows[0]).index(column) if named else place for place, column in enumerate(COLUMNS)]
+    _, first = rows[0] if rows else (1, [])
+    named = _is_header(first)
+    places = [_cells(first).index(column) if named else place for place, column in enumerate(COLUMNS)]
     labels: dict[Path, tuple[str, ...]] = {}
-    for number, row in enumerate(rows[named:], 1 + named):
+    for line, row in rows[named:]:
         file, cell = (row[place].strip() if place < len(row) else "" for place in places)
         found = tuple(filter(None, (label.strip() for label in SEPARATORS.split(cell))))
-        where, before = f"{printable(table)}, row {number}", labels.get(table.parent / file)
+        where, before = f"{printable(table)}, line {line}", labels.get(table.parent / file)
         if not file or not (found or multi_label):
             raise DataError(f"{where}: a file and its label are needed, as in roses/1.jpg,rose; {SEVERAL}")
         if not multi_label and len(found) > 1:
@@ -58,10 +59,18 @@ def _named(labels: tuple[str, ...]) -> str:
 def _has_labels(table: Path) -> bool:
     """Return whether a CSV has the columns of a table, or names a file in its first row."""
     try:
-        first = next(iter(_rows(table)), [])
+        _, first = next(iter(_rows(table)), (1, []))
     except DataError:  # it belongs to something else
         return False
-    return _is_header(first) or (len(first) == len(COLUMNS) and (table.parent / first[0]).is_file())
+    return _is_header(first) or (len(first) == len(COLUMNS) and _is_file(table.parent / first[0]))
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file; a text that is too long for a name is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _is_header(row: list[str]) -> bool:
@@ -72,11 +81,12 @@ def _cells(row: list[str]) -> list[str]:
     return [cell.strip().lower() for cell in row]
 
 
-def _rows(table: Path) -> list[list[str]]:
-    """Return the rows that are not empty. Raises DataError when the file is not a CSV in UTF-8."""
+def _rows(table: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows that are not empty, with the lines that they end in. Raises DataError for no CSV in UTF-8."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            return [row for row in csv.reader(file) if any(row)]
+            reader = csv.reader(file)
+            return [(reader.line_num, row) for row in reader if any(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(
             f"{printable(table)}: not a CSV in UTF-8 ({error}); save it as one, with rows such as roses/1.jpg,rose"

@@ -1,7 +1,11 @@
 """Pixels as bytes, [n, height, width, channels], and images between 0 and 1, [n, channels, height, width]."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Pixels = NDArray[np.uint8]
 
 
 def to_images(pixels: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ model gets to see of photos composed of the images.
 
 import io
 import multiprocessing
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache, partial
 from itertools import repeat
 
@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Generator, Tensor
 
+from serving.cpu import usable_cores
 from training.augment import cutout, random_shift
-from training.datasets.composed import garment_photos, thing_photos
+from training.datasets.composed import MICRO_BATCH, garment_photos, thing_photos
 from training.datasets.patterns import between, grounds, uniform
 from training.datasets.pixels import to_images, to_pixels
 from training.datasets.served import as_served
 
-AT_ONCE = {"cpu": 250}  # images: so many stay in the processor's cache
-AT_ONCE_ELSEWHERE = 5_000
+GPU_MICRO_BATCH = 5_000  # images
 GARMENT_SHARE, THING_SHARE = 0.25, 0.4  # of a view that shows photos
 GARMENT_SIDE = 96  # pixels of a composed photo of a garment
 JPEG_QUALITY = 50, 96
 MIXED_SHARE = 0.3  # of the photos of things that are mixed with a pattern
-SHARED_OUT = 2_000  # photos from which it pays to start processes that read them
-PER_TASK = 100
+MIN_PHOTOS_FOR_POOL = 2_000  # from which it pays to start processes that read them
+PHOTOS_PER_TASK = 100
 
 
 def garment_view(pixels: Tensor, generator: Generator) -> Tensor:
@@ -47,8 +47,19 @@ def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
 
 def photographed(pixels: Tensor, fit: str, generator: Generator) -> Tensor:
     """Return images, all of them as they are seen in photos; fit: "garment" of one channel, or "photo" in colour."""
-    with generator.device:
+    with generator.device, photo_readers():
         return (_garments_photographed if fit == "garment" else _things_photographed)(pixels, generator)
+
+
+@contextmanager
+def photo_readers() -> Iterator[None]:
+    """Keep the processes that read photos for as long as the block draws views; without such a block they stay."""
+    try:
+        yield
+    finally:
+        if _pool.cache_info().currsize:
+            _pool().shutdown(cancel_futures=True)
+            _pool.cache_clear()
 
 
 def mixed_with_patterns(images: Tensor, generator: Generator) -> Tensor:
@@ -67,7 +78,8 @@ def _garments_photographed(pixels: Tensor, generator: Generator) -> Tensor:
     low, high = JPEG_QUALITY
     qualities = torch.randint(low, high + 1, (len(photos),), generator=generator).tolist()
     tasks = photos, qualities, repeat(pixels.shape[1])
-    seen = _pool().map(_served, *tasks, chunksize=PER_TASK) if len(photos) >= SHARED_OUT else map(_served, *tasks)
+    pooled = len(photos) >= MIN_PHOTOS_FOR_POOL
+    seen = _pool().map(_served, *tasks, chunksize=PHOTOS_PER_TASK) if pooled else map(_served, *tasks)
     return torch.from_numpy(np.stack(list(seen))).to(pixels.device)
 
 
@@ -108,14 +120,14 @@ def _mostly_augmented(
 
 
 def _in_parts(tensor: Tensor) -> tuple[Tensor, ...]:
-    parts: tuple[Tensor, ...] = tensor.split(AT_ONCE.get(tensor.device.type, AT_ONCE_ELSEWHERE))
+    parts: tuple[Tensor, ...] = tensor.split(MICRO_BATCH if tensor.device.type == "cpu" else GPU_MICRO_BATCH)
     return parts
 
 
 @cache
 def _pool() -> ProcessPoolExecutor:
     """Return processes that read photos, which end with this one; a copy of this one would have its threads' locks."""
-    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(max(1, int(usable_cores())), multiprocessing.get_context("spawn"))
 
 
 def _served(photo: NDArray[np.uint8], quality: int, side: int) -> NDArray[np.uint8]:

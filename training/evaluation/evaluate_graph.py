@@ -13,6 +13,7 @@ from torch import Tensor
 
 from serving.model.classifier import Outputs
 from training.datasets.labelled import LabelledImages, truth_of
+from training.datasets.pixels import Pixels
 from training.evaluation.calibration import (
     ClassificationMetrics,
     compute_metrics,
@@ -26,7 +27,6 @@ from training.progress import stage
 from training.sample_sizes import FULL_SIZE, SampleSizes
 from training.task import SINGLE, Task, macro_accuracy
 
-Pixels = NDArray[np.uint8]
 Predict = Callable[[Pixels], Outputs]
 LabelSets = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 

@@ -5,25 +5,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from serving.model.card import INPUT, ModelCard
+from serving.model.card import INPUT
 from serving.model.runtime import open_session
 from training.datasets.labelled import SPLIT_SEED, LabelledImages
-from training.graph.onnx_backbone import WITHOUT_LAST_LAYER
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
-from training.networks.efficientnet import FineTuned
+from training.task import balanced_regression
 
 FOLDS = 5
 BATCH = 100  # images
-REGULARIZATION = 0.1  # scikit-learn's C: with ten times as much, more images with the right label are suspected
-MAX_ITERATIONS = 500
-
-
-def has_frozen_backbone(card: ModelCard) -> bool:
-    """Return whether a model of own images learned its last layer alone from them."""
-    return card.network == FineTuned.title or card.network.endswith(WITHOUT_LAST_LAYER)
+PENALTY = 10.0  # of the weights: with a tenth of it, more images with the right label are suspected
 
 
 def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> Tensor:
@@ -35,10 +27,12 @@ def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> 
     folds = stratified_folds(images.labels)
     probabilities = np.zeros((len(labels), classes), np.float32)
     for fold in range(FOLDS):
-        held = folds == fold
-        last = LogisticRegression(C=REGULARIZATION, class_weight="balanced", max_iter=MAX_ITERATIONS)
-        last.fit(features[~held], labels[~held])
-        probabilities[np.ix_(held, last.classes_)] = last.predict_proba(features[held])
+        in_fold = folds == fold
+        if len(learned := np.unique(labels[~in_fold])) == 1:
+            probabilities[np.ix_(in_fold, learned)] = 1
+            continue
+        last = balanced_regression(features[~in_fold], labels[~in_fold], PENALTY)
+        probabilities[np.ix_(in_fold, last.classes_)] = last.predict_proba(features[in_fold])
     return torch.from_numpy(probabilities)
 
 

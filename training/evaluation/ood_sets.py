@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.download import DownloadedDataset
 from training.datasets.formats import DataError
+from training.datasets.pixels import Pixels
 from training.sample_sizes import FULL_SIZE
 
 SEED = 0
@@ -28,8 +28,6 @@ PHOTOS = (
     "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg",
     "text.png",
 )  # fmt: skip
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

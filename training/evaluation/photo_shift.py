@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from training.datasets.pixels import Pixels
 from training.datasets.served import as_served
 from training.progress import track
 
@@ -28,7 +28,6 @@ CAMERA_TURNS = {  # by EXIF's Orientation: the transpose that a viewer undoes
 
 THREADS = 4  # Pillow frees the interpreter for two thirds of the time: more would wait for one another
 
-Pixels = NDArray[np.uint8]
 Photo = Callable[[], bytes]  # makes the bytes of a JPEG file
 
 

@@ -11,9 +11,9 @@ from serving.model.runtime import open_session
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
 from training.networks.base import Features, Network, initialize
 from training.networks.normalize import Normalize
+from training.networks.titles import WITHOUT_LAST_LAYER
 
 PLACEHOLDER = "thimble::BackboneFeatures"  # the operator that stands for the graph until it is put in its place
-WITHOUT_LAST_LAYER = ", without its last layer"  # the end of such a network's title
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 

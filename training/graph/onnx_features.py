@@ -26,7 +26,7 @@ LINEAR = ("Gemm", "MatMul", "Conv")
 DEFAULT_SIDE = 224  # where a graph takes images of any size
 MAX_SIDE = 512
 MAX_FEATURES = 8_192
-FEATURES = "backbone_features"  # the name of the cut graph's output
+FEATURES_OUTPUT = "backbone_features"  # the name of the cut graph's output
 IR_VERSION = 10  # of the file format, which belongs to these operators
 PROBED = 2  # images, to see what the graph makes of several
 GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
@@ -52,7 +52,7 @@ class OnnxFeatures:
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Read and cut a file; raises DataError when it is no classifier of images that can be cut."""
+        """Read and cut a file; raises DataError when it is not an image classifier that can be cut."""
         try:
             content = file.read_bytes()
             check_self_contained(content)
@@ -102,13 +102,13 @@ def _cut(model: onnx.ModelProto, layout: tuple[int, bool, int, int]) -> tuple[on
     Maps are averaged over their pixels.
     """
     source = _last_input(model.graph)
-    ending = [("Flatten", source, FEATURES)]
+    ending = [("Flatten", source, FEATURES_OUTPUT)]
     shape = _run(_part(model.graph, source, []), layout).shape
     if len(shape) == MAPS:
-        ending = [("GlobalAveragePool", source, "backbone_means"), ("Flatten", "backbone_means", FEATURES)]
+        ending = [("GlobalAveragePool", source, "backbone_means"), ("Flatten", "backbone_means", FEATURES_OUTPUT)]
     elif len(shape) != VECTOR:
         raise ValueError(f"its last layer takes {len(shape)} dimensions; 2 or 4 are needed")
-    cut = _part(model.graph, FEATURES, [helper.make_node(kind, [name], [to]) for kind, name, to in ending])
+    cut = _part(model.graph, FEATURES_OUTPUT, [helper.make_node(kind, [name], [to]) for kind, name, to in ending])
     features = _run(cut, layout)
     if len(features) != PROBED:
         raise ValueError(
@@ -125,9 +125,7 @@ def _last_input(graph: onnx.GraphProto) -> str:
     makers = {name: node for node in graph.node for name in node.output}
     varying = {_image(graph).name}
     for node in graph.node:  # in the order of computation
-        if any(
-            attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
-        ):
+        if any(attribute.type in GRAPHS for attribute in node.attribute):
             raise ValueError(f"it has {node.op_type}, which runs other graphs; export it without control flow")
         if varying.intersection(node.input):
             varying.update(node.output)

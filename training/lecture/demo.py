@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from torch.nn import functional
 
 from training.datasets.labelled import LabelledImages, TrainTest
@@ -15,6 +14,7 @@ from training.lecture.plots import draw
 from training.lecture.section import Plot, Table
 from training.pipeline import split
 from training.recipe import Recipe
+from training.report import plot_epochs
 from training.train.loop import train_network
 from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch
@@ -115,21 +115,13 @@ class Demo:
 
         def paint(axes: list[Axes]) -> None:
             for place, name in zip(axes, ("loss", "accuracy"), strict=True):
-                self._paint_curves(place, name)
+                plot_epochs(place, self.epochs, name)
                 place.plot(len(self.epochs), getattr(self.score, name), "D", color=COLORS[2], label="test, here")
                 place.axhline(getattr(lecture, name), linestyle=":", color=COLORS[5], label="test, lecture")
             axes[0].legend()
 
         caption = "Loss and accuracy by epoch, and on the test images after the last."
         return draw(paint, "Loss and accuracy by epoch", caption, columns=2)
-
-    def _paint_curves(self, place: Axes, name: str) -> None:
-        numbers = [epoch.number for epoch in self.epochs]
-        for prefix, color, label in (("", COLORS[0], "training"), ("val_", COLORS[1], "validation")):
-            values = [getattr(epoch, prefix + name) for epoch in self.epochs]
-            place.plot(numbers, values, "o-", color=color, label=label)
-        place.set(xlabel="epoch", ylabel=name)
-        place.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def sample_plot(images: LabelledImages, labels: Sequence[str]) -> Plot:

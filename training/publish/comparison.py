@@ -15,7 +15,7 @@ STANDARD_ERRORS = 1.645  # of the difference: chance alone makes an equal model 
 
 
 @dataclass(frozen=True)
-class Comparison:
+class VersionComparison:
     """The accuracies of two versions on test images.
 
     answering, candidate: their names. before, after: their accuracies, in this order. error: the standard error of the
@@ -57,7 +57,7 @@ class Release:
     publish: bool | None = None
     rehearsal: str = ""
 
-    def objection(self, comparison: Comparison | None) -> str:
+    def objection(self, comparison: VersionComparison | None) -> str:
         """Return why a model is kept as a draft; "" where it is published. comparison: None where nothing answers."""
         if self.publish is not None:
             return "" if self.publish else "--no-publish"
@@ -69,7 +69,9 @@ class Release:
 UNLESS_WORSE = Release()
 
 
-def compare(answering: Classifier, candidate: ModelCard, probabilities: Tensor, test: LabelledImages) -> Comparison:
+def compare(
+    answering: Classifier, candidate: ModelCard, probabilities: Tensor, test: LabelledImages
+) -> VersionComparison:
     """Compare a candidate with the version that answers; probabilities: [n, classes] of the candidate.
 
     That version is asked about the same images; where it takes other ones, or has other labels or another task, the
@@ -87,21 +89,23 @@ def compare(answering: Classifier, candidate: ModelCard, probabilities: Tensor, 
     return _of(card, candidate, before, after, basis)
 
 
-def compare_cards(answering: ModelCard, candidate: ModelCard) -> Comparison:
+def compare_cards(answering: ModelCard, candidate: ModelCard) -> VersionComparison:
     """Compare the accuracies that two cards give, each on its own test images."""
     before, after = answering.metrics, candidate.metrics
     error = sqrt(sum(m.accuracy * (1 - m.accuracy) / m.n for m in (before, after)))
     basis = f"by their cards, on {after.n:,} and {before.n:,} test images"
-    return Comparison(_name(answering), _name(candidate), before.accuracy, after.accuracy, error, 1 / after.n, basis)
+    return VersionComparison(
+        _name(answering), _name(candidate), before.accuracy, after.accuracy, error, 1 / after.n, basis
+    )
 
 
 def _of(
     answering: ModelCard, candidate: ModelCard, before: NDArray[np.bool_], after: NDArray[np.bool_], basis: str
-) -> Comparison:
+) -> VersionComparison:
     """Compare by which images each has right: only those that one of them alone has right tell them apart (McNemar)."""
     n, differ = len(before), int((before != after).sum())
     accuracies = float(before.mean()), float(after.mean())
-    return Comparison(_name(answering), _name(candidate), *accuracies, sqrt(differ) / n, 1 / n, basis)
+    return VersionComparison(_name(answering), _name(candidate), *accuracies, sqrt(differ) / n, 1 / n, basis)
 
 
 def _name(card: ModelCard) -> str:

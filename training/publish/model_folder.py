@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.model.card import MODEL_FILE
 from serving.model.triton_config import triton_config
+from training.version_folders import newest_file, version_numbers
 
 # The fields of a tensor in config.pbtxt, in their order there.
 TENSOR_FIELDS = ("name", "data_type", "format", "dims", "label_filename", "reshape")
@@ -37,24 +37,23 @@ class ModelFolder:
 
     def next_version(self) -> str:
         """Return the number after the highest version, including withdrawn ones: none is given twice."""
-        return str(max([*_numbers(self.path), *_numbers(self.path / WITHDRAWN)], default=0) + 1)
+        return str(max([*version_numbers(self.path), *version_numbers(self.path / WITHDRAWN)], default=0) + 1)
 
     def newest(self) -> Path | None:
-        """Return the graph of the highest version; None where there is none."""
-        file = self.path / str(max(_numbers(self.path), default=0)) / MODEL_FILE
-        return file if file.exists() else None
+        """Return the graph of the highest version that has one; None where there is none."""
+        return newest_file(self.path)
 
     def versions(self) -> list[Path]:
         """Return the folders of the versions, lowest first."""
-        return [self.path / str(number) for number in sorted(_numbers(self.path))]
+        return [self.path / str(number) for number in version_numbers(self.path)]
 
     def withdrawn(self) -> list[Path]:
         """Return the folders of the withdrawn versions, lowest first."""
-        return [self.path / WITHDRAWN / str(number) for number in sorted(_numbers(self.path / WITHDRAWN))]
+        return [self.path / WITHDRAWN / str(number) for number in version_numbers(self.path / WITHDRAWN)]
 
     def kept_draft(self) -> Path | None:
         """Return the folder of the version in the draft that was kept; None where there is none."""
-        number = max(_numbers(self.path / DRAFT), default=0)
+        number = max(version_numbers(self.path / DRAFT), default=0)
         return self.path / DRAFT / str(number) if number else None
 
     @contextmanager
@@ -124,10 +123,6 @@ def config_pbtxt(config: Mapping[str, Any]) -> str:
         f"output [\n{_tensors(config['output'])}\n]\n"
         "dynamic_batching { }\n"
     )
-
-
-def _numbers(folder: Path) -> list[int]:
-    return [int(path.name) for path in folder.glob("[1-9]*") if path.name.isdecimal()]
 
 
 def _tensors(tensors: Sequence[Mapping[str, Any]]) -> str:

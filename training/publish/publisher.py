@@ -15,12 +15,12 @@ from rich.console import Console
 from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError, ModelCard
 from serving.model.classifier import Classifier, Outputs
 from training.datasets.image_folder import ImageFolder
+from training.datasets.pixels import Pixels
 from training.datasets.views import photographed
 from training.evaluation.calibration import confusion
 from training.evaluation.evaluate_graph import (
     Evaluation,
     EvaluationInputs,
-    Pixels,
     Predict,
     evaluate_graph,
 )
@@ -42,7 +42,7 @@ from training.graph.quantize import (
 from training.pipeline import CalibratedModel
 from training.progress import stage
 from training.publish.card import Calibration, calibration_notes, is_card_of, make_card
-from training.publish.comparison import UNLESS_WORSE, Comparison, Release, compare
+from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare
 from training.publish.label_figures import label_figures
 from training.publish.model_folder import (
     CONFIGURATION_FILE,
@@ -91,12 +91,12 @@ class Publisher:
         """The first test images as photos: each graph is evaluated on the same."""
         return to_photos(self.model.data.test.pixels[: self.sizes.photos].numpy(), self.model.recipe.fit)
 
-    def has_published(self, int8: bool) -> bool:
-        """Return whether the newest version came from this very training, and print it if so.
+    def has_published(self, name: str, int8: bool) -> bool:
+        """Return whether the newest version of a model came from this very training, and print it if so.
 
         int8: whether it may be in int8.
         """
-        newest = ModelFolder(self.models_dir, self.model.recipe.name).newest()
+        newest = ModelFolder(self.models_dir, name).newest()
         try:
             card = Classifier.open(newest).card if newest else None
         except ContractError:  # a damaged file: the next version replaces it
@@ -202,7 +202,7 @@ class Publisher:
         if (report := target / REPORT_FILE).exists():
             self._say(f"How good it is, with pictures of its mistakes: {report}")
 
-    def _compare(self, folder: ModelFolder, card: ModelCard, evaluation: Evaluation) -> Comparison | None:
+    def _compare(self, folder: ModelFolder, card: ModelCard, evaluation: Evaluation) -> VersionComparison | None:
         """Compare with the version that answers; None where there is none that the service would take."""
         if newest := folder.newest():
             try:

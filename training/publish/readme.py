@@ -6,9 +6,10 @@ from statistics import mean
 from typing import Any
 
 from serving.model.card import MODEL_FILE
-from training.datasets.domains import SOURCES
+from training.datasets.domains import SOURCES, Domains
 from training.export_options import BACKBONES
 from training.networks.efficientnet import FineTuned
+from training.networks.titles import INT8_SUFFIX, has_frozen_backbone
 from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES
@@ -136,8 +137,8 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
     corrupted = metrics.pop("corrupted", None)
     published = card["dataset"] in SOURCES
     return TEXT.format(
-        hub_licence="mit" if card["licence"].startswith("MIT") else "other",
-        hub_datasets=f"datasets: [{card['dataset']}]\n" if published else "",
+        hub_licence=_hub_licence(card),
+        hub_datasets=f"datasets: [{', '.join(_datasets(card['dataset']))}]\n" if published else "",
         **{key: value for key, value in card.items() if key not in ("labels", "fit", "photos", "novelty", "notes")},
         **metrics,
         several=SEVERAL.format(**metrics) if "task" in card else "",
@@ -170,12 +171,26 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
     )
 
 
+def _hub_licence(card: Mapping[str, Any]) -> str:
+    """Return the licence by its name among model hubs: MIT where nothing else holds, as weights of others would add."""
+    source = SOURCES.get(card["dataset"])
+    return "mit" if source and card["licence"] == source.licence and source.licence.startswith("MIT") else "other"
+
+
+def _datasets(title: str) -> tuple[str, ...]:
+    """Return the titles of the data sets that one is made of; of most data sets it is their own."""
+    source = SOURCES[title]
+    return source.labels if isinstance(source, Domains) else (title,)
+
+
 def _again(card: Mapping[str, Any], published: bool) -> str:
     """Return the command that trains the model again."""
-    training = card["training"]
-    fitted = not published and card["network"] == FineTuned.title
+    training, network = card["training"], card["network"].removesuffix(INT8_SUFFIX)
+    schedule = f"--epochs {training['epochs']} --seed {training['seed']}"
+    if not published and has_frozen_backbone(network):
+        schedule = f"--backbone {BACKBONES[0] if network == FineTuned.title else 'FILE.onnx'}"
     return AGAIN.format(
-        schedule=f"--backbone {BACKBONES[0]}" if fitted else f"--epochs {training['epochs']} --seed {training['seed']}",
+        schedule=schedule,
         what=training["recipe"] if published else _own(card),
         variant=_variant(card),
         limit=f" --limit {training['limit']}" if training.get("limit") else "",

@@ -79,8 +79,9 @@ class Versions:
         return published
 
     def roll_back(self) -> tuple[Path, Path]:
-        """Withdraw the version that answers, so that the one before it does; returns the folders of that and of this.
+        """Withdraw the version that answers, so that the one before it does.
 
+        Returns the folder of the version that answers now, and that of the withdrawn one.
         Raises VersionError where there is none before it, and ContractError where the service would refuse it.
         """
         versions = self.folder.versions()

@@ -31,6 +31,8 @@ def load_weights(network: nn.Module, file: Path) -> Mapping[str, Any]:
         saved = torch.load(file, map_location="cpu", weights_only=True)
         record = saved if isinstance(saved.get("network"), Mapping) else {"network": saved}
         network.load_state_dict(record["network"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{file}: no such file; name one that --train-only or torch.save wrote") from error
     except LOADING_ERRORS as error:
         raise CheckpointError(
             f"{file}: not the weights of the recipe's network as --train-only or torch.save(network.state_dict(), FILE)"
@@ -55,8 +57,11 @@ class SavedRun:
         """Replace the file."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         new_file = self.file.with_suffix(f".{os.getpid()}.new")
-        torch.save({"identity": dict(self.identity), "state": dict(state)}, new_file)
-        new_file.replace(self.file)
+        try:
+            torch.save({"identity": dict(self.identity), "state": dict(state)}, new_file)
+            new_file.replace(self.file)
+        finally:
+            new_file.unlink(missing_ok=True)  # of a save that failed
 
     def load(self) -> Mapping[str, Any]:
         """Return the state. Raises CheckpointError when there is none, or one of another training."""

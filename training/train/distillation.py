@@ -20,10 +20,11 @@ from training.train.lessons import sha256
 from training.train.precision import fastest
 from training.train.trained_network import from_checkpoint
 from training.train.trainer import infer
+from training.version_folders import newest_file
 
 COMMITTED_MODELS = Path(__file__).parents[2] / "models"
 CHECKPOINTS = ".checkpoints"  # beside the models, and hidden from the service as drafts are
-Predict = Callable[[Tensor], Tensor]  # from pixels uint8 [n, h, w, c] to probabilities [n, classes]
+PredictSoftLabels = Callable[[Tensor], Tensor]  # from pixels uint8 [n, h, w, c] to probabilities [n, classes]
 
 
 class TeacherError(Exception):
@@ -51,7 +52,7 @@ class Teacher:
     def digest(self) -> str:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
-    def predict(self, train: LabelledImages, device: torch.device) -> Predict:
+    def predict(self, train: LabelledImages, device: torch.device) -> PredictSoftLabels:
         """Return what gives its probabilities; a model in its file runs on the processor.
 
         train: the images that it was trained on, for its normalization. Raises CheckpointError.
@@ -72,12 +73,12 @@ def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe]) -> T
     teacher: NAME, for the newest version, or NAME:VERSION. Raises TeacherError.
     """
     name, _, wanted = teacher.partition(":")
-    if file := _newest(models / name, wanted):
+    if file := _version(models / name, wanted):
         return Teacher(f"{name}:{file.parent.name}", file)
     weights = trained_file(models, name)
     if not wanted and name in recipes and weights.exists():
         return Teacher(name, weights, recipes[name])
-    if file := _newest(COMMITTED_MODELS / name, wanted):
+    if file := _version(COMMITTED_MODELS / name, wanted):
         return Teacher(f"{name}:{file.parent.name}", file)
     raise TeacherError(
         f"this recipe's teacher, {teacher}, is not in {models}; train it first: "
@@ -110,10 +111,11 @@ def soft_labels(
     return labels
 
 
-def _newest(folder: Path, wanted: str) -> Path | None:
+def _version(folder: Path, wanted: str) -> Path | None:
     """Return the file of a model's newest version, or of the one that is wanted."""
-    files = [file for file in folder.glob(f"{wanted or '*'}/{MODEL_FILE}") if file.parent.name.isdecimal()]
-    return max(files, key=lambda file: int(file.parent.name), default=None)
+    if not wanted:
+        return newest_file(folder)
+    return file if (file := folder / wanted / MODEL_FILE).is_file() else None
 
 
 def _network_of(file: Path) -> str:

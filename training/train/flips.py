@@ -1,4 +1,4 @@
-"""Whether the labels of images allow that they are flipped left to right: a network that saw none flipped tells."""
+"""Decides whether images may be flipped: a network trained on unflipped ones must tell mirrored ones about as well."""
 
 from math import sqrt
 

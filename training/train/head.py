@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from training.augment import flip_lr
+from training.datasets.formats import DataError
 from training.datasets.labelled import LabelledImages
+from training.datasets.stratified import stratified_split
 from training.networks.base import Network
 from training.networks.normalize import Normalize
 from training.progress import track
@@ -25,33 +27,39 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     """Fit the last layer of the recipe's network to the features that the rest gives for the images and mirrored ones.
 
     The recipe's task says what regression that is. Whether mirrored images are learned from, and how much large weights
-    cost, is what the labels of the validation images are best told with.
+    cost, is what the labels of the validation images are best told with. Raises DataError where all have one label.
     """
     start, task = time.perf_counter(), recipe.task
+    if train.labels.ndim == 1 and len(found := train.labels.unique()) == 1:
+        label = recipe.source.labels[int(found)]
+        raise DataError(f"all {len(train):,} training images have the label {label!r}: raise --limit")
     network, normalize = recipe.network().eval(), recipe.normalize(train.pixels)
     plain = _features(network, normalize, train.pixels)
     mirrored = torch.cat([plain, _features(network, normalize, train.pixels, mirror=True)])
-    seen = _features(network, normalize, validation.pixels)
+    validation_features = _features(network, normalize, validation.pixels)
     mean, scale = plain.mean(0), plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
-    plain, mirrored, seen = ((features - mean) / scale for features in (plain, mirrored, seen))
+    plain, mirrored, validation_features = (
+        (features - mean) / scale for features in (plain, mirrored, validation_features)
+    )
     fits = []
     for features, names in ((plain, ()), (mirrored, (flip_lr.__name__,))):
         labels = torch.cat([train.labels] * (len(features) // len(plain)))
         for penalty in PENALTIES:
             head = task.fit_layer(features, labels, penalty, len(recipe.source.labels))
-            loss, _ = loss_and_accuracy(head(seen), validation.labels, task)
-            fits.append((task.quality(head(seen), validation.labels), -loss, head, names))
+            loss, _ = loss_and_accuracy(head(validation_features), validation.labels, task)
+            fits.append((task.quality(head(validation_features), validation.labels), -loss, head, names))
     *_, best, augmentations = max(fits, key=lambda fit: fit[:2])
     _put(network, best, mean, scale)
     loss, accuracy = loss_and_accuracy(best(plain), train.labels, task)
-    val_loss, val_accuracy = loss_and_accuracy(best(seen), validation.labels, task)
+    val_loss, val_accuracy = loss_and_accuracy(best(validation_features), validation.labels, task)
     epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
     return replace(TrainedNetwork.of(recipe, normalize, network, [epoch]), augmentations=augmentations)
 
 
 def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> Recipe:
     """Return the recipe with that of its normalizations which tells the labels of some validation images best."""
-    some = train.take(slice(TRIED_IMAGES)), validation.take(slice(TRIED_IMAGES))
+    tried = stratified_split(train, TRIED_IMAGES)[1] if len(train) > TRIED_IMAGES else train
+    some = tried, validation.take(slice(TRIED_IMAGES))
     found = [(fit_head(replace(recipe, normalize=each), *some), each) for each in recipe.normalizations]
     _, best = max(found, key=lambda pair: (pair[0].epochs[-1].val_accuracy, -pair[0].epochs[-1].val_loss))
     return replace(recipe, normalize=best)

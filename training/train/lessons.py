@@ -1,4 +1,4 @@
-"""Lessons: what a network is trained on, epoch by epoch: views of the images, and what a teacher says of them."""
+"""The views of the training images, epoch by epoch, with their soft labels."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from training.datasets.views import photo_readers
 from training.progress import track
 from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
 
 
-class Lesson(NamedTuple):
+class TrainingView(NamedTuple):
     """One view of the n training images: pixels uint8 [n, h, w, c], and soft labels [n, classes] or None."""
 
     pixels: Tensor
@@ -35,10 +36,10 @@ class Lessons:
         """Return the images [n, h, w, c] as they are, as the only view."""
         return cls(pixels[None])
 
-    def of(self, epoch: int) -> Lesson:
+    def of(self, epoch: int) -> TrainingView:
         """Return the view of an epoch, counted from 1: they take turns."""
         number = (epoch - 1) % len(self.pixels)
-        return Lesson(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
+        return TrainingView(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
 
     def to(self, device: torch.device) -> "Lessons":
         """Return them on a device."""
@@ -61,8 +62,9 @@ def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Pat
     except CheckpointError:  # none yet, or others
         generator, images = torch.Generator(place).manual_seed(recipe.seed), pixels.to(place)
         drawn = torch.empty(count, *pixels.shape, dtype=torch.uint8)
-        for number in track(f"Drawing {count} views", range(count), count):
-            drawn[number] = view(images, generator)
+        with photo_readers():
+            for number in track(f"Drawing {count} views", range(count), count):
+                drawn[number] = view(images, generator)
         kept.save({"views": drawn})
     return drawn
 

@@ -124,8 +124,7 @@ class Trainer:
     @property
     def augmentations(self) -> tuple[str, ...]:
         """The names of the augmentations so far."""
-        names = (str(getattr(each, "__name__", each)) for each in self._recipe.augmentations)
-        return (*names, *([flip_lr.__name__] if self.flips else []))
+        return (*self._recipe.augmentation_names, *([flip_lr.__name__] if self.flips else []))
 
     def evaluate(self, images: LabelledImages) -> tuple[float, float]:
         """Return mean loss and accuracy on other images."""
@@ -195,10 +194,10 @@ def label_shares(labels: Tensor, classes: int) -> Tensor:
 
 
 def balanced_loss(logits: Tensor, labels: Tensor, shares: Tensor, smoothing: float) -> Tensor:
-    """Return the sum of losses that has logits [n, classes] tell labels apart as if each were as frequent as another.
+    """Return the summed cross-entropy of the logits plus the log of the labels' shares.
 
-    shares: of the labels [n] that are trained on. Added to the logits, their logarithms take the blame for them (Menon
-    et al. 2021, "Long-tail learning via logit adjustment"); weights would lose their effect on images learned by heart.
+    Rare labels then count as much as frequent ones (logit adjustment, Menon et al. 2021). Weights in the loss would
+    lose their effect on images learned by heart. logits: [n, classes]; labels: [n]; shares: [classes].
     """
     targets = smoothing * shares + (1 - smoothing) * functional.one_hot(labels, len(shares))
     return functional.cross_entropy(logits + shares.log(), targets, reduction="sum")

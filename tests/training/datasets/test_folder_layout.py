@@ -190,8 +190,8 @@ def test_labels_that_differ_in_capitals_alone_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ("1.png,rose\n1.png,tulip\n", "row 3: 1.png has the label 'tulip' here and the label 'rose' above"),
-        ("1.png,rose\n2.png\n", "row 3: a file and its label are needed"),
+        ("1.png,rose\n1.png,tulip\n", "line 3: 1.png has the label 'tulip' here and the label 'rose' above"),
+        ("1.png,rose\n2.png\n", "line 3: a file and its label are needed"),
         ("1.png,rose\n", "1 labels in it, at least 2 are needed"),
     ],
 )
@@ -200,6 +200,21 @@ def test_a_table_that_contradicts_itself_is_refused(tmp_path, rows, reason):
 
     with pytest.raises(DataError, match=reason):
         find_layout(tmp_path)
+
+
+def test_a_refused_row_is_named_by_its_line_in_the_file(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,label\n\n\n1.png,rose\n\n2.png\n")
+
+    with pytest.raises(DataError, match="line 6: a file and its label are needed"):
+        find_layout(tmp_path)
+
+
+def test_a_csv_of_something_else_and_a_folder_named_like_a_table_are_no_tables(tmp_path):
+    (fill(tmp_path) / "notes.csv").write_text(f"{'a' * 300},b\n")
+    (tmp_path / "labels.csv").mkdir()
+    flower(0, 0).save(tmp_path / "labels.csv" / "1.png")
+
+    assert find_layout(tmp_path).kind == "a folder for each label"
 
 
 def test_two_tables_are_refused(tmp_path):

@@ -1,8 +1,12 @@
 """Views: training images as the service will see them in photos."""
 
+import multiprocessing
+import os
+
 import pytest
 import torch
 
+from training.datasets import views
 from training.datasets.views import garment_view, mixed_with_patterns, photographed, thing_view
 
 
@@ -80,6 +84,17 @@ def test_other_images_are_photographed_in_the_next_view():
     first, second = (has_a_grey_square(garment_view(pixels, generator)) for _ in range(2))
 
     assert not torch.equal(first, second)
+
+
+@pytest.mark.trains
+def test_processes_read_photos_alike_also_where_a_system_has_no_affinity_and_then_end(monkeypatch):
+    expected = photographed(garments(9), "garment", seeded())
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(views, "MIN_PHOTOS_FOR_POOL", 1)
+
+    assert torch.equal(photographed(garments(9), "garment", seeded()), expected)
+
+    assert multiprocessing.active_children() == []
 
 
 def test_mixing_with_a_pattern_leaves_the_image_the_larger_part():

@@ -41,6 +41,12 @@ def test_a_label_without_images_has_no_probability(file):
     assert held_out_probabilities(file, colours(*[0] * 10, *[2] * 10), 4)[:, [1, 3]].sum() == 0
 
 
+def test_an_image_that_is_the_only_one_of_its_label_is_told_by_one_label_alone(file):
+    probabilities = held_out_probabilities(file, colours(*[0] * 12, 2), 3)
+
+    assert probabilities[12].tolist() == [1, 0, 0]
+
+
 def test_each_fold_has_its_share_of_each_label():
     labels = torch.tensor([0] * 50 + [1] * 11 + [2] * 5)
 

@@ -3,6 +3,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from rich.console import Console
 from torch import nn
 
 from serving.repository.repository import Repository
+from training import export
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.graph.onnx_export import run, to_onnx, with_metadata
@@ -322,8 +324,8 @@ def test_a_recipe_in_int8_is_published_under_its_own_name_with_its_own_threshold
     assert (card.network, card.training.quantization) == ("mlp 784-128-10, int8", QUANTIZATION)
     assert "The file is the trained network in int8" in (tmp_path / "lecture-mlp/README.md").read_text()
     assert card.novelty.threshold == pytest.approx(np.quantile(outputs.novelty, 0.95), rel=1e-5)
-    assert publisher.has_published(int8=True)
-    assert not publisher.has_published(int8=False)
+    assert publisher.has_published("lecture-mlp", int8=True)
+    assert not publisher.has_published("lecture-mlp", int8=False)
 
 
 def test_a_recipe_in_int8_is_published_in_float32_where_int8_does_not_pay(few, tmp_path):
@@ -333,7 +335,7 @@ def test_a_recipe_in_int8_is_published_in_float32_where_int8_does_not_pay(few, t
 
     card = Repository(tmp_path).named("lecture-mlp").card
     assert (card.network, card.training.quantization) == ("mlp 784-128-10", UNSET)
-    assert publisher.has_published(int8=True)
+    assert publisher.has_published("lecture-mlp", int8=True)
     assert "int8 was not kept" in publisher.console.file.getvalue()
 
 
@@ -370,3 +372,16 @@ def test_the_command_compares_int8_with_the_original(run_export, tmp_path, capsy
     assert "int8, on one thread and 10 validation images: 0.15 MB instead of 0.46" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_a_resumed_command_publishes_the_model_in_int8_once(run_export, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "Publisher", partial(Publisher, beside_limits=Int8Limits(0.0, 1_000)))
+    command = ("lecture-mlp", "--limit", "100", "--epochs", "1", "--int8", "--publish")
+
+    assert run_export(tmp_path, *command) == 0
+    assert run_export(tmp_path, *command, "--resume") == 0
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/[0-9]*")) == [
+        "lecture-mlp-int8/1",
+        "lecture-mlp/1",
+    ]

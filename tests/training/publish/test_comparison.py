@@ -8,7 +8,7 @@ import torch
 
 from serving.model.classifier import Classifier
 from training.datasets.labelled import LabelledImages
-from training.publish.comparison import Comparison, Release, compare, compare_cards
+from training.publish.comparison import Release, VersionComparison, compare, compare_cards
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -68,8 +68,8 @@ def test_a_model_of_another_input_is_compared_by_the_cards(answering, test_set):
     assert "by their cards" in str(compare(answering, answering.card, candidate(test_set, 0)[:5], larger))
 
 
-WORSE = Comparison("version 1", "version 2", 0.9, 0.5, 0.02, 0.01, "by their cards")
-EQUAL = Comparison("version 1", "version 2", 0.9, 0.9, 0.02, 0.01, "by their cards")
+WORSE = VersionComparison("version 1", "version 2", 0.9, 0.5, 0.02, 0.01, "by their cards")
+EQUAL = VersionComparison("version 1", "version 2", 0.9, 0.9, 0.02, 0.01, "by their cards")
 
 
 @pytest.mark.parametrize(

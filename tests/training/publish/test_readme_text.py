@@ -15,6 +15,10 @@ from serving.model.card import (
     Training,
 )
 from serving.model.conformal import Conformal
+from training.datasets.builtin import FASHION_MNIST
+from training.datasets.domains import DOMAINS
+from training.networks.efficientnet import FineTuned
+from training.networks.titles import WITHOUT_LAST_LAYER
 from training.publish.label_figures import of_confusion
 from training.publish.readme import readme
 
@@ -73,6 +77,42 @@ def test_the_front_matter_is_what_model_hubs_read():
     assert "datasets: [Fashion-MNIST]" in lines
     assert "  - name: fashion-mlp" in lines
     assert "        metrics: [{type: accuracy, value: 0.8912}]" in lines
+
+
+@pytest.mark.parametrize(
+    ("licence", "name"),
+    [
+        (FASHION_MNIST.licence, "mit"),
+        (f"{FASHION_MNIST.licence}; {FineTuned.licence}", "other"),
+        ("not stated; that is for the owner of the images to say", "other"),
+    ],
+)
+def test_the_licence_for_hubs_is_mit_where_no_other_weights_are_in_the_file(licence, name):
+    assert f"\nlicense: {name}\n" in written(msgspec.structs.replace(CARD, licence=licence))
+
+
+def test_a_model_of_several_data_sets_names_each_for_hubs():
+    card = msgspec.structs.replace(CARD, dataset=DOMAINS.title)
+
+    assert "\ndatasets: [Fashion-MNIST, CIFAR-10]\n" in written(card)
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        (FineTuned.title, "--backbone efficientnet-lite0"),
+        (f"{FineTuned.title}, int8", "--backbone efficientnet-lite0 --int8"),
+        (f"mobilenet{WITHOUT_LAST_LAYER}", "--backbone FILE.onnx"),
+        (f"mobilenet{WITHOUT_LAST_LAYER}, int8", "--backbone FILE.onnx --int8"),
+        ("net 128-384-512", "--epochs 2 --seed 1"),
+    ],
+)
+def test_the_command_for_own_images_names_the_backbone_that_was_taken(network, options):
+    name = "flowers-int8" if "int8" in network else "flowers"
+    training = msgspec.structs.replace(CARD.training, recipe="flowers")
+    card = msgspec.structs.replace(CARD, dataset="own images (flowers)", network=network, training=training, name=name)
+
+    assert f"`python -m training.export --images DIR --name flowers {options}`" in written(card)
 
 
 @pytest.mark.parametrize(

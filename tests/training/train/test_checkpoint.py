@@ -98,9 +98,14 @@ class TestWeights:
         with pytest.raises(CheckpointError, match=r"weights\.pt: some of its weights are NaN or infinite"):
             load_weights(MLP(), file)
 
-    @pytest.mark.parametrize("place", ["nowhere.pt", "."], ids=["missing", "a folder"])
-    def test_a_path_that_is_not_a_file_is_refused_by_name(self, tmp_path, place):
-        with pytest.raises(CheckpointError, match=str(tmp_path / place)):
+    @pytest.mark.parametrize(
+        ("place", "reason"),
+        [("nowhere.pt", "nowhere.pt: no such file"), ("folder", "folder: not the weights of the recipe's network")],
+    )
+    def test_a_path_that_is_not_a_file_is_refused_by_name(self, tmp_path, place, reason):
+        (tmp_path / "folder").mkdir()
+
+        with pytest.raises(CheckpointError, match=f"{tmp_path}/{reason}"):
             load_weights(MLP(), tmp_path / place)
 
 
@@ -127,6 +132,7 @@ class TestSavedRun:
             run.save({"step": Interrupting()})
 
         assert run.load() == {"step": 1}
+        assert [path.name for path in run.file.parent.iterdir()] == ["fashion-mlp.pt"]
 
     def test_an_interrupted_save_does_not_stop_the_next(self, run):
         with pytest.raises(KeyboardInterrupt):

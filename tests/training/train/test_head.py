@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from training.datasets.formats import DataError
 from training.datasets.labelled import LabelledImages
 from training.networks.base import Network
+from training.networks.normalize import Normalize
 from training.recipes import RECIPES
 from training.task import macro_accuracy
-from training.train.head import fit_head
+from training.train.head import TRIED_IMAGES, fit_head, with_best_normalization
 
 LABELS = ("dark", "bright", "striped")
 
@@ -88,6 +90,19 @@ def test_a_label_with_few_images_counts_as_much_as_the_others():
 
     rare = images(0, 0, 20, seed=2)
     assert float((trained.forward_features(rare.pixels).logits.argmax(1) == 2).float().mean()) > 0.9
+
+
+def test_images_of_one_label_alone_are_refused_with_what_to_do():
+    with pytest.raises(DataError, match="all 20 training images have the label 'bright': raise --limit"):
+        fit_head(recipe(), images(0, 20), images(20, 20, seed=1))
+
+
+def test_the_best_normalization_is_tried_on_images_of_all_labels():
+    own = replace(recipe(2), normalizations=(Normalize.to_unit, Normalize.to_roots))
+
+    assert (
+        with_best_normalization(own, images(TRIED_IMAGES, 20), images(20, 20, seed=1)).normalize in own.normalizations
+    )
 
 
 def test_a_label_without_training_images_is_never_answered():

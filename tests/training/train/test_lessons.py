@@ -1,10 +1,12 @@
 """Views: drawn once for all recipes that learn them."""
 
+import multiprocessing
 from dataclasses import replace
 
 import pytest
 import torch
 
+from training.datasets import views
 from training.recipes import RECIPES
 from training.train.lessons import draw_views
 from training.train.precision import CPU_FLOAT32
@@ -19,6 +21,15 @@ def draw(garments, tmp_path):
         return draw_views(recipe, garments.test.pixels[:20], CPU_FLOAT32.device, tmp_path)
 
     return draw
+
+
+@pytest.mark.trains
+def test_no_process_that_read_photos_is_left(draw, monkeypatch):
+    monkeypatch.setattr(views, "MIN_PHOTOS_FOR_POOL", 1)
+
+    assert len(draw()) == 2
+
+    assert multiprocessing.active_children() == []
 
 
 def test_so_many_views_are_drawn_and_each_is_another(draw):

@@ -1,0 +1,68 @@
+"""What the benchmarks measure: the version that answers, photos as they are seen, failures with their reason."""
+
+import io
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import ExifTags, Image
+
+from benchmarks.faults.soak import input_shapes
+from benchmarks.newest import model_names, newest
+from benchmarks.photos import Photo
+from benchmarks.training import whole_process
+from serving.repository.repository import Repository
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder of models beside which others lie: an old copy of a version, an empty version, and a draft."""
+    for place in ("net/1", "net/1.bak", "net/10", "net/9", ".net-tmpabc/11", "other/notes"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "model.onnx").touch()
+    (tmp_path / "net/11").mkdir()
+    (tmp_path / "README.md").touch()
+    return tmp_path
+
+
+def test_the_version_measured_is_the_highest_with_a_model_in_it(models):
+    assert newest(models, "net") == models / "net/10/model.onnx"
+
+
+def test_a_model_without_versions_is_named(models):
+    with pytest.raises(FileNotFoundError, match="other: no version with a model in it"):
+        newest(models, "other")
+
+
+def test_drafts_and_other_folders_are_no_models(models):
+    assert model_names(models) == ["net"]
+
+
+def test_a_long_run_asks_for_the_inputs_of_the_versions_that_answer():
+    served = [one for one in Repository(MODELS).ready() if one.card.name != "router"]
+
+    assert model_names(MODELS) == sorted([*(one.card.name for one in served), "router"])
+    assert input_shapes(MODELS) == {one.card.name: (1, one.height, one.width, one.channels) for one in served}
+
+
+def test_a_photo_in_grey_stands_as_upright_as_in_colour(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # turned by a quarter
+    Image.new("RGB", (30, 20)).save(file := tmp_path / "photo.jpg", exif=exif)
+
+    with Image.open(io.BytesIO(Photo(file, "shirt", frozenset()).read(grey=True))) as grey:
+        assert (grey.size, grey.mode) == ((20, 30), "L")
+
+
+@pytest.mark.trains
+def test_an_export_that_fails_says_why_on_standard_error(tmp_path, capfd):
+    (tmp_path / "models").write_text("a file in place of the folder")
+    (tmp_path / "fashion-mnist").mkdir()
+    (tmp_path / "fashion-mnist/train-images-idx3-ubyte.gz").write_bytes(b"no")
+
+    with pytest.raises(subprocess.CalledProcessError):
+        whole_process("mlp", tmp_path, tmp_path)
+
+    assert "train-images-idx3-ubyte.gz: not a complete gzipped IDX file" in capfd.readouterr().err

@@ -1,0 +1,12 @@
+"""The titles of networks, as cards have them."""
+
+from training.networks.efficientnet import FineTuned
+
+INT8_SUFFIX = ", int8"  # of a network whose graph is quantized
+WITHOUT_LAST_LAYER = ", without its last layer"  # of one that begins with another classifier
+
+
+def has_frozen_backbone(title: str) -> bool:
+    """Return whether a model of own images whose card has this title learned its last layer alone from them."""
+    plain = title.removesuffix(INT8_SUFFIX)
+    return plain == FineTuned.title or plain.endswith(WITHOUT_LAST_LAYER)
