@@ -56,7 +56,7 @@ FASHION_NET = Recipe(
     flip=True,
     view=garment_view,
     views=8,
-    flagged_photos=0.22,
+    flagged_photos=0.2,
     mirrored=True,
     int8=True,
 )
@@ -86,7 +86,7 @@ CIFAR_NET = Recipe(
     flip=True,
     view=thing_view,
     views=20,
-    flagged_photos=0.38,
+    flagged_photos=0.33,
     int8=True,
 )
 

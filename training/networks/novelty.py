@@ -4,8 +4,9 @@ The score combines several distances that are known to grow for out-of-distribut
 itself, reduced to a few blocks, and of each layer's feature maps from those of training images; the distance of the
 penultimate features from the nearest label's mean (Mahalanobis; Lee et al. 2018), from the mean of all (their ratio is
 what counts; Ren et al. 2021) and, where asked for, from the nearest of some training images (Sun et al. 2022); and the
-energy of the logits (Liu et al. 2020). A logistic regression weighs them, and where asked for also the penultimate
-features themselves, as outlier exposure does (Hendrycks et al. 2019) but with the network as it is. It is fitted on
+energy of the logits (Liu et al. 2020). A logistic regression weighs them. Where asked for, a second one weighs the
+penultimate features too, as outlier exposure does (Hendrycks et al. 2019) but with the network as it is, and their sum
+is the score: the features tell near things, and the distances alone those that no outlier is like. Both are fitted on
 validation images and on synthetic outliers. Out-of-distribution data sets have no part in it.
 """
 
@@ -26,8 +27,8 @@ PENULTIMATE_DIRECTIONS = 32  # likewise: more tell nothing that these do not, an
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
 FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel, unless photos set it
 PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
-# Of the logistic regression: scikit-learn's C, for the distances alone, and with the features, which are hundreds.
-REGULARIZATION, REGULARIZATION_WITH_FEATURES = 0.1, 5e-4
+# Of the logistic regressions: scikit-learn's C, for the distances alone, and with the features, which are hundreds.
+REGULARIZATION, REGULARIZATION_WITH_FEATURES = 0.1, 3e-4
 MIN_DEVIATION = 1e-6
 MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
 
@@ -120,8 +121,10 @@ class NoveltyScore(nn.Module):
         if photos:
             seen = self.evidence(photos).double()
             known = [(known[0][0], 1 - PHOTOS_WEIGHT), (seen, PHOTOS_WEIGHT)]
-        regularization = REGULARIZATION_WITH_FEATURES if self.weigh_features else REGULARIZATION
-        weights = _weigh(known, self.evidence(outliers).double(), regularization)
+        novel = self.evidence(outliers).double()
+        weights = _weigh(known, novel, REGULARIZATION, self.distances(validation).shape[1])
+        if self.weigh_features:
+            weights = weights + _weigh(known, novel, REGULARIZATION_WITH_FEATURES)
         # Novelty is 0.5 at the threshold. The spread of the images that set it sets the slope: in a steeper curve
         # nearly all values would be 0 or 1.
         logits = known[-1][0] @ weights
@@ -148,10 +151,13 @@ class NoveltyScore(nn.Module):
         return torch.sigmoid(self.weigh(self.evidence(sample))).squeeze(1)
 
 
-def _weigh(known: Sequence[tuple[Tensor, float]], novel: Tensor, regularization: float) -> Tensor:
+def _weigh(
+    known: Sequence[tuple[Tensor, float]], novel: Tensor, regularization: float, used: int | None = None
+) -> Tensor:
     """Return the weights [count] of evidence that tell the novel images, [n, count], from the groups of known ones.
 
-    known: each group, and its share of their weight, which is in all that of the novel ones.
+    known: each group, and its share of their weight, which is in all that of the novel ones; the weighed sums of the
+    last one have a standard deviation of 1. used: how much of the evidence, from the first on; the rest weighs 0.
     """
     groups, shares = zip(*known, (novel, 1.0), strict=True)
     deviation = torch.cat(groups[:-1]).std(0, correction=0).clamp_min(MIN_DEVIATION)
@@ -161,8 +167,11 @@ def _weigh(known: Sequence[tuple[Tensor, float]], novel: Tensor, regularization:
         [torch.full((len(group),), share / len(group)) for group, share in zip(groups, shares, strict=True)]
     )
     regression = LogisticRegression(C=regularization, max_iter=1_000)
-    regression.fit((standard - standard.mean(0)).numpy(), is_novel.numpy(), (counts * len(standard)).numpy())
-    weights: Tensor = torch.from_numpy(regression.coef_[0]) / deviation
+    regression.fit((standard - standard.mean(0))[:, :used].numpy(), is_novel.numpy(), (counts * len(standard)).numpy())
+    weights: Tensor = torch.zeros_like(deviation)
+    weights[:used] = torch.from_numpy(regression.coef_[0])
+    weights /= deviation
+    weights /= (groups[-2] @ weights).std(correction=0).clamp_min(MIN_DEVIATION)
     return weights
 
 
