@@ -21,7 +21,7 @@ PARAMETERS = {
     "router": 4_652_008,
 }
 ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.952, "router": 0.65}
-AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.96, "cifar-net": 0.96, "router": 0.6}
+AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.97, "router": 0.6}
 MEGABYTE = 1_000_000
 MAX_SIZES = {"fashion-mlp": 1, "cifar-cnn": 1, "fashion-net": 10, "cifar-net": 15, "router": 20}  # megabytes
 
@@ -127,7 +127,7 @@ def test_it_detects_out_of_distribution_images_of_every_kind(file, name):
     assert len(novelty.auroc) == (3 if name == "router" else 4)  # Fashion-MNIST is foreign to the others alone
     assert min(novelty.auroc.values()) >= AUROC_FLOORS[name]
     knows_photos = name in ("fashion-net", "cifar-net")  # photos set its threshold
-    assert (0.02 if knows_photos else 0.04) <= novelty.share <= (0.08 if knows_photos else 0.06)
+    assert (0.01 if knows_photos else 0.04) <= novelty.share <= (0.08 if knows_photos else 0.06)
 
 
 def test_it_loses_little_accuracy_on_photos(file):
