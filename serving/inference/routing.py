@@ -11,7 +11,7 @@ from serving.repository.index import GARMENTS_DATASET
 from serving.repository.repository import Repository
 
 # All in log odds of garments against things; chosen on photos and on enlarged training images of both data sets.
-BIAS = 0.3  # the router, made for photos, is a little too sure of things
+BIAS = 0.2  # the router, made for photos, is a little too sure of things
 PLAIN_BIAS = 1.0  # and more so for grey garments on black, as Fashion-MNIST's own are, and for drawings
 # The router does not know what the two models know: where it is unsure, the one that finds the image less novel gains.
 UNSURE = 1.5
