@@ -21,6 +21,7 @@ from serving.inference.predictor import Upload
 
 MAX_FIELDS = 50  # of a form, beside its images
 MAX_MEMBERS = 20  # of the JSON: ample for each name once or twice
+QUOTES_PER_IMAGE = 16  # of the JSON: two around it, and those that a data: URL may have in it
 MEMBER = re.compile(rb'"([a-z_]{1,8})"\s*:')  # a name of the JSON
 NO_FILE = "The multipart body has no file part; with curl: -F image=@photo.jpg URL."
 FILE_ADVICE = " An image in a form has a file name or a Content-Type of image/*; base64 is sent in JSON."
@@ -113,6 +114,9 @@ def _is_image_part(part: Part, names: tuple[str, ...]) -> bool:
 
 def _from_json(body: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
     body = body.removeprefix(codecs.BOM_UTF8)
+    # Counted before parsing: millions of texts would keep all other requests waiting.
+    if body.count(b'"') > QUOTES_PER_IMAGE * (intake.max_images + MAX_MEMBERS):
+        raise intake.too_many_images()
     try:
         document = msgspec.json.decode(body, type=ImageBody)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
