@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError
+from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError
 
 
@@ -262,6 +262,40 @@ def test_garbage_behind_a_good_request_is_refused_after_it(client, connection):
 
     assert request.read() == b"a"
     with pytest.raises(MalformedRequestError):
+        connection.next(10)
+
+
+def read_all(connection):
+    while request := connection.next(10):
+        request.read()
+
+
+POST = head("Content-Length: 3", first="POST /classify HTTP/1.1")
+LONGER = b"abcdef\r\n"  # than the Content-Length says
+
+
+@pytest.mark.parametrize("pieces", [
+    [POST + LONGER], [POST, LONGER], [POST + b"abc", b"def\r\n"], [POST + b"a", b"bcdef\r\n"],
+    [POST + b"abcGET /a HTTP/1.1\r\nHost: a\r\n\r\ndef\r\n"], [POST + b"abc", b'{"image": "a"}'],
+])  # fmt: skip
+def test_bytes_behind_a_body_are_said_to_be_that(client, connection, pieces):
+    for piece in pieces[:-1]:
+        client.sendall(piece)
+        connection.receive()
+    client.sendall(pieces[-1])
+
+    with pytest.raises(MalformedRequestError, match="bytes that are not a request follow the one before") as refused:
+        read_all(connection)
+
+    assert not isinstance(refused.value, UnknownMethodError)
+
+
+def test_a_method_that_is_not_known_is_said_to_be_that_after_another_request_too(client, connection):
+    client.sendall(head(first="GET /a HTTP/1.1"))
+    connection.next(10)
+    client.sendall(head(first="BREW /b HTTP/1.1"))
+
+    with pytest.raises(UnknownMethodError, match=r"^BREW$"):
         connection.next(10)
 
 
