@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "errors", "address_space", "child",
+    "errors", "address_space", "child", "text_cache",
     "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit", "access.rate_limiter",
     "access.cors", "access.proxies", "access.same_origin", "keys",
     "prediction", "client.connection", "client.client", "client", "client.output", "client.__main__",

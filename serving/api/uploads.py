@@ -4,7 +4,6 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from serving.api.intake import Environ, Intake
 from serving.api.query import Parameter, check_name
 from serving.errors import BadRequest, Refusal
 from serving.inference.predictor import Upload
+from serving.text_cache import cached_if_short
 
 MAX_FIELDS = 50  # of a form, beside its images
 MAX_MEMBERS = 20  # of the JSON: ample for each name once or twice
@@ -73,7 +73,7 @@ def read_uploads(environ: Environ, content: bytes, intake: Intake, names: tuple[
     raise unsupported_type(kind, content)
 
 
-@lru_cache(maxsize=256)  # clients send the same few
+@cached_if_short(maxsize=256)  # clients send the same few
 def _content_type(header: str) -> tuple[str, Mapping[str, str]]:
     kind, parameters = parse_options_header(header)
     return kind.lower(), parameters

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
+
+from serving.text_cache import cached_if_short
 
 MAX_HEAD_BYTES = 65_536  # of a request line and its headers: ample for cookies and tokens
 
@@ -113,7 +114,7 @@ class HTTPRequest:
         return (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"), query.decode("latin-1")
 
 
-@lru_cache(maxsize=256)  # clients send the same few
+@cached_if_short(maxsize=256)  # clients send the same few
 def _environ_key(name: bytes) -> str:
     """Return a header's WSGI key; empty for one with an underscore, which would pass for another's, and for Upgrade.
 
