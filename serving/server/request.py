@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from serving.text_cache import cached_if_short
-
+MAX_CACHED_NAME = 256  # bytes of a header's name: long ones would fill the memory
 MAX_HEAD_BYTES = 65_536  # of a request line and its headers: ample for cookies and tokens
 
 
@@ -73,7 +73,8 @@ class HTTPRequest:
             "wsgi.input": self,
         }
         for name, value in self.headers:
-            if key := _environ_key(name):
+            make_key = _cached_environ_key if len(name) <= MAX_CACHED_NAME else _environ_key
+            if key := make_key(name):
                 text = value.decode("latin-1")
                 environ[key] = f"{environ[key]},{text}" if key in environ else text
         return environ
@@ -114,7 +115,6 @@ class HTTPRequest:
         return (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"), query.decode("latin-1")
 
 
-@cached_if_short(maxsize=256)  # clients send the same few
 def _environ_key(name: bytes) -> str:
     """Return a header's WSGI key; empty for one with an underscore, which would pass for another's, and for Upgrade.
 
@@ -124,3 +124,6 @@ def _environ_key(name: bytes) -> str:
         return ""
     key = name.decode("latin-1").upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_cached_environ_key = lru_cache(maxsize=256)(_environ_key)  # clients send the same few
