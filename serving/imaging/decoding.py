@@ -11,6 +11,7 @@ from PIL import AvifImagePlugin, ExifTags, Image
 
 from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
+from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, unreadable
 from serving.imaging.heic import turns_itself
@@ -147,7 +148,9 @@ def _open_without_chunks(png: bytes, removed: set[bytes]) -> Image.Image:
 
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:
     before = image.info.get("original_orientation") or _orientation(image)
-    deep = has_deep_channels(image)
+    if coding := read_coding(image.format, header.upload):
+        image.info.setdefault("nclx_profile", coding)
+    deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     image, extent = _load(image, header.upload, min_side)
     # 1 where the decoder has rotated the image itself; new where the tag follows the pixels.
     after = _orientation(image)
