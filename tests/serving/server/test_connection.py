@@ -399,7 +399,8 @@ def test_a_head_that_arrives_too_slowly_times_out(client, connection):
         ("http://thimble", "/", ""),
         ("http://thimble:8000?top_k=1", "/", "top_k=1"),
         ("/classify?a?b", "/classify", "a?b"),
-        ("http://[/", "", ""),
+        ("http://[::1]:8000/classify", "/classify", ""),
+        ("HTTPS://thimble/a/../b?c", "/a/../b", "c"),
         ("*", "*", ""),
     ],
 )
@@ -409,6 +410,15 @@ def test_the_path_is_decoded_and_the_query_stays_encoded(client, connection, tar
     environ = connection.next(10).environ({})
 
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+
+
+@pytest.mark.parametrize("target", ["http://[/x", "http://[/livez", "http://a]b/livez", "http://?x", "http:///livez"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
+def test_a_target_that_is_a_url_without_a_host_is_refused(client, connection, method, target):
+    client.sendall(head(first=f"{method} {target} HTTP/1.1"))
+
+    with pytest.raises(MalformedRequestError, match="its target is neither a path nor a URL with a host"):
+        connection.next(10)
 
 
 def test_a_header_with_an_underscore_does_not_pass_for_one_with_a_hyphen(client, connection):
