@@ -12,7 +12,7 @@ from werkzeug.http import parse_options_header
 
 from serving.api.advice import FORM, SEND_IMAGE, check_image_body, is_image_in_a_form_type, unsupported_type
 from serving.api.form_data import Part, read_parts, read_text
-from serving.api.image_text import decode_text
+from serving.api.image_text import advise_json, decode_text
 from serving.api.intake import Environ, Intake
 from serving.api.query import Parameter, check_name
 from serving.errors import BadRequest, Refusal
@@ -122,7 +122,7 @@ def _from_json(body: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(
             'The JSON must be {"image": "..."} or {"images": ["...", ...]}, with these parameters in it or in the '
-            f"query: {', '.join(names)}. {error}"
+            f"query: {', '.join(names)}. {error}.{advise_json(body)}"
         ) from error
     if (document.image is None) == (document.images is None) or document.images == []:
         raise BadRequest('The JSON must have either "image" or "images", not both, with at least one image in it.')

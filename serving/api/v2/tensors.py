@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
-from serving.api.image_text import decode_text
+from serving.api.image_text import advise_json, decode_text
 from serving.api.intake import Intake
 from serving.api.v2.metadata import BYTES, UINT8, Tensor
 from serving.errors import BadRequest
@@ -66,7 +66,7 @@ def decode_json(document: bytes | Raw, kind: Any, place: str = "") -> Any:
         return msgspec.json.decode(document, type=kind)
     except JSON_ERRORS as error:
         reason = str(error).replace("`$", f"`${place}", 1)
-        raise BadRequest(f"The JSON of the request is not valid: {reason}") from error
+        raise BadRequest(f"The JSON of the request is not valid: {reason}.{advise_json(bytes(document))}") from error
 
 
 def decode_short(document: Raw, kind: Any, place: str) -> Any:
