@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -176,7 +176,8 @@ def _parse(name: str, text: str, kind: object) -> Any:
     try:
         return PARSERS[name](text) if name in PARSERS else msgspec.convert(text, kind, strict=False)
     except ValueError as error:  # msgspec.ValidationError is one
-        expected = str(error).partition(", got")[0]
+        choices = [value for option in get_args(kind) for value in get_args(option) if isinstance(value, str)]
+        expected = f"Expected {' or '.join(choices)}" if choices else str(error).partition(", got")[0]
         for python, words in TYPE_WORDS.items():
             expected = expected.replace(python, words)
         raise SettingsError(variable(name), text, expected) from error

@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "errors", "address_space", "child",
+    "errors", "address_space", "child", "text_cache",
     "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit", "access.rate_limiter",
     "access.cors", "access.proxies", "access.same_origin", "keys",
     "prediction", "client.connection", "client.client", "client", "client.output", "client.__main__",
     "imaging", "imaging.formats", "imaging.png", "imaging.modes", "imaging.profiles", "imaging.icc", "imaging.colour",
-    "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.plain",
-    "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing", "imaging.preprocessing",
+    "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.coding",
+    "imaging.plain", "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing",
+    "imaging.preprocessing",
     "model", "model.task", "model.conformal", "model.card", "model.external_data", "model.regular_file",
     "model.runtime", "model.classifier", "model.trial", "model.triton_config",
     "version", "sbom", "cpu", "concurrency",

@@ -19,7 +19,6 @@ NO_KEY = b""  # the digest of what is too long for a key
 HOW_TO_SEND = "send Authorization: Bearer KEY, or X-API-Key: KEY"
 
 
-@lru_cache(maxsize=1_024)  # clients ask for the same few
 def scopes_for(path: str) -> tuple[str, ...]:
     """Return the scopes of which a key needs one for this path, existing or not; none where no key is needed."""
     path = f"/{path.strip('/')}".rstrip("/")  # more slashes before it lead to the same call

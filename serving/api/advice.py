@@ -58,8 +58,9 @@ def unsupported_type(kind: str, body: bytes) -> UnsupportedType:
             f"Content-Type {kind!r} is unsupported. {SEND_IMAGE}, or a form with files: curl -F image=@photo.jpg URL, "
             "or base64 in JSON with -H 'Content-Type: application/json'."
         )
-    if b"\n" not in body and IMAGE.match(body):
-        return UnsupportedType(f"Content-Type {kind!r} is unsupported. {SEND_BINARY}")
+    if b"\n" not in body and IMAGE.match(body):  # older ones leave null bytes: then it may be whole as well
+        advice = SEND_IMAGE if REMOVED.search(body) else SEND_BINARY
+        return UnsupportedType(f"Content-Type {kind!r} is unsupported. {advice}")
     return UnsupportedType(
         f"Content-Type {kind!r} is unsupported; send image/*, application/octet-stream, multipart/form-data or "
         "application/json (with curl: -H 'Content-Type: image/png')."

@@ -7,7 +7,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from serving.api.content import read_content
-from serving.api.html_replies import answers_page, prefers_page
+from serving.api.html_replies import answers_page, is_browser_form
 from serving.api.intake import Intake
 from serving.api.query import PARAMETERS, parse_options, query_pairs, read_options
 from serving.api.replies import Reply, prediction_headers
@@ -72,6 +72,6 @@ def blueprint(view: Classify) -> Blueprint:
     @api.post(PATH)
     def classify() -> Response:
         reply = view(request.environ)
-        return answers_page(reply) if prefers_page() else reply.flask()
+        return answers_page(reply) if is_browser_form(request.environ) else reply.flask()
 
     return api

@@ -12,6 +12,7 @@ from serving.api.intake import Intake
 from serving.api.query import EXPLAIN_PARAMETERS, parse_options, query_pairs, read_options
 from serving.api.replies import prediction_headers
 from serving.api.uploads import Uploads, read_uploads
+from serving.concurrency import SerialExecutor
 from serving.errors import BadRequest, Refusal
 from serving.imaging.png import data_url
 from serving.inference.occlusion import Explanation, explain, overlay
@@ -20,8 +21,6 @@ from serving.inference.predictor import Predictor, PreparedInput
 from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
-
-EXPLANATION_COST = 64  # images that an explanation counts as in flight: about the number of small windows
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -49,6 +48,7 @@ class Explain:
     def __init__(self, predictor: Predictor, intake: Intake) -> None:
         self._predictor = predictor
         self._intake = intake
+        self._executor = SerialExecutor(intake.admission.timeout)  # of its own: classifying waits for no explanation
 
     def __call__(self, environ: Environ) -> Response:
         """Explain the image of a request."""
@@ -69,7 +69,7 @@ class Explain:
             raise BadRequest(f"The request has {len(uploads.images)} images; one is explained at a time.")
         self._intake.charge(environ, 1)
         arrived = perf_counter()
-        with self._intake.admission.admit(EXPLANATION_COST):
+        with self._intake.admission.admit_explanation():
             timings = environ[TIMINGS_KEY] = Timings(wait=perf_counter() - arrived)
             explained, classifier = self._explain(uploads, options, timings)
         self._predictor.record_done(timings)
@@ -85,7 +85,7 @@ class Explain:
         classifier, model_input = prepared.classifier, prepared.input
         card = classifier.card
         work = partial(_run_explanation, prepared, _index(card, options.label))
-        explanation, png, timings.infer = predictor.executor.run(work)
+        explanation, png, timings.infer = self._executor.run(work)
         timings.runs.append(ModelRun(classifier, 1, timings.infer, time()))
         explained = Explained(
             model=card.name,

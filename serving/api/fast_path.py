@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from serving.api.html_replies import HTML
+from serving.api.html_replies import is_browser_form
 from serving.api.replies import ProblemReplies, Reply
 from serving.errors import InternalError, Refusal
 
@@ -33,8 +33,7 @@ class FastPath:
         path = environ["PATH_INFO"]
         if path.endswith("/") and not path.endswith("//") and path != "/":
             environ["PATH_INFO"] = path = path[:-1]
-        is_page = HTML in environ.get("HTTP_ACCEPT", "")  # asked for by a browser whose form no script sent
-        if is_page or path != self._path or environ["REQUEST_METHOD"] != self._method:
+        if path != self._path or environ["REQUEST_METHOD"] != self._method or is_browser_form(environ):
             response: Iterable[bytes] = self._application(environ, start_response)
             return response
         try:

@@ -9,7 +9,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from serving.api.classify import PATH
-from serving.api.html_replies import not_found_page, prefers_page, refusal_page
+from serving.api.html_replies import is_browser_form, not_found_page, prefers_page, refusal_page
 from serving.api.replies import ProblemReplies
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
@@ -35,7 +35,7 @@ def flask_app(problems: ProblemReplies) -> Flask:
 
     def refuse(refusal: Refusal) -> Response:
         reply = problems.reply(refusal)
-        if request.path.rstrip("/") == PATH and prefers_page():
+        if request.path.rstrip("/") == PATH and is_browser_form(request.environ):
             return refusal_page(refusal)
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
@@ -72,7 +72,7 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
     refusal = refusals.get(error.code or 500) or BadRequest(error.description or error.name)
     response = refuse(refusal)
     if isinstance(refusal, NotFound) and not is_v2(request.path):
-        response = not_found_page(str(refusal)) if prefers_page() else response
+        response = not_found_page(str(refusal)) if prefers_page(request.environ) else response
         response.vary.add("Accept")
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]

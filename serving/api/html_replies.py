@@ -1,14 +1,19 @@
 """Replies for a browser that shows a page: the answer to a form that no script sent, and what is refused."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
-from flask import Response, render_template, request
+from flask import Response, render_template
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from serving.api.replies import JSON, PROBLEM, Reply
 from serving.errors import NotAllowed, Refusal, Unauthorised
 
-HTML = "text/html"
+HTML, XHTML = "text/html", "application/xhtml+xml"
+FORM_WITH_FILES = "multipart/form-data"
 ADVICE = {  # where a refusal tells a program what to do, which a form cannot
     Unauthorised.code: "A form cannot send a key. Turn on JavaScript: the page then asks for the key, and sends it "
     "with each picture.",
@@ -23,9 +28,24 @@ PAGE_HEADERS = {
 }
 
 
-def prefers_page() -> bool:
-    """Whether the client of this request is a browser that shows a page, rather than a program."""
-    return request.accept_mimetypes.best_match((PROBLEM, JSON, HTML)) == HTML
+def prefers_page(environ: Mapping[str, Any]) -> bool:
+    """Whether the client of a request is a browser that shows a page, rather than a program.
+
+    Programs may prefer HTML without knowing it, as those of Java do by default. Browsers say that they navigate, except
+    old ones and where the service has no TLS; and all of them name XHTML.
+    """
+    header = environ.get("HTTP_ACCEPT", "")
+    if HTML not in header or environ.get("HTTP_SEC_FETCH_MODE", "navigate") != "navigate":
+        return False
+    accept = parse_accept_header(header, MIMEAccept)
+    if accept.best_match((PROBLEM, JSON, HTML)) != HTML:
+        return False
+    return XHTML in accept.values() or not accept[JSON]
+
+
+def is_browser_form(environ: Mapping[str, Any]) -> bool:
+    """Whether a request is a form with files that a browser sent without a script."""
+    return environ.get("CONTENT_TYPE", "").lower().startswith(FORM_WITH_FILES) and prefers_page(environ)
 
 
 def not_found_page(detail: str) -> Response:

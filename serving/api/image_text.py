@@ -15,6 +15,8 @@ ESCAPED = b"+/=-_ \t\r\n"
 BLANKS = b" \t\r\n\f\v"
 LINES = bytes.maketrans(b"\t\r\f\v", b"\n\n\n\n")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
+WRAPPED = re.compile(rb"[A-Za-z0-9+/]\r?\n[A-Za-z0-9+/=]")  # a line break in base64, and nowhere in JSON
+UNWRAP = " A text in JSON has no line breaks: write the base64 in one line (base64 -w0)."
 LOST_PLUS = (
     "The base64 of the image has a blank inside a line, where a + was: a form or a query string makes + a blank. Send "
     "the base64 in JSON as it is, or with each + written as %2B."
@@ -35,6 +37,11 @@ def decode_text(text: str) -> Upload:
         return BadRequest("The image is not valid base64: it has characters beyond ASCII.")
     except ValueError as error:  # binascii.Error is one
         return BadRequest(f"The image is not valid base64: {error}.")
+
+
+def advise_json(body: bytes) -> str:
+    """Return what to add to the refusal of malformed JSON, if anything."""
+    return UNWRAP if WRAPPED.search(body) else ""
 
 
 def _from_base64(text: bytes) -> Upload:

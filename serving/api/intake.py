@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
 from typing import Any
@@ -45,7 +45,7 @@ class MemoryBudget:
 class Intake:
     """The limits on a request: max_body in bytes, max_images, the deadline of its body, and the shared budgets.
 
-    limiter: of each client's images, if they are limited.
+    limiter: of each client's images, if they are limited. advice: how to keep to max_body.
     """
 
     max_body: int
@@ -54,6 +54,7 @@ class Intake:
     memory: MemoryBudget
     admission: Admission
     limiter: RateLimiter | None = None
+    advice: str = "send a smaller image, or fewer at once"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Intake":
@@ -66,6 +67,10 @@ class Intake:
             Admission(settings.in_flight, settings.wait_seconds),
             RateLimiter(settings.rate_limit, shared_folder()) if settings.rate_limit else None,
         )
+
+    def without_images(self, max_body: int) -> "Intake":
+        """Return the limits of calls whose bodies have no images, and are short."""
+        return replace(self, max_body=min(max_body, self.max_body), advice="this call takes no files")
 
     @staticmethod
     def has_arrived(environ: Environ) -> bool:
@@ -109,7 +114,7 @@ class Intake:
 
     def too_large(self) -> TooLarge:
         """Return the refusal of a body over the limit."""
-        return TooLarge(f"The body has more than {self.max_body:,} bytes; send a smaller image, or fewer at once.")
+        return TooLarge(f"The body has more than {self.max_body:,} bytes; {self.advice}.")
 
     def too_many_images(self) -> TooLarge:
         """Return the refusal of more images than the limit."""

@@ -21,7 +21,8 @@ from serving.api.v2.metadata import BYTES, FP32, UINT8, ModelMetadata
 from serving.api.v2.protocol import PATH, V2Error, is_v2
 from serving.api.v2.replies import InferenceReply
 from serving.api.v2.repository import READY, UNAVAILABLE, IndexEntry, IndexRequest, LoadRequest
-from serving.api.v2.requests import InferenceRequest
+from serving.api.v2.requests import InferenceRequest, RequestedOutput
+from serving.api.v2.tensors import InputTensor, Size
 from serving.errors import InternalError, NoModel, NotAllowed, Overloaded, Problem, RateLimited, Refusal, Unauthorised
 from serving.inference.options import PredictOptions
 from serving.model.card import INPUT, NOVELTY, PROBABILITIES
@@ -30,7 +31,8 @@ from serving.settings import Settings
 from serving.version import version_of_this
 
 FILES = Path(__file__).parent.parent / "openapi"
-V2_STRUCTS = (V2Error, ModelMetadata, InferenceRequest, InferenceReply, IndexRequest, IndexEntry, LoadRequest)
+V2_REQUESTS = (InferenceRequest, InputTensor, RequestedOutput, IndexRequest, LoadRequest)
+V2_STRUCTS = (*V2_REQUESTS, V2Error, ModelMetadata, InferenceReply, IndexEntry)
 STRUCTS = (Prediction, Explained, ModelListing, ImageBody, Problem, *V2_STRUCTS)  # and the structs in them
 REFUSALS = "refusals"  # in the files: the codes of a call's refusals
 LIMITS = ("max_body", "max_images", "max_pixels", "body_seconds")
@@ -118,13 +120,24 @@ def _constraints(settings: Settings, kinds: list[type[Refusal]]) -> Document:
     fields = {
         "ImageBody": {"images": {"minItems": 1, "maxItems": settings.max_images}},
         "Problem": {"code": {"enum": [kind.code for kind in kinds]}},
-        "InferenceRequest": {"inputs": {"minItems": 1, "maxItems": 1}},
-        "InputTensor": {"name": {"const": INPUT}, "datatype": {"enum": [UINT8, BYTES]}, "shape": {"minItems": 1}},
+        "InferenceRequest": {
+            "inputs": {"type": "array", "items": _ref("InputTensor"), "minItems": 1, "maxItems": 1},
+            "outputs": {"type": ["array", "null"], "items": _ref("RequestedOutput")},
+        },
+        "InputTensor": {
+            "name": {"const": INPUT},
+            "datatype": {"enum": [UINT8, BYTES]},
+            "shape": {"type": "array", "items": msgspec.json.schema(Size), "minItems": 1},
+        },
         "RequestedOutput": {"name": {"enum": [PROBABILITIES, NOVELTY]}},
         "OutputTensor": {"name": {"enum": [PROBABILITIES, NOVELTY]}, "datatype": {"enum": [FP32, BYTES]}},
         "IndexEntry": {"state": {"enum": [READY, UNAVAILABLE]}},
     }
     return {name: {"properties": properties} for name, properties in fields.items()}
+
+
+def _ref(schema: str) -> Document:
+    return {"$ref": f"#/components/schemas/{schema}"}
 
 
 def _schemas() -> dict[str, Any]:
@@ -157,7 +170,7 @@ def _refusals(codes: Iterable[str], form: Callable[[list[type[Refusal]]], Docume
 
 def _v2_response(kinds: list[type[Refusal]]) -> Document:
     """Return the V2 protocol's response for one of these refusals."""
-    return _response(kinds) | {"content": {JSON: {"schema": {"$ref": "#/components/schemas/V2Error"}}}}
+    return _response(kinds) | {"content": {JSON: {"schema": _ref("V2Error")}}}
 
 
 def _response(kinds: list[type[Refusal]]) -> Document:
@@ -165,7 +178,7 @@ def _response(kinds: list[type[Refusal]]) -> Document:
     special = {"code": {"enum": [kind.code for kind in kinds]}, "status": {"const": kinds[0].status}}
     response: Document = {
         "description": " ".join(f"{kind.title}." for kind in kinds),
-        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem", "properties": special}}},
+        "content": {PROBLEM: {"schema": _ref("Problem") | {"properties": special}}},
     }
     if headers := [name for kind in kinds for name in kind("").headers()]:
         headers += ["RateLimit-Policy", "RateLimit"] if RateLimited in kinds else []

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from serving.errors import BadRequest
 from serving.inference.options import PredictOptions
+from serving.text_cache import cached_if_short
 
 PARAMETERS = ("model", "top_k", "coverage", "seen")
 EXPLAIN_PARAMETERS = (*PARAMETERS, "label")
@@ -19,7 +19,7 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 Parameter = tuple[str, str]  # a parameter's name and its value as text; an empty value asks for the default
 
 
-@lru_cache(maxsize=256)  # a client asks the same again and again
+@cached_if_short(maxsize=256)  # a client asks the same again and again
 def read_options(query_string: str, names: tuple[str, ...] = PARAMETERS) -> PredictOptions:
     """Parse a query string; raises BadRequest naming the parameter that is unknown, malformed or said differently."""
     return parse_options(query_pairs(query_string), names)

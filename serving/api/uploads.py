@@ -4,7 +4,6 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,14 +12,16 @@ from werkzeug.http import parse_options_header
 
 from serving.api.advice import FORM, SEND_IMAGE, check_image_body, is_image_in_a_form_type, unsupported_type
 from serving.api.form_data import Part, read_parts, read_text
-from serving.api.image_text import decode_text
+from serving.api.image_text import advise_json, decode_text
 from serving.api.intake import Environ, Intake
 from serving.api.query import Parameter, check_name
 from serving.errors import BadRequest, Refusal
 from serving.inference.predictor import Upload
+from serving.text_cache import cached_if_short
 
 MAX_FIELDS = 50  # of a form, beside its images
 MAX_MEMBERS = 20  # of the JSON: ample for each name once or twice
+QUOTES_PER_IMAGE = 16  # of the JSON: two around it, and those that a data: URL may have in it
 MEMBER = re.compile(rb'"([a-z_]{1,8})"\s*:')  # a name of the JSON
 NO_FILE = "The multipart body has no file part; with curl: -F image=@photo.jpg URL."
 FILE_ADVICE = " An image in a form has a file name or a Content-Type of image/*; base64 is sent in JSON."
@@ -72,7 +73,7 @@ def read_uploads(environ: Environ, content: bytes, intake: Intake, names: tuple[
     raise unsupported_type(kind, content)
 
 
-@lru_cache(maxsize=256)  # clients send the same few
+@cached_if_short(maxsize=256)  # clients send the same few
 def _content_type(header: str) -> tuple[str, Mapping[str, str]]:
     kind, parameters = parse_options_header(header)
     return kind.lower(), parameters
@@ -113,12 +114,15 @@ def _is_image_part(part: Part, names: tuple[str, ...]) -> bool:
 
 def _from_json(body: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
     body = body.removeprefix(codecs.BOM_UTF8)
+    # Counted before parsing: millions of texts would keep all other requests waiting.
+    if body.count(b'"') > QUOTES_PER_IMAGE * (intake.max_images + MAX_MEMBERS):
+        raise intake.too_many_images()
     try:
         document = msgspec.json.decode(body, type=ImageBody)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(
             'The JSON must be {"image": "..."} or {"images": ["...", ...]}, with these parameters in it or in the '
-            f"query: {', '.join(names)}. {error}"
+            f"query: {', '.join(names)}. {error}.{advise_json(body)}"
         ) from error
     if (document.image is None) == (document.images is None) or document.images == []:
         raise BadRequest('The JSON must have either "image" or "images", not both, with at least one image in it.')

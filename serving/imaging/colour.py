@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from serving.imaging.formats import DECODER_ERRORS
 from serving.imaging.icc import is_quick
 from serving.imaging.modes import Converted
-from serving.imaging.profiles import find_profile
+from serving.imaging.profiles import find_profile, is_unknown_coding
 
 MAX_PROFILE_BYTES = 3_000_000  # those of printing presses have up to so many, others a tenth
 MAX_CACHED = 16  # profiles; LittleCMS keeps up to 2 MB for each
@@ -60,7 +60,7 @@ CONVERSIONS = ConversionCache(MAX_CACHED)
 
 def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
     """Convert an image of mode L, LA, RGB, RGBA or CMYK by the profile in its file's info; ignore one of no use."""
-    if not info.get("icc_profile", True):  # damaged or empty
+    if not info.get("icc_profile", True) or is_unknown_coding(info):  # the former is damaged or empty
         return image, ("profile-ignored",)
     profile = find_profile(info)
     mode = image.mode.removesuffix("A")

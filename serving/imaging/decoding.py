@@ -11,11 +11,12 @@ from PIL import AvifImagePlugin, ExifTags, Image
 
 from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
+from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
-from serving.imaging.formats import DECODER_ERRORS, FORMATS, unreadable
+from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end
-from serving.imaging.modes import scale_key, to_channels, to_opaque
+from serving.imaging.modes import has_deep_channels, scale_key, to_channels, to_opaque
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
@@ -106,6 +107,7 @@ def read_header(upload: bytes, budget: PixelBudget) -> ImageHeader:
         budget.check(*webp_canvas(upload))
         image = _open(upload)
         budget.spend(*decoded_size(image))
+        check_planes(image)
     except DECODER_ERRORS as error:
         raise unreadable(upload) from error
     return ImageHeader(image, upload)
@@ -146,19 +148,21 @@ def _open_without_chunks(png: bytes, removed: set[bytes]) -> Image.Image:
 
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:
     before = image.info.get("original_orientation") or _orientation(image)
+    if coding := read_coding(image.format, header.upload):
+        image.info.setdefault("nclx_profile", coding)
+    deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     image, extent = _load(image, header.upload, min_side)
     # 1 where the decoder has rotated the image itself; new where the tag follows the pixels.
     after = _orientation(image)
     if image.format == "HEIF" and not turns_itself(header.upload):
         after = before
     several = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGES
-    channels, eight_bit = to_channels(image)
-    colours, srgb = to_srgb(shrink(channels, extent, min_side), image.info)
+    colours, srgb = to_srgb(shrink(to_channels(image), extent, min_side), image.info)
     opaque, flattened = to_opaque(colours)
     if after in TRANSPOSES:
         opaque = opaque.transpose(TRANSPOSES[after])
     rotated = before in TRANSPOSES or after in TRANSPOSES
-    steps = ("first-frame",) * several + ("rotated",) * rotated + eight_bit + srgb + flattened
+    steps = ("first-frame",) * several + ("rotated",) * rotated + ("8-bit",) * deep + srgb + flattened
     return DecodedImage(opaque, steps)
 
 

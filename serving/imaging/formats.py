@@ -23,14 +23,25 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BIG_TIFF = b"+"  # in the signature of a TIFF with offsets of 64 bits
 SAMPLE_FORMATS = {2: "signed integers", 3: "floating-point numbers", 4: "undefined", 5: "complex", 6: "complex"}
 SAMPLE_BITS = (1, 2, 4, 8, 16)
-PHOTOMETRICS = (0, 1, 2, 3, 5, 6, 8)  # black and white, RGB, palette, CMYK, YCbCr, L*a*b*
+PHOTOMETRICS = {
+    0: "grey, white is zero", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "L*a*b*",
+}  # fmt: skip
+PLANES = "planar configuration 2 (a plane for each channel)"
+PLANAR_MODES = ("RGB", "RGBA", "CMYK")  # that Pillow reads from planes
+USUAL_MASKS = {16: ((0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)), 24: ((0xFF0000, 0xFF00, 0xFF),)}  # by bits, of a BMP
+BMP_HEAD = struct.Struct("<14xI10xHI20x3I")  # size of the header, bits a pixel, compression; masks
+BMP_HEADER_SIZE = 40  # bytes; older headers are shorter, and have none of the rest
+MAX_SAMPLES = 8  # of a pixel: of more, Pillow reads none
+WHOLE_BYTES = (0, 0xFF, 0xFF00, 0xFF0000, 0xFF000000)  # masks that imaging.bmp or Pillow reads in any order
+RAW, BITFIELDS = (0, 1, 2), 3  # compressions of a BMP: none and run lengths, and none with a mask for each channel
 
 
 def unreadable(upload: bytes) -> UnreadableImage:
     """Return the refusal of a file that no decoder has read: it names the format where that is known."""
-    kind = _unsupported_tiff(upload) if upload.startswith(TIFF_SIGNATURES) else ""
-    if kind:
-        return UnreadableImage(f"The TIFF is of a kind that is not read: {kind}. Convert it to JPEG or PNG.")
+    if kind := _unsupported_tiff(upload) if upload.startswith(TIFF_SIGNATURES) else "":
+        return _unsupported("TIFF", kind)
+    if kind := _unsupported_bmp(upload) if upload.startswith(b"BM") else "":
+        return _unsupported("BMP", kind)
     names = ", ".join(PUBLIC_NAMES.get(name, name) for name in FORMATS)
     what = "HEIC image" if _is_heic(upload) else f"image in a supported format ({names})"
     return UnreadableImage(
@@ -39,10 +50,41 @@ def unreadable(upload: bytes) -> UnreadableImage:
     )
 
 
+def check_planes(image: Image.Image) -> None:
+    """Raise UnreadableImage for a TIFF with a plane for each channel of which Pillow would make another image.
+
+    The image must not be loaded yet.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or len(image.getbands()) == 1:
+        return
+    if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1:
+        return
+    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    is_wide = bits[0] > 8 and image.tile[0].codec_name == "raw"  # libtiff reads those that are compressed
+    if is_wide or image.mode not in PLANAR_MODES:
+        raise _unsupported("TIFF", f"{PLANES} with {' and '.join(map(str, bits))} bits a sample")
+
+
 def undefined_range(image: Image.Image) -> UnreadableImage:
     """Return the refusal of an image whose pixels have no defined white."""
     kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
     return UnreadableImage(f"The image has {kind} pixels, whose range is not defined; save it with 8 or 16 bits.")
+
+
+def _unsupported(name: str, kind: str) -> UnreadableImage:
+    return UnreadableImage(f"The {name} is of a kind that is not read: {kind}. Convert it to JPEG or PNG.")
+
+
+def _unsupported_bmp(upload: bytes) -> str:
+    """Return what is unusual about a BMP; empty where nothing is, or its head is not whole."""
+    if len(upload) < BMP_HEAD.size:
+        return ""
+    size, bits, compression, *masks = BMP_HEAD.unpack_from(upload)
+    if compression != BITFIELDS or size < BMP_HEADER_SIZE:
+        return "" if compression in RAW or size < BMP_HEADER_SIZE else f"compression {compression}"
+    if tuple(masks) in USUAL_MASKS.get(bits, ()) or (bits == 32 and all(mask in WHOLE_BYTES for mask in masks)):
+        return ""
+    return f"{bits} bits a pixel with the masks {', '.join(f'{mask:X}' for mask in masks)}"
 
 
 def _is_heic(upload: bytes) -> bool:
@@ -64,11 +106,11 @@ def _unsupported_tiff(upload: bytes) -> str:
 
 def _unusual(tags: TiffImagePlugin.ImageFileDirectory_v2) -> list[str]:
     compression, planar = tags.get(TiffImagePlugin.COMPRESSION, 1), tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1)
-    photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1)
+    photometric = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0)
     formats, bits = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)), tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
     found = []
     if planar != 1:
-        found.append(f"planar configuration {planar} (a plane for each channel)")
+        found.append(PLANES)
     if compression not in TiffImagePlugin.COMPRESSION_INFO:
         found.append(f"compression {compression}")
     if set(formats) != {1}:
@@ -77,4 +119,18 @@ def _unusual(tags: TiffImagePlugin.ImageFileDirectory_v2) -> list[str]:
         found.append(f"{' and '.join(map(str, bits))} bits a sample")
     if photometric not in PHOTOMETRICS:
         found.append(f"photometric interpretation {photometric}")
-    return found
+    return found or _unusual_samples(tags, photometric, bits)
+
+
+def _unusual_samples(tags: TiffImagePlugin.ImageFileDirectory_v2, photometric: int, bits: tuple[int, ...]) -> list[str]:
+    """Return what is unusual about the samples of a pixel together; nothing where Pillow knows them."""
+    count = min(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, len(bits)), MAX_SAMPLES)
+    bits = (bits * count if len(bits) == 1 else bits)[:count]
+    extra, order = tags.get(TiffImagePlugin.EXTRASAMPLES, ()), tags.get(TiffImagePlugin.FILLORDER, 1)
+    if (tags.prefix, photometric, (1,), order, bits, extra) in TiffImagePlugin.OPEN_INFO:
+        return []
+    further = f"; extra samples (as of transparency): {len(extra)}" if extra else ""
+    name = PHOTOMETRICS[photometric]
+    return [
+        f"photometric interpretation {photometric} ({name}) with {' and '.join(map(str, bits))} bits a sample{further}"
+    ]

@@ -5,6 +5,11 @@ TURNS = (b"irot", b"imir")  # the boxes of a rotation and of a mirroring (ISO/IE
 
 def turns_itself(upload: bytes) -> bool:
     """Return whether the container has an image turned; where it is silent, EXIF's orientation stands."""
-    place = upload.find(b"meta")  # the box that describes the images; four bytes before its name have its length
-    described = upload[place : place - 4 + int.from_bytes(upload[max(0, place - 4) : max(0, place)], "big")]
+    described = description(upload)
     return any(turn in described for turn in TURNS)
+
+
+def description(upload: bytes) -> bytes:
+    """Return the box that describes the images of a HEIC or an AVIF; empty where there is none."""
+    place = upload.find(b"meta")  # four bytes before its name have its length
+    return upload[place : place - 4 + int.from_bytes(upload[max(0, place - 4) : max(0, place)], "big")]

@@ -16,6 +16,13 @@ NCLX_XY = {
     9: (0.3127, 0.329, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046),  # BT.2020
     12: (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),  # Display P3
 }  # by ITU-T H.273, table 2
+NCLX_LIKE_SRGB = (
+    1,
+    2,
+    5,
+    6,
+)  # sRGB's primaries, those that are not said, and those of older video: much the same
+NCLX_NOT_SAID = 2  # a transfer
 NCLX_TRANSFERS = (1, 6, 13, 14, 15)  # table 3: sRGB's, and those of video, which is shown like it; not those of HDR
 
 # The curve of a profile as in ICC.1:2022, section 10.18: the function's type and its parameters.
@@ -34,13 +41,24 @@ def find_profile(info: Mapping[Any, Any]) -> bytes:
     embedded = info.get("icc_profile")
     if embedded:
         return bytes(embedded)
+    if nclx := info.get("nclx_profile"):
+        xy = NCLX_XY.get(nclx.get("color_primaries", 0))
+        return make_profile(xy, SRGB_CURVE) if xy and nclx.get("transfer_characteristics") in NCLX_TRANSFERS else b""
     if "srgb" in info:
         return b""
     if "gamma" in info or "chromaticity" in info:
         return _of_png(info.get("gamma", SRGB_GAMMA), info.get("chromaticity", SRGB_XY))
-    nclx = info.get("nclx_profile") or {}
-    xy = NCLX_XY.get(nclx.get("color_primaries", 0))
-    return make_profile(xy, SRGB_CURVE) if xy and nclx.get("transfer_characteristics") in NCLX_TRANSFERS else b""
+    return b""
+
+
+def is_unknown_coding(info: Mapping[Any, Any]) -> bool:
+    """Whether a file's info describes colours by figures of which find_profile makes nothing, as those of HDR."""
+    nclx = info.get("nclx_profile")
+    if not nclx or info.get("icc_profile"):
+        return False
+    primaries, transfer = nclx.get("color_primaries", 0), nclx.get("transfer_characteristics", 0)
+    known = transfer in NCLX_TRANSFERS and primaries in NCLX_XY
+    return not (known or (primaries in NCLX_LIKE_SRGB and transfer in (NCLX_NOT_SAID, *NCLX_TRANSFERS)))
 
 
 @lru_cache(maxsize=16)

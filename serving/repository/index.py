@@ -65,6 +65,13 @@ class Model:
         return (*of_files, self.fault) if self.fault else of_files
 
     @property
+    def newer_reasons(self) -> tuple[str, ...]:
+        """What is wrong with files that were to take the answering one's place, and with its folder."""
+        answering = int(self.classifier.card.version) if self.classifier else 0
+        newer = {number: version for number, version in self.files.items() if int(number) >= answering}
+        return replace(self, files=newer).reasons
+
+    @property
     def reason(self) -> str | None:
         return UNLOADED if self.unloaded else "; ".join(self.reasons) or None
 

@@ -140,9 +140,14 @@ class Repository:
                 self._commands.acknowledge(self._seen_commands)
 
     def load(self, name: str) -> Model:
-        """Have all workers load a model's folder as it is now; raises UnknownModel, or NoModel if none answers."""
+        """Have all workers load a model's folder as it is now; raises UnknownModel.
+
+        Raises NoModel if no version answers, or another than the folder's highest or an older file of it.
+        """
         model = self._command(name, LOAD)
-        self.named(name)
+        answering = self.named(name).card.version
+        if model.newer_reasons:
+            raise NoModel(f"The model {name!r} still answers in version {answering}: {'; '.join(model.newer_reasons)}")
         return model
 
     def unload(self, name: str) -> Model:

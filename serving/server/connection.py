@@ -22,9 +22,12 @@ RECV_BYTES = 65_536
 MAX_PIPELINED = 100  # requests that may wait for the responses to those before them
 FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
 LINGER_TIMEOUT = 5.0  # seconds that a refused client may go on sending, so that it reads the response in the end
-
-
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\r?\n")
+
+
+FOLLOWING = (
+    "bytes that are not a request follow the one before it; its Content-Length may say fewer bytes than its body has"
+)
 
 
 class MalformedRequestError(Exception):
@@ -49,6 +52,7 @@ class Connection:
         self._last = HTTPRequest(self)  # the one that is being parsed
         self._fault: MalformedRequestError | None = None
         self._head_is_replayed = False  # the next head is that of the request before, given to a fresh parser
+        self._completed = 0  # requests that have been parsed whole
         self._sending = False
         self._between_requests = self._has_asked = False
         self.waiting_since: float | None = None  # on the clock of time.monotonic; None: the client is not waited for
@@ -94,11 +98,15 @@ class Connection:
         data = b"" if self._fault else self._recv()
         if not data:
             return 0
+        completed = self._completed
         try:
             self._feed(data)
         except httptools.HttpParserInvalidMethodError as error:
-            line = REQUEST_LINE.match(data)
-            self._fault = UnknownMethodError(line[1].decode(), line[2]) if line else self._malformed(str(error))
+            line = REQUEST_LINE.match(data) if self._completed == completed else None  # otherwise of one before
+            if line:
+                self._fault = UnknownMethodError(line[1].decode(), line[2])
+            else:
+                self._fault = self._malformed(FOLLOWING if self._completed else str(error))
         except httptools.HttpParserError as error:
             self._fault = self._fault or self._malformed(str(error))
         return len(data)
@@ -204,6 +212,7 @@ class Connection:
 
     def on_message_complete(self) -> None:
         self._last.body_complete = True
+        self._completed += 1
 
     def _limit_waiting(self) -> None:
         if len(self._requests) >= MAX_PIPELINED:

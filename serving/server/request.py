@@ -1,11 +1,17 @@
 """A request as it arrives: its head, its body, and the WSGI environ made of it (RFC 9112, PEP 3333)."""
 
+import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
+MAX_CACHED_NAME = 256  # bytes of a header's name: long ones would fill the memory
+# A whole URL as target: its host, of which an IPv6 address stands in brackets, then path and query.
+URL = re.compile(
+    rb"[A-Za-z][A-Za-z0-9+.-]*://(?![/?#]|$)[^\[\]/?#]*(?:\[[^\[\]/?#]+\][^\[\]/?#]*)?((?:[/?][^#]*)?)(?:#.*)?"
+)
 MAX_HEAD_BYTES = 65_536  # of a request line and its headers: ample for cookies and tokens
 
 
@@ -72,7 +78,8 @@ class HTTPRequest:
             "wsgi.input": self,
         }
         for name, value in self.headers:
-            if key := _environ_key(name):
+            make_key = _cached_environ_key if len(name) <= MAX_CACHED_NAME else _environ_key
+            if key := make_key(name):
                 text = value.decode("latin-1")
                 environ[key] = f"{environ[key]},{text}" if key in environ else text
         return environ
@@ -88,6 +95,9 @@ class HTTPRequest:
             return f"its version is {self.version}"
         if names.count(b"host") > 1 or (self.version == "1.1" and b"host" not in names):
             return "it must have exactly one Host header"
+        is_path = self.target.startswith(b"/") or self.target == b"*" or self.method == "CONNECT"
+        if not (is_path or URL.fullmatch(self.target)):
+            return "its target is neither a path nor a URL with a host"
         if codings and self.version == "1.0":
             return "its version, 1.0, has no Transfer-Encoding"
         if codings and codings != [b"chunked"]:
@@ -102,18 +112,12 @@ class HTTPRequest:
     def _path_and_query(self) -> tuple[str, str]:
         """Return path and query of the request target, which may be a whole URL."""
         target = self.target
-        if not target.startswith(b"/"):
-            try:
-                parts = urlsplit(target)
-            except ValueError:
-                return "", ""
-            path = parts.path or (b"/" if parts.netloc else b"")  # RFC 9112, section 3.2.1
-            return unquote_to_bytes(path).decode("latin-1"), parts.query.decode("latin-1")
+        if url := URL.fullmatch(target):
+            target = url[1] if url[1].startswith(b"/") else b"/" + url[1]  # RFC 9112, section 3.2.1
         path, _, query = target.partition(b"?")
         return (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"), query.decode("latin-1")
 
 
-@lru_cache(maxsize=256)  # clients send the same few
 def _environ_key(name: bytes) -> str:
     """Return a header's WSGI key; empty for one with an underscore, which would pass for another's, and for Upgrade.
 
@@ -123,3 +127,6 @@ def _environ_key(name: bytes) -> str:
         return ""
     key = name.decode("latin-1").upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_cached_environ_key = lru_cache(maxsize=256)(_environ_key)  # clients send the same few

@@ -107,6 +107,11 @@ def test_an_invalid_value_is_refused_with_its_variable(name, text):
         Settings.from_environment({variable(name): text})
 
 
+def test_a_value_that_is_none_of_a_few_is_refused_with_these():
+    with pytest.raises(SettingsError, match=r"^THIMBLE_LOG_FORMAT='xml': Expected json or text$"):
+        Settings.from_environment({"THIMBLE_LOG_FORMAT": "xml"})
+
+
 def test_the_folder_is_the_path_of_the_models():
     assert Settings(models="some/where").folder == Path("some/where")
 

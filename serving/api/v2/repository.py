@@ -19,6 +19,9 @@ READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 UNLOAD_DEPENDENTS = "unload_dependents"  # the one supported parameter: no model here depends on another
 
 
+MAX_BODY = 262_144  # bytes: ample for a model's configuration, which the messages then say is unsupported
+
+
 class ModelLoader(Protocol):
     """Loads and unloads models in all workers. Raises Refusal."""
 
@@ -38,7 +41,7 @@ class IndexRequest(Struct, frozen=True):
 class LoadRequest(Struct, frozen=True):
     """The JSON of a request to load or unload."""
 
-    parameters: dict[str, str | int | float | bool] = {}
+    parameters: dict[str, str | int | float | bool] | None = None
 
 
 class IndexEntry(Struct, frozen=True):
@@ -53,6 +56,7 @@ class IndexEntry(Struct, frozen=True):
 def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake, same_origin: SameOrigin) -> Blueprint:
     """Return the routes; without a loader, loading is not allowed."""
     api = Blueprint("v2-repository", __name__, url_prefix="/repository")
+    intake = intake.without_images(MAX_BODY)
 
     @api.post("/index")
     def index() -> Response:
@@ -89,14 +93,14 @@ def _reason(model: Model, version: Version) -> str:
 
 
 def _change(change: Callable[[str], object] | None, name: str, intake: Intake) -> Response:
-    with read_content(request.environ, intake) as content:
-        options: LoadRequest = decode_json(content or b"{}", LoadRequest)
     if change is None:
         raise NotAllowed(
             f"This service does not load or unload models over HTTP; start it with {variable('allow_loading')}=true to "
             "allow that."
         )
-    if unsupported := sorted(options.parameters.keys() - {UNLOAD_DEPENDENTS}):
+    with read_content(request.environ, intake) as content:
+        options: LoadRequest = decode_json(content or b"{}", LoadRequest)
+    if unsupported := sorted((options.parameters or {}).keys() - {UNLOAD_DEPENDENTS}):
         raise BadRequest(
             f"The parameter {unsupported[0][:120]!r} is unsupported: models and their configurations come from the "
             "model folder alone."

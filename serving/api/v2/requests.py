@@ -3,11 +3,20 @@
 import re
 from dataclasses import dataclass
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from serving.api.intake import Intake
 from serving.api.v2.metadata import Tensor, input_tensor, output_tensors
-from serving.api.v2.tensors import Images, InputTensor, SharedMemory, Size, decode_json, read_images, to_pixels
+from serving.api.v2.tensors import (
+    Images,
+    InputTensor,
+    SharedMemory,
+    Size,
+    decode_json,
+    decode_short,
+    read_images,
+    to_pixels,
+)
 from serving.errors import BadRequest
 from serving.model.classifier import Classifier
 
@@ -26,7 +35,7 @@ class RequestedOutput(Struct, frozen=True):
     """A requested output."""
 
     name: str
-    parameters: OutputParameters = OutputParameters()
+    parameters: OutputParameters | None = None
 
 
 class RequestParameters(Struct, frozen=True):
@@ -35,13 +44,23 @@ class RequestParameters(Struct, frozen=True):
     binary_data_output: bool = False
 
 
-class InferenceRequest(Struct, frozen=True):
-    """The JSON of an inference request; unknown parameters are ignored, as Triton does."""
+class Inputs(Struct, frozen=True, array_like=True):
+    """The inputs, of which a model has one: those behind the second are not even parsed."""
 
-    inputs: list[InputTensor]
-    id: str | UnsetType = UNSET
-    parameters: RequestParameters = RequestParameters()
-    outputs: list[RequestedOutput] = []
+    first: InputTensor | UnsetType = UNSET
+    second: Raw | UnsetType = UNSET
+
+
+class InferenceRequest(Struct, frozen=True):
+    """The JSON of an inference request; unknown parameters are ignored, as Triton does.
+
+    inputs, outputs: parsed once they are known to be few.
+    """
+
+    inputs: Raw
+    id: str | None = None
+    parameters: RequestParameters | None = None
+    outputs: Raw | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -73,10 +92,9 @@ def read_inference(content: bytes, json_length: str | None, classifier: Classifi
         outputs = [OutputRequest(output.name, binary=True) for output in output_tensors(classifier)]
         return Inference(to_pixels(content, (1, *image.shape[1:])), outputs)
     request: InferenceRequest = decode_json(content[:length], InferenceRequest)
-    if len(request.inputs) != 1:
-        raise BadRequest(f"The request has {len(request.inputs)} inputs; the model has one: {image.name}.")
     outputs = _output_requests(request, output_tensors(classifier))
-    return Inference(read_images(request.inputs[0], content[length:], image, intake), outputs, request.id)
+    images = read_images(_one_input(request, image), content[length:], image, intake)
+    return Inference(images, outputs, UNSET if request.id is None else request.id)
 
 
 def _length(text: str, maximum: int) -> int:
@@ -85,18 +103,32 @@ def _length(text: str, maximum: int) -> int:
     return int(text)
 
 
+def _one_input(request: InferenceRequest, image: Tensor) -> InputTensor:
+    inputs: Inputs = decode_json(request.inputs, Inputs, ".inputs")
+    if inputs.first is UNSET or inputs.second is not UNSET:
+        number = "no" if inputs.first is UNSET else "more than one"
+        raise BadRequest(f"The request has {number} input; the model has one: {image.name}.")
+    return inputs.first
+
+
 def _output_requests(request: InferenceRequest, outputs: list[Tensor]) -> list[OutputRequest]:
     names = [output.name for output in outputs]
-    requested = request.outputs or [RequestedOutput(name) for name in names]
+    sent: list[RequestedOutput] | None = None
+    if request.outputs is not UNSET:
+        sent = decode_short(request.outputs, list[RequestedOutput] | None, ".outputs")
+    requested = sent or [RequestedOutput(name) for name in names]
     for output in requested:
         if output.name not in names:
             raise BadRequest(f"There is no output {output.name[:120]!r}. Outputs: {', '.join(names)}.")
-        output.parameters.check_unset(f"the output {output.name!r}")
+        if output.parameters:
+            output.parameters.check_unset(f"the output {output.name!r}")
     if len({output.name for output in requested}) < len(requested):
         raise BadRequest("An output is requested more than once; name each once.")
-    return [_output_request(output, request.parameters.binary_data_output) for output in requested]
+    default = request.parameters is not None and request.parameters.binary_data_output
+    return [_output_request(output, default) for output in requested]
 
 
 def _output_request(output: RequestedOutput, default: bool) -> OutputRequest:
-    binary = output.parameters.binary_data
-    return OutputRequest(output.name, default if binary is UNSET else binary, output.parameters.classification)
+    parameters = output.parameters or OutputParameters()
+    binary = parameters.binary_data
+    return OutputRequest(output.name, default if binary is UNSET else binary, parameters.classification)

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
-from serving.api.image_text import decode_text
+from serving.api.image_text import advise_json, decode_text
 from serving.api.intake import Intake
 from serving.api.v2.metadata import BYTES, UINT8, Tensor
 from serving.errors import BadRequest
@@ -18,6 +18,9 @@ from serving.inference.predictor import Upload
 LENGTH_BYTES = 4  # of the little-endian length before each element of a BYTES tensor
 # msgspec raises the last for lists nested a thousand deep.
 JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+MAX_SHORT_BYTES = 65_536  # of JSON whose values are few: thousands of them, and no time to parse
+QUOTES_PER_TEXT = 16  # of a file as text: two around it, and those that a data: URL may have in it
 
 Size = Annotated[int, Meta(ge=0, le=2**40)]
 Byte = Annotated[int, Meta(ge=0, le=255)]
@@ -51,18 +54,28 @@ class InputTensor(Struct, frozen=True):
     """An input as it is sent: in the JSON, or as binary data that follows it."""
 
     name: str
-    shape: list[Size]
+    shape: Raw
     datatype: str
-    parameters: InputParameters = InputParameters()
+    parameters: InputParameters | None = None
     data: Raw | UnsetType = UNSET  # parsed once its length is known to be right
 
 
-def decode_json(document: bytes | Raw, kind: Any) -> Any:
-    """Decode JSON of this type; raises BadRequest with the place of the fault."""
+def decode_json(document: bytes | Raw, kind: Any, place: str = "") -> Any:
+    """Decode JSON of this type; raises BadRequest with the place of the fault. place: of the document in a larger."""
     try:
         return msgspec.json.decode(document, type=kind)
     except JSON_ERRORS as error:
-        raise BadRequest(f"The JSON of the request is not valid: {error}") from error
+        reason = str(error).replace("`$", f"`${place}", 1)
+        raise BadRequest(f"The JSON of the request is not valid: {reason}.{advise_json(bytes(document))}") from error
+
+
+def decode_short(document: Raw, kind: Any, place: str) -> Any:
+    """Decode a list of few values: millions of them would keep all other requests waiting. Raises BadRequest."""
+    if (length := memoryview(document).nbytes) > MAX_SHORT_BYTES:
+        raise BadRequest(
+            f"The JSON of the request has {length:,} bytes at `${place}`; the limit is {MAX_SHORT_BYTES:,}."
+        )
+    return decode_json(document, kind, place)
 
 
 def read_images(sent: InputTensor, binary: bytes, image: Tensor, intake: Intake) -> Images:
@@ -73,14 +86,15 @@ def read_images(sent: InputTensor, binary: bytes, image: Tensor, intake: Intake)
     shape = _shape(sent, image)
     if shape[0] > intake.max_images:
         raise intake.too_many_images()
-    size = sent.parameters.binary_data_size
+    parameters = sent.parameters or InputParameters()
+    size = parameters.binary_data_size
     if (0 if size is UNSET else size) != len(binary):
         raise BadRequest(
             f"{len(binary)} bytes follow the JSON, but the input's parameter 'binary_data_size' "
             f"{'is not set' if size is UNSET else f'is {size}'}."
         )
     if size is not UNSET or sent.data is not UNSET:
-        sent.parameters.check_unset(f"the input {sent.name!r}")
+        parameters.check_unset(f"the input {sent.name!r}")
     if size is not UNSET:
         return list(_elements(binary, shape[0])) if sent.datatype == BYTES else to_pixels(binary, shape)
     if sent.data is UNSET:
@@ -105,11 +119,12 @@ def _shape(sent: InputTensor, image: Tensor) -> tuple[int, ...]:
         raise BadRequest(
             f"The input {image.name!r} is {UINT8}, raw pixels, or {BYTES}, image files; not {sent.datatype[:20]!r}."
         )
-    count, *rest = sent.shape or [0]
+    shape: list[int] = decode_short(sent.shape, list[Size], ".inputs[0].shape")
+    count, *rest = shape or [0]
     expected = [[], [1]] if sent.datatype == BYTES else [list(image.shape[1:])]
     if not count or rest not in expected:
         raise BadRequest(
-            f"The shape {sent.shape[:8]} is not that of the input {image.name!r} as {sent.datatype}: "
+            f"The shape {shape[:8]} is not that of the input {image.name!r} as {sent.datatype}: "
             f"[{', '.join(['n', *map(str, expected[0])])}], with n of at least 1."
         )
     return count, *rest
@@ -122,12 +137,14 @@ def _numbers(data: Raw, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if numbers != math.prod(shape):
         raise BadRequest(f"'data' has {numbers} numbers; the shape {list(shape)} has {math.prod(shape)}.")
     flat = b"[" + text.translate(None, b"[]") + b"]"
-    return to_pixels(bytes(decode_json(flat, list[Byte])), shape)
+    return to_pixels(bytes(decode_json(flat, list[Byte], ".inputs[0].data")), shape)
 
 
 def _files(data: Raw, count: int) -> list[Upload]:
     """Return image files written as base64 or data: URLs; where a single one is bad, its refusal."""
-    texts = decode_json(data, list[str])
+    if bytes(data).count(b'"') > QUOTES_PER_TEXT * count:  # before parsing, as for numbers
+        raise BadRequest(f"'data' has too many texts; the shape has {count}.")
+    texts = decode_json(data, list[str], ".inputs[0].data")
     if len(texts) != count:
         raise BadRequest(f"'data' has {len(texts)} texts; the shape has {count}.")
     return [decode_text(text) for text in texts]

@@ -116,18 +116,28 @@ def test_a_colour_image_is_explained_by_the_colour_model(client):
     assert picture(explained).size == (90, 40)
 
 
-@pytest.mark.parametrize(("max_in_flight", "status"), [(64, 503), (65, 200)])
-def test_an_explanation_counts_as_64_images_in_flight(models, image, while_waiting, max_in_flight, status):
+@pytest.mark.parametrize(
+    ("max_in_flight", "path", "statuses"),
+    [
+        (1, "/classify", [503]),
+        (2, "/classify", [200]),
+        (64, "/classify", [200]),
+        (128, "/explain", [503]),
+        (255, "/explain", [503]),
+        (256, "/explain", [200, 503]),
+    ],
+)
+def test_an_explanation_leaves_half_of_the_room_to_images(models, image, while_waiting, max_in_flight, path, statuses):
     client = create_app(Settings(models=str(models), workers=1, max_in_flight=max_in_flight)).test_client()
     begun, answers = [], []
 
-    def classify_once():  # while the explanation waits for its turn
-        if not begun:
+    def ask():  # while those before it wait for their turns
+        if len(begun) < len(statuses):
             begun.append(True)
-            answers.append(client.post("/classify", data=image("bag"), **KIND))
+            answers.append(client.post(path, data=image("bag"), **KIND).status_code)
 
-    while_waiting(classify_once)
+    while_waiting(ask)
     explained = client.post("/explain", data=image("bag"), **KIND)
 
     assert explained.status_code == 200
-    assert [answer.status_code for answer in answers] == [status]
+    assert sorted(answers) == statuses

@@ -344,8 +344,12 @@ def test_a_service_without_a_sound_model_refuses_v2_calls_as_documented(folder, 
 
 
 @pytest.mark.parametrize("change", ["load", "unload"])
-@pytest.mark.parametrize(("body", "status"), [({}, 403), ([], 400)])
-def test_a_change_of_models_is_refused_as_documented(client, check, change, body, status):
+@pytest.mark.parametrize(
+    ("allowed", "body", "status"), [(False, {}, 403), (True, [], 400), (True, ["x" * 300_000], 413)]
+)
+def test_a_change_of_models_is_refused_as_documented(models, check, change, allowed, body, status):
+    client = create_app(Settings(models=str(models), allow_loading=allowed)).test_client()
+
     response = client.post(f"/v2/repository/models/fashion-mlp/{change}", json=body)
 
     assert response.status_code == status

@@ -198,13 +198,6 @@ def test_a_form_that_is_refused_without_its_script_is_told_so_on_a_page(client):
     assert "The image cannot be read. The 5 bytes are not a complete image" in text(response.text)
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.5", None])
-def test_programs_get_json_whatever_else_they_accept(client, image, accept):
-    headers = {"Accept": accept} if accept else {}
-
-    assert client.post("/classify", data=image("bag"), headers=headers, content_type="image/png").is_json
-
-
 @pytest.mark.parametrize(("name", "label", "novel"), [
     ("trouser", "Trouser", False), ("handbag", "Bag", False), ("ship", "ship", False), ("spiral", None, True),
 ])  # fmt: skip

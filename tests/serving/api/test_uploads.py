@@ -295,3 +295,41 @@ def test_a_url_encoded_form_is_told_what_to_send(client, body):
     assert "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'" in detail
     assert "curl -F image=@photo.jpg" in detail
     assert "-H 'Content-Type: application/json'" in detail
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "video/mp4"])
+@pytest.mark.parametrize("whole", [b"GIF89a\1\0\1\0", b"\0\0\0\x18ftypmp42" + bytes(9)])
+def test_a_whole_file_of_an_unsupported_type_is_told_of_its_type_alone(client, kind, whole):
+    refused = client.post("/classify", data=whole, content_type=kind)
+
+    assert refused.status_code == 415
+    assert f"Content-Type '{kind}' is unsupported" in refused.json["detail"]
+    assert "curl -d" not in refused.json["detail"]
+
+
+@pytest.mark.parametrize("line_break", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    ("path", "before", "behind"),
+    [
+        ("/classify", b'{"image": "', b'"}'),
+        ("/explain", b'{"image": "', b'"}'),
+        (
+            "/v2/models/fashion-mlp/infer",
+            b'{"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": ["',
+            b'"]}]}',
+        ),
+    ],
+)
+def test_base64_in_several_lines_of_json_is_told_of_one(client, boot, path, before, behind, line_break):
+    lines = base64.encodebytes(boot).replace(b"\n", line_break)
+
+    refused = client.post(path, data=before + lines + behind, content_type=JSON)
+
+    assert refused.status_code == 400
+    assert "write the base64 in one line (base64 -w0)." in refused.text
+
+
+def test_other_faults_of_json_are_not_told_of_lines(client):
+    body = json.dumps({"image": "a", "images": 5, "top_k": [1, 2]}, indent=2)
+
+    assert "base64 -w0" not in client.post("/classify", data=body, content_type=JSON).text

@@ -200,14 +200,16 @@ def palette(transparency):
             png(1, 1, 16, 2, b"\0\1\2\3\4\5\6", png_chunk(b"tRNS", b"\1\2\3\4\5\6")),
             "RGB",
             (255, 255, 255),
-            ("flattened",),
+            ("8-bit", "flattened"),
             id="48 bits, keyed",
         ),
         pytest.param(saved(Image.new("1", (4, 4), 1), "PNG"), "L", 255, (), id="1-bit PNG, white"),
         pytest.param(saved(Image.new("1", (4, 4), 0), "PPM"), "L", 0, (), id="1-bit PBM, black"),
         pytest.param(saved(Image.new("1", (4, 4), 1), "TIFF"), "L", 255, (), id="1-bit TIFF, white"),
         pytest.param(png(1, 1, 2, 0, b"\0\x40"), "L", 85, (), id="2-bit PNG"),
-        pytest.param(png(1, 1, 16, 2, b"\0" + b"\x80\x80\x40\x40\x20\x20"), "RGB", (128, 64, 32), (), id="48-bit PNG"),
+        pytest.param(
+            png(1, 1, 16, 2, b"\0" + b"\x80\x80\x40\x40\x20\x20"), "RGB", (128, 64, 32), ("8-bit",), id="48-bit PNG"
+        ),
         pytest.param(
             saved(Image.new("CMYK", (4, 4), (0, 0, 0, 0)), "TIFF"), "RGB", (255, 255, 255), ("rgb",), id="CMYK"
         ),

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from serving.errors import Overloaded
-from serving.inference.admission import Admission
+from serving.inference.admission import EXPLANATION_COST, Admission
 
 
 def test_images_are_in_flight_until_they_are_answered():
@@ -68,3 +68,23 @@ def test_the_images_of_a_failed_request_are_no_longer_in_flight():
         raise ValueError("broken")
 
     assert admission.in_flight == 0
+
+
+def test_explanations_have_half_of_the_room_together():
+    admission = Admission(max_images=4 * EXPLANATION_COST, timeout=1)
+
+    with admission.admit_explanation(), admission.admit_explanation():
+        assert admission.in_flight == 2 * EXPLANATION_COST
+        with pytest.raises(Overloaded, match="Too many explanations are in flight; ask again"):
+            admission.admit_explanation().__enter__()
+        with admission.admit(2 * EXPLANATION_COST):
+            pass
+
+    assert (admission.in_flight, admission.explained) == (0, 0)
+
+
+def test_images_may_take_all_the_room():
+    admission = Admission(max_images=128, timeout=1)
+
+    with admission.admit(128), pytest.raises(Overloaded, match="128 images are in flight"):
+        admission.admit_explanation().__enter__()

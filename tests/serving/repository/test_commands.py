@@ -122,6 +122,38 @@ def test_loading_opens_a_refused_file_once_more(folder, forge, monkeypatch):
     assert answering(repository) == "1"
 
 
+def test_loading_a_newer_version_that_is_refused_says_so_and_what_answers(folder, forge):
+    forge("garments/1")
+    repository = Repository(folder)
+    forge("garments/2").write_bytes(b"half a file")
+
+    with pytest.raises(NoModel, match=r"'garments' still answers in version 1: .*garments/2/model\.onnx: it is not"):
+        repository.load("garments")
+
+    assert answering(repository) == "1"
+
+
+def test_loading_a_file_that_is_refused_in_the_place_of_the_answering_one_says_so(folder, forge):
+    path = forge("garments/1")
+    repository = Repository(folder)
+    path.write_bytes(b"half a file")
+
+    with pytest.raises(NoModel, match=r"still answers in version 1: .*garments/1/model\.onnx: it is not"):
+        repository.load("garments")
+
+    assert answering(repository) == "1"
+
+
+def test_loading_does_not_ask_for_older_versions_to_be_sound(folder, forge):
+    forge("garments/1").write_bytes(b"half a file")
+    forge("garments/2")
+    repository = Repository(folder)
+    with pytest.raises(NoModel):
+        repository.named("garments", "1")
+
+    assert repository.load("garments").classifier.card.version == "2"
+
+
 def test_a_model_that_cannot_be_loaded_is_refused_with_the_reason(folder, forge):
     forge("garments/1").write_bytes(b"")
     repository = Repository(folder)

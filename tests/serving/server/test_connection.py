@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError
+from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError
 
 
@@ -265,6 +265,40 @@ def test_garbage_behind_a_good_request_is_refused_after_it(client, connection):
         connection.next(10)
 
 
+def read_all(connection):
+    while request := connection.next(10):
+        request.read()
+
+
+POST = head("Content-Length: 3", first="POST /classify HTTP/1.1")
+LONGER = b"abcdef\r\n"  # than the Content-Length says
+
+
+@pytest.mark.parametrize("pieces", [
+    [POST + LONGER], [POST, LONGER], [POST + b"abc", b"def\r\n"], [POST + b"a", b"bcdef\r\n"],
+    [POST + b"abcGET /a HTTP/1.1\r\nHost: a\r\n\r\ndef\r\n"], [POST + b"abc", b'{"image": "a"}'],
+])  # fmt: skip
+def test_bytes_behind_a_body_are_said_to_be_that(client, connection, pieces):
+    for piece in pieces[:-1]:
+        client.sendall(piece)
+        connection.receive()
+    client.sendall(pieces[-1])
+
+    with pytest.raises(MalformedRequestError, match="bytes that are not a request follow the one before") as refused:
+        read_all(connection)
+
+    assert not isinstance(refused.value, UnknownMethodError)
+
+
+def test_a_method_that_is_not_known_is_said_to_be_that_after_another_request_too(client, connection):
+    client.sendall(head(first="GET /a HTTP/1.1"))
+    connection.next(10)
+    client.sendall(head(first="BREW /b HTTP/1.1"))
+
+    with pytest.raises(UnknownMethodError, match=r"^BREW$"):
+        connection.next(10)
+
+
 def test_a_body_that_ends_early_is_broken(client, connection):
     client.sendall(head("Content-Length: 5") + b"abc")
     request = connection.next(10)
@@ -365,7 +399,8 @@ def test_a_head_that_arrives_too_slowly_times_out(client, connection):
         ("http://thimble", "/", ""),
         ("http://thimble:8000?top_k=1", "/", "top_k=1"),
         ("/classify?a?b", "/classify", "a?b"),
-        ("http://[/", "", ""),
+        ("http://[::1]:8000/classify", "/classify", ""),
+        ("HTTPS://thimble/a/../b?c", "/a/../b", "c"),
         ("*", "*", ""),
     ],
 )
@@ -375,6 +410,15 @@ def test_the_path_is_decoded_and_the_query_stays_encoded(client, connection, tar
     environ = connection.next(10).environ({})
 
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+
+
+@pytest.mark.parametrize("target", ["http://[/x", "http://[/livez", "http://a]b/livez", "http://?x", "http:///livez"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
+def test_a_target_that_is_a_url_without_a_host_is_refused(client, connection, method, target):
+    client.sendall(head(first=f"{method} {target} HTTP/1.1"))
+
+    with pytest.raises(MalformedRequestError, match="its target is neither a path nor a URL with a host"):
+        connection.next(10)
 
 
 def test_a_header_with_an_underscore_does_not_pass_for_one_with_a_hyphen(client, connection):

@@ -1,0 +1,175 @@
+"""Images of more than 8 bits a channel, and those of unusual channels: read rightly, or refused by the kind."""
+
+import io
+import re
+import struct
+
+import numpy as np
+import pillow_heif
+import pytest
+import tifffile
+from pictures import png, saved
+from PIL import Image
+
+from serving.errors import UnreadableImage
+from serving.imaging.decoding import PixelBudget, decode, read_header
+
+Y, X = np.mgrid[0:32, 0:32]
+RAMP = np.stack([X * 8, Y * 8, (X + Y) * 4], -1).astype(np.uint8)
+GREY = RAMP[..., 0]
+DEEP, DEEP_GREY = RAMP * np.uint16(257), GREY * np.uint16(257)
+PLANES, DEEP_PLANES = RAMP.transpose(2, 0, 1), DEEP.transpose(2, 0, 1)
+COMPRESSIONS = [None, "zlib"]
+
+
+def read(upload):
+    return decode(read_header(upload, PixelBudget(1_000_000)))
+
+
+def tiff(pixels, photometric="rgb", **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric=photometric, metadata=None, **options)
+    return file.getvalue()
+
+
+def tiff_of_12_bits(levels):
+    """Return a grey TIFF of an even width whose pixels have 12 bits."""
+    bits = np.unpackbits(levels.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)[:, 4:]
+    file = bytearray(tiff(levels, "minisblack"))
+    start = int.from_bytes(file[file.index(struct.pack("<HHI", 273, 4, 1)) + 8 :][:4], "little")
+    place = file.index(struct.pack("<HHI", 258, 3, 1)) + 8
+    file[place : place + 2] = struct.pack("<H", 12)
+    return bytes(file[:start]) + np.packbits(bits).tobytes()
+
+
+def bmp(bits, masks, pixels):
+    head = struct.pack("<IiiHHIIiiII", 40, 32, 32, 1, bits, 3, len(pixels), 0, 0, 0, 0) + struct.pack("<3I", *masks)
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_16_bits_of_grey_whose_zero_is_white_are_not_inverted(compression):
+    decoded = read(tiff(65_535 - DEEP_GREY, "miniswhite", compression=compression))
+
+    np.testing.assert_array_equal(np.asarray(decoded.image), GREY)
+    assert decoded.steps == ("8-bit",)
+
+
+def test_12_bits_of_grey_are_scaled():
+    levels = (GREY.astype(np.uint16) << 4) | (GREY >> 4)
+
+    decoded = read(tiff_of_12_bits(levels))
+
+    np.testing.assert_array_equal(np.asarray(decoded.image), GREY)
+    assert decoded.steps == ("8-bit",)
+
+
+def rows(pixels):
+    return b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+
+
+DEEP_OPAQUE = np.full((32, 32, 1), 65_535, np.uint16)
+
+
+@pytest.mark.parametrize("upload", [
+    pytest.param(png(32, 32, 16, 2, rows(DEEP)), id="PNG, RGB"),
+    pytest.param(png(32, 32, 16, 6, rows(np.concatenate([DEEP, DEEP_OPAQUE], -1))), id="PNG, RGBA"),
+    pytest.param(tiff(DEEP), id="TIFF, RGB"),
+    pytest.param(tiff(DEEP, byteorder=">"), id="TIFF, big-endian"),
+    pytest.param(tiff(DEEP, compression="zlib"), id="TIFF, compressed"),
+    pytest.param(tiff(DEEP_PLANES, planarconfig="separate", compression="zlib"), id="TIFF, planes, compressed"),
+    pytest.param(tiff(np.concatenate([DEEP, DEEP_OPAQUE], -1), extrasamples=["unassalpha"]), id="TIFF, RGBA"),
+    pytest.param(b"P6 32 32 65535\n" + DEEP.astype(">u2").tobytes(), id="PPM"),
+])  # fmt: skip
+def test_16_bits_of_colours_are_said_to_become_8(upload):
+    decoded = read(upload)
+
+    np.testing.assert_array_equal(np.asarray(decoded.image), RAMP)
+    assert decoded.steps == ("8-bit",)
+
+
+def test_16_bits_of_grey_with_transparency_are_said_to_become_8():
+    pixels = np.stack([DEEP_GREY, DEEP_OPAQUE[..., 0]], -1)
+
+    assert read(png(32, 32, 16, 4, rows(pixels))).steps == ("8-bit",)
+
+
+@pytest.mark.parametrize("upload", [
+    pytest.param(tiff(RAMP), id="TIFF"),
+    pytest.param(tiff(PLANES, planarconfig="separate"), id="TIFF, planes"),
+    pytest.param(b"P6 32 32 255\n" + RAMP.tobytes(), id="PPM"),
+    pytest.param(saved(Image.fromarray(RAMP), "BMP"), id="BMP"),
+])  # fmt: skip
+def test_8_bits_are_not(upload):
+    decoded = read(upload)
+
+    np.testing.assert_array_equal(np.asarray(decoded.image), RAMP)
+    assert decoded.steps == ()
+
+
+def test_a_heic_of_10_bits_is_said_to_become_8():
+    file = io.BytesIO()
+    heif = pillow_heif.HeifFile()
+    heif.add_frombytes("RGB;16", (32, 32), DEEP.tobytes())
+    heif.save(file, quality=95)
+
+    assert "8-bit" in read(file.getvalue()).steps
+
+
+@pytest.mark.parametrize(("upload", "kind"), [
+    pytest.param(
+        tiff(DEEP_PLANES, planarconfig="separate"),
+        "planar configuration 2 (a plane for each channel) with 16 and 16 and 16 bits a sample",
+        id="planes of 16 bits",
+    ),
+    pytest.param(
+        tiff(DEEP_PLANES, planarconfig="separate", tile=(32, 32)),
+        "planar configuration 2 (a plane for each channel) with 16 and 16 and 16 bits a sample",
+        id="tiles of 16 bits in planes",
+    ),
+    *(pytest.param(
+        tiff(np.stack([GREY] * 2), "minisblack", planarconfig="separate", extrasamples=["unassalpha"], compression=way),
+        "planar configuration 2 (a plane for each channel)",
+        id=f"planes of grey and transparency, {way}",
+    ) for way in COMPRESSIONS),
+    pytest.param(
+        tiff(np.stack([DEEP_GREY] * 2, -1), "minisblack", planarconfig="contig", extrasamples=["unassalpha"]),
+        "photometric interpretation 1 (grey) with 16 and 16 bits a sample; extra samples (as of transparency): 1",
+        id="16 bits of grey and transparency",
+    ),
+    pytest.param(
+        tiff(np.stack([GREY] * 2, -1), "miniswhite", planarconfig="contig", extrasamples=["unassalpha"]),
+        "photometric interpretation 0 (grey, white is zero) with 8 and 8 bits a sample; extra samples",
+        id="white is zero, and transparency",
+    ),
+    pytest.param(
+        tiff(np.stack([GREY] * 5, -1), "separated", planarconfig="contig", extrasamples=["unassalpha"]),
+        "photometric interpretation 5 (CMYK) with 8 and 8 and 8 and 8 and 8 bits a sample; extra samples",
+        id="CMYK and transparency",
+    ),
+    pytest.param(
+        tiff(DEEP_GREY, "miniswhite", byteorder=">"),
+        "photometric interpretation 0 (grey, white is zero) with 16 bits a sample",
+        id="white is zero, big-endian",
+    ),
+])  # fmt: skip
+def test_a_tiff_that_would_be_read_wrongly_is_refused_by_its_kind(upload, kind):
+    with pytest.raises(UnreadableImage, match=rf"^The TIFF is of a kind that is not read: {re.escape(kind)}.* PNG\.$"):
+        read(upload)
+
+
+@pytest.mark.parametrize(("upload", "kind"), [
+    (bmp(16, (0xF00, 0xF0, 0xF), bytes(2048)), "16 bits a pixel with the masks F00, F0, F"),
+    (bmp(32, (0x3FF00000, 0xFFC00, 0x3FF), bytes(4096)), "32 bits a pixel with the masks 3FF00000, FFC00, 3FF"),
+])  # fmt: skip
+def test_a_bmp_of_unusual_masks_is_refused_by_its_kind(upload, kind):
+    with pytest.raises(UnreadableImage, match=rf"^The BMP is of a kind that is not read: {kind}\. Convert it"):
+        read(upload)
+
+
+@pytest.mark.parametrize("upload", [
+    tiff(RAMP)[:2_000], tiff(DEEP_GREY, "minisblack")[:-9], bmp(16, (0xF800, 0x7E0, 0x1F), bytes(9)), b"BM" + bytes(20),
+])  # fmt: skip
+def test_a_file_that_is_only_cut_off_is_not_said_to_be_of_an_unusual_kind(upload):
+    with pytest.raises(UnreadableImage, match="are not a complete image"):
+        read(upload)
