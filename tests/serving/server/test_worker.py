@@ -41,8 +41,8 @@ def test_a_connection_accepted_before_the_listener_closes_is_answered():
     for client in clients:
         client.sendall(REQUEST)
 
-    server.close()
     worker.alive = False  # its connections end after an answer
+    server.close()
     gevent.sleep(0.5)
 
     answers = [client.recv(1_000) for client in clients]
