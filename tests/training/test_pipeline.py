@@ -28,6 +28,7 @@ from training.pipeline import CalibratedModel, calibrate, train
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError
+from training.train.trained_network import TrainedNetwork
 from training.train.trainer import RunContext
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,6 +68,21 @@ def assert_same(one: CalibratedModel, other: CalibratedModel) -> None:
     states = [model.trained.network.state_dict() for model in (one, other)]
     assert [name for name in states[0] if not torch.equal(states[0][name], states[1][name])] == []
     assert one.temperature == other.temperature
+
+
+@pytest.mark.parametrize("name", ["fashion-mlp", "cifar-cnn"])
+def test_as_many_photos_of_known_images_are_novel_as_the_recipe_says(data_dir: Path, name: str):
+    recipe = replace(RECIPES[name], flagged_photos=0.4)
+    data = recipe.source.load(data_dir, 200)
+    network = TrainedNetwork.of(recipe, recipe.normalize(data.train.pixels), recipe.network(), ())
+
+    model = calibrate(recipe, data, network)
+
+    assert model.photos is not None
+    novelty = model.predict(model.photos.numpy()).novelty
+    assert novelty is not None
+    assert len(novelty) == len(model.split[1])
+    assert (novelty > 0.5).mean() == pytest.approx(0.4, abs=0.06)
 
 
 def last_weights(model: CalibratedModel) -> Tensor:

@@ -306,7 +306,7 @@ def test_a_refusal_is_freed_without_garbage_collection(client, path):
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("size", [(45_000_000, 1), (1, 45_000_000), (1_000_000, 45), (45, 1_000_000)])
+@pytest.mark.parametrize("size", [(45_000_000, 1), (1, 9_000_000), (1_000_000, 45), (45, 1_000_000)])
 def test_an_image_of_extreme_shape_is_answered_or_refused(client, size):
     file = io.BytesIO()
     Image.new("L", size, 77).save(file, "PNG", compress_level=1)
