@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HASHES := uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --no-annotate \
 	--generate-hashes --custom-compile-command 'make pins' --output-file
 TSC := node_modules/.bin/tsc
+COVERAGE := --cov --cov-report=term
 AGAIN := --reruns 1 --only-rerun "worker '.*' crashed" # not tests that fail
 SAMPLE := tests/images/ankle-boot.png
 
@@ -36,7 +37,7 @@ check: $(VENV)/everything ## lint, format and types
 
 .PHONY: test
 test: $(VENV)/everything ## all tests, with branch coverage
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term $(AGAIN)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(COVERAGE) $(AGAIN)
 
 .PHONY: test-fast
 test-fast: $(VENV)/everything ## the tests that train nothing, in under a minute
