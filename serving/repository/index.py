@@ -66,7 +66,7 @@ class Model:
 
     @property
     def newer_reasons(self) -> tuple[str, ...]:
-        """What is wrong with files that were to take the answering one's place, and with its folder."""
+        """Return the faults of files that were to take the place of the one that answers, and of the folder."""
         answering = int(self.classifier.card.version) if self.classifier else 0
         newer = {number: version for number, version in self.files.items() if int(number) >= answering}
         return replace(self, files=newer).reasons

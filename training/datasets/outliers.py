@@ -11,11 +11,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from training.datasets.composed import SILHOUETTE
 from training.datasets.patterns import blobs, grounds, prints
 from training.datasets.pixels import to_images, to_pixels
 
 SHAPES_PER_IMAGE = 5  # drawn over one another
-DARK = 0.04  # what is less bright is ground
 PART = 0.3, 0.6  # of the height or width of what an image shows
 COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduced
 
@@ -68,7 +68,7 @@ def parts(images: Tensor, generator: Generator) -> Tensor:
     Of garments that makes others: shorts of trousers, and skirts of dresses.
     """
     n = len(images)
-    spans = torch.stack([_span(images.amax((1, axis)) > DARK) for axis in (3, 2)], 1)  # [n, down and across, 2]
+    spans = torch.stack([_span(images.amax((1, axis)) > SILHOUETTE) for axis in (3, 2)], 1)  # [n, down and across, 2]
     share = PART[0] + (PART[1] - PART[0]) * torch.rand(n, generator=generator)
     side = torch.randint(4, (n,), generator=generator)  # above, below, left, right
     axis, end = side // 2, side % 2
