@@ -45,7 +45,7 @@ TRAINING = [
     "progress", "augment", "template", "sample_sizes", "version_folders",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
     "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.folder_layout",
-    "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.outliers", "datasets.composed",
+    "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.composed", "datasets.outliers",
     "datasets.domains", "datasets.views", "task",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
     "networks.layers", "networks.normalize", "networks.efficientnet", "networks.titles",
