@@ -35,6 +35,7 @@ SERVING = [
     "server.syn_filter", "api", "api.replies", "api.html_replies", "api.v2.protocol", "api.request_log",
     "api.fast_path", "lifecycle", "server.worker",
     "api.query", "api.intake", "api.content", "api.form_data", "api.image_text", "api.advice", "api.uploads",
+    "api.image_request",
     "api.classify", "api.explain", "api.models", "api.model_files", "api.operations", "api.pages",
     "api.v2", "api.gate",
     "api.v2.metadata", "api.v2.compression", "api.v2.tensors", "api.v2.requests",

@@ -185,14 +185,14 @@ def fit_novelty(
     if photos is None:
         return NoveltyScore(sample(measured.pixels), labels, temperature).fit(validation, sample(made))
     some = train.take(slice(PHOTOGRAPHED))
-    unknown = [made[1::2]]
+    shown = [made[1::2]]
     if recipe.fit == "garment":
-        unknown.append(to_pixels(parts(to_images(train.pixels[: OUTLIERS // 2]), generator)))
-    seen, *novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, *unknown))
+        shown.append(to_pixels(parts(to_images(train.pixels[: OUTLIERS // 2]), generator)))
+    seen, *novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, *shown))
     labels = torch.cat([labels, labels[:PHOTOGRAPHED]])
-    score = NoveltyScore(sample(torch.cat([measured.pixels, seen])), labels, temperature, NEIGHBOURS, True)
-    novel_ones = sample(torch.cat([made[::2], *novel]))
-    return score.fit(validation, novel_ones, sample(photos), recipe.flagged_photos)
+    known = sample(torch.cat([measured.pixels, seen]))
+    score = NoveltyScore(known, labels, temperature, NEIGHBOURS, weigh_features=True)
+    return score.fit(validation, sample(torch.cat([made[::2], *novel])), sample(photos), recipe.flagged_photos)
 
 
 def _train(

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from serving.api.content import read_content
 from serving.api.html_replies import answers_page, is_browser_form
+from serving.api.image_request import read_request
 from serving.api.intake import Intake
-from serving.api.query import PARAMETERS, parse_options, query_pairs, read_options
+from serving.api.query import PARAMETERS
 from serving.api.replies import Reply, prediction_headers
-from serving.api.uploads import Uploads, read_uploads
+from serving.api.uploads import Uploads
 from serving.errors import Refusal
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor
@@ -30,17 +30,8 @@ class Classify:
 
     def __call__(self, environ: dict[str, Any]) -> Reply:
         """Classify each image of a request, or refuse them all."""
-        start, query = perf_counter(), environ["QUERY_STRING"]
-        options = read_options(query)
-        try:
-            with read_content(environ, self._intake) as content:
-                uploads = read_uploads(environ, content, self._intake, PARAMETERS)
-                if uploads.fields:
-                    options = parse_options([*query_pairs(query), *uploads.fields], PARAMETERS)
-                return self._answer(environ, uploads, options)
-        except Refusal as refusal:
-            self._predictor.record_refusal(options, refusal, perf_counter() - start)
-            raise
+        with read_request(environ, self._predictor, self._intake, PARAMETERS) as (uploads, options):
+            return self._answer(environ, uploads, options)
 
     def _answer(self, environ: dict[str, Any], uploads: Uploads, options: PredictOptions) -> Reply:
         self._intake.charge(environ, len(uploads.images))

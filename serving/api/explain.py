@@ -7,11 +7,11 @@ from flask import Blueprint, Response, jsonify, request
 from msgspec import UNSET, Struct, UnsetType
 
 from serving.access.caller import Environ
-from serving.api.content import read_content
+from serving.api.image_request import read_request
 from serving.api.intake import Intake
-from serving.api.query import EXPLAIN_PARAMETERS, parse_options, query_pairs, read_options
+from serving.api.query import EXPLAIN_PARAMETERS
 from serving.api.replies import prediction_headers
-from serving.api.uploads import Uploads, read_uploads
+from serving.api.uploads import Uploads
 from serving.concurrency import SerialExecutor
 from serving.errors import BadRequest, Refusal
 from serving.imaging.png import data_url
@@ -52,17 +52,8 @@ class Explain:
 
     def __call__(self, environ: Environ) -> Response:
         """Explain the image of a request."""
-        start, query = perf_counter(), environ["QUERY_STRING"]
-        options = read_options(query, EXPLAIN_PARAMETERS)
-        try:
-            with read_content(environ, self._intake) as content:
-                uploads = read_uploads(environ, content, self._intake, EXPLAIN_PARAMETERS)
-                if uploads.fields:
-                    options = parse_options([*query_pairs(query), *uploads.fields], EXPLAIN_PARAMETERS)
-                return self._answer(environ, uploads, options)
-        except Refusal as refusal:
-            self._predictor.record_refusal(options, refusal, perf_counter() - start)
-            raise
+        with read_request(environ, self._predictor, self._intake, EXPLAIN_PARAMETERS) as (uploads, options):
+            return self._answer(environ, uploads, options)
 
     def _answer(self, environ: Environ, uploads: Uploads, options: PredictOptions) -> Response:
         if len(uploads.images) > 1:
