@@ -3,12 +3,11 @@
 import struct
 
 from serving.imaging.heic import description
+from serving.imaging.png import CHUNK, CRC, SIGNATURE
 
 COLR, AV1C = b"colrnclx", b"av1C"  # boxes of an AVIF
 HIGH_BIT_DEPTH = 0x40  # in the third byte of av1C
-CHUNK = struct.Struct(">I4s")  # length and type of a PNG's chunk
 PAIR = struct.Struct(">HH")
-FIRST_CHUNK, CRC_BYTES = 8, 4
 MAX_CHUNKS = 64  # of a PNG, before its pixels: cICP is among the first
 
 Coding = dict[str, int]
@@ -37,7 +36,7 @@ def _of_avif(upload: bytes) -> tuple[int, ...] | None:
 
 
 def _of_png(upload: bytes) -> tuple[int, ...] | None:
-    place = FIRST_CHUNK
+    place = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
         if place + CHUNK.size > len(upload):
             break
@@ -47,5 +46,5 @@ def _of_png(upload: bytes) -> tuple[int, ...] | None:
             return tuple(upload[place : place + 2])
         if kind == b"IDAT":
             break
-        place += length + CRC_BYTES
+        place += length + CRC.size
     return None
