@@ -16,12 +16,7 @@ NCLX_XY = {
     9: (0.3127, 0.329, 0.708, 0.292, 0.17, 0.797, 0.131, 0.046),  # BT.2020
     12: (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),  # Display P3
 }  # by ITU-T H.273, table 2
-NCLX_LIKE_SRGB = (
-    1,
-    2,
-    5,
-    6,
-)  # sRGB's primaries, those that are not said, and those of older video: much the same
+NCLX_LIKE_SRGB = 1, 2, 5, 6  # sRGB's primaries, those that are not said, and those of older video: much the same
 NCLX_NOT_SAID = 2  # a transfer
 NCLX_TRANSFERS = (1, 6, 13, 14, 15)  # table 3: sRGB's, and those of video, which is shown like it; not those of HDR
 

@@ -8,7 +8,7 @@ from serving.inference.timings import Timings
 from serving.model.classifier import Classifier
 
 
-class Inputs:
+class ModelInputs:
     """Makes a decoded image the input of a model. Models looked at to choose one and the chosen one share the work."""
 
     def __init__(self, decoded: DecodedImage, timings: Timings) -> None:

@@ -18,7 +18,7 @@ from serving.imaging.preprocessing import ModelInput
 from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
 from serving.inference.decoders import REQUEST_SECONDS, Decoders
-from serving.inference.inputs import Inputs
+from serving.inference.inputs import ModelInputs
 from serving.inference.options import PredictOptions
 from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
@@ -170,7 +170,7 @@ class Predictor:
 
     def _to_input(self, decoded: DecodedImage, classifier: Classifier | None, timings: Timings) -> PreparedInput:
         """Preprocess an image for this model or, without one, for the default model that suits it."""
-        inputs = Inputs(decoded, timings)
+        inputs = ModelInputs(decoded, timings)
         chosen = classifier or choose(self._repository, inputs)
         return PreparedInput(chosen, inputs.of(chosen))
 

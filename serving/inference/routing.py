@@ -5,7 +5,7 @@ from time import perf_counter
 
 from serving.imaging.decoding import DecodedImage
 from serving.imaging.resizing import is_on_black, is_on_white
-from serving.inference.inputs import Inputs
+from serving.inference.inputs import ModelInputs
 from serving.model.classifier import Classifier, Outputs
 from serving.repository.index import GARMENTS_DATASET
 from serving.repository.repository import Repository
@@ -19,7 +19,7 @@ NOVELTY_WEIGHT = 3.0
 MAX_NOVELTY = 0.5  # above or below a model's threshold: a model with a larger scale weighs no more than another
 
 
-def choose(repository: Repository, inputs: Inputs) -> Classifier:
+def choose(repository: Repository, inputs: ModelInputs) -> Classifier:
     """Return the default model that suits an image best; raises NoModel.
 
     An image of one model's input size is that model's, if it is grey or in colour as the input is. The router looks at
@@ -46,14 +46,14 @@ def _is_as_its_inputs(decoded: DecodedImage, classifier: Classifier) -> bool:
     return decoded.image.size == (classifier.width, classifier.height) and decoded.grey == (classifier.channels == 1)
 
 
-def _log_odds(router: Classifier, inputs: Inputs) -> float:
+def _log_odds(router: Classifier, inputs: ModelInputs) -> float:
     """Return the log odds of garments against things."""
     share = float(_run(router, inputs).probabilities[0, router.card.labels.index(GARMENTS_DATASET)])
     share = min(max(share, 1e-6), 1 - 1e-6)
     return log(share / (1 - share))
 
 
-def _novelty(classifier: Classifier, inputs: Inputs) -> float:
+def _novelty(classifier: Classifier, inputs: ModelInputs) -> float:
     """Return how far an image's novelty is above a model's threshold: 0 without one, and within MAX_NOVELTY."""
     if not classifier.card.novelty:
         return 0.0
@@ -63,7 +63,7 @@ def _novelty(classifier: Classifier, inputs: Inputs) -> float:
     return min(max(float(novelty[0]) - classifier.card.novelty.threshold, -MAX_NOVELTY), MAX_NOVELTY)
 
 
-def _run(classifier: Classifier, inputs: Inputs) -> Outputs:
+def _run(classifier: Classifier, inputs: ModelInputs) -> Outputs:
     """Run a model for an image: alone, since this may be another thread, and a batch saves it no time."""
     pixels = inputs.of(classifier).pixels[None]
     start = perf_counter()
