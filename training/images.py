@@ -15,7 +15,7 @@ from training.datasets.folder_layout import TRAIN
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.evaluation.mislabels import likely_mislabels
-from training.networks.titles import has_frozen_backbone
+from training.networks.efficientnet import has_pretrained
 from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 
@@ -64,8 +64,10 @@ def _survey(folder: ImageFolder, model: Path | None, sheet: Path) -> None:
 def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
     """Return the folder with the input of a model. Raises DataError when the model has other labels or another fit."""
     card = classifier.card
-    if folder.multi_label or card.task:
-        raise DataError("likely mislabels are found where each image has one label: leave --model out")
+    if folder.multi_label != bool(card.task):
+        labels = "may have several labels" if card.task else "has one label"
+        advice = "name the CSV with --multi-label" if card.task else "leave --multi-label out"
+        raise DataError(f"an image of {card.name} {labels}: {advice}")
     if list(folder.labels) != card.labels or card.fit != "photo" or classifier.height != classifier.width:
         raise DataError(
             f"{card.name} has the labels {', '.join(card.labels)}, the images have {', '.join(folder.labels)}: name a "
@@ -75,11 +77,9 @@ def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
 
 
 def _mislabels(survey: Survey, model: Path, classifier: Classifier) -> Iterator[str]:
-    """Yield the likely mislabels: by cross-validation where a model has a frozen backbone, which no image trained."""
-    if has_frozen_backbone(classifier.card.network):
-        yield from held_out_messages(held_out_suspects(model, survey), survey, MAX_MISLABELS)
-    else:
-        yield from _mislabels_by(classifier, survey)
+    """Yield the likely mislabels: by cross-validation, unless the model tells labels better itself."""
+    found = held_out_suspects(survey, classifier.card, model)
+    yield from _mislabels_by(classifier, survey) if found is None else held_out_messages(found, survey, MAX_MISLABELS)
 
 
 def _mislabels_by(classifier: Classifier, survey: Survey) -> Iterator[str]:
@@ -90,6 +90,8 @@ def _mislabels_by(classifier: Classifier, survey: Survey) -> Iterator[str]:
     yield f"Likely mislabels, by {classifier.card.name} {classifier.card.version} ({len(found):,}):"
     for suspect in suspects(survey, found[:MAX_MISLABELS]):
         yield f"  {suspect}" + (", though it learned that label" if suspect.image.split == TRAIN else "")
+    if not has_pretrained():
+        yield "Cross-validation may find more: pip install 'thimble[backbones]'"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """A survey of own images, before anything is learned from them: what was found, and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, compress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,9 +59,14 @@ class Survey:
         """The file, label and split of all these."""
         splits = list(chain.from_iterable([name] * len(images) for name, images in self.splits.items()))
         files = chain.from_iterable(self.data.files[name] for name in self.splits)
-        labels = (self._named(row) for row in truth_of(self.all.labels, len(self.folder.labels)).tolist())
+        truth = truth_of(self.all.labels, len(self.folder.labels))
+        labels = (self.named(row.nonzero()[:, 0].tolist()) for row in truth)
         named = zip(files, labels, splits, strict=True)
         return [Surveyed(file.path, label, split) for file, label, split in named]
+
+    def named(self, labels: Iterable[int]) -> str:
+        """Return labels in words, joined where they are several."""
+        return ";".join(self.folder.labels[label] for label in labels) or "no label"
 
     def table(self) -> Table:
         """Return the number of images of each label, in each split."""
@@ -113,9 +118,6 @@ class Survey:
         """Return how many images have each label."""
         counts: list[int] = truth_of(images.labels, len(self.folder.labels)).sum(0).tolist()
         return counts
-
-    def _named(self, has: Sequence[bool]) -> str:
-        return ";".join(compress(self.folder.labels, has)) or "no label"
 
     def _near_duplicates(self) -> Iterator[str]:
         """Yield the near duplicates, first those that contradict each other or make the model look better."""

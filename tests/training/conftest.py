@@ -12,6 +12,8 @@ import pytest
 import torch
 from lookalikes import cifar_10, fashion_mnist, put
 from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from training import evaluate, export
 from training.datasets import download
@@ -33,17 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Have PyTorch compute in one thread: for small networks a second costs more than it brings."""
+def _one_thread() -> Iterator[None]:
+    """Have PyTorch and SciPy compute in one thread: for small networks a second costs more than it brings."""
     torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _untraced_libraries() -> Iterator[None]:
-    """Do not trace the exporter and the plots for coverage, which would take half as long again: millions of calls."""
+    """Do not trace exporter, plots and regressions for coverage, which would take half as long again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", _untraced(torch.onnx.export))
         patch.setattr(Figure, "savefig", _untraced(Figure.savefig))
+        patch.setattr(LogisticRegression, "fit", _untraced(LogisticRegression.fit))
         yield
 
 

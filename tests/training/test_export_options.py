@@ -3,7 +3,7 @@
 import pytest
 
 from training import export
-from training.export_options import chosen, contradiction_in, export_parser
+from training.export_options import MODELS, OWN_MODELS, chosen, contradiction_in, default_models_dir, export_parser
 from training.recipes import RECIPES
 
 
@@ -89,3 +89,23 @@ def test_a_checkpoint_of_own_images_can_be_exported():
     arguments = ["--images", "flowers", "--name", "flowers", "--checkpoint", "weights.pt"]
 
     assert contradiction_in(export_parser().parse_args(arguments)) is None
+
+
+class TestModelsDir:
+    @pytest.fixture(autouse=True)
+    def _working_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.mark.parametrize("name", [None, "fashion-net", "fashion-net-int8"])
+    def test_recipes_write_among_the_models(self, name):
+        assert default_models_dir(name) == MODELS
+
+    def test_own_images_write_apart(self):
+        MODELS.mkdir()
+
+        assert default_models_dir("kitchen") == OWN_MODELS
+
+    def test_a_model_of_own_images_stays_where_it_is(self):
+        (MODELS / "kitchen").mkdir(parents=True)
+
+        assert default_models_dir("kitchen") == MODELS

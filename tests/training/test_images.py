@@ -128,8 +128,18 @@ def test_a_confident_contradiction_is_a_likely_mislabel():
 
     found = likely_mislabels(probabilities, labels)
 
-    assert [(one.place, one.label) for one in found] == [(4, 1)]  # the last contradicts its label, but not confidently
+    assert [(one.place, one.labels) for one in found] == [(4, (1,))]  # the last does so without confidence
     assert found[0].margin == pytest.approx(0.9)
+
+
+def test_a_label_too_much_and_one_too_few_are_likely_mislabels_of_an_image():
+    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.05, 0.95], [0.95, 0.9]])
+    truth = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1], [1, 1], [1, 0]]).bool()
+
+    found = likely_mislabels(probabilities, truth)
+
+    assert [(one.place, one.labels) for one in found] == [(4, (1,)), (5, (0, 1))]
+    assert [one.margin for one in found] == pytest.approx([0.9, 0.8])
 
 
 def test_a_label_without_images_is_never_a_likely_one():

@@ -202,6 +202,26 @@ class TestExported:
         assert {"", "disc:square", "disc:square:stripes"} < {row["true"] for row in rows}
         assert all(row["predicted"].count(":") == row["probability"].count(":") for row in rows)
 
+    def test_a_label_too_much_is_a_likely_mislabel(self, exported, version, tmp_path, capsys):
+        table = shutil.copytree(exported / "pictures", tmp_path / "pictures") / "labels.csv"
+        table.write_text(table.read_text().replace("0.png,", "0.png,disc", 1))
+        options = ["--multi-label", "--model", str(version / "model.onnx"), "--sheet", str(tmp_path / "sheet.png")]
+
+        assert images.main([str(table), *options]) == 0
+
+        assert f"{table.parent}/0.png: 'disc', rather 'no label' (by 0." in capsys.readouterr().out
+
+    def test_a_model_of_several_labels_is_asked_about_such_images_alone(self, version, tmp_path, capsys):
+        folder = tmp_path / "pictures"
+        for label in LABELS:
+            (folder / label).mkdir(parents=True)
+            for seed in range(10):
+                picture((label,), seed).save(folder / label / f"{seed}.png")
+
+        assert images.main([str(folder), "--model", str(version / "model.onnx")]) == 1
+
+        assert "shapes may have several labels: name the CSV with --multi-label" in capsys.readouterr().err
+
     def test_an_export_without_the_option_refuses_the_csv(self, exported, tmp_path, capsys):
         options = ["--images", str(exported / "pictures" / "labels.csv"), "--name", "shapes"]
 

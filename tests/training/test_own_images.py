@@ -267,6 +267,7 @@ class TestRelease:
         assert status == 0
         assert text.index(f"{flowers}: a folder for each label") < text.index("images to train on, 12 for validation")
         assert f"Left out: {flowers}/rose/broken.jpg" in text
+        assert "images, each told by a last layer that did not learn from it" in text  # not by one epoch's network
         assert (models / ".checkpoints/flowers-thumbnails.png").exists()
         assert [path.name for path in (models / "flowers").iterdir()] == [".draft"]
         assert Repository(models).ready() == []

@@ -11,42 +11,74 @@ from serving.model.card import INPUT
 from serving.model.runtime import open_session
 from training.datasets.labelled import SPLIT_SEED, LabelledImages
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
-from training.task import balanced_regression
+from training.networks.efficientnet import FineTuned, to_imagenet_lite
+from training.task import MULTI, balanced_regression
+from training.train.head import features_of
 
 FOLDS = 5
 BATCH = 100  # images
 PENALTY = 10.0  # of the weights: with a tenth of it, more images with the right label are suspected
+MIN_SIDE = 64  # pixels to which images are enlarged for the pretrained network
 
 
-def held_out_probabilities(file: Path, images: LabelledImages, classes: int) -> Tensor:
+def held_out_probabilities(features: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Return probabilities [n, classes]: for each fold of the images, a last layer is fitted to those of the others.
 
-    Its inputs are what the graph in the file gives, cut before its own last layer. Raises DataError.
+    features: [n, count]; labels: those of the n images, one or several of each.
     """
-    features, labels = _features(OnnxFeatures.open(file), images.pixels), images.labels.numpy()
-    folds = stratified_folds(images.labels)
-    probabilities = np.zeros((len(labels), classes), np.float32)
+    standard = (features - features.mean(0)) / features.std().clamp_min(torch.finfo(features.dtype).tiny)
+    folds = stratified_folds(labels)
+    told = _told_by_one if labels.ndim == 1 else _told_by_several
+    probabilities = torch.zeros(len(labels), classes)
     for fold in range(FOLDS):
-        in_fold = folds == fold
-        if len(learned := np.unique(labels[~in_fold])) == 1:
-            probabilities[np.ix_(in_fold, learned)] = 1
-            continue
-        last = balanced_regression(features[~in_fold], labels[~in_fold], PENALTY)
-        probabilities[np.ix_(in_fold, last.classes_)] = last.predict_proba(features[in_fold])
-    return torch.from_numpy(probabilities)
+        rest = folds != fold
+        probabilities[~rest] = told(standard[rest], labels[rest], standard[~rest], classes)
+    return probabilities
 
 
-def stratified_folds(labels: Tensor) -> NDArray[np.int64]:
-    """Return the fold of each image with labels [n], chosen with a fixed seed: each has its share of each label."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    folds = np.empty(len(labels), np.int64)
-    folds[order[labels[order].argsort(stable=True)].numpy()] = np.arange(len(labels)) % FOLDS
+def stratified_folds(labels: Tensor) -> Tensor:
+    """Return the fold of each image with these labels, chosen with a fixed seed: each has its share of each label.
+
+    Where images have several labels, it is each combination of these.
+    """
+    kinds = labels if labels.ndim == 1 else labels.unique(dim=0, return_inverse=True)[1]
+    order = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    folds = torch.empty(len(kinds), dtype=torch.int64)
+    folds[order[kinds[order].argsort(stable=True)]] = torch.arange(len(kinds)) % FOLDS
     return folds
 
 
-def _features(backbone: OnnxFeatures, pixels: Tensor) -> NDArray[np.float32]:
-    """Return the features [n, count] of raw pixels [n, h, w, c], with a mean of 0 and a deviation of 1 in all."""
-    session = open_session(backbone.graph.SerializeToString(), ALL_CORES)
-    features = np.concatenate([session.run(None, {INPUT: batch.numpy()})[0] for batch in pixels.split(BATCH)])
-    standard: NDArray[np.float32] = (features - features.mean(0)) / max(features.std(), np.finfo(np.float32).tiny)
-    return standard
+def graph_features(file: Path, pixels: Tensor) -> Tensor:
+    """Return what the graph in a file gives for raw pixels [n, h, w, c], cut before its last layer: [n, count].
+
+    Raises DataError when it cannot be cut.
+    """
+    session = open_session(OnnxFeatures.open(file).graph.SerializeToString(), ALL_CORES)
+    batches: list[NDArray[np.float32]] = [session.run(None, {INPUT: part.numpy()})[0] for part in pixels.split(BATCH)]
+    return torch.from_numpy(np.concatenate(batches))
+
+
+def pretrained_features(images: LabelledImages) -> Tensor:
+    """Return what EfficientNet-Lite0 with ImageNet's weights gives for images: [n, count].
+
+    Raises DataError when it is not installed.
+    """
+    network = FineTuned(max(MIN_SIDE, *images.pixels.shape[1:3])).eval()
+    return features_of(network, to_imagenet_lite(images.pixels), images.pixels)
+
+
+def _told_by_one(features: Tensor, labels: Tensor, asked: Tensor, classes: int) -> Tensor:
+    """Return the probabilities [k, classes] of images with the features asked, of which each has one label."""
+    probabilities = torch.zeros(len(asked), classes)
+    learned = labels.unique()
+    if len(learned) == 1:
+        probabilities[:, learned] = 1
+        return probabilities
+    last = balanced_regression(features.numpy(), labels.numpy(), PENALTY)
+    probabilities[:, learned] = torch.from_numpy(last.predict_proba(asked.numpy()).astype(np.float32))
+    return probabilities
+
+
+def _told_by_several(features: Tensor, labels: Tensor, asked: Tensor, classes: int) -> Tensor:
+    """Return those of images that may have several labels."""
+    return MULTI.activate(MULTI.fit_layer(features, labels, PENALTY, classes)(asked))

@@ -18,7 +18,6 @@ from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
 from training.figure import COLORS, TEXT_COLOR, figure_url
-from training.networks.titles import has_frozen_backbone
 from training.pipeline import CalibratedModel
 from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
@@ -168,8 +167,7 @@ def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluat
     if not isinstance(source, ImageFolder) or not isinstance(data, OwnImages):
         return []
     survey = Survey(source, data)
-    frozen = has_frozen_backbone(card.network)
-    suspects = held_out_suspects(version / MODEL_FILE, survey) if frozen and not card.task else None
+    suspects = held_out_suspects(survey, card, version / MODEL_FILE)
     files = [source.named(file.path) for file in data.files[TEST]]
     predictions = list(image_predictions(evaluation, card, data.test, files))
     write_predictions(predictions, card.labels, version / PREDICTIONS_FILE)

@@ -34,9 +34,9 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
         label = recipe.source.labels[int(found)]
         raise DataError(f"all {len(train):,} training images have the label {label!r}: raise --limit")
     network, normalize = recipe.network().eval(), recipe.normalize(train.pixels)
-    plain = _features(network, normalize, train.pixels)
-    mirrored = torch.cat([plain, _features(network, normalize, train.pixels, mirror=True)])
-    validation_features = _features(network, normalize, validation.pixels)
+    plain = features_of(network, normalize, train.pixels)
+    mirrored = torch.cat([plain, features_of(network, normalize, train.pixels, mirror=True)])
+    validation_features = features_of(network, normalize, validation.pixels)
     mean, scale = plain.mean(0), plain.std().clamp_min(torch.finfo(plain.dtype).tiny)
     plain, mirrored, validation_features = (
         (features - mean) / scale for features in (plain, mirrored, validation_features)
@@ -65,7 +65,7 @@ def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: L
     return replace(recipe, normalize=best)
 
 
-def _features(network: Network, normalize: Normalize, pixels: Tensor, mirror: bool = False) -> Tensor:
+def features_of(network: Network, normalize: Normalize, pixels: Tensor, mirror: bool = False) -> Tensor:
     """Return the inputs [n, features] of the last layer for pixels [n, h, w, c]."""
     batches: Sequence[Tensor] = pixels.split(FEATURES_BATCH)
     name = f"Features of {len(pixels):,} {'mirrored ' if mirror else ''}images"
