@@ -75,7 +75,7 @@ def run(command, folder):
 def test_each_command_of_the_tutorial_does_what_it_says(clone, start):
     for command in commands():
         if " -m serving" in command:
-            server = start(command=("bash", "-c", f"cd {clone} && exec {command}"), models="models")
+            server = start(command=("bash", "-c", f"cd {clone} && exec {command}"))
         elif command.startswith("curl"):
             answer = json.loads(run(command.replace("http://127.0.0.1:8000", server.url), clone))
         elif command not in SKIPPED:
@@ -87,7 +87,8 @@ def test_each_command_of_the_tutorial_does_what_it_says(clone, start):
     assert (prediction["model"], prediction["version"], prediction["label"]) == ("kitchen", "1", "mug")
     assert '<option value="kitchen">' in page
     assert (clone / "thumbnails.png").exists()
-    assert {"model.onnx", "confusion.png"} < {path.name for path in (clone / "models/kitchen/1").iterdir()}
+    assert {"model.onnx", "confusion.png"} < {path.name for path in (clone / "own-models/kitchen/1").iterdir()}
+    assert not (clone / "models").exists()
 
 
 def test_the_tutorial_has_the_commands_that_are_skipped():

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.export_options import INT8, chosen, contradiction_in, export_parser, rehearsal
+from training.export_options import INT8, chosen, contradiction_in, default_models_dir, export_parser, rehearsal
 from training.pipeline import DivergedError, calibrate, load_trained, save_trained, split, train
 from training.progress import CONSOLE, stage
 from training.publish.comparison import Release
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     options = parser.parse_args(arguments)
     if contradiction := contradiction_in(options):
         parser.error(contradiction)
+    options.models_dir = options.models_dir or default_models_dir(options.name)
     keep_memory()
     gc.freeze()  # what was imported is not garbage,
     atexit.register(gc.freeze)  # and a process that ends need not look for any, which takes a second

@@ -16,6 +16,7 @@ from training.train.distributed import started_processes
 NO_BACKBONE = "none"
 BACKBONES = "efficientnet-lite0", NO_BACKBONE
 ONNX_SUFFIX = ".onnx"
+MODELS, OWN_MODELS = Path("models"), Path("own-models")
 PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
@@ -77,7 +78,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_publishing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where to write (default: models)")
+    parser.add_argument(
+        "--models-dir", type=Path, help=f"where to write (default: {MODELS}, and {OWN_MODELS} for own images)"
+    )
     parser.add_argument(
         "--publish",
         action=argparse.BooleanOptionalAction,
@@ -87,6 +90,15 @@ def _add_publishing(parser: argparse.ArgumentParser) -> None:
         "--int8", action="store_true", help="NAME in float32, and NAME-int8, if it is faster and as good"
     )
     parser.add_argument("--float", action="store_true", help="NAME in float32 also where its recipe takes int8")
+
+
+def default_models_dir(name: str | None) -> Path:
+    """Return the folder for models of own images where a name is one of them, otherwise that for the recipes' models.
+
+    A model of own images that lies among the recipes' models already stays there.
+    """
+    is_own = name and name.removesuffix(f"-{INT8}") not in RECIPES and not (MODELS / name).is_dir()
+    return OWN_MODELS if is_own else MODELS
 
 
 def contradiction_in(options: argparse.Namespace) -> str | None:

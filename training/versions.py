@@ -14,6 +14,7 @@ from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.datasets.formats import DataError
 from training.evaluate import test_images
+from training.export_options import MODELS, OWN_MODELS, default_models_dir
 from training.publish.comparison import VersionComparison, compare, compare_cards
 from training.publish.model_folder import ModelFolder
 from training.publish.versions import Version, VersionError, Versions
@@ -25,7 +26,8 @@ DRAFT = "draft"  # as a version's name
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, compare, promote or roll back; returns the exit status."""
     options = _parser().parse_args(arguments)
-    versions = Versions(ModelFolder(options.models_dir, options.name))
+    models = options.models_dir or default_models_dir(options.name)
+    versions = Versions(ModelFolder(models, options.name))
     try:
         if options.promote:
             published = versions.promote() if options.promote == DRAFT else versions.restore(options.promote)
@@ -49,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         description="List the versions of a model, compare one with the version that answers, or have another answer.",
     )
     parser.add_argument("name", help="the model")
-    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where it is (default: models)")
+    parser.add_argument(
+        "--models-dir", type=Path, help=f"where it is (default: {MODELS}, and {OWN_MODELS} for own images)"
+    )
     which = parser.add_mutually_exclusive_group()
     for option, text in (
         ("--compare", "compare this version with the one that answers (default: the draft)"),

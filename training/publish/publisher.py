@@ -198,7 +198,7 @@ class Publisher:
             self._say(f"python -m training.versions {folder.name} --models-dir {folder.models} --promote")
         else:
             target = folder.publish(draft, card.version)
-            self._say(f"Written to {target}")
+            self._say(f"Written to {target}; to serve it: python -m serving --models {folder.models}")
         if (report := target / REPORT_FILE).exists():
             self._say(f"How good it is, with pictures of its mistakes: {report}")
 
