@@ -98,9 +98,19 @@ def on_exit(_: Arbiter) -> None:
     remove_shared_folder()
 
 
-def pre_exec(_: Arbiter) -> None:
-    """Give the new master, at SIGUSR2, the real standard error."""
+def on_reload(server: Arbiter) -> None:
+    """Read again, at SIGHUP, what only the start reads: all workers are about to be replaced."""
+    try:
+        settings.read_again()
+    except SettingsError as error:
+        server.log.error("%s; what was read before stays in force", error)
+
+
+def pre_exec(server: Arbiter) -> None:
+    """Give the new master, at SIGUSR2, the real standard error, and a command that starts it."""
     log_relay.give_back()
+    if Path(sys.argv[0]).name == "__main__.py":  # python -m gunicorn; that file as a script cannot import Python's http
+        server.START_CTX["args"] = [sys.executable, "-m", "gunicorn", *sys.argv[1:]]
 
 
 def when_ready(server: Arbiter) -> None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -43,6 +43,9 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {  # of the fields that have a for
     "trusted_proxies": parse_networks,
     "root_path": parse_root_path,
 }
+
+File = TypeVar("File")
+_files: dict[str, Any] = {}  # that are read at the start alone, by path; workers have them from the master
 
 
 class SettingsError(ValueError):
@@ -120,6 +123,9 @@ class Settings:
                 read_keys(Path(self.keys_file))
         except KeyFileError as error:
             raise SettingsError(variable("keys_file"), self.keys_file or "", str(error)) from error
+        self._check_trust()
+
+    def _check_trust(self) -> None:
         try:
             self.digests()
         except DigestsError as error:
@@ -128,7 +134,7 @@ class Settings:
 
     def digests(self) -> ModelDigests | None:
         """Return the model files that alone may be served, where a list is set; raises DigestsError."""
-        return ModelDigests.read(Path(self.model_digests)) if self.model_digests else None
+        return _read_once(self.model_digests, ModelDigests.read) if self.model_digests else None
 
     def key(self) -> "ModelKey | None":
         """Return the key that must have signed a model file, where one is set; raises SettingsError."""
@@ -137,9 +143,19 @@ class Settings:
         from serving.repository.model_key import ModelKey, ModelKeyError
 
         try:
-            return ModelKey(Path(self.model_key))
+            return _read_once(self.model_key, ModelKey)
         except ModelKeyError as error:
             raise SettingsError(variable("model_key"), self.model_key, str(error)) from error
+
+    def read_again(self) -> None:
+        """Read the list of digests and the key once more; raises SettingsError, and those before stay in force."""
+        before = dict(_files)
+        _files.clear()
+        try:
+            self._check_trust()
+        except SettingsError:
+            _files.update(before)
+            raise
 
     @property
     def folder(self) -> Path:
@@ -170,6 +186,14 @@ def shared_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the folder that the workers of this server share; None where this process is alone."""
     folder = environment.get(SHARED_FOLDER_VARIABLE)
     return Path(folder) if folder else None
+
+
+def _read_once(file: str, read: Callable[[Path], File]) -> File:
+    """Return a file as it was at the first reading: a worker that starts later must trust what the others do."""
+    if file not in _files:
+        _files[file] = read(Path(file))
+    found: File = _files[file]
+    return found
 
 
 def _parse(name: str, text: str, kind: object) -> Any:

@@ -1,6 +1,7 @@
 """The service over a socket, with the committed models."""
 
 import base64
+import hashlib
 import http.client
 import io
 import json
@@ -26,6 +27,8 @@ LABELS = {
     "sneaker": "Sneaker",
     "trouser": "Trouser",
 }
+COMMAND = (sys.executable, "-m", "serving")
+SCRIPT = str(Path(sys.executable).with_name("gunicorn"))
 GUNICORN_COMMAND = (
     *(sys.executable, "-m", "gunicorn"),
     *("-c", "python:serving.gunicorn_conf", "serving.app:create_app()"),
@@ -284,9 +287,9 @@ def test_sigterm_lets_an_accepted_request_finish(start, image):
 
 
 @pytest.mark.trains
-def test_a_second_master_on_the_same_socket_goes_on_when_the_first_ends(start):
-    script = Path(sys.executable).with_name("gunicorn")  # python -m gunicorn cannot start a second master
-    server = start(("env", "PYTHONPATH=.", str(script), *GUNICORN_COMMAND[3:]), workers="1")
+@pytest.mark.parametrize("command", [COMMAND, ("env", "PYTHONPATH=.", SCRIPT, *GUNICORN_COMMAND[3:])])
+def test_a_second_master_on_the_same_socket_goes_on_when_the_first_ends(start, command):
+    server = start(command, workers="1")
     own = workers_of(server)
     server.process.send_signal(signal.SIGUSR2)
     deadline = time.monotonic() + 45
@@ -364,6 +367,27 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(start, i
     assert server.stop() == 0
     assert len(folders) == 1
     assert not folders[0].exists()
+
+
+@pytest.mark.trains
+def test_the_list_of_digests_is_read_at_the_start_and_at_sighup_alone(start, models, tmp_path, image):
+    file = tmp_path / "digests.txt"
+    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in models.glob("fashion-mlp/*/model.onnx")}
+    file.write_text("".join(f"sha256:{digest}  fashion-mlp/{path.parent.name}\n" for path, digest in digests.items()))
+    server = start(model_digests=str(file), workers="1")
+    file.write_text("broken")
+    (worker,) = workers_of(server)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker not in workers_of(server) and server.answers())
+    in_place_of_the_killed_one = classify(server, data=image("bag")).status_code
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "'sha256:' and 64 digits" in server.log.read_text())
+    with_a_broken_list = classify(server, data=image("bag")).status_code
+    file.write_text("")
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.answers() and classify(server, data=image("bag")).status_code == 503)
+
+    assert (in_place_of_the_killed_one, with_a_broken_list) == (200, 200)
 
 
 @pytest.mark.trains
