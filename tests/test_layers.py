@@ -14,7 +14,7 @@ SERVING = [
     "errors", "address_space", "child", "text_cache",
     "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit", "access.rate_limiter",
     "access.cors", "access.proxies", "access.same_origin", "keys",
-    "prediction", "client.connection", "client.client", "client", "client.output", "client.__main__",
+    "prediction", "client.connection", "client.client", "client", "client.files", "client.output", "client.__main__",
     "imaging", "imaging.formats", "imaging.png", "imaging.modes", "imaging.profiles", "imaging.icc", "imaging.colour",
     "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.jpeg", "imaging.heic", "imaging.coding",
     "imaging.plain", "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing",

@@ -5,26 +5,22 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from serving.client.client import URL, Client, ClientError
 from serving.client.connection import BadKeyError
+from serving.client.files import find_files, is_image, read_file
 from serving.client.output import Write, csv_writer, json_writer, printable, text_writer
 from serving.errors import Problem
 from serving.prediction import Prediction
 
 URL_VARIABLE, KEY_VARIABLE = "THIMBLE_URL", "THIMBLE_KEY"
-# The files of a folder that are sent; a file that is named itself is sent whatever its suffix.
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
-)
-MAX_FILE_BYTES = 256 * 1024 * 1024  # any service takes less, and /dev/zero has no end
 PROGRESS_FROM = 5  # files
 FOR_ALL_ALIKE = ("unknown-model", "unauthorised", "not-allowed")  # codes of problems that all files would have
-ENDS = """exit status: 0 all images are answered, 1 some are not, 2 the command is wrong (no such option, model or key),
-3 the service does not answer, 130 interrupted"""
+ENDS = """exit status: 0 all images are answered, 1 some are not, or the answers cannot be written, 2 the command is
+wrong (no such option, model or key), 3 the service does not answer, 130 interrupted"""
 
 
 class ClassifyRun:
@@ -62,7 +58,7 @@ class ClassifyRun:
 
     def _answer(self, name: str) -> Prediction | Problem:
         try:
-            content = _read(name)
+            content = read_file(name)
         except OSError as error:
             return _unreadable(error.strerror or str(error))
         if not content:
@@ -71,35 +67,6 @@ class ClassifyRun:
 
     def _say(self, text: str) -> None:
         sys.stderr.write(("\r\x1b[K" if self._shows_progress else "") + printable(text) + "\n")
-
-
-def find_files(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the files to send, for a folder the images in it at any depth, by name; and the files left out."""
-    sent: list[str] = []
-    skipped: list[str] = []
-    for name in names:
-        if name == "-" or not Path(name).is_dir():
-            sent.append(name)
-            continue
-        found = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
-        images = [path for path in found if path.suffix.lower() in SUFFIXES]
-        sent += map(str, images) if images else [name]
-        skipped += [str(path) for path in found if path.suffix.lower() not in SUFFIXES]
-    return sent, skipped
-
-
-def _read(name: str) -> bytes:
-    """Return the content of a file, or of standard input; raises OSError."""
-    if name == "-":
-        content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    elif Path(name).is_dir():
-        raise IsADirectoryError(0, "there is no image in this folder")
-    else:
-        with Path(name).open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise OSError(0, f"it has more than {MAX_FILE_BYTES:,} bytes")
-    return content
 
 
 def _unreadable(reason: str) -> Problem:
@@ -140,17 +107,25 @@ def _open(output: str | None, parser: argparse.ArgumentParser) -> AbstractContex
     """Return the file to write to; standard output without one."""
     if output is None:
         return nullcontext(sys.stdout)
+    if is_image(Path(output)):  # as in --output *.png, of which the shell makes --output cat.png dog.png
+        parser.error(f"--output {output}: its name is that of an image, which would be lost; name another file")
     try:
         return Path(output).open("w", encoding="utf-8", newline="")
     except OSError as error:
         parser.error(f"--output {output}: it cannot be written ({error.strerror}); name another file")
 
 
+def _set_encoding(is_json: bool) -> None:
+    """Write JSON as UTF-8, and in other forms escape what the terminal's encoding lacks."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8" if is_json else None, errors="backslashreplace")
+
+
 def _sent(names: Sequence[str]) -> list[str]:
-    """Return the files to send, and name those of folders that are left out."""
+    """Return the files to send, and name what is left out of folders."""
     sent, skipped = find_files(names)
-    for name in skipped:
-        sys.stderr.write(printable(f"{name}: skipped, its name is not that of an image; name it to send it") + "\n")
+    for name, reason in skipped:
+        sys.stderr.write(printable(f"{name}: skipped, {reason}; name it to send it") + "\n")
     return sent
 
 
@@ -174,14 +149,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--key or ${KEY_VARIABLE}: {error}")
     except ValueError as error:
         parser.error(f"--url or ${URL_VARIABLE}: {error}")
+    _set_encoding(options.json)
     try:
         with client, _open(options.output, parser) as file:
             return _command(client, options, file).run(_sent(options.images))
     except ClientError as error:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 3
-    except BrokenPipeError:  # the reader of the output has closed it, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # otherwise the reader of the output has closed it, as head does
+            sys.stderr.write(f"the answers cannot be written: {error.strerror}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left, at the end of Python
         return 1
     except KeyboardInterrupt:
         return 130

@@ -98,6 +98,63 @@ def test_a_folder_without_images_is_reported(run, tmp_path):
     assert "there is no image in this folder" in done.stderr
 
 
+def test_names_that_are_no_files_are_reported_and_the_rest_is_answered(run, tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    shutil.copy(IMAGES / "bag.png", folder)
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere")
+    (folder / "link").symlink_to(folder / "deep")
+    os.mkfifo(folder / "pipe.png")
+
+    done = run("x" * 300, folder)
+
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{folder / 'bag.png'}: Bag ")
+    assert done.stderr.replace(f"{folder}/", "").splitlines() == [
+        "link: skipped, it is a link to a folder; name it to send it",
+        "pipe.png: skipped, it is not a file; name it to send it",
+        f"{'x' * 300}: The file cannot be read: File name too long",
+        "gone.png: The file cannot be read: No such file or directory",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_locked_folders_are_reported_and_the_rest_is_answered(run, tmp_path):
+    locked = tmp_path / "pictures" / "locked"
+    locked.mkdir(parents=True)
+    for folder in (locked, locked.parent):
+        shutil.copy(IMAGES / "bag.png", folder)
+    locked.chmod(0)
+
+    done = run(locked / "bag.png", locked.parent)
+    locked.chmod(0o755)
+
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{locked.parent / 'bag.png'}: Bag ")
+    assert done.stderr.splitlines() == [
+        f"{locked / 'bag.png'}: The file cannot be read: Permission denied",
+        f"{locked}: The file cannot be read: Permission denied",
+    ]
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]])
+def test_a_full_disk_ends_it_in_a_line(run, form):
+    with Path("/dev/full").open("w") as full:
+        to_standard_output = run(*form, IMAGES / "bag.png", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    to_file = run(*form, "--output", "/dev/full", IMAGES / "bag.png")
+
+    assert [to_standard_output.returncode, to_file.returncode] == [1, 1]
+    assert {to_standard_output.stderr, to_file.stderr} == {"the answers cannot be written: No space left on device\n"}
+
+
+def test_any_terminal_shows_any_name(run, server, tmp_path):
+    picture = shutil.copy(IMAGES / "bag.png", tmp_path / "größe.png")
+    plain = {"env": os.environ | {"THIMBLE_URL": server.url, "PYTHONIOENCODING": "ascii"}}
+
+    assert r"gr\xf6\xdfe.png: Bag " in run(picture, **plain).stdout
+    assert answers(run("--json", picture, **plain))[0]["file"] == str(picture)
+
+
 def test_a_dash_is_standard_input(run):
     with (IMAGES / "bag.png").open("rb") as image:
         done = run("-", stdin=image)

@@ -316,7 +316,7 @@ def test_control_characters_of_a_server_or_a_file_name_do_not_reach_the_terminal
 
 
 def test_an_endless_file_is_read_to_the_limit_only(monkeypatch, capsys):
-    monkeypatch.setattr("serving.client.__main__.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("serving.client.files.MAX_FILE_BYTES", 1000)
 
     assert main(["/dev/zero"]) == 1
 
@@ -418,3 +418,15 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(tmp
 
     assert ended.value.code == 2
     assert "it cannot be written (No such file or directory); name another file" in capsys.readouterr().err
+
+
+def test_an_output_that_would_replace_a_picture_is_refused(tmp_path, capsys):
+    picture = tmp_path / "cat.JPG"
+    picture.write_bytes(b"one")
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--csv", "--output", str(picture), "dog.jpg"])
+
+    assert ended.value.code == 2
+    assert "its name is that of an image, which would be lost; name another file" in capsys.readouterr().err
+    assert picture.read_bytes() == b"one"
