@@ -78,7 +78,7 @@ class RateLimiter:
         if used == newest:  # there is no older batch
             leaves = now + self.limit.seconds
         HEAD.pack_into(self._table, entry, identity, leaves, used + images, newest + images, now)
-        return Quota(remaining - images, ceil(leaves - now))
+        return Quota(remaining - images, _whole_seconds(leaves - now))
 
     def _find(self, bucket: int, identity: int, now: float) -> int:
         """Return a client's entry in its bucket; a new client's is empty."""
@@ -114,8 +114,13 @@ class RateLimiter:
         for came, count in reversed(self._batches(entry, now)):
             images -= count
             if images <= 0:
-                return ceil(came + self.limit.seconds - now)
+                return _whole_seconds(came + self.limit.seconds - now)
         return self.limit.seconds  # more than the limit: no time is enough
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Return whole seconds after which so many have passed; what a sum of times is off by is not one more."""
+    return max(1, ceil(round(seconds, 6)))
 
 
 @lru_cache(maxsize=4_096)

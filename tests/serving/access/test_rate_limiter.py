@@ -44,6 +44,14 @@ def test_a_burst_gets_the_limit_and_waits_for_the_rest_of_the_window(limiter, cl
     assert limiter.take("ann", 16).allowed
 
 
+@pytest.mark.parametrize("now", [6.4, 9.9, 1_000.0, 123_456.7])
+def test_the_wait_for_images_just_sent_is_the_window_and_no_second_more(limiter, clock, now):
+    clock.now = now
+
+    assert limiter.take("ann", 60).wait == LIMIT.seconds
+    assert limiter.take("ann", 1).wait == LIMIT.seconds
+
+
 def test_a_refused_client_that_waits_as_long_as_it_is_told_is_answered(limiter, clock):
     shuffled = random.Random(1)
     for _ in range(300):
