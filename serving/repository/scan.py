@@ -65,9 +65,10 @@ def _signatures(folder: Path) -> FileSignatures:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder, or a link that leads nowhere, as to a volume that is not mounted: opening says so."""
     try:
-        return entry.is_dir()
-    except OSError:  # such as links in a circle: opening it will report that
+        return entry.is_dir() or (entry.is_symlink() and not Path(entry).exists())
+    except OSError:  # such as links in a circle
         return True
 
 

@@ -51,6 +51,7 @@ BAD_VERSIONS = {
     "a device": lambda forge, folder: make_parent(folder / "garments/2/model.onnx").symlink_to("/dev/zero"),
     "a circular link": lambda forge, folder: make_parent(folder / "garments/2/model.onnx").symlink_to("model.onnx"),
     "a circular link of folders": lambda forge, folder: (folder / "garments/2").symlink_to("2"),
+    "a link that leads nowhere": lambda forge, folder: (folder / "garments/2").symlink_to("nowhere"),
     "a file of terabytes": lambda forge, folder: os.truncate(forge("garments/2"), 2**42),
 }
 
@@ -255,15 +256,19 @@ def test_all_models_stay_while_the_folder_cannot_be_read(start, forge, folder, c
     assert answering(repository) == "2"
 
 
-def test_a_model_stays_while_its_own_folder_cannot_be_read(start, forge, folder):
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("garments", "Too many levels of symbolic links"), ("unmounted", "No such file or directory")],
+)
+def test_a_model_stays_while_its_own_folder_cannot_be_read(start, forge, folder, target, reason):
     forge("garments/1")
     repository = start()
 
     (folder / "garments").rename(folder / ".garments")
-    (folder / "garments").symlink_to("garments")  # which even root cannot follow
+    (folder / "garments").symlink_to(target)  # which even root cannot follow
     poll_twice(repository)
     assert answering(repository) == "1"
-    assert "garments: cannot be read: Too many levels of symbolic links" in repository.find("garments").reason
+    assert f"garments: cannot be read: {reason}" in repository.find("garments").reason
 
     (folder / "garments").unlink()
     (folder / ".garments").rename(folder / "garments")
