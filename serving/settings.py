@@ -109,13 +109,17 @@ class Settings:
             raise SettingsError(variable("models"), self.models, "there is no such folder")
         for field in ("default_grey", "default_colour"):
             name = getattr(self, field)
-            if name and not (self.folder / name).is_dir():
+            if name and not self._has_model(name):
                 raise SettingsError(variable(field), name, f"there is no such model in {self.models}")
         for name in (name for rule in self.shadow for name in (rule.model, rule.shadow)):
-            if not (self.folder / name).is_dir():
+            if not self._has_model(name):
                 raise SettingsError(variable("shadow"), name, f"there is no such model in {self.models}")
         self._check_files()
         return self
+
+    def _has_model(self, name: str) -> bool:
+        """Whether the folder has a model of this name; names of other folders, such as cifar-net/2, are none."""
+        return "/" not in name and not name.startswith(".") and (self.folder / name).is_dir()
 
     def _check_files(self) -> None:
         try:
@@ -197,6 +201,8 @@ def _read_once(file: str, read: Callable[[Path], File]) -> File:
 
 
 def _parse(name: str, text: str, kind: object) -> Any:
+    if any("\ud800" <= character <= "\udfff" for character in text):  # no answer and no log could name it
+        raise SettingsError(variable(name), text, "Expected text in UTF-8; rename what it names")
     try:
         return PARSERS[name](text) if name in PARSERS else msgspec.convert(text, kind, strict=False)
     except ValueError as error:  # msgspec.ValidationError is one

@@ -1,6 +1,7 @@
 """The settings are read from the environment into a typed value."""
 
 import re
+import shutil
 from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -100,10 +101,11 @@ def test_other_variables_are_ignored():
         ("root_path", "ml"),
         ("root_path", "//evil.example"),
         ("allow_download", "perhaps"),
+        ("models", "/srv/gr\udcfcn"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_variable(name, text):
-    with pytest.raises(SettingsError, match=f"^THIMBLE_{name.upper()}='{re.escape(text)}': Expected .+"):
+    with pytest.raises(SettingsError, match=f"^THIMBLE_{name.upper()}={re.escape(repr(text))}: Expected .+"):
         Settings.from_environment({variable(name): text})
 
 
@@ -136,6 +138,16 @@ def test_a_shadow_rule_with_a_missing_model_is_refused_at_the_start(models, rule
     settings = Settings.from_environment({"THIMBLE_MODELS": str(models), "THIMBLE_SHADOW": rule})
 
     with pytest.raises(SettingsError, match=r"^THIMBLE_SHADOW='things': there is no such model in "):
+        settings.check()
+
+
+@pytest.mark.parametrize("name", ["fashion-mlp/", "fashion-mlp/2", "fashion-net", "..", ".draft"])
+def test_a_default_model_that_the_folder_has_not_is_refused_at_the_start(models, tmp_path, name):
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    (tmp_path / ".draft").mkdir()
+    settings = Settings.from_environment({"THIMBLE_MODELS": str(tmp_path), "THIMBLE_DEFAULT_GREY": name})
+
+    with pytest.raises(SettingsError, match=f"^THIMBLE_DEFAULT_GREY='{name}': there is no such model in "):
         settings.check()
 
 

@@ -24,6 +24,19 @@ def test_a_record_is_one_line_of_json(record):
     assert fields["process"] == record.process
 
 
+def test_a_name_that_is_not_utf_8_is_escaped(record):
+    record.args = ("gr\udcfcn",)
+    try:
+        raise KeyError("\udcfc")
+    except KeyError:
+        record.exc_info = sys.exc_info()
+
+    fields = json.loads(JsonFormatter().format(record))
+
+    assert fields["message"] == "two\nlines of gr\\udcfcn"
+    assert r"\udcfc" in fields["exception"]
+
+
 def test_a_traceback_is_part_of_the_line(record):
     try:
         raise KeyError("lost")
