@@ -35,15 +35,17 @@ def main() -> NoReturn:
 
 def _check_address(parser: argparse.ArgumentParser, settings: Settings) -> None:
     """Exit with one line if the address cannot be used; gunicorn would try for five seconds."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET  # as gunicorn: localhost may be ::1 too
     try:
-        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.http_port, type=socket.SOCK_STREAM)[0]
+        address = socket.getaddrinfo(settings.host, settings.http_port, family, socket.SOCK_STREAM)[0][4]
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part of the name is empty or too long
+        reason = error.strerror if isinstance(error, OSError) else "not a valid name"
         parser.error(
-            f"cannot listen on {settings.host}, port {settings.http_port}: {error.strerror}; choose others with --host "
-            "and --port"
+            f"cannot listen on {settings.host}, port {settings.http_port}: {reason}; choose others with --host and "
+            "--port"
         )
 
 

@@ -77,6 +77,27 @@ def test_gunicorn_is_configured_by_the_environment(run):
     assert chosen["preload_app"] == "False"
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "[::1]"])
+def test_what_cannot_be_a_host_is_refused_in_one_line(run, models, host):
+    done = run("-m", "serving", "--host", host, "--models", str(models))
+
+    assert done.returncode == 2
+    assert f"cannot listen on {host}, port 8000: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_localhost_is_looked_up_as_gunicorn_does(run, models):
+    addresses = {address[4][0] for address in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
+    if "::1" not in addresses:
+        pytest.skip("localhost is an IPv4 address alone on this machine")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        done = run("-m", "serving", "--host", "localhost", "--port", port, "--models", str(models))
+
+    assert f"cannot listen on localhost, port {port}: Address already in use" in done.stderr
+
+
 def test_a_port_in_use_is_refused_in_one_line(run, models):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
