@@ -24,7 +24,7 @@ TYPES = {
 def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     """Return the route that sends the files of a model."""
     api = Blueprint("model_files", __name__)
-    models = settings.folder.resolve()
+    models = settings.folder.absolute()  # its links are followed anew each time, as for the models
 
     @api.get("/models/<name>/<version>/<file>")
     def model_file(name: str, version: str, file: str) -> Response:
@@ -37,9 +37,12 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
         folder = models / name if file == README else models / name / version
         if file == MODEL_FILE:
             return _model(repository, name, version, folder, settings.allow_download)
-        if not (folder / file).is_file():
-            raise NotFound(f"{name}/{version} has no {file}.")
-        response = send_from_directory(folder, file, mimetype=TYPES[file])
+        try:
+            if not (folder / file).is_file():
+                raise NotFound(f"{name}/{version} has no {file}.")
+            response = send_from_directory(folder, file, mimetype=TYPES[file])
+        except OSError as error:
+            raise NotFound(f"{name}/{version} has a {file} that cannot be read: {error.strerror}.") from error
         response.headers["Cache-Control"] = "no-cache"  # revalidated each time, with 304 while it is the same
         return response
 

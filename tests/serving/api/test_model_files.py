@@ -1,5 +1,8 @@
 """GET /models/<name>/<version>/<file>: README and figures; the model where that is allowed."""
 
+import os
+import shutil
+
 import pytest
 
 from serving.app import create_app
@@ -60,6 +63,31 @@ def test_a_missing_figure_is_not_found(forge, folder):
     client = create_app(Settings(models=str(folder))).test_client()
 
     assert client.get("/models/garments/1/curves.png").json["detail"] == "garments/1 has no curves.png."
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_figure_that_may_not_be_read_is_not_found(forge, folder):
+    (forge("garments/1").parent / "curves.png").touch(mode=0)
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    assert "has a curves.png that cannot be read" in client.get("/models/garments/1/curves.png").json["detail"]
+
+
+def test_files_come_from_where_the_link_to_the_folder_leads_now(forge, folder, tmp_path):
+    forge("garments/1")
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    client = create_app(Settings(models=str(link), allow_download=True)).test_client()
+    newer = shutil.copytree(folder, tmp_path / "newer")
+    (newer / "garments/README.md").write_text("newer")
+    link.unlink()
+    link.symlink_to(newer)
+    shutil.rmtree(folder)
+
+    with client.get("/models/garments/1/README.md") as response:
+        assert response.data == b"newer"
+    with client.get("/models/garments/1/model.onnx") as response:
+        assert response.status_code == 200
 
 
 def test_a_file_that_was_refused_in_a_models_place_is_not_sent(forge, folder):
