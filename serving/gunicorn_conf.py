@@ -23,6 +23,7 @@ from serving.server.shared_folder import (
     leave_shared_folder,
     make_shared_folder,
     remove_shared_folder,
+    restore_shared_folder,
     temporary_folders,
     with_room,
 )
@@ -160,6 +161,7 @@ def post_fork(_: Arbiter, worker: Worker) -> None:
     log = logging.getLogger("serving")
     log.handlers = worker.log.error_log.handlers
     log.setLevel(logging.INFO)
+    restore_shared_folder()
     if (folder := shared_folder()) and not with_room([folder], ROOM_BYTES):
         leave_shared_folder()
         log.warning("%s", NO_ROOM)

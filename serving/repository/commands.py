@@ -7,6 +7,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class WorkerCommands:
         self.ack_timeout = ack_timeout
         self._folder = folder or Path(tempfile.mkdtemp(prefix="thimble-commands-"))
         self._folder.mkdir(exist_ok=True)
+        self._known: dict[str, Command] = {}
         if folder is None:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -39,9 +41,15 @@ class WorkerCommands:
         self._write(name, action)
 
     def read(self) -> dict[str, Command]:
-        """Return the commands by model."""
-        with os.scandir(self._folder) as entries:
-            return {entry.name: _command(entry) for entry in entries if not entry.name.startswith(".")}
+        """Return the commands by model. Where the folder was removed, it gets them again, for workers to come."""
+        try:
+            with os.scandir(self._folder) as entries:
+                self._known |= {entry.name: _command(entry) for entry in entries if not entry.name.startswith(".")}
+        except FileNotFoundError:
+            with suppress(OSError):
+                for name, command in self._known.items():
+                    self._write(name, UNLOAD if command.unload else LOAD)
+        return dict(self._known)
 
     def acknowledge(self, commands: Mapping[str, Command]) -> None:
         """Record that this worker has carried out these commands."""
@@ -68,6 +76,7 @@ class WorkerCommands:
                 yield json.loads(path.read_text())
 
     def _write(self, name: str, text: str) -> None:
+        self._folder.mkdir(exist_ok=True)
         file, path = tempfile.mkstemp(prefix=".new", dir=self._folder)
         with os.fdopen(file, "w") as output:
             output.write(text)

@@ -34,6 +34,16 @@ def make_shared_folder(parent: Path | None) -> None:
     os.environ[SHARED_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent)
 
 
+def restore_shared_folder() -> bool:
+    """Make it again, if it was removed, as at the logout of a user whose service goes on; return whether it was."""
+    folder = shared_folder()
+    if folder is None or folder.is_dir():
+        return False
+    with suppress(OSError):
+        folder.mkdir(mode=0o700)
+    return True
+
+
 def leave_shared_folder() -> None:
     """Have this process share nothing."""
     os.environ.pop(SHARED_FOLDER_VARIABLE, None)

@@ -19,12 +19,18 @@ from serving.lifecycle import Lifecycle
 from serving.server.connection import HEAD_TIMEOUT, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import HTTPRequest
 from serving.server.response import HTTPResponse
+from serving.server.shared_folder import restore_shared_folder
 
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
 FIRST_REQUEST_DELAY = 5.0  # the same, where it has brought none yet; Docker kills after ten
 HANDSHAKE_DELAY = 0.5  # seconds after it in which those arrive whose handshake had begun
 DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
+
+LOST_COUNTS = (
+    "the folder that the workers share was removed, and is made again; /metrics lacks what they count: send SIGHUP to "
+    "the first process, which replaces them"
+)
 
 
 class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
@@ -85,6 +91,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def notify(self) -> None:
         super().notify()
         self._make_room()
+        if restore_shared_folder():  # before it is written to
+            self.log.error(LOST_COUNTS)
         Lifecycle.of(self.wsgi).tick()
 
     def handle(self, own: Any, client: Any, addr: Any) -> None:

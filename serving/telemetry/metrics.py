@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, values
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -112,6 +112,7 @@ def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
     """Return the registry of this process's instruments, and the one to read all workers' values from."""
     own = CollectorRegistry()
     if shared_folder() is None:
+        values.ValueClass = values.MutexValue  # it was chosen in the master, which may have had such a folder
         return own, own
     everyone = CollectorRegistry()
     MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]

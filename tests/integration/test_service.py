@@ -391,6 +391,45 @@ def test_the_list_of_digests_is_read_at_the_start_and_at_sighup_alone(start, mod
 
 
 @pytest.mark.trains
+def test_a_removed_shared_folder_is_made_again_and_a_worker_can_be_replaced(start, image):
+    server = start(workers="2", allow_loading="true", rate_limit="600/minute")
+    (folder,) = Path("/dev/shm").glob(f"thimble-shared-{server.process.pid}-*")
+    shutil.rmtree(folder)
+    wait_until(folder.is_dir)
+    answers = [classify(server, data=image("bag")).status_code for _ in range(4)]
+    loaded = requests.post(f"{server.url}/v2/repository/models/fashion-mlp/load", timeout=20).status_code
+    killed = workers_of(server)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: killed not in workers_of(server) and server.log.read_text().count("models ready") == 3)
+
+    assert (answers, loaded) == ([200] * 4, 200)
+    assert requests.get(f"{server.url}/metrics", timeout=20).status_code == 200
+    assert "the folder that the workers share was removed" in server.log.read_text()
+    replaced = set(workers_of(server))
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not replaced & set(workers_of(server)) and server.answers())
+    before = answered(server)
+    classify(server, data=image("bag"))
+    wait_until(lambda: answered(server) == before + 1)
+
+
+@pytest.mark.trains
+def test_a_worker_that_finds_no_shared_folder_counts_alone(start, image):
+    server = start(workers="1")
+    (folder,) = Path("/dev/shm").glob(f"thimble-shared-{server.process.pid}-*")
+    (killed,) = workers_of(server)
+    shutil.rmtree(folder)
+    folder.touch()  # which cannot be made a folder
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: killed not in workers_of(server) and server.answers())
+
+    assert classify(server, data=image("bag")).status_code == 200
+    wait_until(lambda: answered(server) == 1)
+    assert "each worker counts alone" in server.log.read_text()
+    folder.unlink()
+
+
+@pytest.mark.trains
 def test_the_next_service_removes_the_files_of_a_killed_one(start):
     killed = start(workers="1")
     (folder,) = Path("/dev/shm").glob(f"thimble-shared-{killed.process.pid}-*")  # tests beside this may remove it, too

@@ -268,3 +268,21 @@ def test_a_service_of_one_process_leaves_no_folder_behind(monkeypatch, tmp_path)
     del commands
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_outlive_the_folder_that_they_were_published_in(folder, forge, shared):
+    forge("garments/1")
+    forge("things/1")
+    one, other = (Repository(folder, commands=WorkerCommands(shared)) for _ in range(2))
+    one.unload("garments")
+    other.run_commands()
+    shutil.rmtree(shared)
+
+    one.run_commands()
+    one.unload("things")
+    other.run_commands()
+
+    later = Repository(folder, commands=WorkerCommands(shared))
+    for repository in (one, other, later):
+        assert "was unloaded" in answering(repository)
+        assert "was unloaded" in answering(repository, "things")

@@ -14,6 +14,7 @@ from serving.server.shared_folder import (
     leave_shared_folder,
     make_shared_folder,
     remove_shared_folder,
+    restore_shared_folder,
     temporary_folders,
     with_room,
 )
@@ -74,9 +75,19 @@ def test_the_folder_is_made_for_the_processes_to_come_and_removed(tmp_path):
     assert not folder.exists()
 
 
+def test_a_folder_that_was_removed_is_made_again_for_this_user_alone(tmp_path):
+    make_shared_folder(tmp_path)
+    assert not restore_shared_folder()
+    shared_folder().rmdir()
+
+    assert restore_shared_folder()
+    assert shared_folder().stat().st_mode & 0o777 == 0o700
+
+
 def test_without_room_nothing_is_shared():
     make_shared_folder(None)
 
     assert shared_folder() is None
+    assert not restore_shared_folder()
     remove_shared_folder()
     leave_shared_folder()
