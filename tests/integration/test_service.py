@@ -287,6 +287,19 @@ def test_sigterm_lets_an_accepted_request_finish(start, image):
 
 
 @pytest.mark.trains
+def test_sigterm_ends_a_worker_that_has_just_begun(start):
+    server = start(workers="1")
+    (killed,) = workers_of(server)
+    os.kill(killed, signal.SIGKILL)
+    while workers_of(server) in ([], [killed]):
+        time.sleep(0.001)
+    told = time.monotonic()
+
+    assert server.stop() == 0
+    assert time.monotonic() - told < 15  # of the 30 that requests have
+
+
+@pytest.mark.trains
 @pytest.mark.parametrize("command", [COMMAND, ("env", "PYTHONPATH=.", SCRIPT, *GUNICORN_COMMAND[3:])])
 def test_a_second_master_on_the_same_socket_goes_on_when_the_first_ends(start, command):
     server = start(command, workers="1")
