@@ -5,6 +5,7 @@ import gc
 import importlib
 import logging
 import os
+import resource
 import signal
 import sys
 from functools import partial
@@ -39,6 +40,7 @@ JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are an
 # Loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that must
 # not cross a fork is among them, nor Flask, whose log handler would end in a traceback under gevent.
 PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
+OTHER_FILES = 200  # of a worker, beside its connections: pipes of decoders, counts, model files that are being loaded
 NO_ROOM = (
     "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
 )
@@ -88,10 +90,27 @@ def on_starting(server: Arbiter) -> None:
         server.log.warning("%s", NO_ROOM)
     elif shared_memory.is_dir() and shared_parent != shared_memory:
         server.log.warning("%s has no room; the workers share their counts in %s", shared_memory, shared_parent)
+    _allow_open_files(server, server.cfg.worker_connections + OTHER_FILES)
     for module in PRELOADED:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
+
+
+def _allow_open_files(server: Arbiter, count: int) -> None:
+    """Let each process have so many files open; warn where the system allows fewer. macOS begins with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < count:
+        server.log.warning(
+            "a process may have %d files open, and a full worker needs %d: raise the limit (ulimit -Hn), or lower "
+            "--worker-connections",
+            allowed,
+            count,
+        )
 
 
 def on_exit(_: Arbiter) -> None:

@@ -140,3 +140,19 @@ def test_without_room_for_shared_counts_the_service_says_so_and_serves(start, im
     assert "thimble_requests_total" in requests.get(f"{server.url}/metrics", timeout=20).text
     assert server.log.read_text().count("no room in shared memory: each worker counts alone") == 1
     assert server.stop() == 0
+
+
+@pytest.mark.trains
+def test_a_low_limit_of_open_files_is_raised_as_far_as_it_may_be(start):
+    soft, hard = (
+        start(("sh", "-c", f"ulimit {flag} 120; exec {sys.executable} -m serving"), workers="1")
+        for flag in ("-Sn", "-n")
+    )
+    with ExitStack() as clients:
+        for _ in range(150):
+            clients.enter_context(connect(soft))
+        time.sleep(1.5)  # the worker counts about once a second, for which it opens files
+
+        assert requests.get(f"{soft.url}/livez", timeout=20).status_code == 200
+    assert "Too many open files" not in soft.log.read_text()
+    assert "a process may have 120 files open, and a full worker needs 700" in hard.log.read_text()
