@@ -15,7 +15,7 @@ imported beside PyTorch's CPU build.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.photos import FOREIGN
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.composed import garment_photos
+from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import truth_of
 from training.datasets.pixels import to_images, to_pixels
@@ -48,7 +49,7 @@ Answers = tuple[Tensor, Tensor]  # predicted and true labels of the test images
 Learn = Callable[[ImageFolder], Answers]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each set and way."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.own_images", description="Learn own images three ways.")
     parser.add_argument("photos", nargs="?", type=Path, metavar="DIR", help="photos, in a folder for each label")
@@ -56,7 +57,17 @@ def main() -> None:
     parser.add_argument("--many", action="store_true", help="also 500 photos a label, which takes an hour")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="default: all")
     parser.add_argument("--without-digits", action="store_true", help="leave out the set that takes longest")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if options.photos and not (options.photos.is_dir() and _labels(options.photos)):
+        parser.error(f"{options.photos}: no folders of photos in it; make one for each label")
+    try:
+        _compare(options)
+    except DataError as error:
+        parser.exit(1, f"benchmarks.own_images: {error}\n")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Print the table. Raises DataError where a set is not there, or nothing can be learned from it."""
     keep_memory()
     table = Table("Images", "Way", "accuracy", "macro", "seconds", box=None)
     with tempfile.TemporaryDirectory() as folder:
@@ -146,9 +157,14 @@ def _save(image: Image.Image, folder: Path, label: str, name: str) -> None:
     image.save(folder / label / name)
 
 
+def _labels(photos: Path) -> list[Path]:
+    """Return the folders of labels."""
+    return sorted(path for path in photos.iterdir() if path.is_dir() and not path.name.startswith((FOREIGN, ".")))
+
+
 def _fold(photos: Path, folder: Path, number: int) -> Path:
     """Lay out a fold: links to every fifth photo of each label as test images, to the others as training images."""
-    for label in sorted(path for path in photos.iterdir() if path.is_dir() and not path.name.startswith(FOREIGN)):
+    for label in _labels(photos):
         for place, photo in enumerate(sorted(label.iterdir())):
             target = folder / ("test" if place % FOLDS == number else "train") / label.name
             target.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import argparse
 import io
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,22 +77,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--things", default="cifar-net", metavar="MODEL", help="NAME or NAME:VERSION")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="write the photos with the inputs made of them")
     options = parser.parse_args(arguments)
+    photos = {domain: list(find_photos(options.folder / domain)) for domain in DOMAINS}
+    if not any(photos.values()):
+        parser.error(f"{options.folder}: no photos there; put them into {' and '.join(f'{d}/LABEL/' for d in DOMAINS)}")
+    try:
+        _measure(photos, options)
+    except Refusal as error:
+        parser.exit(1, f"benchmarks.photos: {error}\n")
+
+
+def _measure(photos: Mapping[str, Sequence[Photo]], options: argparse.Namespace) -> None:
+    """Print the table of the photos of each domain. Raises Refusal."""
     configure_pillow()
     repository = Repository(options.models_dir, os.cpu_count() or 1, Routing())
     predictor = Predictor(repository, MAX_PIXELS, SerialExecutor(TIMEOUT))
     models = {"garments": options.garments, "things": options.things}
     table = _table()
-    for domain, dataset in DOMAINS.items():
-        photos = list(find_photos(options.folder / domain))
-        if not photos:
+    for domain, some in photos.items():
+        if not some:
             continue
-        predictions = ask(predictor, (photo.read() for photo in photos), models[domain])
-        _add_rows(table, models[domain], domain, photos, predictions)
-        table.add_row(models[domain], f"{domain}, routed", *_routed(repository, predictor, photos, dataset))
+        predictions = ask(predictor, (photo.read() for photo in some), models[domain])
+        _add_rows(table, models[domain], domain, some, predictions)
+        table.add_row(models[domain], f"{domain}, routed", *_routed(repository, predictor, some, DOMAINS[domain]))
         table.add_section()
         if options.sheet:
             name = options.sheet.with_stem(f"{options.sheet.stem}-{domain}")
-            draw_sheet(repository, photos, predictions, models[domain], name)
+            draw_sheet(repository, some, predictions, models[domain], name)
     Console(width=130).print(table)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
+from benchmarks import own_images, photos
 from benchmarks.faults.soak import input_shapes
 from benchmarks.newest import model_names, newest
 from benchmarks.photos import Photo
@@ -54,6 +55,24 @@ def test_a_photo_in_grey_stands_as_upright_as_in_colour(tmp_path):
 
     with Image.open(io.BytesIO(Photo(file, "shirt", frozenset()).read(grey=True))) as grey:
         assert (grey.size, grey.mode) == ((20, 30), "L")
+
+
+@pytest.mark.parametrize("benchmark", [photos, own_images])
+def test_a_folder_without_photos_is_named_before_anything_is_measured(tmp_path, benchmark, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main([str(tmp_path)])
+
+    assert f"{tmp_path}: no " in capsys.readouterr().err
+
+
+def test_a_model_to_measure_that_is_not_there_is_named(tmp_path, capsys):
+    (tmp_path / "things/cat").mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(tmp_path / "things/cat/1.png")
+
+    with pytest.raises(SystemExit):
+        photos.main([str(tmp_path), "--models-dir", str(tmp_path / "nowhere")])
+
+    assert "benchmarks.photos: There is no model 'cifar-net'. Models: none." in capsys.readouterr().err
 
 
 @pytest.mark.trains

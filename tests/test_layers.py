@@ -61,7 +61,7 @@ TRAINING = [
     "train.trainer", "train.trained_network", "train.head", "train.loop", "train.tensorboard", "train.distillation",
     "evaluation", "evaluation.calibration", "evaluation.ood_sets", "evaluation.photo_shift", "evaluation.filters",
     "evaluation.corruptions", "evaluation.evaluate_graph", "evaluation.mislabels", "evaluation.held_out",
-    "thumbnails", "survey", "suspects", "images",
+    "label_font", "thumbnails", "survey", "suspects", "images",
     "grafted", "export_options", "figure", "report", "pipeline",
     "publish", "publish.golden", "publish.card", "publish.model_folder", "publish.label_figures", "publish.readme",
     "publish.comparison", "publish.verification", "publish.predictions", "publish.report", "publish.publisher",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
@@ -114,7 +115,7 @@ def _train_and_export(
     console: Console,
     sizes: SampleSizes,
 ) -> None:
-    console.print(f"[bold]{recipe.name}[/]: {recipe.title}, on {context.device}")
+    console.print(f"[bold]{recipe.name}[/]: {escape(recipe.title)}, on {context.device}")
     stage(f"Reading {recipe.source.title}")
     data = recipe.source.load(options.data_dir, options.limit)
     if isinstance(recipe.source, ImageFolder) and isinstance(data, OwnImages) and context.group.is_main:
@@ -133,7 +134,8 @@ def _train_and_export(
         else:
             trained = train(recipe, data, logged, options.models_dir, console)
     if context.group.is_main and train_only:
-        console.print(f"Written to {save_trained(recipe, data, trained, options.models_dir)}", soft_wrap=True)
+        file = save_trained(recipe, data, trained, options.models_dir)
+        console.print(f"Written to {file}", markup=False, soft_wrap=True)
     elif context.group.is_main:
         model = calibrate(recipe, data, trained)
         release = Release(options.publish, rehearsal(options, recipe))

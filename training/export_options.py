@@ -120,7 +120,7 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return f"{' '.join(ready)} is pretrained and has no epochs: leave {length} out"
     if options.minutes and started_processes() > 1:
         return "--minutes is for one process, since the clocks of several differ: take --epochs"
-    names = ("epochs", "minutes", "seed", "resume", "compile", "tensorboard")
+    names = ("epochs", "minutes", "resume", "compile", "tensorboard")
     values = {f"--{name}": getattr(options, name) for name in names}
     values["--train-only"] = options.train_only
     given = [name for name, value in values.items() if not (value is None or value is False)]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.datasets.formats import DataError
 from training.evaluation.evaluate_graph import Evaluation
+from training.label_font import drawable
 from training.networks.base import count_parameters
 from training.networks.layers import layers
 from training.recipe import Recipe
@@ -43,7 +44,7 @@ def recipes_table(recipes: Iterable[Recipe]) -> Table:
 def summary(network: nn.Module, title: str, shape: tuple[int, int, int]) -> Table:
     """Return type, output shape and parameters of each layer, for an input [channels, height, width]."""
     caption = f"{count_parameters(network):,} parameters"
-    table = Table("Layer", "Output shape", "Parameters", title=title, caption=caption)
+    table = Table("Layer", "Output shape", "Parameters", title=escape(title), caption=caption)
     table.columns[2].justify = "right"
     for layer in layers(network, shape):
         table.add_row(layer.kind, str(layer.shape), f"{layer.parameters:,}")
@@ -120,7 +121,8 @@ def plot_epochs(axes: Axes, epochs: Sequence[Epoch], name: str) -> None:
 
 
 def draw_confusion(counts: Tensor, labels: Sequence[str], path: Path) -> None:
-    """Plot a confusion matrix, counts [true label, predicted label], into a PNG."""
+    """Plot a confusion matrix, counts [true label, predicted label], into a PNG; labels are drawn as the font can."""
+    labels = drawable(labels)
     side = min(2.5 + 0.45 * len(labels), MAX_CONFUSION_INCHES)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()

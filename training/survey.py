@@ -105,8 +105,8 @@ class Survey:
         if many >= IMBALANCE * few:
             labels = self.folder.labels
             yield (
-                f"Imbalance: {few:,} images to train on of {labels[least]!r}, {many:,} of {labels[most]!r}: the model "
-                f"will seldom say {labels[least]!r}; add images of it"
+                f"Imbalance: {few:,} images to train on of {labels[least]!r}, {many:,} of {labels[most]!r}: so few say "
+                f"little of how {labels[least]!r} looks; add images of it"
             )
 
     def _unmeasured(self) -> Iterator[str]:

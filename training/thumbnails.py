@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from training.datasets.labelled import LabelledImages, truth_of
+from training.label_font import FONT_FILE, drawable
 
 SIDE, GAP = 64, 4  # pixels
 COLUMNS = 12
@@ -20,10 +21,10 @@ MAX_ROWS = 200  # the sheet of a thousand labels would be too high for many prog
 
 def draw_thumbnails(images: LabelledImages, labels: Sequence[str], path: Path) -> None:
     """Write a PNG with the first images of each label."""
-    rows, truth = labels[:MAX_ROWS], truth_of(images.labels, len(labels))
+    rows, truth = drawable(labels)[:MAX_ROWS], truth_of(images.labels, len(labels))
     height = SIDE + TITLE_HEIGHT + GAP
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, len(rows) * height + GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TITLE_HEIGHT - 6)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(str(FONT_FILE), TITLE_HEIGHT - 6)
     for row, label in enumerate(rows):
         mine = images.take(truth[:, row])
         top = row * height + GAP

@@ -253,6 +253,7 @@ class TestTrainOnly:
         ("arguments", "reason"),
         [
             (("lecture-mlp", "--limit", "90"), "of another training: data "),
+            (("lecture-mlp", "--limit", "100", "--seed", "5"), "seed 1, not 5; name the recipe, or the images with"),
             (("lecture-mlp-fast", "--limit", "100"), "of another training: recipe lecture-mlp, not lecture-mlp-fast"),
         ],
     )

@@ -62,7 +62,7 @@ def test_a_name_that_a_model_cannot_have_is_refused(tmp_path, capsys, name):
         (["fashion-mlp", "--float", "--int8"], "--int8 publishes NAME in float32 too: leave --float out"),
         (["--images", "a", "--name", "a", "--backbone", "x"], "unknown backbone 'x'; take efficientnet-lite0, none"),
         (["fashion-mlp", "--checkpoint", "a.pt", "--minutes", "5"], "leave --minutes out"),
-        (["fashion-mlp", "--checkpoint", "a.pt", "--epochs", "3", "--seed", "0"], "leave --epochs and --seed out"),
+        (["fashion-mlp", "--checkpoint", "a.pt", "--epochs", "3", "--resume"], "leave --epochs and --resume out"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(capsys, arguments, reason):

@@ -44,12 +44,14 @@ class TestTable:
         "rows", ["1.png,cat;dog\n", "1.png, dog | cat \n", "1.png,cat\n1.png,dog\n1.png,cat;dog\n"]
     )
     def test_a_file_has_all_labels_of_its_cells_and_rows(self, table, rows):
-        (labels,) = read_table(table(rows), multi_label=True).values()
+        (row,) = read_table(table(rows), multi_label=True).values()
 
-        assert sorted(labels) == ["cat", "dog"]
+        assert sorted(row.labels) == ["cat", "dog"]
 
     def test_an_empty_cell_means_none_of_the_labels(self, table):
-        assert list(read_table(table("1.png,\n2.png,;\n"), multi_label=True).values()) == [(), ()]
+        rows = read_table(table("1.png,\n2.png,;\n"), multi_label=True).values()
+
+        assert [row.labels for row in rows] == [(), ()]
 
     @pytest.mark.parametrize("rows", ["1.png,\n1.png,cat\n", "1.png,cat\n1.png,\n"])
     def test_a_file_with_a_label_and_with_none_contradicts_itself(self, table, rows):

@@ -1,5 +1,6 @@
 import math
 import struct
+import warnings
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from training.evaluation.calibration import ClassificationMetrics
 from training.evaluation.evaluate_graph import CorruptedMetrics, Evaluation, NoveltyMetrics, PhotoMetrics
+from training.label_font import drawable
 from training.networks import efficientnet
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
@@ -133,3 +135,15 @@ def test_a_label_without_images_leaves_the_confusion_matrix_whole(tmp_path):
     draw_confusion(torch.tensor([[3, 1], [0, 0]]), ["cat", "dog"], tmp_path / "confusion.png")
 
     assert (tmp_path / "confusion.png").stat().st_size > 1_000
+
+
+def test_a_label_that_the_font_lacks_is_drawn_as_its_index(tmp_path):
+    labels = ["café", "кружка", "茶杯", "mug 🍵"]
+
+    assert drawable(labels) == ["café", "кружка", "index 2", "index 3"]
+    with warnings.catch_warnings(action="error"):
+        draw_confusion(torch.eye(4, dtype=torch.int64), labels, tmp_path / "confusion.png")
+
+
+def test_brackets_in_the_title_of_a_network_are_shown():
+    assert summary(MLP(), "mobilenet[final]", (1, 28, 28)).title == r"mobilenet\[final]"

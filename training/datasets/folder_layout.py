@@ -1,6 +1,7 @@
 """The layout of own images: which files there are, the label of each, and its split where the folders name splits."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -123,10 +124,21 @@ def _of_prefixes(path: Path) -> Layout:
 
 
 def _of_table(path: Path, table: Path, multi_label: bool) -> Layout:
-    files = tuple(LabelledFile(labels, file) for file, labels in read_table(table, multi_label).items())
-    named = {file.path for file in files}
-    unnamed = [file for file in images_in(path) if file not in named] if path.is_dir() else []
-    return Layout(f"the table {table.name}", files, _message(unnamed, f"not in {table.name}"))
+    rows = read_table(table, multi_label)
+    files = tuple(LabelledFile(row.labels, file, _split_of(table, file, row.split)) for file, row in rows.items())
+    unnamed = [file for file in images_in(path) if file not in rows] if path.is_dir() else []
+    kind = f"the table {table.name}{', which names splits' if any(file.split for file in files) else ''}"
+    return Layout(kind, files, _message(unnamed, f"not in {table.name}"))
+
+
+def _split_of(table: Path, file: Path, name: str) -> str:
+    """Return the split that a table gives a file by this name; "" where it gives none. Raises DataError."""
+    if name and name.lower() not in SPLITS:
+        raise DataError(
+            f"{printable(table)}: {printable(file)} has the split {name!r}; take one of {', '.join(SPLITS)}, or rename "
+            "the column split"
+        )
+    return SPLITS[name.lower()] if name else ""
 
 
 def files_in(folder: Path) -> Iterator[Path]:
@@ -179,11 +191,11 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
                 f"{printable(path / label)}: this name cannot be a label; rename it, without colons, line breaks and "
                 "other unprintable characters"
             )
-        alike[label.strip().lower()].append(label)
+        alike[unicodedata.normalize("NFC", label).strip().lower()].append(label)
     if doubled := next((names for names in alike.values() if len(names) > 1), None):
         raise DataError(
-            f"{printable(path)}: the labels {' and '.join(map(repr, doubled))} differ in spaces or capitals alone: "
-            "give them one name, or clearly different ones"
+            f"{printable(path)}: the labels {_told_apart(doubled)} differ in spaces, capitals or the encoding of a "
+            "letter alone: give them one name, or clearly different ones"
         )
 
 
@@ -209,3 +221,9 @@ def _is_label(text: str) -> bool:
 
 def _names(folders: Iterable[Path]) -> str:
     return " and ".join(printable(folder.name) for folder in folders)
+
+
+def _told_apart(names: Sequence[str]) -> str:
+    """Return names that look alike, by the codes of their letters where only these tell them apart."""
+    alike = len({unicodedata.normalize("NFC", name) for name in names}) < len(names)
+    return " and ".join(map(ascii if alike else repr, names))

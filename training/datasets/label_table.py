@@ -2,14 +2,29 @@
 
 import csv
 import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from training.datasets.formats import DataError
 from training.datasets.image_file import printable
 
 COLUMNS = ("file", "label")
+SPLIT_COLUMN = "split"  # optional
+PREDICTION_COLUMN = "probability"  # of a table of predictions, such as thimble-classify --csv writes
+DELIMITERS = ",;\t"  # of columns: spreadsheets write semicolons where a comma is the decimal point
+DELIMITER_LINE = re.compile(r'"?sep=(.)"?,*[\r\n]*', re.IGNORECASE)  # the first line that Excel understands
 SEPARATORS = re.compile(r"[;|]")  # of the labels in a cell
 SEVERAL = "for images with several labels, add --multi-label"
+
+
+class TableRow(NamedTuple):
+    """Of a file: its labels, and the name of its split as it is written; "" where the table has none."""
+
+    labels: tuple[str, ...]
+    split: str = ""
 
 
 def find_table(path: Path) -> Path | None:
@@ -23,33 +38,67 @@ def find_table(path: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def read_table(table: Path, multi_label: bool = False) -> dict[Path, tuple[str, ...]]:
-    """Return the labels of each file that a table names; its paths start from the folder of the table.
+def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
+    """Return the labels and the split of each file that a table names; its paths start from the folder of the table.
 
-    Its first row has the names of the columns, file and label among them; without such a row the first two columns are
-    taken. Raises DataError for a row without both and for a file with two labels; with multi_label a file may have
-    several, in one cell or in several rows, or none.
+    Its first row has the names of the columns, file and label among them, and split if it likes; without such a row the
+    first two columns are taken. Raises DataError for a row without both, for one with more cells than there are columns
+    and for a file with two labels or two splits; with multi_label a file may have several labels, in one cell or in
+    several rows, or none.
     """
     rows = _rows(table)
     _, first = rows[0] if rows else (1, [])
     named = _is_header(first)
-    places = [_cells(first).index(column) if named else place for place, column in enumerate(COLUMNS)]
-    labels: dict[Path, tuple[str, ...]] = {}
+    names = _cells(first) if named else list(COLUMNS)
+    places = [names.index(column) if column in names else len(first) for column in (*COLUMNS, SPLIT_COLUMN)]
+    found: dict[Path, TableRow] = {}
+    if not named:
+        _refuse_foreign_header(table, rows)
     for line, row in rows[named:]:
-        file, cell = (row[place].strip() if place < len(row) else "" for place in places)
-        found = tuple(filter(None, (label.strip() for label in SEPARATORS.split(cell))))
-        where, before = f"{printable(table)}, line {line}", labels.get(table.parent / file)
-        if not file or not (found or multi_label):
-            raise DataError(f"{where}: a file and its label are needed, as in roses/1.jpg,rose; {SEVERAL}")
-        if not multi_label and len(found) > 1:
-            raise DataError(f"{where}: {printable(file)} has the labels {cell!r}: keep one; {SEVERAL}")
-        if before is not None and before != found and not (multi_label and before and found):
+        file, cell, split = (row[place].strip() if place < len(row) else "" for place in places)
+        labels = _labels_in(cell)
+        where, before = f"{printable(table)}, line {line}", found.get(table.parent / file)
+        if not file or not (labels or multi_label):
             raise DataError(
-                f"{where}: {printable(file)} has {_named(found)} here and {_named(before)} above: keep one row, or "
-                f"make a label of its own for such images; {SEVERAL}"
+                f"{where}: a file and its label are needed, separated by a comma, as in roses/1.jpg,rose; {SEVERAL}"
             )
-        labels[table.parent / file] = tuple(dict.fromkeys((*(before or ()), *found)))
-    return labels
+        if not multi_label and len(labels) > 1:
+            raise DataError(f"{where}: {printable(file)} has the labels {cell!r}: keep one; {SEVERAL}")
+        if named and any(row[len(names) :]):
+            raise DataError(
+                f"{where}: {len(row)} cells, but the first row names {len(names)} columns: put several labels into one "
+                "cell as in cat|dog, and quotes around a comma"
+            )
+        if before and before.labels != labels and not (multi_label and before.labels and labels):
+            raise DataError(
+                f"{where}: {printable(file)} has {_named(labels)} here and {_named(before.labels)} above: keep one "
+                f"row, or make a label of its own for such images; {SEVERAL}"
+            )
+        if before and before.split != split:
+            raise DataError(
+                f"{where}: {printable(file)} has the split {split!r} here and {before.split!r} above: keep one"
+            )
+        found[table.parent / file] = TableRow(
+            tuple(dict.fromkeys((*(before.labels if before else ()), *labels))), split
+        )
+    return found
+
+
+def _labels_in(cell: str) -> tuple[str, ...]:
+    return tuple(filter(None, (label.strip() for label in SEPARATORS.split(cell))))
+
+
+def _refuse_foreign_header(table: Path, rows: Sequence[tuple[int, list[str]]]) -> None:
+    """Raise DataError where the first row has other names of columns: no such file, and a label that no other has."""
+    if len(rows) < 2:
+        return
+    line, (file, label) = rows[0][0], (*rows[0][1], "")[:2]
+    labels = Counter(chain.from_iterable(_labels_in(row[1]) for _, row in rows if len(row) > 1))
+    if labels[label.strip()] == 1 and not _is_file(table.parent / file.strip()):
+        raise DataError(
+            f"{printable(table)}, line {line}: there is no file {file!r}; if these are the names of the columns, name "
+            "them file and label"
+        )
 
 
 def _named(labels: tuple[str, ...]) -> str:
@@ -57,12 +106,14 @@ def _named(labels: tuple[str, ...]) -> str:
 
 
 def _has_labels(table: Path) -> bool:
-    """Return whether a CSV has the columns of a table, or names a file in its first row."""
+    """Return whether a CSV has the columns of a table, or names a file in its first row; predictions are no labels."""
     try:
         _, first = next(iter(_rows(table)), (1, []))
     except DataError:  # it belongs to something else
         return False
-    return _is_header(first) or (len(first) == len(COLUMNS) and _is_file(table.parent / first[0]))
+    if _is_header(first):
+        return PREDICTION_COLUMN not in _cells(first)  # a model is not to learn from its own answers
+    return len(first) == len(COLUMNS) and _is_file(table.parent / first[0])
 
 
 def _is_file(path: Path) -> bool:
@@ -85,9 +136,27 @@ def _rows(table: Path) -> list[tuple[int, list[str]]]:
     """Return the rows that are not empty, with the lines that they end in. Raises DataError for no CSV in UTF-8."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            return [(reader.line_num, row) for row in reader if any(row)]
+            first = file.readline()
+            stated = DELIMITER_LINE.fullmatch(first)
+            reader = csv.reader(file if stated else chain([first], file), delimiter=_delimiter(first))
+            rows = [(reader.line_num + bool(stated), row) for row in reader if any(row)]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{printable(table)}: not a CSV in UTF-8 ({error}); save it as one, with rows such as roses/1.jpg,rose"
-        ) from error
+        raise _not_a_csv(table, str(error)) from error
+    if nul := next((line for line, row in rows if "\0" in "".join(row)), None):
+        raise _not_a_csv(table, f"a null character in line {nul}")
+    return rows
+
+
+def _delimiter(first: str) -> str:
+    """Return what separates the columns: as the first line says, or as it separates the columns' names."""
+    if stated := DELIMITER_LINE.fullmatch(first):
+        return stated[1]
+    return next(
+        (each for each in DELIMITERS if _is_header(next(csv.reader([first], delimiter=each), []))), DELIMITERS[0]
+    )
+
+
+def _not_a_csv(table: Path, reason: str) -> DataError:
+    return DataError(
+        f"{printable(table)}: not a CSV in UTF-8 ({reason}); save it as one, with rows such as roses/1.jpg,rose"
+    )

@@ -133,6 +133,8 @@ def calibration_notes(n: int) -> list[str]:
 
 def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
     """Return whether an exported file with this card came from this very training."""
+    if card.labels != list(model.recipe.source.labels) or card.metrics.n != len(model.data.test):
+        return False  # the digest is of the training images, and of labels as indices
     training = _training(model)
     fields = ["recipe", "seed", "data_sha256", "epoch_accuracy"]
     if model.recipe.frozen:  # a last layer is fitted anew, in other seconds, and alike where the rest is

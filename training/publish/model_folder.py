@@ -1,5 +1,6 @@
 """A model's folder: written to a draft and moved into place, so that nobody ever sees it half-written."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ ENUMS = ("TYPE_", "FORMAT_")  # the prefixes of Triton's enum values, which have
 TRITON_MAX_BATCH_SIZE = 64
 README_FILE, CONFIGURATION_FILE = "README.md", "config.pbtxt"
 REPORT_FILE, PREDICTIONS_FILE = "report.html", "predictions.csv"  # in a version's folder, of own images alone
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 DRAFT, WITHDRAWN = ".draft", ".withdrawn"  # beside a model's versions, hidden from the service
 
 
@@ -58,10 +60,21 @@ class ModelFolder:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """Yield an empty folder beside the models; it is removed at the end, with all that is left in it."""
+        """Yield an empty folder beside the models; it is removed at the end, with all that is left in it.
+
+        Raises OSError, on a full disk with what to do.
+        """
         self.models.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=self.models, ignore_cleanup_errors=True) as draft:
-            yield Path(draft)
+        try:
+            with tempfile.TemporaryDirectory(
+                prefix=f".{self.name}-", dir=self.models, ignore_cleanup_errors=True
+            ) as draft:
+                yield Path(draft)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            advice = f"{error.strerror}: not published; make room, and run the same command with --resume"
+            raise OSError(error.errno, advice, str(self.models)) from error
 
     def publish(self, draft: Path, version: str) -> Path:
         """Move a draft into place: the folder of its version first, then each file beside it.

@@ -1,5 +1,6 @@
 """The README.md of a model folder: the model card for people, with the front matter that model hubs read."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -148,7 +149,7 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         **{key: value for key, value in training.items() if key not in ("libraries", "epoch_accuracy")},
         model_file=MODEL_FILE,
         classes=len(card["labels"]),
-        labels=", ".join(card["labels"]),
+        labels=", ".join(map(_escaped, card["labels"])),
         fit=FITS[card["fit"]],
         history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0)
         + _taught(training)
@@ -235,11 +236,12 @@ def _rows(figures: Sequence[LabelFigures]) -> Iterator[str]:
     """Yield the row of each label."""
     for label, images, given, right, coverage, remark in figures:
         shares = f"{_share(right, images)} | {_share(right, given)} | {_share(coverage * images, images)}"
-        yield f"| {_cell(label)} | {images:,} | {shares} | {_cell(remark)} |"
+        yield f"| {_escaped(label)} | {images:,} | {shares} | {_escaped(remark)} |"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")  # otherwise it would end the cell
+def _escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, in a cell of a table too."""
+    return re.sub(r"([\\`*<|$])", r"\\\1", text)
 
 
 def _share(part: float, whole: int) -> str:

@@ -18,6 +18,7 @@ from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
 from training.figure import COLORS, TEXT_COLOR, figure_url
+from training.networks.titles import has_frozen_backbone
 from training.pipeline import CalibratedModel
 from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
@@ -67,8 +68,8 @@ class ModelReport:
     """The report on a card's model.
 
     test: the test images. predictions, probabilities [n, classes]: of each. trained: the number of images of each label
-    that were learned from, validation images included. epochs: of the training. suspects: the images with a likely
-    mislabel, the likeliest first; None where they were not looked for.
+    that were learned from, validation images included. images: the number of all, test images included. epochs: of the
+    training. suspects: the images with a likely mislabel, the likeliest first; None where they were not looked for.
     """
 
     card: ModelCard
@@ -76,6 +77,7 @@ class ModelReport:
     predictions: Sequence[ImagePrediction]
     probabilities: Tensor
     trained: Sequence[int]
+    images: int
     epochs: Sequence[Epoch]
     suspects: Sequence[Suspect] | None = None
 
@@ -90,6 +92,11 @@ class ModelReport:
         """The predictions that are wrong, the surest first."""
         wrong = (prediction for prediction in self.predictions if not prediction.is_right)
         return sorted(wrong, key=lambda prediction: -prediction.sureness)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the last layer alone was fitted."""
+        return has_frozen_backbone(self.card.network)
 
     @property
     def likeliest(self) -> Sequence[Suspect]:
@@ -174,7 +181,7 @@ def write_report(version: Path, model: CalibratedModel, card: ModelCard, evaluat
     learned = torch.cat([part.labels for part in model.split])
     trained = truth_of(learned, len(card.labels)).sum(0).tolist()
     epochs, probabilities = model.trained.epochs, evaluation.probabilities
-    report = ModelReport(card, data.test, predictions, probabilities, trained, epochs, suspects)
+    report = ModelReport(card, data.test, predictions, probabilities, trained, len(survey.all), epochs, suspects)
     (version / REPORT_FILE).write_text(report.to_html(), encoding="utf-8")
     return [] if suspects is None else list(held_out_messages(suspects, survey, MAX_SUSPECTS))
 

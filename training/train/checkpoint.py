@@ -3,7 +3,8 @@
 import os
 import pickle
 import struct
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,31 +17,53 @@ LOADING_ERRORS = (
     OSError, EOFError, RuntimeError, TypeError, AttributeError, LookupError, ValueError, struct.error,
     pickle.UnpicklingError,
 )  # fmt: skip
+REASON_LENGTH = 300  # characters: PyTorch names each of hundreds of weights
 
 
 class CheckpointError(Exception):
     """A checkpoint file is missing, damaged or of something else."""
 
 
-def load_weights(network: nn.Module, file: Path) -> Mapping[str, Any]:
+def load_weights(
+    network: nn.Module, file: Path, check: Callable[[Mapping[str, Any]], None] = lambda record: None
+) -> Mapping[str, Any]:
     """Load the weights that a file holds into a network, and return what else it holds.
 
-    That is a state_dict that torch.save wrote, or a mapping with one under "network". Raises CheckpointError.
+    That is a state_dict that torch.save wrote, or a mapping with one under "network". check: is called with what else
+    it holds before the weights are loaded. Raises CheckpointError.
     """
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
         record = saved if isinstance(saved.get("network"), Mapping) else {"network": saved}
+        others = {name: value for name, value in record.items() if name != "network"}
+        check(others)
         network.load_state_dict(record["network"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{file}: no such file; name one that --train-only or torch.save wrote") from error
     except LOADING_ERRORS as error:
         raise CheckpointError(
             f"{file}: not the weights of the recipe's network as --train-only or torch.save(network.state_dict(), FILE)"
-            f" writes them: {error}"
+            f" writes them: {textwrap.shorten(str(error), REASON_LENGTH, placeholder=' ...')}"
         ) from error
     if not all(weights.isfinite().all() for weights in network.parameters()):
         raise CheckpointError(f"{file}: some of its weights are NaN or infinite; take an earlier checkpoint")
-    return {name: value for name, value in record.items() if name != "network"}
+    return others
+
+
+def write_whole(record: Mapping[str, Any], file: Path) -> None:
+    """Write a record to a file that is replaced as a whole. Raises CheckpointError where it cannot be written."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new_file = file.with_suffix(f".{os.getpid()}.new")
+    try:
+        torch.save(dict(record), new_file)
+        new_file.replace(file)
+    except RuntimeError as error:  # of torch's writer, mostly on a full disk
+        reason = textwrap.shorten(str(error), REASON_LENGTH, placeholder=" ...")
+        raise CheckpointError(
+            f"{file}: cannot be written, perhaps since the disk is full ({reason}); make room and run the command again"
+        ) from error
+    finally:
+        new_file.unlink(missing_ok=True)  # of a save that failed
 
 
 @dataclass(frozen=True)
@@ -54,14 +77,8 @@ class SavedRun:
     identity: Mapping[str, Any]
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the file."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        new_file = self.file.with_suffix(f".{os.getpid()}.new")
-        try:
-            torch.save({"identity": dict(self.identity), "state": dict(state)}, new_file)
-            new_file.replace(self.file)
-        finally:
-            new_file.unlink(missing_ok=True)  # of a save that failed
+        """Replace the file. Raises CheckpointError where it cannot be written."""
+        write_whole({"identity": dict(self.identity), "state": dict(state)}, self.file)
 
     def load(self) -> Mapping[str, Any]:
         """Return the state. Raises CheckpointError when there is none, or one of another training."""

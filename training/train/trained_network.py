@@ -1,6 +1,6 @@
 """A trained network, and the file that takes it to another machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from training.datasets.labelled import LabelledImages
 from training.networks.base import Features, Mirrored, Network
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
-from training.train.checkpoint import LOADING_ERRORS, CheckpointError, load_weights
+from training.train.checkpoint import LOADING_ERRORS, CheckpointError, load_weights, write_whole
 from training.train.precision import CPU_FLOAT32
 from training.train.trainer import EVALUATION_BATCH, Epoch
 
@@ -56,7 +56,10 @@ class TrainedNetwork:
         return Features(means, torch.cat(penultimate), torch.cat(logits))
 
     def save(self, recipe: Recipe, train: LabelledImages, file: Path) -> None:
-        """Write the weights, and all that its card says of the training, for from_checkpoint on any machine."""
+        """Write the weights, and all that its card says of the training, for from_checkpoint on any machine.
+
+        Raises CheckpointError where the file cannot be written.
+        """
         record: dict[str, Any] = {
             "recipe": recipe.name,
             "seed": recipe.seed,
@@ -65,9 +68,9 @@ class TrainedNetwork:
             "teachers": list(self.teachers),
             "augmentations": list(self.augmentations),
             "epochs": [asdict(epoch) for epoch in self.epochs],
+            **_described(self.network),
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({**record, "network": self.network.state_dict()}, file)
+        write_whole({**record, "network": self.network.state_dict()}, file)
 
 
 def from_checkpoint(recipe: Recipe, train: LabelledImages, file: Path) -> TrainedNetwork:
@@ -76,13 +79,16 @@ def from_checkpoint(recipe: Recipe, train: LabelledImages, file: Path) -> Traine
     Raises CheckpointError.
     """
     network = recipe.network()
-    record = load_weights(network, file)
+    ours = {"recipe": recipe.name, "seed": recipe.seed, "data": train.sha256()}
+
+    def check(record: Mapping[str, Any]) -> None:
+        if record:
+            _refuse_another(file, record, ours | {k: v for k, v in _described(network).items() if k in record})
+
+    record = load_weights(network, file, check)
     normalize = recipe.normalize(train.take(slice(recipe.train_images)).pixels)
     if not record:
         return TrainedNetwork.of(recipe, normalize, network, ())
-    ours = {"recipe": recipe.name, "seed": recipe.seed, "data": train.sha256()}
-    if others := [f"{name} {record.get(name)}, not {own}" for name, own in ours.items() if record.get(name) != own]:
-        raise CheckpointError(f"{file}: of another training: {'; '.join(others)}")
     try:
         epochs = [Epoch(**epoch) for epoch in record["epochs"]]
         trained = TrainedNetwork.of(recipe, normalize, network, epochs, str(record["device"]))
@@ -90,3 +96,18 @@ def from_checkpoint(recipe: Recipe, train: LabelledImages, file: Path) -> Traine
         return replace(trained, teachers=teachers, augmentations=augmentations)
     except LOADING_ERRORS as error:
         raise CheckpointError(f"{file}: its record of the training is damaged: {error}") from error
+
+
+def _described(network: Network) -> dict[str, str]:
+    """Return what tells a network from others; files of older versions do not say it."""
+    return {"network title": network.title, "pretrained weights": network.licence}
+
+
+def _refuse_another(file: Path, record: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where a file's record of its training says another thing than ours."""
+    others = [f"{name} {record.get(name)}, not {own}" for name, own in ours.items() if record.get(name) != own]
+    if others:
+        raise CheckpointError(
+            f"{file}: of another training: {'; '.join(others)}; name the recipe, or the images with their --name and "
+            "--backbone, the --limit and the --seed that it was trained with"
+        )

@@ -183,7 +183,7 @@ def test_splits_without_a_folder_to_learn_from_are_refused(splits):
 def test_labels_that_differ_in_capitals_alone_are_refused(tmp_path):
     (fill(tmp_path) / "tulip").rename(tmp_path / "Rose")
 
-    with pytest.raises(DataError, match="'Rose' and 'rose' differ in spaces or capitals alone"):
+    with pytest.raises(DataError, match="'Rose' and 'rose' differ in spaces, capitals"):
         find_layout(tmp_path)
 
 

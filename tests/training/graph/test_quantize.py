@@ -37,6 +37,7 @@ from training.networks.mlp import MLP
 from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
 from training.pipeline import calibrate, train
+from training.publish.card import is_card_of
 from training.publish.golden import golden_images
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
@@ -326,6 +327,11 @@ def test_a_recipe_in_int8_is_published_under_its_own_name_with_its_own_threshold
     assert card.novelty.threshold == pytest.approx(np.quantile(outputs.novelty, 0.95), rel=1e-5)
     assert publisher.has_published("lecture-mlp", int8=True)
     assert not publisher.has_published("lecture-mlp", int8=False)
+    renamed = replace_struct(card, labels=[*card.labels[:-1], "boot"])
+    tested = replace_struct(card.metrics, n=card.metrics.n + 1)
+    others = (renamed, replace_struct(card, metrics=tested))
+    assert is_card_of(publisher.model, card)
+    assert not any(is_card_of(publisher.model, other) for other in others)
 
 
 def test_a_recipe_in_int8_is_published_in_float32_where_int8_does_not_pay(few, tmp_path):

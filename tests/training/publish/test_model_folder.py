@@ -56,6 +56,16 @@ def test_a_published_model_is_there_in_full_and_the_draft_is_gone(tmp_path):
     assert [path.name for path in models.iterdir()] == ["net"]
 
 
+def test_a_full_disk_is_told_with_the_folder_and_what_to_do(tmp_path):
+    folder = ModelFolder(tmp_path, "net")
+
+    advice = f"No space left on device: not published; make room.* --resume: '{tmp_path}'"
+    with pytest.raises(OSError, match=advice), folder.draft():
+        Path("/dev/full").write_text("first")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_version_replaces_the_files_beside_it_and_the_first_keeps_its_readme(tmp_path):
     folder = ModelFolder(tmp_path, "net")
     publish(folder, "1", "first")

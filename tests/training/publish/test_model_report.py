@@ -13,6 +13,7 @@ from serving.model.classifier import Classifier
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import ClassificationMetrics
 from training.evaluation.evaluate_graph import Evaluation, PhotoMetrics
+from training.networks.efficientnet import FineTuned
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
 from training.publish.report import MAX_EXAMPLES, MAX_MISTAKES, ModelReport
 from training.train.trainer import Epoch
@@ -68,7 +69,7 @@ def report_on(card: ModelCard, true: list[int], predicted: list[int], epochs=EPO
     probabilities[range(len(true)), predicted] = sure
     pixels = torch.randint(256, (len(true), 128, 128, 3), dtype=torch.uint8)
     images = LabelledImages(pixels, torch.tensor(true))
-    return ModelReport(card, images, predictions_of(card, true, probabilities), probabilities, [40] * 10, epochs)
+    return ModelReport(card, images, predictions_of(card, true, probabilities), probabilities, [40] * 10, 404, epochs)
 
 
 class TestReport:
@@ -97,6 +98,11 @@ class TestReport:
         assert max(map(len, page.pictures)) < 20_000
         assert f"{MAX_MISTAKES} of 300" in page.text
 
+    def test_an_image_of_several_labels_is_counted_once(self, card):
+        page = Page(report_on(card, [4, 5], [4, 5]).to_html())
+
+        assert "Images404" in page.text.replace("\n", "")
+
     def test_a_model_without_mistakes_is_said_to_have_none(self, card):
         page = Page(report_on(card, [4, 5], [4, 5]).to_html())
 
@@ -124,10 +130,12 @@ class TestReport:
         assert spoon[2:] == (0, None, 0.0, None, None)
 
     def test_a_network_fitted_at_once_has_no_curves(self, card):
-        curves, fitted, loaded = (report_on(card, [4], [5], epochs).to_html() for epochs in (EPOCHS, EPOCHS[:1], []))
+        frozen = msgspec.structs.replace(card, network=FineTuned.title)
+        curves, compact, loaded = (report_on(card, [4], [5], epochs).to_html() for epochs in (EPOCHS, EPOCHS[:1], []))
 
         assert "Loss by epoch" in curves
-        assert "fitted, at once" in fitted
+        assert "It learned for one epoch, so there is no curve" in compact
+        assert "fitted, at once, so there is no curve" in report_on(frozen, [4], [5], EPOCHS[:1]).to_html()
         assert "without a record" in loaded
 
     def test_many_labels_have_no_table_of_confusions(self, card):
@@ -140,7 +148,7 @@ class TestReport:
         test = LabelledImages(torch.zeros(30, 8, 8, 1, dtype=torch.uint8), torch.arange(30))
 
         report = ModelReport(
-            many, test, predictions_of(many, list(range(30)), probabilities), probabilities, [9] * 30, []
+            many, test, predictions_of(many, list(range(30)), probabilities), probabilities, [9] * 30, 300, []
         )
 
         assert "see confusion.png" in report.to_html()

@@ -204,3 +204,10 @@ def test_without_epochs_no_training_is_described():
 
 def test_no_placeholder_is_left():
     assert not re.search(r"\{[a-z_]*\}", written(CARD).split("---\n", 2)[2])
+
+
+def test_a_label_is_shown_as_it_is():
+    text = written(msgspec.structs.replace(CARD, labels=["<b>*cup*", "a|b $x$"]))
+
+    assert r"It knows 2 labels: \<b>\*cup\*, a\|b \$x\$." in text
+    assert r"| \<b>\*cup\* | 100 |" in text

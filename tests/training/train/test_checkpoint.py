@@ -1,7 +1,8 @@
 """Checkpoint files: weights and trainings are restored, and foreign files are refused."""
 
 import pickle
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "weights.pt"
 
 
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Files may grow to 10,000 bytes, and no further."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 class TestWeights:
     def test_they_are_those_of_the_saved_network(self, file):
         saved, loaded = MLP(), MLP()
@@ -88,6 +98,14 @@ class TestWeights:
 
         with pytest.raises(CheckpointError, match=r"weights\.pt: not the weights of the recipe's network"):
             load_weights(MLP(), file)
+
+    def test_the_message_does_not_name_hundreds_of_weights(self, file):
+        torch.save({f"{number}.weight": torch.zeros(1) for number in range(999)}, file)
+
+        with pytest.raises(CheckpointError) as refusal:
+            load_weights(MLP(), file)
+
+        assert len(str(refusal.value)) < 600
 
     @pytest.mark.parametrize("number", [float("nan"), float("inf")])
     def test_weights_that_are_nan_or_infinite_are_refused(self, file, number):
@@ -130,6 +148,18 @@ class TestSavedRun:
 
         with pytest.raises(KeyboardInterrupt):
             run.save({"step": Interrupting()})
+
+        assert run.load() == {"step": 1}
+        assert [path.name for path in run.file.parent.iterdir()] == ["fashion-mlp.pt"]
+
+    @pytest.mark.usefixtures("full_disk")
+    def test_a_full_disk_leaves_the_old_file_whole_and_is_told(self, run):
+        run.save({"step": 1})
+
+        with pytest.raises(
+            CheckpointError, match=r"fashion-mlp\.pt: cannot be written, perhaps since the disk is full"
+        ):
+            run.save({"step": torch.zeros(10_000)})
 
         assert run.load() == {"step": 1}
         assert [path.name for path in run.file.parent.iterdir()] == ["fashion-mlp.pt"]

@@ -398,6 +398,19 @@ def test_a_checkpoint_restores_the_logits_of_the_network_that_was_saved(tmp_path
     assert not restored.served.training
 
 
+def test_the_checkpoint_of_another_network_is_refused_by_its_title(tmp_path, parts):
+    file = tmp_path / "trained.pt"
+    train_network(QUICK, *parts).save(QUICK, parts[0], file)
+
+    def other():
+        network = QUICK.network()
+        network.title = "another backbone of the same size"
+        return network
+
+    with pytest.raises(CheckpointError, match=r"network title .*, not another backbone of the same size; name"):
+        from_checkpoint(replace(QUICK, network=other), parts[0], file)
+
+
 def test_the_views_take_turns(parts):
     train, validation = parts
     views = torch.stack([train.pixels, 255 - train.pixels])
