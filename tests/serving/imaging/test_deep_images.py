@@ -173,3 +173,31 @@ def test_a_bmp_of_unusual_masks_is_refused_by_its_kind(upload, kind):
 def test_a_file_that_is_only_cut_off_is_not_said_to_be_of_an_unusual_kind(upload):
     with pytest.raises(UnreadableImage, match="are not a complete image"):
         read(upload)
+
+
+def jpeg_with(marker, bits):
+    """Return a JPEG whose frame says that it is of this kind and has samples of so many bits."""
+    upload = bytearray(saved(Image.fromarray(RAMP), "JPEG"))
+    place = upload.index(b"\xff\xc0")
+    upload[place + 1], upload[place + 4] = marker, bits
+    return bytes(upload)
+
+
+@pytest.mark.parametrize(("upload", "kind"), [
+    (jpeg_with(0xC1, 12), "12 bits a sample"),
+    (jpeg_with(0xC3, 8), "lossless"),
+    (jpeg_with(0xC3, 16), "lossless"),
+    (jpeg_with(0xC5, 8), "hierarchical"),
+    (jpeg_with(0xF7, 8), "JPEG-LS"),
+])  # fmt: skip
+def test_a_jpeg_of_an_unusual_kind_is_refused_by_its_kind(upload, kind):
+    with pytest.raises(UnreadableImage, match=rf"^The JPEG is of a kind that is not read: {kind}\. Convert it to PNG"):
+        read(upload)
+
+
+def test_a_big_tiff_is_read_in_little_endian_order_and_refused_by_its_kind_in_the_other():
+    little, big = (tiff(RAMP, bigtiff=True, byteorder=order) for order in "<>")
+
+    np.testing.assert_array_equal(np.asarray(read(little).image), RAMP)
+    with pytest.raises(UnreadableImage, match=r"^The TIFF is of a kind that is not read: offsets of 64 bits \(BigTIFF"):
+        read(big)
