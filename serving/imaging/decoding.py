@@ -16,7 +16,7 @@ from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end
-from serving.imaging.modes import has_deep_channels, scale_key, to_channels, to_opaque
+from serving.imaging.modes import has_deep_channels, read_layout, scale_key, to_channels, to_opaque, widen_palette
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
@@ -151,13 +151,14 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     if coding := read_coding(image.format, header.upload):
         image.info.setdefault("nclx_profile", coding)
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
+    layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)
     # 1 where the decoder has rotated the image itself; new where the tag follows the pixels.
     after = _orientation(image)
     if image.format == "HEIF" and not turns_itself(header.upload):
         after = before
     several = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGES
-    colours, srgb = to_srgb(shrink(to_channels(image), extent, min_side), image.info)
+    colours, srgb = to_srgb(shrink(to_channels(image, layout), extent, min_side), image.info)
     opaque, flattened = to_opaque(colours)
     if after in TRANSPOSES:
         opaque = opaque.transpose(TRANSPOSES[after])
@@ -170,6 +171,7 @@ def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image
     """Decode an image, and a JPEG that lacks only its end too; return what of it is shown."""
     extent = draft(image, min_side)
     scale_key(image)
+    widen_palette(image)
     try:
         image.load()
     except OSError:

@@ -1,8 +1,10 @@
 """Pillow's many modes: to 8 bits a channel with or without alpha, and in the end to opaque grey or RGB."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImagePalette, TiffImagePlugin
 
 from serving.imaging.formats import undefined_range
 
@@ -12,8 +14,20 @@ TO_8_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit
 KEY_SCALES = {"L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
 DEEP_FORMATS = ("PNG", "TIFF", "PPM")  # of which Pillow has raw modes of 16 bits a channel
 GREY_MODES = ("1", "L", "LA", "La")
+MAX_8_BIT = 0xFF
+GREY_WITH_ALPHA = "LA;16B"  # Pillow's raw mode of a PNG of 16 bits, which it decodes to RGBA
 
 Converted = tuple[Image.Image, tuple[str, ...]]  # and the names of what was done
+
+
+class Layout(NamedTuple):
+    """What a file says of its pixels and Pillow forgets when it loads them.
+
+    grey: it has grey and alpha, though the mode has colours. box: of a GIF, what the first frame covers; None: all.
+    """
+
+    grey: bool
+    box: tuple[int, int, int, int] | None
 
 
 def scale_key(image: Image.Image) -> None:
@@ -30,6 +44,26 @@ def scale_key(image: Image.Image) -> None:
         image.info["transparency"] = tuple(level >> 8 if raw_mode == "RGB;16B" else level & 255 for level in key)
 
 
+def widen_palette(image: Image.Image) -> None:
+    """Scale the palette of a TIFF that has it in 8 bits, as some old programs write it, to the 16 that a TIFF has.
+
+    The image must not be loaded yet.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.mode not in ("P", "PA"):
+        return
+    levels = image.tag_v2[TiffImagePlugin.COLORMAP]
+    if max(levels) <= MAX_8_BIT:
+        image.palette = ImagePalette.raw("RGB;L", bytes(levels))
+
+
+def read_layout(image: Image.Image) -> Layout:
+    """Return how the pixels lie in the file of an image, which must not be loaded yet."""
+    tile = next(iter(getattr(image, "tile", ())), None)
+    box = tile.extents if tile and image.format == "GIF" else None
+    grey = tile is not None and image.format == "PNG" and tile.args == GREY_WITH_ALPHA
+    return Layout(grey, None if box == (0, 0, *image.size) else box)
+
+
 def has_deep_channels(image: Image.Image) -> bool:
     """Whether a file has more than 8 bits a channel; the image must not be loaded yet."""
     tiles = getattr(image, "tile", ())
@@ -42,15 +76,17 @@ def has_deep_channels(image: Image.Image) -> bool:
     return ";16" in raw_mode or (image.format == "PPM" and bool(more) and more[0] > 255)
 
 
-def to_channels(image: Image.Image) -> Image.Image:
+def to_channels(image: Image.Image, layout: Layout) -> Image.Image:
     """Convert to L, LA, RGB, RGBA, or a mode of other colours without transparency; raises UnreadableImage."""
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):  # of other formats, I has 16 bits
         raise undefined_range(image)
     if image.mode.startswith("I"):
         return _from_16_bit(image)
     if image.has_transparency_data:
-        mode = "LA" if image.mode in GREY_MODES else "RGBA"
+        mode = "LA" if layout.grey or image.mode in GREY_MODES else "RGBA"
         return image if image.mode == mode else image.convert(mode)
+    if layout.box:
+        return _without_ground(image, layout.box)
     if image.mode == "1":
         return image.convert("L")
     return image.convert("RGB") if image.mode == "P" else image
@@ -63,6 +99,15 @@ def to_opaque(image: Image.Image) -> Converted:
     if image.mode in ("L", "RGB"):
         return image, ()
     return image.convert("RGB"), ("rgb",)
+
+
+def _without_ground(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """Make transparent what no frame covers, as browsers do; Pillow gives it the first colour of the palette."""
+    alpha = Image.new("L", image.size, 0)
+    alpha.paste(255, box)
+    shown = image.convert("L" if image.mode in GREY_MODES else "RGB")
+    shown.putalpha(alpha)
+    return shown
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

@@ -3,13 +3,15 @@
 import io
 import re
 import struct
+import zlib
 
 import numpy as np
 import pillow_heif
 import pytest
 import tifffile
-from pictures import png, saved
+from pictures import png, png_chunk, saved
 from PIL import Image
+from profiles import grey_profile
 
 from serving.errors import UnreadableImage
 from serving.imaging.decoding import PixelBudget, decode, read_header
@@ -201,3 +203,29 @@ def test_a_big_tiff_is_read_in_little_endian_order_and_refused_by_its_kind_in_th
     np.testing.assert_array_equal(np.asarray(read(little).image), RAMP)
     with pytest.raises(UnreadableImage, match=r"^The TIFF is of a kind that is not read: offsets of 64 bits \(BigTIFF"):
         read(big)
+
+
+@pytest.mark.parametrize(("alpha", "level", "steps"), [
+    (0xFFFF, 0x55, ("8-bit",)), (0x3333, 221, ("8-bit", "flattened")),
+])  # fmt: skip
+def test_16_bits_of_grey_and_alpha_stay_grey(alpha, level, steps):
+    decoded = read(png(1, 1, 16, 4, b"\0" + struct.pack(">HH", 0x5555, alpha)))
+
+    assert (decoded.image.mode, decoded.steps) == ("L", steps)
+    assert decoded.image.getpixel((0, 0)) == level
+
+
+def test_a_grey_profile_counts_for_16_bits_of_grey_and_alpha():
+    icc = png_chunk(b"iCCP", b"grey\0\0" + zlib.compress(grey_profile(1.0)))
+    decoded = read(png(1, 1, 16, 4, b"\0" + struct.pack(">HH", 0x5555, 0xFFFF), icc))
+
+    assert (decoded.image.mode, decoded.steps) == ("L", ("8-bit", "srgb"))
+    assert decoded.image.getpixel((0, 0)) == pytest.approx(156, abs=1)
+
+
+def test_a_palette_of_8_bits_in_a_tiff_is_that_of_16():
+    levels = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint8)
+    usual, old = (tiff(GREY, "palette", colormap=levels * np.uint16(scale)) for scale in (257, 1))
+
+    for upload in (usual, old):
+        np.testing.assert_array_equal(np.asarray(read(upload).image), levels.T[GREY])
