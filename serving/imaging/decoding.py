@@ -16,7 +16,17 @@ from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end
-from serving.imaging.modes import has_deep_channels, read_layout, scale_key, to_channels, to_opaque, widen_palette
+from serving.imaging.modes import (
+    has_deep_channels,
+    load_lower_bytes,
+    make_transparent,
+    read_layout,
+    scale_key,
+    take_deep_key,
+    to_channels,
+    to_opaque,
+    widen_palette,
+)
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
@@ -171,6 +181,7 @@ def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image
     """Decode an image, and a JPEG that lacks only its end too; return what of it is shown."""
     extent = draft(image, min_side)
     scale_key(image)
+    key = take_deep_key(image)
     widen_palette(image)
     try:
         image.load()
@@ -180,6 +191,8 @@ def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image
         image = _open(upload + EOI)
         extent = draft(image, min_side)
         image.load()
+    if key:
+        make_transparent(image, load_lower_bytes(_open(upload)), key)
     return image, extent
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImagePalette, TiffImagePlugin
+from PIL import Image, ImageChops, ImagePalette, TiffImagePlugin
 
 from serving.imaging.formats import undefined_range
 
@@ -15,8 +15,13 @@ KEY_SCALES = {"L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
 DEEP_FORMATS = ("PNG", "TIFF", "PPM")  # of which Pillow has raw modes of 16 bits a channel
 GREY_MODES = ("1", "L", "LA", "La")
 MAX_8_BIT = 0xFF
+DEEP_COLOURS, LOWER_BYTES = (
+    "RGB;16B",
+    "RGB;16L",
+)  # of 16 bits a channel, Pillow's raw modes take one byte: the first or not
 GREY_WITH_ALPHA = "LA;16B"  # Pillow's raw mode of a PNG of 16 bits, which it decodes to RGBA
 
+Key = tuple[int, ...]
 Converted = tuple[Image.Image, tuple[str, ...]]  # and the names of what was done
 
 
@@ -33,15 +38,44 @@ class Layout(NamedTuple):
 def scale_key(image: Image.Image) -> None:
     """Scale a PNG's transparent level or colour, which Pillow leaves as the file has it, to that of its pixels.
 
-    The image must not be loaded yet. Of 16 bits a channel in RGB, Pillow keeps the upper eight.
+    The image must not be loaded yet.
     """
     key = image.info.get("transparency")
     raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None  # type: ignore[attr-defined]
     if isinstance(key, int) and raw_mode in KEY_SCALES:
         largest, levels = KEY_SCALES[raw_mode]
         image.info["transparency"] = (key & largest) * levels
-    elif isinstance(key, tuple):
-        image.info["transparency"] = tuple(level >> 8 if raw_mode == "RGB;16B" else level & 255 for level in key)
+    elif isinstance(key, tuple) and raw_mode != DEEP_COLOURS:
+        image.info["transparency"] = tuple(level & 255 for level in key)
+
+
+def take_deep_key(image: Image.Image) -> Key | None:
+    """Remove and return the transparent colour of a PNG of 16 bits a channel, of which Pillow keeps the upper eight.
+
+    The image must not be loaded yet.
+    """
+    tile = next(iter(getattr(image, "tile", ())), None)
+    if image.format != "PNG" or tile is None or tile.args != DEEP_COLOURS:
+        return None
+    key: Key | None = image.info.pop("transparency", None)
+    return key
+
+
+def load_lower_bytes(image: Image.Image) -> Image.Image:
+    """Decode the lower eight bits of such a PNG, which must not be loaded yet."""
+    image.tile = [image.tile[0]._replace(args=LOWER_BYTES)]  # type: ignore[attr-defined]
+    image.load()
+    return image
+
+
+def make_transparent(image: Image.Image, lower: Image.Image, key: Key) -> None:
+    """Give an image, decoded to its upper and to its lower bytes, alpha: 0 where both are those of the key."""
+    alpha = Image.new("L", image.size, 0)
+    for part, shift in ((image, 8), (lower, 0)):
+        for band, level in zip(part.split(), key, strict=True):
+            byte = level >> shift & 255
+            alpha = ImageChops.lighter(alpha, band.point([255 * (other != byte) for other in range(256)]))
+    image.putalpha(alpha)
 
 
 def widen_palette(image: Image.Image) -> None:

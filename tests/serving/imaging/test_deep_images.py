@@ -14,6 +14,7 @@ from PIL import Image
 from profiles import grey_profile
 
 from serving.errors import UnreadableImage
+from serving.imaging.decoder import Job, run
 from serving.imaging.decoding import PixelBudget, decode, read_header
 
 Y, X = np.mgrid[0:32, 0:32]
@@ -229,3 +230,32 @@ def test_a_palette_of_8_bits_in_a_tiff_is_that_of_16():
 
     for upload in (usual, old):
         np.testing.assert_array_equal(np.asarray(read(upload).image), levels.T[GREY])
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_of_16_bits_a_colour_only_the_very_key_is_transparent(interlaced):
+    colours = [0, 0, 0], [0, 0, 1], [0, 255, 0], [256, 0, 0], [0x1234] * 3
+    key = png_chunk(b"tRNS", bytes(6))
+    uploads = []
+    for colour in colours:
+        upload = bytearray(png(1, 1, 16, 2, b"\0" + struct.pack(">3H", *colour), key))
+        upload[28] = interlaced
+        upload[29:33] = struct.pack(">I", zlib.crc32(upload[12:29]))
+        uploads.append(bytes(upload))
+
+    found = [read(upload) for upload in uploads]
+
+    assert [decoded.image.getpixel((0, 0)) for decoded in found] == [
+        (255, 255, 255), (0, 0, 0), (0, 0, 0), (1, 0, 0), (18, 18, 18),
+    ]  # fmt: skip
+    assert [decoded.steps for decoded in found] == [("8-bit", "flattened")] + 4 * [("8-bit",)]
+
+
+def test_a_key_of_16_bits_a_colour_costs_no_more_memory_than_an_image_may_take():
+    side = 1_000
+    upload = png(side, side, 16, 2, (b"\0" + bytes(6 * side)) * side, png_chunk(b"tRNS", b"\0\1" * 3))
+    budget = PixelBudget(side * side)
+
+    outcome, pixels = run(Job(side * side, budget.left, 0, 5.0), upload)
+
+    assert (outcome.code, outcome.mode, len(pixels)) == ("", "RGB", 3 * side * side)
