@@ -27,6 +27,7 @@ from serving.imaging.modes import (
     to_opaque,
     widen_palette,
 )
+from serving.imaging.netpbm import without_comments
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
@@ -140,7 +141,7 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 
 def _open(upload: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(upload), formats=FORMATS)
+        return Image.open(io.BytesIO(without_comments(upload) or upload), formats=FORMATS)
     except DECODER_ERRORS:
         if bmp := in_usual_order(upload):
             return Image.open(io.BytesIO(bmp), formats=FORMATS)
