@@ -11,6 +11,8 @@ from serving.errors import BadRequest, UnsupportedType
 IDENTITY = ("", "identity")  # the content codings that change nothing
 # zlib's window bits by content coding: with gzip's head and tail, or with zlib's own (RFC 9110, section 8.4.1).
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS + 16, "deflate": zlib.MAX_WBITS}
+RAW_WINDOW_BITS = -zlib.MAX_WBITS  # of deflate without zlib's head, as some clients send it (RFC 9110, section 8.4.1.2)
+ZLIB_METHOD, ZLIB_CHECK = 8, 31  # of the head: the method, and what divides its two bytes (RFC 1950, section 2.2)
 ALIASES = {"x-gzip": "gzip"}  # RFC 9110, section 8.4.1.3
 MAX_MEMBERS = 1_000  # of a gzip body (RFC 1952, section 2.2); each takes time, even an empty one
 PIECE_BYTES = 1024 * 1024  # inflated in one go, which takes milliseconds; other requests go on in between
@@ -55,7 +57,8 @@ def _inflate_within_limits(body: bytes, coding: str, intake: Intake, reserved: E
 
 def _inflate(body: bytes, coding: str, max_bytes: int) -> Iterator[bytes]:
     """Yield an inflated body in pieces, max_bytes in all at most. Raises BadRequest when it is not of this coding."""
-    decompressor = zlib.decompressobj(WINDOW_BITS[coding])
+    window = RAW_WINDOW_BITS if coding == "deflate" and not _has_zlib_head(body) else WINDOW_BITS[coding]
+    decompressor = zlib.decompressobj(window)
     left, members = max_bytes, 1
     for start in range(0, len(body), PIECE_BYTES):
         data = body[start : start + PIECE_BYTES]
@@ -77,3 +80,7 @@ def _inflate(body: bytes, coding: str, max_bytes: int) -> Iterator[bytes]:
                 break
     if left and not decompressor.eof:
         raise BadRequest(f"The {coding} data of the body ends early; send it again.")
+
+
+def _has_zlib_head(body: bytes) -> bool:
+    return len(body) < 2 or (body[0] & 15 == ZLIB_METHOD and int.from_bytes(body[:2], "big") % ZLIB_CHECK == 0)

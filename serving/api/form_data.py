@@ -1,7 +1,8 @@
 """Read the parts of a multipart/form-data body that is whole in memory (RFC 7578)."""
 
+import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -35,9 +36,8 @@ COMMON_HEAD = re.compile(
 )
 # A parameter of a header: its value in quotes, without its last quote, or without quotes.
 PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*("(?:\\.|[^\\"])*"|"[^"]*$|[^;]*)""")
-# RFC 5987: some clients write it for names beyond ASCII, under one of these parameters.
+# RFC 5987: some clients write it for names beyond ASCII; in pieces, as RFC 2231 has it, filename*0*, filename*1 ...
 EXTENDED_NAME = re.compile(r"""\s*"?([\w-]*)'[^']*'([^\s;"]*)""")
-EXTENDED_PARAMETERS = ("filename*", "filename*0*")
 # Without quotes but with other than ASCII letters, or without its last quote.
 LOOSE_NAME = re.compile(r"""([^"\s].*)|"([^"]*)""")
 # Control characters, line separators, and those that turn the direction of the text around them.
@@ -115,15 +115,16 @@ def _read_strictly(body: bytes, boundary: str, max_parts: int) -> Iterator[Part]
         max_segment_count=max_parts,
         header_charset=HEADER_CHARSET,
     )
-    part = Part("", None, "", b"")
+    part, encoding = Part("", None, "", b""), ""
     with parser:
         for event in parser.parse(body):
             if isinstance(event, MultipartSegment):
                 part = _part(event.header("Content-Disposition", ""), event.content_type or "")
+                encoding = event.header("Content-Transfer-Encoding", "")
             elif event is None:
                 yield part
             else:
-                part = part._replace(content=event)  # all of it: the body is parsed in one go
+                part = part._replace(content=_decode(event, encoding))  # all of it: the body is parsed in one go
 
 
 def _read_leniently(body: bytes, boundary: str, max_parts: int, refused: ParserError) -> list[Part]:
@@ -146,32 +147,72 @@ def _werkzeug_parts(body: bytes, boundary: str, max_parts: int) -> Iterator[Part
     decoder = MultipartDecoder(boundary.encode(), max_parts=max_parts)
     decoder.receive_data(body.decode(HEADER_CHARSET).encode())  # it reads headers in UTF-8 alone
     decoder.receive_data(None)
-    part, content = Part("", None, "", b""), bytearray()
+    part, content, encoding = Part("", None, "", b""), bytearray(), ""
     while not isinstance(event := decoder.next_event(), Epilogue):
         if isinstance(event, (Field, File)):
             headers = event.headers
             kind = parse_options_header(headers.get("content-type", ""))[0]
             part, content = _part(headers["content-disposition"], kind), bytearray()
+            encoding = headers.get("content-transfer-encoding", "")
         elif isinstance(event, Data):
             content += event.data
             if not event.more_data:
-                yield part._replace(content=content.decode().encode(HEADER_CHARSET))
+                yield part._replace(content=_decode(content.decode().encode(HEADER_CHARSET), encoding))
+
+
+def _decode(content: bytes, encoding: str) -> bytes:
+    """Undo base64 (RFC 7578, section 4.7, advises against it; some clients write it as in mail) where it is that."""
+    if encoding.strip().lower() != "base64":
+        return content
+    try:
+        return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
+    except ValueError:
+        return content
 
 
 def _part(disposition: str, content_type: str) -> Part:
     """Return a part without its content; disposition: the header, read as Latin-1."""
     _, name, file = parse_content_disposition(disposition)
     parameters = {key.lower(): value for key, value in PARAMETER.findall(disposition)}
-    extended = next((EXTENDED_NAME.match(parameters[key]) for key in EXTENDED_PARAMETERS if key in parameters), None)
-    if extended:
-        content = unquote_to_bytes(extended[2])
-        file = content.decode("latin-1") if extended[1].lower() == "iso-8859-1" else read_text(content)
+    extended = _extended_name(parameters)
+    if extended is not None:
+        file = extended
     else:
         if loose := LOOSE_NAME.fullmatch(parameters.get("filename", "")):
             file = (loose[1] or loose[2]).strip()
         file = None if file is None else read_text(file.encode(HEADER_CHARSET))
     file = None if file is None else UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", file)[:MAX_NAME_LENGTH]
     return Part(read_text((name or "").encode(HEADER_CHARSET)), file, content_type, b"")
+
+
+def _extended_name(parameters: Mapping[str, str]) -> str | None:
+    """Return the file name in an extended parameter or in pieces; None without one, or without its charset."""
+    charset, pieces = "", []
+    for key in _name_keys(parameters):
+        value = parameters[key].strip('"')
+        if not key.endswith("*"):
+            pieces.append(value.encode(HEADER_CHARSET))
+            continue
+        if not pieces:  # the first says the charset
+            head = EXTENDED_NAME.match(value)
+            if not head:
+                return None
+            charset, value = head.groups()
+        pieces.append(unquote_to_bytes(value))
+    content = b"".join(pieces)
+    if charset.lower() == "iso-8859-1":
+        return content.decode("latin-1")
+    return read_text(content) if pieces else None
+
+
+def _name_keys(parameters: Mapping[str, str]) -> list[str]:
+    """Return the extended parameter of a file name or, in order, those of its pieces: with an asterisk, encoded."""
+    if "filename*" in parameters:
+        return ["filename*"]
+    keys: list[str] = []
+    while key := next((key for end in ("*", "") if (key := f"filename*{len(keys)}{end}") in parameters), ""):
+        keys.append(key)
+    return keys
 
 
 def read_text(content: bytes) -> str:

@@ -8,8 +8,12 @@ from serving.errors import BadRequest, TooLarge
 from serving.inference.predictor import Upload
 
 MAX_PERCENT_ENCODED = 250_000  # characters: three times the size of the bytes, and slow to decode
-DATA_URL = re.compile(r"data:[^,]{0,200}?(;\s*base64\s*)?,", re.IGNORECASE)
-ENCODED_DATA_URL = re.compile(r"data%3A[^,]{0,300}?(%3B(?:%20)*base64)(?:%2C|,)", re.IGNORECASE)
+DATA_URL = re.compile(r'data:((?:[^,"]|"[^"]{0,200}"){0,200}),', re.IGNORECASE)  # a comma may stand in quotes
+IS_BASE64 = re.compile(r";\s*base64\s*(?:;|$)", re.IGNORECASE)
+ENCODED_DATA_URL = re.compile(r"data%3A[^,]{0,300}?%3B(?:%20)*base64(?:%2C|,)", re.IGNORECASE)
+ADDRESS = re.compile(r"(?!data:)[a-z][a-z0-9+.-]{0,30}:", re.IGNORECASE)  # a URL's scheme, or the letter of a drive
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+SHOWN = 24  # characters around what is not of base64
 # What may be percent-encoded in base64: its own characters beside letters and digits, blanks and line breaks.
 ESCAPED = b"+/=-_ \t\r\n"
 BLANKS = b" \t\r\n\f\v"
@@ -26,11 +30,12 @@ LOST_PLUS = (
 def decode_text(text: str) -> Upload:
     """Return the bytes of base64 or of a data: URL, or the refusal of it."""
     text = text.strip()
-    if text.startswith(("http://", "https://")):
-        return BadRequest("Images are not fetched from URLs; send the image itself, as base64.")
-    head = DATA_URL.match(text) or ENCODED_DATA_URL.match(text)
-    if head and not head[1]:
+    if ADDRESS.match(text):
+        return BadRequest("Images are not fetched from URLs or files; send the image itself, as base64.")
+    head = DATA_URL.match(text)
+    if head and not IS_BASE64.search(head[1]):
         return _from_percent_encoding(text[head.end() :])
+    head = head or ENCODED_DATA_URL.match(text)
     try:
         return _from_base64(text[head.end() if head else 0 :].encode("ascii"))
     except UnicodeEncodeError:
@@ -53,6 +58,9 @@ def _from_base64(text: bytes) -> Upload:
     if b" " in text and _has_blank_inside_a_line(text):
         return BadRequest(LOST_PLUS)
     text = text.translate(URL_SAFE, BLANKS)
+    if foreign := text.translate(None, ALPHABET)[:1]:
+        start = max(0, text.index(foreign) - SHOWN // 2)
+        raise ValueError(f"{foreign.decode()!r} in {text[start : start + SHOWN].decode()!r} is none of its characters")
     if b"=" not in text:
         text += b"=" * (-len(text) % 4)
     return base64.b64decode(text, validate=True)

@@ -16,7 +16,18 @@ from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end
-from serving.imaging.modes import has_deep_channels, scale_key, to_channels, to_opaque
+from serving.imaging.modes import (
+    has_deep_channels,
+    load_lower_bytes,
+    make_transparent,
+    read_layout,
+    scale_key,
+    take_deep_key,
+    to_channels,
+    to_opaque,
+    widen_palette,
+)
+from serving.imaging.netpbm import without_comments
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
@@ -130,7 +141,7 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 
 def _open(upload: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(upload), formats=FORMATS)
+        return Image.open(io.BytesIO(without_comments(upload) or upload), formats=FORMATS)
     except DECODER_ERRORS:
         if bmp := in_usual_order(upload):
             return Image.open(io.BytesIO(bmp), formats=FORMATS)
@@ -151,13 +162,14 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     if coding := read_coding(image.format, header.upload):
         image.info.setdefault("nclx_profile", coding)
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
+    layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)
     # 1 where the decoder has rotated the image itself; new where the tag follows the pixels.
     after = _orientation(image)
     if image.format == "HEIF" and not turns_itself(header.upload):
         after = before
     several = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGES
-    colours, srgb = to_srgb(shrink(to_channels(image), extent, min_side), image.info)
+    colours, srgb = to_srgb(shrink(to_channels(image, layout), extent, min_side), image.info)
     opaque, flattened = to_opaque(colours)
     if after in TRANSPOSES:
         opaque = opaque.transpose(TRANSPOSES[after])
@@ -170,6 +182,8 @@ def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image
     """Decode an image, and a JPEG that lacks only its end too; return what of it is shown."""
     extent = draft(image, min_side)
     scale_key(image)
+    key = take_deep_key(image)
+    widen_palette(image)
     try:
         image.load()
     except OSError:
@@ -178,6 +192,8 @@ def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image
         image = _open(upload + EOI)
         extent = draft(image, min_side)
         image.load()
+    if key:
+        make_transparent(image, load_lower_bytes(_open(upload)), key)
     return image, extent
 
 

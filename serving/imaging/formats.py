@@ -1,6 +1,8 @@
 """The formats of uploads, and what is said of a file that is not read."""
 
+import base64
 import io
+import re
 import struct
 import zlib
 
@@ -19,8 +21,21 @@ DECODER_ERRORS = (
 )  # fmt: skip
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+SIGNATURES = (JPEG_SIGNATURE, b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # of files that are sent as text
+# Base64, as programs write it: in quotes, as Python shows its bytes, behind the head of a data: URL.
+BASE64_HEAD = re.compile(rb"""\s*(?:b?['"])?(?:data:[^,]{0,200},|[a-z/+-]{0,30};?base64,)?([A-Za-z0-9+/_-]{16})""")
+# The frames of a JPEG that are not Huffman-coded samples of 8 bits in one or several scans (ITU-T T.81, table B.1).
+FRAMES = {
+    0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless",
+    0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical", 0xF7: "JPEG-LS",
+}  # fmt: skip
+USUAL_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+SEGMENT = struct.Struct(">BBHB")  # 0xFF, the marker, the length of what follows it; bits of a sample, in a frame
+MAX_SEGMENTS = 256  # of a JPEG before its frame
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BIG_TIFF = b"+"  # in the signature of a TIFF with offsets of 64 bits
+BIG_ENDIAN_BIG_TIFF = b"MM\0+"  # of which Pillow takes the offsets for those of 32 bits
 SAMPLE_FORMATS = {2: "signed integers", 3: "floating-point numbers", 4: "undefined", 5: "complex", 6: "complex"}
 SAMPLE_BITS = (1, 2, 4, 8, 16)
 PHOTOMETRICS = {
@@ -40,8 +55,15 @@ def unreadable(upload: bytes) -> UnreadableImage:
     """Return the refusal of a file that no decoder has read: it names the format where that is known."""
     if kind := _unsupported_tiff(upload) if upload.startswith(TIFF_SIGNATURES) else "":
         return _unsupported("TIFF", kind)
+    if kind := _unsupported_jpeg(upload) if upload.startswith(JPEG_SIGNATURE) else "":
+        return _unsupported("JPEG", kind)
     if kind := _unsupported_bmp(upload) if upload.startswith(b"BM") else "":
         return _unsupported("BMP", kind)
+    if _is_base64(upload):
+        return UnreadableImage(
+            f"The {len(upload):,} bytes are an image's base64, not the image. Send the bytes that it stands for or, in "
+            'JSON, their base64, encoded once: {"image": "..."}.'
+        )
     names = ", ".join(PUBLIC_NAMES.get(name, name) for name in FORMATS)
     what = "HEIC image" if _is_heic(upload) else f"image in a supported format ({names})"
     return UnreadableImage(
@@ -72,7 +94,8 @@ def undefined_range(image: Image.Image) -> UnreadableImage:
 
 
 def _unsupported(name: str, kind: str) -> UnreadableImage:
-    return UnreadableImage(f"The {name} is of a kind that is not read: {kind}. Convert it to JPEG or PNG.")
+    target = "PNG" if name == "JPEG" else "JPEG or PNG"
+    return UnreadableImage(f"The {name} is of a kind that is not read: {kind}. Convert it to {target}.")
 
 
 def _unsupported_bmp(upload: bytes) -> str:
@@ -87,12 +110,41 @@ def _unsupported_bmp(upload: bytes) -> str:
     return f"{bits} bits a pixel with the masks {', '.join(f'{mask:X}' for mask in masks)}"
 
 
+def _is_base64(upload: bytes) -> bool:
+    """Whether a file is the base64 of an image, to judge by its beginning."""
+    head = BASE64_HEAD.match(upload)
+    return head is not None and _is_image(base64.urlsafe_b64decode(head[1].replace(b"+", b"-").replace(b"/", b"_")))
+
+
+def _is_image(start: bytes) -> bool:
+    return start.startswith(SIGNATURES) or start[4:8] == b"ftyp"
+
+
+def _unsupported_jpeg(upload: bytes) -> str:
+    """Return what is unusual about the frame of a JPEG; empty where nothing is, or it has none."""
+    place = 2
+    for _ in range(MAX_SEGMENTS):
+        if place + SEGMENT.size > len(upload):
+            break
+        prefix, marker, length, bits = SEGMENT.unpack_from(upload, place)
+        if prefix != 0xFF:
+            break
+        if marker in USUAL_FRAMES:
+            return "" if bits == 8 else f"{bits} bits a sample"
+        if marker in FRAMES:
+            return FRAMES[marker]
+        place += 2 + length
+    return ""
+
+
 def _is_heic(upload: bytes) -> bool:
     return upload[4:8] == b"ftyp" and upload[8:12] in HEIC_BRANDS
 
 
 def _unsupported_tiff(upload: bytes) -> str:
     """Return what is unusual about a TIFF; empty where nothing is, or its tags cannot be read."""
+    if upload.startswith(BIG_ENDIAN_BIG_TIFF):
+        return "offsets of 64 bits (BigTIFF) in big-endian order"
     try:
         header_length = 16 if upload[2:3] == BIG_TIFF or upload[3:4] == BIG_TIFF else 8
         tags = TiffImagePlugin.ImageFileDirectory_v2(upload[:header_length])

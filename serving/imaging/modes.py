@@ -1,8 +1,10 @@
 """Pillow's many modes: to 8 bits a channel with or without alpha, and in the end to opaque grey or RGB."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageChops, ImagePalette, TiffImagePlugin
 
 from serving.imaging.formats import undefined_range
 
@@ -12,22 +14,88 @@ TO_8_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit
 KEY_SCALES = {"L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
 DEEP_FORMATS = ("PNG", "TIFF", "PPM")  # of which Pillow has raw modes of 16 bits a channel
 GREY_MODES = ("1", "L", "LA", "La")
+MAX_8_BIT = 0xFF
+DEEP_COLOURS, LOWER_BYTES = (
+    "RGB;16B",
+    "RGB;16L",
+)  # of 16 bits a channel, Pillow's raw modes take one byte: the first or not
+GREY_WITH_ALPHA = "LA;16B"  # Pillow's raw mode of a PNG of 16 bits, which it decodes to RGBA
 
+Key = tuple[int, ...]
 Converted = tuple[Image.Image, tuple[str, ...]]  # and the names of what was done
+
+
+class Layout(NamedTuple):
+    """What a file says of its pixels and Pillow forgets when it loads them.
+
+    grey: it has grey and alpha, though the mode has colours. box: of a GIF, what the first frame covers; None: all.
+    """
+
+    grey: bool
+    box: tuple[int, int, int, int] | None
 
 
 def scale_key(image: Image.Image) -> None:
     """Scale a PNG's transparent level or colour, which Pillow leaves as the file has it, to that of its pixels.
 
-    The image must not be loaded yet. Of 16 bits a channel in RGB, Pillow keeps the upper eight.
+    The image must not be loaded yet.
     """
     key = image.info.get("transparency")
     raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None  # type: ignore[attr-defined]
     if isinstance(key, int) and raw_mode in KEY_SCALES:
         largest, levels = KEY_SCALES[raw_mode]
         image.info["transparency"] = (key & largest) * levels
-    elif isinstance(key, tuple):
-        image.info["transparency"] = tuple(level >> 8 if raw_mode == "RGB;16B" else level & 255 for level in key)
+    elif isinstance(key, tuple) and raw_mode != DEEP_COLOURS:
+        image.info["transparency"] = tuple(level & 255 for level in key)
+
+
+def take_deep_key(image: Image.Image) -> Key | None:
+    """Remove and return the transparent colour of a PNG of 16 bits a channel, of which Pillow keeps the upper eight.
+
+    The image must not be loaded yet.
+    """
+    tile = next(iter(getattr(image, "tile", ())), None)
+    if image.format != "PNG" or tile is None or tile.args != DEEP_COLOURS:
+        return None
+    key: Key | None = image.info.pop("transparency", None)
+    return key
+
+
+def load_lower_bytes(image: Image.Image) -> Image.Image:
+    """Decode the lower eight bits of such a PNG, which must not be loaded yet."""
+    image.tile = [image.tile[0]._replace(args=LOWER_BYTES)]  # type: ignore[attr-defined]
+    image.load()
+    return image
+
+
+def make_transparent(image: Image.Image, lower: Image.Image, key: Key) -> None:
+    """Give an image, decoded to its upper and to its lower bytes, alpha: 0 where both are those of the key."""
+    alpha = Image.new("L", image.size, 0)
+    for part, shift in ((image, 8), (lower, 0)):
+        for band, level in zip(part.split(), key, strict=True):
+            byte = level >> shift & 255
+            alpha = ImageChops.lighter(alpha, band.point([255 * (other != byte) for other in range(256)]))
+    image.putalpha(alpha)
+
+
+def widen_palette(image: Image.Image) -> None:
+    """Scale the palette of a TIFF that has it in 8 bits, as some old programs write it, to the 16 that a TIFF has.
+
+    The image must not be loaded yet.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.mode not in ("P", "PA"):
+        return
+    levels = image.tag_v2[TiffImagePlugin.COLORMAP]
+    if max(levels) <= MAX_8_BIT:
+        image.palette = ImagePalette.raw("RGB;L", bytes(levels))
+
+
+def read_layout(image: Image.Image) -> Layout:
+    """Return how the pixels lie in the file of an image, which must not be loaded yet."""
+    tile = next(iter(getattr(image, "tile", ())), None)
+    box = tile.extents if tile and image.format == "GIF" else None
+    grey = tile is not None and image.format == "PNG" and tile.args == GREY_WITH_ALPHA
+    return Layout(grey, None if box == (0, 0, *image.size) else box)
 
 
 def has_deep_channels(image: Image.Image) -> bool:
@@ -42,15 +110,17 @@ def has_deep_channels(image: Image.Image) -> bool:
     return ";16" in raw_mode or (image.format == "PPM" and bool(more) and more[0] > 255)
 
 
-def to_channels(image: Image.Image) -> Image.Image:
+def to_channels(image: Image.Image, layout: Layout) -> Image.Image:
     """Convert to L, LA, RGB, RGBA, or a mode of other colours without transparency; raises UnreadableImage."""
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):  # of other formats, I has 16 bits
         raise undefined_range(image)
     if image.mode.startswith("I"):
         return _from_16_bit(image)
     if image.has_transparency_data:
-        mode = "LA" if image.mode in GREY_MODES else "RGBA"
+        mode = "LA" if layout.grey or image.mode in GREY_MODES else "RGBA"
         return image if image.mode == mode else image.convert(mode)
+    if layout.box:
+        return _without_ground(image, layout.box)
     if image.mode == "1":
         return image.convert("L")
     return image.convert("RGB") if image.mode == "P" else image
@@ -63,6 +133,15 @@ def to_opaque(image: Image.Image) -> Converted:
     if image.mode in ("L", "RGB"):
         return image, ()
     return image.convert("RGB"), ("rgb",)
+
+
+def _without_ground(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """Make transparent what no frame covers, as browsers do; Pillow gives it the first colour of the palette."""
+    alpha = Image.new("L", image.size, 0)
+    alpha.paste(255, box)
+    shown = image.convert("L" if image.mode in GREY_MODES else "RGB")
+    shown.putalpha(alpha)
+    return shown
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

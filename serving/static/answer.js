@@ -28,8 +28,10 @@ export class AnswerView {
     this.snippet = "curl";
     for (const image of this.element.querySelectorAll("img")) {
       image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth <= TINY));
-      image.addEventListener("error", () => { image.hidden = true; }); // the browser cannot show it: the words behind it can be read
+      image.addEventListener("error", () => { image.hidden = true; }); // the browser cannot show it
     }
+    this.instead = find(this.element, ".instead", HTMLElement); // not to be read aloud beside a picture that is shown
+    find(this.element, ".original .upload", HTMLImageElement).addEventListener("error", () => { this.instead.hidden = false; });
     find(this.element, ".retry", HTMLButtonElement).addEventListener("click", actions.retry);
     find(this.element, ".who", HTMLButtonElement).addEventListener("click", ({ currentTarget }) => {
       actions.openCard(/** @type {HTMLElement} */ (currentTarget).dataset.model ?? "");
@@ -73,6 +75,7 @@ export class AnswerView {
   /** @param {Picture} picture */
   showFile(picture) {
     this.set(".name", picture.name);
+    this.instead.hidden = true;
     for (const image of this.element.querySelectorAll(".upload")) {
       if (!(image instanceof HTMLImageElement)) continue;
       image.hidden = false;

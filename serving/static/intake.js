@@ -4,7 +4,7 @@ import { byId, firstOf } from "./elements.js";
 
 const ADDRESS = /^\s*((https?|ftp|file|data|blob):|www\.)\S+\s*$/i;
 const IMAGE_TAG = /<img\s/i; // of HTML that was copied from a page
-const IMAGE_NAME = /\.(jpe?g|png|webp|gif|bmp|tiff?|avif|p[pgbn]m|hei[cf]|hif)$/i;
+const IMAGE_NAME = /\.(jpe?g|jpe|jfif|mpo|a?png|webp|gif|bmp|dib|tiff?|avif|p[pgbn]m|hei[cf]s?|hif)$/i;
 
 /**
  * Call with each set of files, and with the reason where there is none.

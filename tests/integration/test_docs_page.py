@@ -59,6 +59,7 @@ def test_a_search_leaves_what_has_all_words(docs):
 
 def test_a_call_is_tried_with_a_file(docs):
     form = docs.locator("#classify form.try")
+    assert form.get_by_label("File").get_attribute("accept") == "image/*,.heic,.heif"
     form.get_by_label("File").set_input_files(IMAGES / "bag.png")
 
     form.get_by_role("button", name="Try it").click()

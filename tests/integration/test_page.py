@@ -415,6 +415,14 @@ def test_of_a_file_that_the_browser_cannot_show_the_page_says_so_and_shows_what_
     expect(page.get_by_text("The browser cannot show this kind of file.")).to_be_visible()
     expect(page.locator(".pixels").first).to_be_visible()
 
+    choose(page, "bag")
+    expect(page.locator(".original .upload")).to_be_visible()
+    assert "cannot show" not in page.locator(".original").aria_snapshot()
+
+
+def test_the_dialog_that_chooses_files_lists_photos_of_phones_where_they_are_no_known_images(page):
+    assert page.locator("#files").get_attribute("accept").split(",") == ["image/*", ".heic", ".heif"]
+
 
 def test_a_damaged_jpeg_leaves_no_white_block_in_the_dark(page, tmp_path):
     Image.open(DRAWINGS / "ship.png").convert("RGB").resize((400, 400)).save(tmp_path / "ship.jpg", quality=95)

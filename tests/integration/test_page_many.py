@@ -175,10 +175,11 @@ def choose_folder(page, folder):
 def test_a_folder_is_taken_with_its_pictures_and_what_is_left_out_is_named(page, tmp_path, give):
     shutil.copytree(IMAGES, tmp_path / "folder" / "below")
     (tmp_path / "folder" / "notes.txt").write_text("hello")
+    shutil.copy(IMAGES / "bag.png", tmp_path / "folder" / "bag.MPO")  # a name that browsers do not take for an image's
 
     give(page, tmp_path / "folder")
 
-    expect(page.locator("#many").get_by_role("status")).to_have_text("6 pictures")
+    expect(page.locator("#many").get_by_role("status")).to_have_text("7 pictures")
     expect(page.locator("#status")).to_have_text("Not pictures, so left out: notes.txt.")
 
 

@@ -18,6 +18,7 @@ from serving.server.deadline import Deadline
 from serving.settings import Settings
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress, "GZip": gzip.compress, "x-gzip": gzip.compress}
+RAW = -zlib.MAX_WBITS  # deflate without zlib's head
 MB = 1024 * 1024
 
 
@@ -48,6 +49,15 @@ def test_a_body_may_be_compressed(client, boot, path, coding, kind, write):
 
     assert packed.status_code == 200
     assert packed.json == plain.json
+
+
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_deflate_may_lack_its_head(client, boot, level):
+    packed = zlib.compress(boot, level, RAW)
+
+    assert labels(client.post("/classify", data=packed, headers={"Content-Encoding": "deflate"})) == ["Ankle boot"]
+    response = client.post("/classify", data=packed[:-9], headers={"Content-Encoding": "deflate"})
+    assert (response.status_code, response.json["code"]) == (400, "bad-request")
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", ""])

@@ -1,5 +1,6 @@
 """Multipart bodies: everything that RFC 2046 allows, malformed ones, and hostile ones."""
 
+import base64
 import io
 import time
 
@@ -65,6 +66,10 @@ def test_a_file_that_contains_a_lookalike_of_the_boundary_is_read_whole(client, 
         ('form-data; name="a"; filename="cafe.png"; filename*=UTF-8\'\'caf%C3%A9.png', "café.png"),
         ('form-data; name="a"; filename*=UTF-8\'\'caf%C3%A9.png; filename="cafe.png"', "café.png"),
         ("form-data; name=\"a\"; filename*=iso-8859-1'en'caf%E9.png", "café.png"),
+        ("form-data; name=\"a\"; filename*0*=UTF-8''caf%C3; filename*1*=%A9; filename*2=.png", "café.png"),
+        ('form-data; name="a"; filename*0="café "; filename*1="2.png"', "café 2.png"),
+        ('form-data; name="a"; filename*0*=iso-8859-1\'\'caf%E9; filename*1=".png"; filename=b.png', "café.png"),
+        ('form-data; name="a"; filename*=nothing; filename="a.png"', "a.png"),
         ("form-data; name=a; filename=a.png", "a.png"),
         ('form-data;filename="a.png";name="a"', "a.png"),
         ('FORM-DATA; NAME="a"; FILENAME="a.png"', "a.png"),
@@ -146,6 +151,24 @@ def test_an_explained_file_has_its_name(client, boot):
 )
 def test_a_part_with_the_type_of_an_image_needs_no_file_name(client, boot, head):
     assert labels(post(client, multipart((head, boot)))) == ["Ankle boot"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "write"),
+    [
+        ("base64", base64.encodebytes),
+        ("BASE64 ", base64.b64encode),
+        ("binary", bytes),
+        ("8bit", bytes),
+        ("base64", bytes),  # which it is not
+    ],
+)
+@pytest.mark.parametrize("end", ["\r\n", "\n"])  # the second is left to the lenient parser
+def test_a_part_may_have_a_transfer_encoding(client, boot, encoding, write, end):
+    head = f'--b{end}Content-Disposition: form-data; name="a"; filename="a.png"{end}'
+    body = f"{head}Content-Transfer-Encoding: {encoding}{end}{end}".encode() + write(boot) + b"\r\n--b--\r\n"
+
+    assert labels(post(client, body)) == ["Ankle boot"]
 
 
 def test_a_file_that_was_not_chosen_is_skipped(client, boot):

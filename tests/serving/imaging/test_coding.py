@@ -10,6 +10,7 @@ from profiles import DISPLAY_P3, through
 
 from serving.imaging.coding import is_deep_avif
 from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.imaging.heic import description, turns_itself
 
 COLOUR = (180, 120, 60)
 P3, BT2020, BT709 = 12, 9, 1
@@ -88,3 +89,33 @@ def test_an_avif_says_its_depth():
     assert is_deep_avif(bytes(file))
     assert not is_deep_avif(bytes(file[:place]))
     assert not is_deep_avif(b"")
+
+
+def box(kind, content, long=False):
+    size = 8 + 8 * long + len(content)
+    head = struct.pack(">I4sQ", 1, kind, size) if long else struct.pack(">I4s", size, kind)
+    return head + content
+
+
+TYPE, XMP = box(b"ftyp", b"heic"), box(b"uuid", b"<x:xmpmeta> irot </x:xmpmeta>")
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_the_description_of_a_heic_is_found_behind_text_with_its_name(long):
+    described = box(b"meta", b"ispe irot", long)
+
+    assert description(TYPE + XMP + described + box(b"mdat", b"meta")) == described
+    assert turns_itself(TYPE + XMP + described)
+    assert not turns_itself(TYPE + XMP + box(b"meta", b"ispe", long))
+
+
+@pytest.mark.parametrize("rest", [
+    b"", XMP, b"\0", b"\0\0\0\1meta", struct.pack(">I4sQ", 1, b"uuid", 0), struct.pack(">I4sQ", 1, b"uuid", 2**63),
+    box(b"uuid", b"")[:6], struct.pack(">I4s", 0, b"mdat") + box(b"meta", b"irot"), box(b"free", b"") * 200,
+])  # fmt: skip
+def test_a_file_that_describes_no_images_has_no_description(rest):
+    assert not turns_itself(TYPE + rest)
+
+
+def test_a_box_without_a_size_goes_to_the_end():
+    assert turns_itself(TYPE + struct.pack(">I4s", 0, b"meta") + b"irot")

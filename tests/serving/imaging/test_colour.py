@@ -76,6 +76,27 @@ def test_a_linear_grey_image_becomes_lighter_and_stays_grey(kind, icc):
     assert decoded.image.getpixel((9, 9)) == pytest.approx(through(SRGB, 1.0, (55, 55, 55))[0], abs=2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "mode", "steps"),
+    [
+        ("WEBP", "L", ("srgb",)),
+        ("WEBP", "LA", ("srgb", "flattened")),
+        ("AVIF", "LA", ("srgb", "flattened")),
+        ("HEIF", "LA", ("srgb", "flattened")),
+    ],
+)
+def test_a_grey_profile_counts_where_a_decoder_gives_a_grey_image_in_colours(kind, mode, steps):
+    image = Image.new("L", (32, 32), 55)
+    if mode == "LA":
+        image.putalpha(Image.new("L", (32, 32), 0))
+        image.paste((55, 255), (0, 0, 32, 16))
+
+    decoded = read(saved(image, kind, icc_profile=grey_profile(1.0)))
+
+    assert (decoded.image.mode, decoded.steps) == ("L", steps)
+    assert decoded.image.getpixel((9, 9)) == pytest.approx(through(SRGB, 1.0, (55, 55, 55))[0], abs=2)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_a_cmyk_profile_says_what_the_inks_look_like(kind):
     icc = cmyk_profile((150, 200, 60))

@@ -275,6 +275,34 @@ def test_the_first_of_several_frames_is_read(kind):
     assert_quarters(decoded.image)
 
 
+def gif(transparent, palette=True):
+    """Return a GIF of 4 by 4 pixels whose frame has four, of the level 1, from the second of a row and column on."""
+    colours = b"\x0a\x14\x1e" + b"\xc8\x28\x0a" + bytes(6)
+    head = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0x81 if palette else 1, 0, 0) + colours * palette
+    control = b"!\xf9\4\1\0\0\3\0" * transparent
+    codes = (4, 1, 1, 4, 1, 1, 5)  # of three bits: clear, two pixels, clear, two pixels, end
+    bits = sum(code << 3 * place for place, code in enumerate(codes))
+    return head + control + b"," + struct.pack("<HHHHB", 1, 1, 2, 2, 0) + b"\2\3" + bits.to_bytes(3, "little") + b"\0;"
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_what_the_first_frame_of_a_gif_does_not_cover_is_transparent(transparent):
+    decoded = read(gif(transparent))
+
+    assert decoded.steps == ("flattened",)
+    pixels = np.full((4, 4, 3), 255)
+    pixels[1:3, 1:3] = 200, 40, 10
+    np.testing.assert_array_equal(np.asarray(decoded.image), pixels)
+
+
+def test_a_gif_without_a_palette_is_transparent_there_too():
+    decoded = read(gif(False, palette=False))
+
+    assert (decoded.image.mode, decoded.steps) == ("L", ("flattened",))
+    assert decoded.image.getpixel((0, 0)) == 255
+    assert decoded.image.getpixel((1, 1)) < 128
+
+
 def test_a_photo_with_an_embedded_preview_is_one_frame():
     upload = saved(quarters(), "MPO", save_all=True, append_images=[quarters(20, 12)], quality=100, subsampling=0)
 

@@ -3,15 +3,18 @@
 import io
 import re
 import struct
+import zlib
 
 import numpy as np
 import pillow_heif
 import pytest
 import tifffile
-from pictures import png, saved
+from pictures import png, png_chunk, saved
 from PIL import Image
+from profiles import grey_profile
 
 from serving.errors import UnreadableImage
+from serving.imaging.decoder import Job, run
 from serving.imaging.decoding import PixelBudget, decode, read_header
 
 Y, X = np.mgrid[0:32, 0:32]
@@ -173,3 +176,86 @@ def test_a_bmp_of_unusual_masks_is_refused_by_its_kind(upload, kind):
 def test_a_file_that_is_only_cut_off_is_not_said_to_be_of_an_unusual_kind(upload):
     with pytest.raises(UnreadableImage, match="are not a complete image"):
         read(upload)
+
+
+def jpeg_with(marker, bits):
+    """Return a JPEG whose frame says that it is of this kind and has samples of so many bits."""
+    upload = bytearray(saved(Image.fromarray(RAMP), "JPEG"))
+    place = upload.index(b"\xff\xc0")
+    upload[place + 1], upload[place + 4] = marker, bits
+    return bytes(upload)
+
+
+@pytest.mark.parametrize(("upload", "kind"), [
+    (jpeg_with(0xC1, 12), "12 bits a sample"),
+    (jpeg_with(0xC3, 8), "lossless"),
+    (jpeg_with(0xC3, 16), "lossless"),
+    (jpeg_with(0xC5, 8), "hierarchical"),
+    (jpeg_with(0xF7, 8), "JPEG-LS"),
+])  # fmt: skip
+def test_a_jpeg_of_an_unusual_kind_is_refused_by_its_kind(upload, kind):
+    with pytest.raises(UnreadableImage, match=rf"^The JPEG is of a kind that is not read: {kind}\. Convert it to PNG"):
+        read(upload)
+
+
+def test_a_big_tiff_is_read_in_little_endian_order_and_refused_by_its_kind_in_the_other():
+    little, big = (tiff(RAMP, bigtiff=True, byteorder=order) for order in "<>")
+
+    np.testing.assert_array_equal(np.asarray(read(little).image), RAMP)
+    with pytest.raises(UnreadableImage, match=r"^The TIFF is of a kind that is not read: offsets of 64 bits \(BigTIFF"):
+        read(big)
+
+
+@pytest.mark.parametrize(("alpha", "level", "steps"), [
+    (0xFFFF, 0x55, ("8-bit",)), (0x3333, 221, ("8-bit", "flattened")),
+])  # fmt: skip
+def test_16_bits_of_grey_and_alpha_stay_grey(alpha, level, steps):
+    decoded = read(png(1, 1, 16, 4, b"\0" + struct.pack(">HH", 0x5555, alpha)))
+
+    assert (decoded.image.mode, decoded.steps) == ("L", steps)
+    assert decoded.image.getpixel((0, 0)) == level
+
+
+def test_a_grey_profile_counts_for_16_bits_of_grey_and_alpha():
+    icc = png_chunk(b"iCCP", b"grey\0\0" + zlib.compress(grey_profile(1.0)))
+    decoded = read(png(1, 1, 16, 4, b"\0" + struct.pack(">HH", 0x5555, 0xFFFF), icc))
+
+    assert (decoded.image.mode, decoded.steps) == ("L", ("8-bit", "srgb"))
+    assert decoded.image.getpixel((0, 0)) == pytest.approx(156, abs=1)
+
+
+def test_a_palette_of_8_bits_in_a_tiff_is_that_of_16():
+    levels = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint8)
+    usual, old = (tiff(GREY, "palette", colormap=levels * np.uint16(scale)) for scale in (257, 1))
+
+    for upload in (usual, old):
+        np.testing.assert_array_equal(np.asarray(read(upload).image), levels.T[GREY])
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_of_16_bits_a_colour_only_the_very_key_is_transparent(interlaced):
+    colours = [0, 0, 0], [0, 0, 1], [0, 255, 0], [256, 0, 0], [0x1234] * 3
+    key = png_chunk(b"tRNS", bytes(6))
+    uploads = []
+    for colour in colours:
+        upload = bytearray(png(1, 1, 16, 2, b"\0" + struct.pack(">3H", *colour), key))
+        upload[28] = interlaced
+        upload[29:33] = struct.pack(">I", zlib.crc32(upload[12:29]))
+        uploads.append(bytes(upload))
+
+    found = [read(upload) for upload in uploads]
+
+    assert [decoded.image.getpixel((0, 0)) for decoded in found] == [
+        (255, 255, 255), (0, 0, 0), (0, 0, 0), (1, 0, 0), (18, 18, 18),
+    ]  # fmt: skip
+    assert [decoded.steps for decoded in found] == [("8-bit", "flattened")] + 4 * [("8-bit",)]
+
+
+def test_a_key_of_16_bits_a_colour_costs_no_more_memory_than_an_image_may_take():
+    side = 1_000
+    upload = png(side, side, 16, 2, (b"\0" + bytes(6 * side)) * side, png_chunk(b"tRNS", b"\0\1" * 3))
+    budget = PixelBudget(side * side)
+
+    outcome, pixels = run(Job(side * side, budget.left, 0, 5.0), upload)
+
+    assert (outcome.code, outcome.mode, len(pixels)) == ("", "RGB", 3 * side * side)
