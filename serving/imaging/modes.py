@@ -15,10 +15,8 @@ KEY_SCALES = {"L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
 DEEP_FORMATS = ("PNG", "TIFF", "PPM")  # of which Pillow has raw modes of 16 bits a channel
 GREY_MODES = ("1", "L", "LA", "La")
 MAX_8_BIT = 0xFF
-DEEP_COLOURS, LOWER_BYTES = (
-    "RGB;16B",
-    "RGB;16L",
-)  # of 16 bits a channel, Pillow's raw modes take one byte: the first or not
+# Pillow's raw modes for 16 bits a channel take one byte of each: of a PNG's the upper, or the lower.
+DEEP_COLOURS, LOWER_BYTES = "RGB;16B", "RGB;16L"
 GREY_WITH_ALPHA = "LA;16B"  # Pillow's raw mode of a PNG of 16 bits, which it decodes to RGBA
 
 Key = tuple[int, ...]
