@@ -25,7 +25,11 @@ DRAFT = "draft"  # as a version's name
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List, compare, promote or roll back; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    comparing = {"--images": options.images, "--data-dir": options.data_dir}
+    if not options.compare and (given := [name for name, value in comparing.items() if value]):
+        parser.error(f"nothing is compared: leave {' and '.join(given)} out, or add --compare")
     models = options.models_dir or default_models_dir(options.name)
     versions = Versions(ModelFolder(models, options.name))
     try:
@@ -92,7 +96,8 @@ def _comparison(
         raise VersionError("no version answers: there is nothing to compare with")
     found = [one for one in others if wanted == (DRAFT if one.state == "draft" else one.folder.name)]
     if not found:
-        raise VersionError(f"{wanted} is not there; see the versions without --compare")
+        there = ", ".join(DRAFT if one.state == "draft" else one.folder.name for one in others) or "no other"
+        raise VersionError(f"{wanted} is not there to compare with; there is: {there}")
     before, after = Classifier.open(answering.file), Classifier.open(found[0].file)
     try:
         test = test_images(after, data_dir, images)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving.model.card import MODEL_FILE
 from serving.model.triton_config import triton_config
 from training.version_folders import newest_file, version_numbers
 
@@ -46,8 +47,9 @@ class ModelFolder:
         return newest_file(self.path)
 
     def versions(self) -> list[Path]:
-        """Return the folders of the versions, lowest first."""
-        return [self.path / str(number) for number in version_numbers(self.path)]
+        """Return the folders of the versions, lowest first; the service ignores those without a model file."""
+        folders = (self.path / str(number) for number in version_numbers(self.path))
+        return [folder for folder in folders if (folder / MODEL_FILE).is_file()]
 
     def withdrawn(self) -> list[Path]:
         """Return the folders of the withdrawn versions, lowest first."""

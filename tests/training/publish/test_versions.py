@@ -63,6 +63,22 @@ def test_all_versions_are_listed_with_their_figures(folder, capsys):
     assert f"{Classifier.open(COMMITTED / '1/model.onnx').card.metrics.accuracy:.2%}" in text
 
 
+def test_a_version_without_a_file_is_none_as_for_the_service(folder, capsys):
+    (folder.path / "2").mkdir()
+
+    assert run(folder, "--roll-back") == 1
+
+    assert answering(folder) == "1"
+    assert "no version before the one that answers" in capsys.readouterr().err
+
+
+def test_images_are_for_a_comparison(folder, capsys):
+    with pytest.raises(SystemExit):
+        run(folder, "--images", "photos")
+
+    assert "nothing is compared: leave --images out, or add --compare" in capsys.readouterr().err
+
+
 def test_a_promoted_draft_answers(folder):
     assert run(folder, "--promote") == 0
 
@@ -124,7 +140,7 @@ def test_a_version_without_a_readme_of_its_own_gets_a_short_one(folder):
     [
         (("--roll-back",), "no version before the one that answers: nothing to roll back to"),
         (("--promote", "7"), "7 is not a withdrawn version of fashion-mlp; withdrawn: none"),
-        (("--compare", "7"), "7 is not there; see the versions without --compare"),
+        (("--compare", "7"), "7 is not there to compare with; there is: draft"),
     ],
 )
 def test_a_version_that_is_not_there_is_refused(folder, options, reason, capsys):
