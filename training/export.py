@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -59,8 +60,8 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
             context = RunContext(
                 device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
             )
-            for recipe, train_only in _planned(options):
-                _train_and_export(recipe, context, options, train_only, console, sizes)
+            for planned in _planned(options):
+                _train_and_export(planned, context, options, console, sizes)
     except KeyboardInterrupt:
         how = "again" if options.checkpoint else "with --resume to resume after the last finished epoch"
         print(
@@ -75,22 +76,32 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     return 0
 
 
-def _planned(options: argparse.Namespace) -> Iterator[tuple[Recipe, bool]]:
-    """Yield the recipes, and whether each is to be trained only.
+class _Planned(NamedTuple):
+    """A recipe to train. exported: a model is made of it. kept: its weights are written, for others to learn from."""
+
+    recipe: Recipe
+    exported: bool = True
+    kept: bool = False
+
+
+def _planned(options: argparse.Namespace) -> Iterator[_Planned]:
+    """Yield the recipes, and what is made of each.
 
     Their networks are built once before: one that cannot be built is refused before others are trained. Raises
     DataError.
     """
     recipes = list(chosen(options))
     if options.checkpoint:
-        yield from ((recipe, False) for recipe in recipes)
+        yield from map(_Planned, recipes)
         return
     for recipe in list(_with_teachers(recipes, options.models_dir)):
         recipe.network()
+    taught_by = {teacher for recipe in recipes for teacher in recipe.teachers}
     for recipe in _with_teachers(recipes, options.models_dir):
         # A draft teaches nobody: of a teacher that must not be published the weights are kept.
-        unpublished_teacher = options.publish is False and recipe not in recipes
-        yield recipe, options.train_only or unpublished_teacher
+        unpublished_teacher = options.publish is False and recipe.name in taught_by
+        exported = not options.train_only and (recipe in recipes or not unpublished_teacher)
+        yield _Planned(recipe, exported, unpublished_teacher or not exported)
 
 
 def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
@@ -108,13 +119,13 @@ def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
 
 
 def _train_and_export(
-    recipe: Recipe,
+    planned: _Planned,
     context: RunContext,
     options: argparse.Namespace,
-    train_only: bool,
     console: Console,
     sizes: SampleSizes,
 ) -> None:
+    recipe = planned.recipe
     console.print(f"[bold]{recipe.name}[/]: {escape(recipe.title)}, on {context.device}")
     stage(f"Reading {recipe.source.title}")
     data = recipe.source.load(options.data_dir, options.limit)
@@ -133,10 +144,10 @@ def _train_and_export(
             trained = load_trained(recipe, data, options.checkpoint, console)
         else:
             trained = train(recipe, data, logged, options.models_dir, console)
-    if context.group.is_main and train_only:
+    if context.group.is_main and planned.kept:
         file = save_trained(recipe, data, trained, options.models_dir)
         console.print(f"Written to {file}", markup=False, soft_wrap=True)
-    elif context.group.is_main:
+    if context.group.is_main and planned.exported:
         model = calibrate(recipe, data, trained)
         release = Release(options.publish, rehearsal(options, recipe))
         taken = sizes.at_most(recipe.sample_sizes)

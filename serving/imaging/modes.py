@@ -24,7 +24,7 @@ Converted = tuple[Image.Image, tuple[str, ...]]  # and the names of what was don
 
 
 class Layout(NamedTuple):
-    """What a file says of its pixels and Pillow forgets when it loads them.
+    """How the pixels lie in a file, which Pillow forgets when it loads them.
 
     grey: it has grey and alpha, though the mode has colours. box: of a GIF, what the first frame covers; None: all.
     """
