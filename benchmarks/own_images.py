@@ -1,4 +1,4 @@
-"""python -m benchmarks.own_images [DIR]: own images learned in several ways: how many are right, after how many seconds.
+"""python -m benchmarks.own_images [DIR]: own images learned in several ways: how many are right, and after how long.
 
 Sets: scikit-learn's digits; Fashion-MNIST's test images as composed photos of 200 pixels, 50 and 500 a label; and the
 photos in DIR, a folder for each label, in five folds: each photo is a test image once. Ways: the export's own choice,
