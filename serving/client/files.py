@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from serving.imaging.suffixes import SUFFIXES
+
 STANDARD_INPUT = "-"
-# The files of a folder that are sent; a file that is named itself is sent whatever its suffix.
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
-)
 MAX_FILE_BYTES = 256 * 1024 * 1024  # any service takes less, and /dev/zero has no end
 
 
@@ -58,7 +55,7 @@ def read_file(name: str) -> bytes:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's name is that of an image."""
+    """Whether a file's name is that of an image; one that is named itself is sent whatever its name."""
     return path.suffix.lower() in SUFFIXES
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from serving.imaging.suffixes import SUFFIXES
 from serving.model.card import Label
 from training.datasets.formats import DataError
 from training.datasets.image_file import printable
@@ -17,10 +18,6 @@ from training.datasets.label_table import find_table, read_table
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
-SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
-    ".webp",
-}  # fmt: skip
 PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
 CAMERA_PREFIXES = {"dsc", "dscf", "dscn", "image", "img", "mvimg", "photo", "pxl", "screenshot"}  # they name no label
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"

@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from serving.api import openapi, pages
 from serving.app import create_app
-from serving.client.files import SUFFIXES
+from serving.imaging.suffixes import SUFFIXES
 from serving.settings import Settings
 
 FILES = sorted(path.name for path in pages.STATIC.iterdir())
