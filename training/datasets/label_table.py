@@ -41,7 +41,7 @@ def find_table(path: Path) -> Path | None:
 def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
     """Return the labels and the split of each file that a table names; its paths start from the folder of the table.
 
-    Its first row has the names of the columns, file and label among them, and split if it likes; without such a row the
+    Its first row has the names of the columns, file and label among them, optionally split; without such a row the
     first two columns are taken. Raises DataError for a row without both, for one with more cells than there are columns
     and for a file with two labels or two splits; with multi_label a file may have several labels, in one cell or in
     several rows, or none.
