@@ -1,10 +1,11 @@
-"""Stratified validation images: each label has its share of them, and a label with few images has one."""
+"""Stratified validation images and folds: each label has its share of them."""
 
 import torch
 from torch import Tensor
 
 from training.datasets.labelled import SPLIT_SEED, LabelledImages, rarest_label
 
+FOLDS = 5  # of cross-validation
 MIN_IMAGES = 5  # a label with fewer keeps them all to be learned from
 
 
@@ -20,6 +21,18 @@ def stratified_split(images: LabelledImages, validation: int) -> tuple[LabelledI
     chosen = torch.zeros(len(images), dtype=torch.bool)
     chosen[due.argsort(stable=True)[:validation]] = True
     return images.take(order[~chosen]), images.take(order[chosen])
+
+
+def stratified_folds(labels: Tensor) -> Tensor:
+    """Return the fold of each image with these labels, chosen with a fixed seed: each has its share of each label.
+
+    Where images have several labels, it is each combination of these.
+    """
+    kinds = labels if labels.ndim == 1 else labels.unique(dim=0, return_inverse=True)[1]
+    order = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    folds = torch.empty(len(kinds), dtype=torch.int64)
+    folds[order[kinds[order].argsort(stable=True)]] = torch.arange(len(kinds)) % FOLDS
+    return folds
 
 
 def _due(labels: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from serving.model.card import INPUT
 from serving.model.runtime import open_session
-from training.datasets.labelled import SPLIT_SEED, LabelledImages
+from training.datasets.labelled import LabelledImages
+from training.datasets.stratified import FOLDS, stratified_folds
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
 from training.networks.efficientnet import FineTuned, to_imagenet_lite
 from training.task import MULTI, balanced_regression
 from training.train.head import features_of
 
-FOLDS = 5
 BATCH = 100  # images
 PENALTY = 10.0  # of the weights: with a tenth of it, more images with the right label are suspected
 MIN_SIDE = 64  # pixels to which images are enlarged for the pretrained network
@@ -34,18 +34,6 @@ def held_out_probabilities(features: Tensor, labels: Tensor, classes: int) -> Te
         rest = folds != fold
         probabilities[~rest] = told(standard[rest], labels[rest], standard[~rest], classes)
     return probabilities
-
-
-def stratified_folds(labels: Tensor) -> Tensor:
-    """Return the fold of each image with these labels, chosen with a fixed seed: each has its share of each label.
-
-    Where images have several labels, it is each combination of these.
-    """
-    kinds = labels if labels.ndim == 1 else labels.unique(dim=0, return_inverse=True)[1]
-    order = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    folds = torch.empty(len(kinds), dtype=torch.int64)
-    folds[order[kinds[order].argsort(stable=True)]] = torch.arange(len(kinds)) % FOLDS
-    return folds
 
 
 def graph_features(file: Path, pixels: Tensor) -> Tensor:

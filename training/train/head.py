@@ -15,10 +15,12 @@ from training.networks.base import Network
 from training.networks.normalize import Normalize
 from training.progress import track
 from training.recipe import Recipe
+from training.task import SINGLE
+from training.train.label_bias import even_out
 from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch, loss_and_accuracy
 
-PENALTIES = 0.001, 0.01, 0.1, 1.0  # of the weights: scikit-learn's 1 / C; the validation images choose
+PENALTIES = 0.001, 0.01, 0.1, 1.0, 10.0, 100.0  # of the weights: scikit-learn's 1 / C; the validation images choose
 FEATURES_BATCH = 100  # images
 TRIED_IMAGES = 500  # with each normalization
 
@@ -47,8 +49,11 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
         for penalty in PENALTIES:
             head = task.fit_layer(features, labels, penalty, len(recipe.source.labels))
             loss, _ = loss_and_accuracy(head(validation_features), validation.labels, task)
-            fits.append((task.quality(head(validation_features), validation.labels), -loss, head, names))
-    *_, best, augmentations = max(fits, key=lambda fit: fit[:2])
+            quality = task.quality(head(validation_features), validation.labels)
+            fits.append((quality, -loss, head, features, penalty, names))
+    *_, best, features, penalty, augmentations = max(fits, key=lambda fit: fit[:2])
+    if task is SINGLE:
+        even_out(SINGLE, best, features, train.labels, penalty)
     _put(network, best, mean, scale)
     loss, accuracy = loss_and_accuracy(best(plain), train.labels, task)
     val_loss, val_accuracy = loss_and_accuracy(best(validation_features), validation.labels, task)

@@ -1,10 +1,11 @@
-"""The validation images of own images: some of each label."""
+"""The validation images and the folds of own images: some of each label."""
 
+import numpy as np
 import pytest
 import torch
 
 from training.datasets.labelled import LabelledImages
-from training.datasets.stratified import stratified_split
+from training.datasets.stratified import FOLDS, stratified_folds, stratified_split
 
 
 def images(*counts: int) -> LabelledImages:
@@ -47,3 +48,23 @@ def test_it_is_the_same_each_time():
     (_, first), (_, second) = (stratified_split(images(40, 20), 6) for _ in range(2))
 
     assert torch.equal(first.pixels, second.pixels)
+
+
+def test_each_fold_has_its_share_of_each_label():
+    labels = torch.tensor([0] * 50 + [1] * 11 + [2] * 5)
+
+    folds = stratified_folds(labels)
+
+    counts = np.array([np.bincount(folds[labels == label], minlength=FOLDS) for label in range(3)])
+    assert counts.min(1).tolist() == [10, 2, 1]
+    assert counts.max(1).tolist() == [10, 3, 1]
+    assert folds[:FOLDS].tolist() != list(range(FOLDS))
+
+
+def test_each_combination_of_labels_has_its_share_in_each_fold():
+    truth = torch.tensor([[True, False]] * 10 + [[True, True]] * 10 + [[False, False]] * 5)
+
+    folds = stratified_folds(truth)
+
+    counts = [part.bincount().tolist() for part in folds.split((10, 10, 5))]
+    assert counts == [[2] * FOLDS, [2] * FOLDS, [1] * FOLDS]

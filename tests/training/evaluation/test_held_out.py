@@ -9,11 +9,9 @@ from torch import Tensor
 from training.datasets.formats import DataError
 from training.datasets.labelled import LabelledImages
 from training.evaluation.held_out import (
-    FOLDS,
     graph_features,
     held_out_probabilities,
     pretrained_features,
-    stratified_folds,
 )
 
 
@@ -62,17 +60,6 @@ def test_an_image_that_is_the_only_one_of_its_label_is_told_by_one_label_alone()
     assert probabilities[12].tolist() == [1, 0, 0]
 
 
-def test_each_fold_has_its_share_of_each_label():
-    labels = torch.tensor([0] * 50 + [1] * 11 + [2] * 5)
-
-    folds = stratified_folds(labels)
-
-    counts = np.array([np.bincount(folds[labels == label], minlength=FOLDS) for label in range(3)])
-    assert counts.min(1).tolist() == [10, 2, 1]
-    assert counts.max(1).tolist() == [10, 3, 1]
-    assert folds[:FOLDS].tolist() != list(range(FOLDS))
-
-
 def test_a_file_that_ends_without_a_layer_of_weights_is_refused(tmp_path):
     file = tmp_path / "model.onnx"
     file.write_bytes(classifier("sum", channels_last=True, uint8=True).SerializeToString())
@@ -99,12 +86,3 @@ def test_the_pretrained_network_gives_features_of_small_grey_images():
 
     assert features.shape == (3, 1_280)
     assert features[0].dist(features[1]) < 0.01 * features[0].dist(features[2])
-
-
-def test_each_combination_of_labels_has_its_share_in_each_fold():
-    truth = torch.tensor([[True, False]] * 10 + [[True, True]] * 10 + [[False, False]] * 5)
-
-    folds = stratified_folds(truth)
-
-    counts = [part.bincount().tolist() for part in folds.split((10, 10, 5))]
-    assert counts == [[2] * FOLDS, [2] * FOLDS, [1] * FOLDS]
