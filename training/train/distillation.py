@@ -64,7 +64,7 @@ class Teacher:
         precision = fastest(trained.network, device)
         network, normalize = precision.to_device(trained.network), trained.normalize.to(device)
         served = self.recipe.to_served(network)
-        return lambda pixels: infer(served, normalize, pixels.to(device), precision).float().softmax(1).cpu()
+        return lambda pixels: infer(served, normalize, pixels.to(device), precision).softmax(1).cpu()
 
 
 def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe]) -> Teacher:

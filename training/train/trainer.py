@@ -215,12 +215,13 @@ def distillation_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
 
 
 def infer(network: nn.Module, normalize: Normalize, pixels: Tensor, precision: Precision) -> Tensor:
-    """Return logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
+    """Return float32 logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
     network.eval()
     with torch.inference_mode(), precision.autocast():
-        return torch.cat([network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)])
+        batches = [network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)]
+    return torch.cat(batches).float()
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor, task: Task = SINGLE) -> tuple[float, float]:
     """Return mean loss and accuracy of logits [n, classes] against labels."""
-    return float(task.loss(logits.float(), labels) / len(labels)), float(task.hits(logits, labels).float().mean())
+    return float(task.loss(logits, labels) / len(labels)), float(task.hits(logits, labels).float().mean())

@@ -19,7 +19,7 @@ from training.recipes import RECIPES, own_recipe
 from training.train.checkpoint import CheckpointError, SavedRun
 from training.train.lessons import Lessons
 from training.train.loop import train_network
-from training.train.precision import CPU_FLOAT32
+from training.train.precision import CPU_FLOAT32, Precision
 from training.train.trained_network import TrainedNetwork, from_checkpoint
 from training.train.trainer import (
     Epoch,
@@ -372,6 +372,15 @@ def test_inference_in_batches_gives_what_one_batch_gives():
 
     assert logits.shape == (2_500, 10)
     assert torch.allclose(logits, network.eval()(normalize(pixels)), atol=1e-6)
+
+
+def test_logits_are_float32_where_the_network_computes_in_bf16():
+    pixels = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    bf16 = Precision(torch.device("cpu"), torch.bfloat16, torch.channels_last)
+
+    logits = infer(CNN(), Normalize.to_unit(pixels), pixels, bf16)
+
+    assert logits.dtype == torch.float32  # losses of bf16 logits have three digits, too few to compare
 
 
 def test_loss_and_accuracy_are_mean_cross_entropy_and_the_share_of_correct_labels():
