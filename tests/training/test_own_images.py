@@ -149,7 +149,7 @@ class TestServed:
         assert {answer["model"] for answer in given} == {"flowers"}
 
     def test_the_service_sees_the_pixels_that_the_model_was_trained_on(self, client, flowers):
-        files = [file for _, file in ImageFolder.open(flowers, "flowers").files if file.name != "broken.jpg"]
+        files = [file.path for file in ImageFolder.open(flowers, "flowers").files if file.path.name != "broken.jpg"]
 
         seen = {pixels_of(classify(client, file.read_bytes(), "model=flowers&seen=true")["seen"]) for file in files}
 

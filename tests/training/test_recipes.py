@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from training.augment import random_shift
+from training.datasets.folder_layout import LabelledFile
 from training.datasets.image_folder import ImageFolder
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
@@ -154,7 +155,9 @@ def test_a_teacher_learned_the_views_that_it_is_asked_about():
 
 def folder_of(count: int) -> ImageFolder:
     """Return so many own images, none of which is there."""
-    return ImageFolder("flowers", Path("flowers"), ("daisy", "rose"), ((0, Path("1.png")),) * count, 28, 1)
+    return ImageFolder(
+        "flowers", Path("flowers"), ("daisy", "rose"), (LabelledFile(("daisy",), Path("1.png")),) * count, 28, 1
+    )
 
 
 @pytest.mark.parametrize(("count", "epochs", "batch"), [(20, 200, 32), (2_000, 100, 62), (1_000_000, 8, 128)])

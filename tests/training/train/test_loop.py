@@ -8,6 +8,7 @@ from small_networks import SmallNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.datasets.folder_layout import LabelledFile
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.networks.base import Mirrored
@@ -238,7 +239,7 @@ class TestImbalance:
         return LabelledImages((level[:, None, None, None] + noise).clamp(0, 255).to(torch.uint8), labels)
 
     def test_own_images_of_a_rare_label_are_recognized(self):
-        folder = ImageFolder("shades", Path(), ("dark", "bright"), ((0, Path()),) * 575, 28, 1)
+        folder = ImageFolder("shades", Path(), ("dark", "bright"), (LabelledFile(("dark",), Path()),) * 575, 28, 1)
         recipe = replace(own_recipe(folder), epochs=3, network=lambda: SmallNet(1, 2), seed=2)
 
         trained = train_network(recipe, self.shades(560, 15, seed=1), self.shades(50, 2, seed=2))
