@@ -25,6 +25,7 @@ from training.evaluation.evaluate_graph import (
     evaluate_graph,
 )
 from training.evaluation.photo_shift import to_photos
+from training.evaluation.thresholds import Calibration
 from training.export_options import INT8
 from training.graph.onnx_export import run, to_onnx, with_metadata
 from training.graph.outputs import without_novelty
@@ -41,7 +42,7 @@ from training.graph.quantize import (
 )
 from training.pipeline import CalibratedModel
 from training.progress import stage
-from training.publish.card import Calibration, calibration_notes, is_card_of, make_card
+from training.publish.card import calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare
 from training.publish.label_figures import label_figures
 from training.publish.model_folder import (
