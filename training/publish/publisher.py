@@ -27,8 +27,7 @@ from training.evaluation.evaluate_graph import (
 from training.evaluation.photo_shift import to_photos
 from training.evaluation.thresholds import Calibration
 from training.export_options import INT8
-from training.graph.onnx_export import run, to_onnx, with_metadata
-from training.graph.outputs import without_novelty
+from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import (
     BESIDE_LIMITS,
     CALIBRATION_IMAGES,
