@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.newest import model_names, newest
 from serving.model.classifier import Classifier
 from training.datasets.domains import SOURCES
+from training.datasets.formats import DataError
 from training.pipeline import split
 from training.recipes import RECIPES
 
@@ -65,6 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     options = parser.parse_args(arguments)
+    try:
+        _compare_models(options)
+    except DataError as error:
+        parser.exit(1, f"benchmarks.conformal: {error}\n")
+
+
+def _compare_models(options: argparse.Namespace) -> None:
+    """Print the table. Raises DataError where a data set is not there."""
     table = Table(
         "Model", "Sets", "Labels", "Coverage", "Lowest", title=f"Sets of {COVERAGE:.0%} coverage, on validation images"
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.photos import open_models, share_routed
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
+from training.datasets.formats import DataError
 
 IMAGES = 200  # of each data set
 SIDES = 64, 224, 400
@@ -51,6 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--images", type=int, default=IMAGES, help=f"of each data set; default: {IMAGES}")
     options = parser.parse_args(arguments)
+    try:
+        _measure(options)
+    except DataError as error:
+        parser.exit(1, f"benchmarks.routing: {error}\n")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    """Print the table. Raises DataError where a data set is not there."""
     repository, predictor = open_models(options.models_dir)
     table = Table("Images", "", *(f"{side} {kind.name.lower()}" for side in SIDES for kind in RESAMPLINGS), box=None)
     for source, changes in KINDS:
