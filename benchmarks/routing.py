@@ -1,8 +1,8 @@
 """python -m benchmarks.routing: which share of enlarged test images reaches a model of their own data set.
 
 An image like a model's input, in its size and in being grey or in colour, goes to that model; one that was enlarged has
-to be told by what is seen. The first test images of both data sets are enlarged, pixel by pixel (nearest) or smoothly
-(bicubic), and saved as JPEG: as they are, in grey, and garments inverted on white too.
+to be recognized by what it shows. The first test images of both data sets are enlarged, pixel by pixel (nearest) or
+smoothly (bicubic), and saved as JPEG: as they are, in grey, and garments inverted on white too.
 """
 
 import argparse

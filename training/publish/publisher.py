@@ -214,7 +214,7 @@ class Publisher:
     def _weak_novelty(self, evaluation: Evaluation) -> str | None:
         """Return why a model of own images goes without its novelty score; None where the score is good enough.
 
-        The published recipes were chosen by that score too, and their README gives all that it does not tell.
+        The published recipes were chosen by that score too, and their README gives its AUROC on each set, low ones too.
         """
         if not evaluation.novelty or not isinstance(self.model.recipe.source, ImageFolder):
             return None

@@ -43,9 +43,9 @@ def train_network(
         epochs.append(Epoch(number, metrics.loss, metrics.accuracy, val_loss, val_accuracy, rate, seconds))
         context.on_epoch(epochs[-1])
         if context.group.size == 1 and trainer.try_flips(validation):
-            stage("Mirrored validation images are told as well as the others: images are flipped from here on")
+            stage("Mirrored validation images are classified as well as the others: images are flipped from here on")
         if context.group.size == 1 and trainer.schedule.watch(val_loss):
-            stage("The validation loss falls no more: a short cool-down ends the training early")
+            stage("The validation loss no longer falls: a short cool-down ends the training early")
         if context.saved and context.group.is_main:
             state = {"epochs": [asdict(epoch) for epoch in epochs], "trainer": trainer.state_dict()}
             context.saved.save(state)
