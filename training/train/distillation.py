@@ -16,10 +16,10 @@ from training.graph.onnx_export import run
 from training.progress import track
 from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
-from training.train.lessons import sha256
 from training.train.precision import fastest
 from training.train.trained_network import from_checkpoint
 from training.train.trainer import infer
+from training.train.training_views import sha256
 from training.version_folders import newest_file
 
 COMMITTED_MODELS = Path(__file__).parents[2] / "models"

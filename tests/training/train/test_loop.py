@@ -18,7 +18,6 @@ from training.networks.normalize import Normalize
 from training.recipe import Recipe
 from training.recipes import RECIPES, own_recipe
 from training.train.checkpoint import CheckpointError, SavedRun
-from training.train.lessons import Lessons
 from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32, Precision
 from training.train.trained_network import TrainedNetwork, from_checkpoint
@@ -31,6 +30,7 @@ from training.train.trainer import (
     label_shares,
     loss_and_accuracy,
 )
+from training.train.training_views import TrainingViews
 
 pytestmark = pytest.mark.trains
 
@@ -431,7 +431,7 @@ def test_the_views_take_turns(parts):
         return images
 
     recipe = replace(QUICK, epochs=3, batch=len(train), augmentations=(watch,))
-    train_network(recipe, train, validation, RunContext(micro_batch=len(train)), Lessons(views))
+    train_network(recipe, train, validation, RunContext(micro_batch=len(train)), TrainingViews(views))
 
     assert seen[0] == pytest.approx(seen[2], abs=1e-4)
     assert seen[1] > seen[0] + 0.5
@@ -445,7 +445,7 @@ class TestTeacher:
 
         alone, taught = (
             train_network(QUICK, misled, validation),
-            train_network(QUICK, misled, validation, lessons=Lessons(train.pixels[None], soft[None])),
+            train_network(QUICK, misled, validation, views=TrainingViews(train.pixels[None], soft[None])),
         )
 
         assert alone.epochs[-1].val_accuracy < 0.1
@@ -458,7 +458,7 @@ class TestTeacher:
             replace(QUICK, epochs=2),
             train,
             validation,
-            lessons=Lessons(train.pixels[None], torch.full((1, len(train), 10), 0.1)),
+            views=TrainingViews(train.pixels[None], torch.full((1, len(train), 10), 0.1)),
         )
 
         assert trained.epochs[-1].val_accuracy > 0.8
@@ -470,7 +470,7 @@ class TestTeacher:
 
         alone = train_network(QUICK, noisy, validation)
         soft = wise.forward_features(train.pixels).logits.softmax(1)
-        taught = train_network(QUICK, noisy, validation, lessons=Lessons(train.pixels[None], soft[None]))
+        taught = train_network(QUICK, noisy, validation, views=TrainingViews(train.pixels[None], soft[None]))
 
         assert taught.epochs[-1].val_loss < alone.epochs[-1].val_loss / 2
 
@@ -527,8 +527,8 @@ class Case:
     def train(self, data: TrainTest, context: RunContext) -> TrainedNetwork:
         train, validation = data.train.take(slice(120)).split(20)
         soft = functional.one_hot(train.labels.flip(0), 10).float()
-        lessons = Lessons(train.pixels[None], soft[None]) if self.taught else None
-        return train_network(self.recipe, train, validation, context, lessons)
+        views = TrainingViews(train.pixels[None], soft[None]) if self.taught else None
+        return train_network(self.recipe, train, validation, context, views)
 
 
 @pytest.mark.parametrize(
