@@ -127,7 +127,7 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
 def test_networks_that_differ_in_anything_and_augmentations_have_other_values():
     recipe = RECIPES["cifar-cnn"]
     others = [
-        replace(recipe, network=lambda: CNN(dropout=0.1)),
+        replace(recipe, network=lambda: CNN(classes=9)),
         replace(recipe, augmentations=()),
         replace(recipe, network=lambda: FineTuned(side=32)),
         replace(recipe, network=lambda: FineTuned(side=64)),
