@@ -35,7 +35,8 @@ class Example:
     def train_layer(self) -> nn.Linear:
         """Return the linear layer before the output unit with the least loss, found by L-BFGS."""
         layer = nn.Linear(self.x.shape[1], self.outputs, dtype=self.x.dtype)
-        nn.init.zeros_(layer.weight)
+        for weights in layer.parameters():
+            nn.init.zeros_(weights)
         optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
