@@ -230,11 +230,11 @@ class Publisher:
         """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
         stage("Calibrating: thresholds of label sets and novelty")
         model, recipe, predict = self.model, self.model.recipe, partial(run, graph)
-        calibration = Calibration.of(predict, model.split[1], recipe, model.photos)
-        known, novelty = (recipe.source.title, recipe.fit, model.temperature), calibration.novelty
-        inputs = EvaluationInputs(*known, calibration.sets, novelty, calibration.task)
+        fitted = Calibration.of(predict, model.split[1], recipe, model.photos)
+        dataset, temperature = recipe.source.title, model.temperature
+        inputs = EvaluationInputs(dataset, recipe.fit, temperature, fitted.sets, fitted.novelty, fitted.task)
         test, sizes = model.data.test, self.sizes
-        return calibration, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
+        return fitted, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
 
     def _say(self, message: str) -> None:
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -49,7 +49,7 @@ def train_network(
         if context.saved and context.group.is_main:
             state = {"epochs": [asdict(epoch) for epoch in epochs], "trainer": trainer.state_dict()}
             context.saved.save(state)
-    trained = TrainedNetwork.of(recipe, trainer.normalize, trainer.network, tuple(epochs), device_name(context.device))
+    trained = TrainedNetwork.of(recipe, trainer.normalize, trainer.network, epochs, device_name(context.device))
     return replace(trained, augmentations=trainer.augmentations)
 
 
