@@ -23,6 +23,11 @@ class Load:
     upload: str
     connections: int
 
+    @property
+    def images(self) -> int:
+        """The number of images in a request."""
+        return IMAGES_PER_LARGE_REQUEST if self.upload == "many" else 1
+
     def __str__(self) -> str:
         return f"{self.upload} x {self.connections}"
 
@@ -46,7 +51,7 @@ class Result:
     @property
     def each(self) -> int:
         """The number of images in a request."""
-        return IMAGES_PER_LARGE_REQUEST if self.upload == "many" else 1
+        return Load(self.upload, self.connections).images
 
     @property
     def is_photo(self) -> bool:
@@ -96,14 +101,13 @@ def run_wrk(
     before = cpu_seconds(pid)
     text = subprocess.run([*wrk, f"-d{seconds}s", url], check=True, capture_output=True, text=True).stdout  # noqa: S603
     used = cpu_seconds(pid) - before
-    each = IMAGES_PER_LARGE_REQUEST if load.upload == "many" else 1
     requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * each  # type: ignore[index]
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * load.images  # type: ignore[index]
     p50, p90, p99 = (milliseconds(text, percent) for percent in (50, 90, 99))
     refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", text)))
     broken = sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors:.*", text))
     answered = max(1, requests - refused)
-    cpu, rate = 1e6 * used / (answered * each), rate * answered / max(1, requests)
+    cpu, rate = 1e6 * used / (answered * load.images), rate * answered / max(1, requests)
     return Result(server, model, load.upload, count, rate, p50, p90, p99, cpu, pss(pid), refused + broken)
 
 
