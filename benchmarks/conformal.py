@@ -1,12 +1,12 @@
 """python -m benchmarks.conformal: four ways to make label sets, side by side on validation images.
 
 LAC (least ambiguous set-valued classifiers; Sadinle, Lei and Wasserman 2019) takes all labels above a threshold, one
-for all labels or one for each, which is what the exporter fits. APS
-(adaptive prediction sets; Romano, Sesia and Candès 2020) takes the most probable labels until they add up to a
-threshold. RAPS (regularized APS; Angelopoulos et al. 2021) adds a penalty for each label beyond the first. APS and RAPS
-are randomized as in their papers: without that their sets are far too large here. Half of the validation images, drawn
-anew each time, set the threshold; the sets are measured on the other half. The test images have no part in it. The
-figures are means: labels in a set, share of sets that hold the true label, and the lowest such share of a label.
+for all labels or one for each, which is what the exporter fits. APS (adaptive prediction sets; Romano, Sesia and Candès
+2020) takes the most probable labels until they add up to a threshold. RAPS (regularized APS; Angelopoulos et al. 2021)
+adds a penalty for each label beyond the first. APS and RAPS are randomized as in their papers: without that their sets
+are far too large here. Half of the validation images, drawn anew each time, set the threshold; the sets are measured on
+the other half. The test images have no part in it. The figures are means: labels in a set, share of sets that hold the
+true label, and the lowest such share of a label.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.newest import model_names, newest
 from serving.model.classifier import Classifier
 from training.datasets.domains import SOURCES
+from training.datasets.formats import DataError
 from training.pipeline import split
 from training.recipes import RECIPES
 
@@ -65,6 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     options = parser.parse_args(arguments)
+    try:
+        _compare_models(options)
+    except DataError as error:
+        parser.exit(1, f"benchmarks.conformal: {error}\n")
+
+
+def _compare_models(options: argparse.Namespace) -> None:
+    """Print the table. Raises DataError where a data set is not there."""
     table = Table(
         "Model", "Sets", "Labels", "Coverage", "Lowest", title=f"Sets of {COVERAGE:.0%} coverage, on validation images"
     )

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from benchmarks.newest import newest
+from benchmarks.uploads import sample_png
 from serving.imaging.decoding import PixelBudget, decode, read_header
-from serving.imaging.png import to_png
 from serving.imaging.preprocessing import preprocess
 from serving.model.classifier import Classifier
 
@@ -31,9 +30,7 @@ def images_per_second(models: Path, name: str, batch: int) -> float:
 def _work(file: Path, batch: int) -> float:
     classifier = Classifier.open(file)
     shape = (classifier.height, classifier.width, classifier.channels)
-    small = np.random.default_rng(0).integers(0, 256, (8, 8, classifier.channels), np.uint8)
-    image = Image.fromarray(small.squeeze()).resize(shape[1::-1], Image.Resampling.BICUBIC)
-    png = to_png(np.asarray(image).reshape(shape))
+    png = sample_png(shape)
     done, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < SECONDS:
         decoded = [decode(read_header(png, PixelBudget(shape[0] * shape[1]))) for _ in range(batch)]

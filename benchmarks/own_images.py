@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -87,16 +88,8 @@ def _compare(options: argparse.Namespace) -> None:
     Console().print(table)
 
 
-def _default(folder: ImageFolder) -> Answers:
-    return _trained(folder, pretrained=folder.typical >= PHOTO_SIDE)
-
-
-def _in_a_minute(folder: ImageFolder) -> Answers:
-    return _trained(folder, pretrained=folder.typical >= PHOTO_SIDE, minutes=MINUTES)
-
-
-def _compact(folder: ImageFolder) -> Answers:
-    return _trained(folder, pretrained=False)
+def _default(folder: ImageFolder, minutes: float | None = None) -> Answers:
+    return _trained(folder, pretrained=folder.typical >= PHOTO_SIDE, minutes=minutes)
 
 
 def _trained(folder: ImageFolder, pretrained: bool, minutes: float | None = None) -> Answers:
@@ -128,7 +121,12 @@ def _newcomer(folder: ImageFolder) -> Answers:
         return network(to_images(data.test.pixels)).argmax(1), data.test.labels
 
 
-WAYS: dict[str, Learn] = {"thimble": _default, "minute": _in_a_minute, "compact": _compact, "newcomer": _newcomer}
+WAYS: dict[str, Learn] = {
+    "thimble": _default,
+    "minute": partial(_default, minutes=MINUTES),
+    "compact": partial(_trained, pretrained=False),
+    "newcomer": _newcomer,
+}
 
 
 def _sets(folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, list[Path]]]:

@@ -30,7 +30,6 @@ from serving.imaging.preprocessing import preprocess
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor
 from serving.prediction import Prediction
-from serving.repository.index import Routing
 from serving.repository.repository import Repository
 
 MAX_PIXELS = 50_000_000
@@ -88,9 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _measure(photos: Mapping[str, Sequence[Photo]], options: argparse.Namespace) -> None:
     """Print the table of the photos of each domain. Raises Refusal."""
-    configure_pillow()
-    repository = Repository(options.models_dir, os.cpu_count() or 1, Routing())
-    predictor = Predictor(repository, MAX_PIXELS, SerialExecutor(TIMEOUT))
+    repository, predictor = open_models(options.models_dir)
     models = {"garments": options.garments, "things": options.things}
     table = _table()
     for domain, some in photos.items():
@@ -115,6 +112,13 @@ def find_photos(folder: Path) -> Iterator[Photo]:
             yield Photo(path, name, frozenset(right))
 
 
+def open_models(folder: Path) -> tuple[Repository, Predictor]:
+    """Return the models of a folder, and what asks them as the service does, but on all cores."""
+    configure_pillow()
+    repository = Repository(folder, os.cpu_count() or 1)
+    return repository, Predictor(repository, MAX_PIXELS, SerialExecutor(TIMEOUT))
+
+
 def ask(predictor: Predictor, uploads: Iterable[bytes], model: str = "") -> list[Prediction]:
     """Return the predictions, in order; model: empty leaves the choice to the service. Raises Refusal."""
     name, _, version = model.partition(":")
@@ -126,6 +130,12 @@ def ask(predictor: Predictor, uploads: Iterable[bytes], model: str = "") -> list
                 raise item
             found.append(item)
     return found
+
+
+def share_routed(repository: Repository, predictor: Predictor, dataset: str, uploads: Iterable[bytes]) -> float:
+    """Return the share of uploads that a model of this data set answers when none is named. Raises Refusal."""
+    own = [repository.named(one.model).card.dataset == dataset for one in ask(predictor, uploads)]
+    return float(np.mean(own))
 
 
 def _table() -> Table:
@@ -177,12 +187,10 @@ def _figures(pairs: Sequence[tuple[Photo, Prediction]]) -> list[str]:
 def _routed(repository: Repository, predictor: Predictor, photos: Sequence[Photo], dataset: str) -> list[str]:
     """Return the cells of a row: the shares that reach a model of their data set, in colour and in grey."""
     known = [photo for photo in photos if photo.right]
-    shares = []
-    for grey in (False, True):
-        answered = ask(predictor, (photo.read(grey) for photo in known))
-        own = [repository.named(one.model).card.dataset == dataset for one in answered]
-        shares.append(f"{'grey' if grey else 'colour'} {np.mean(own):.3f}")
-    return [str(len(known)), *shares]
+    colour, grey = (
+        share_routed(repository, predictor, dataset, (photo.read(grey) for photo in known)) for grey in (False, True)
+    )
+    return [str(len(known)), f"colour {colour:.3f}", f"grey {grey:.3f}"]
 
 
 def draw_sheet(

@@ -1,12 +1,11 @@
 """python -m benchmarks.routing: which share of enlarged test images reaches a model of their own data set.
 
 An image like a model's input, in its size and in being grey or in colour, goes to that model; one that was enlarged has
-to be told by what is seen. The first test images of both data sets are enlarged, pixel by pixel (nearest) or smoothly
-(bicubic), and saved as JPEG: as they are, in grey, and garments inverted on white too.
+to be recognized by what it shows. The first test images of both data sets are enlarged, pixel by pixel (nearest) or
+smoothly (bicubic), and saved as JPEG: as they are, in grey, and garments inverted on white too.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -16,13 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.photos import MAX_PIXELS, TIMEOUT, ask
-from serving.concurrency import SerialExecutor
-from serving.imaging.decoding import configure_pillow
-from serving.inference.predictor import Predictor
-from serving.repository.index import Routing
-from serving.repository.repository import Repository
+from benchmarks.photos import open_models, share_routed
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
+from training.datasets.formats import DataError
 
 IMAGES = 200  # of each data set
 SIDES = 64, 224, 400
@@ -57,15 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--images", type=int, default=IMAGES, help=f"of each data set; default: {IMAGES}")
     options = parser.parse_args(arguments)
-    configure_pillow()
-    repository = Repository(options.models_dir, os.cpu_count() or 1, Routing())
-    predictor = Predictor(repository, MAX_PIXELS, SerialExecutor(TIMEOUT))
+    try:
+        _measure(options)
+    except DataError as error:
+        parser.exit(1, f"benchmarks.routing: {error}\n")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    """Print the table. Raises DataError where a data set is not there."""
+    repository, predictor = open_models(options.models_dir)
     table = Table("Images", "", *(f"{side} {kind.name.lower()}" for side in SIDES for kind in RESAMPLINGS), box=None)
     for source, changes in KINDS:
         pixels = source.load(options.data_dir, options.images).test.pixels
         for change in changes:
             shares = [
-                f"{routed(repository, predictor, source.title, enlarged(pixels, change, side, resampling)):.3f}"
+                f"{share_routed(repository, predictor, source.title, enlarged(pixels, change, side, resampling)):.3f}"
                 for side in SIDES
                 for resampling in RESAMPLINGS
             ]
@@ -81,12 +82,6 @@ def enlarged(pixels: Tensor, change: Change, side: int, resampling: Image.Resamp
         change(Image.fromarray(image.squeeze())).resize((side, side), resampling).save(file, "JPEG", quality=QUALITY)
         files.append(file.getvalue())
     return files
-
-
-def routed(repository: Repository, predictor: Predictor, dataset: str, uploads: Sequence[bytes]) -> float:
-    """Return the share of uploads that a model of this data set answers; raises Refusal."""
-    own = [repository.named(one.model).card.dataset == dataset for one in ask(predictor, uploads)]
-    return sum(own) / len(own)
 
 
 if __name__ == "__main__":

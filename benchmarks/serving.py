@@ -35,6 +35,7 @@ from rich.table import Table
 from benchmarks.free_port import free_port
 from benchmarks.limit import images_per_second
 from benchmarks.newest import model_names, newest
+from benchmarks.uploads import phone_photo
 from benchmarks.wrk import (
     IMAGES_PER_LARGE_REQUEST,
     PHOTO_UPLOADS,
@@ -42,7 +43,6 @@ from benchmarks.wrk import (
     Load,
     Result,
     medians,
-    phone_photo,
     run_wrk,
     write_scripts,
 )

@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from training.datasets.formats import DataError
 from training.lecture import cifar_demo, fashion_demo
 from training.recipes import RECIPES
 
@@ -43,7 +44,16 @@ class Run:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run all contenders, print the table and write JSON if asked."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        _compare(options)
+    except DataError as error:
+        parser.exit(1, f"benchmarks.training: {error}\n")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Run all contenders. Raises DataError where a data set is not there."""
     with tempfile.TemporaryDirectory() as folder:
         runs = [
             measure(network, contender, command, seed)

@@ -1,6 +1,5 @@
 """The load generator wrk, and the processor time and memory that a server uses under it."""
 
-import io
 import os
 import re
 import statistics
@@ -9,17 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from serving.imaging.png import to_png
+from benchmarks.uploads import sample_png
 
 IMAGES_PER_LARGE_REQUEST = 64
 BOUNDARY = "thimble-benchmark"
 SMALL_UPLOADS = ("raw", "multipart", "many")  # PNGs of the input's size
 PHOTO_UPLOADS = ("photo", "photo form")  # phone photos, as the body and in a form
-PHOTO_SIZE = 4000, 3000
-PHOTO_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -28,6 +22,11 @@ class Load:
 
     upload: str
     connections: int
+
+    @property
+    def images(self) -> int:
+        """The number of images in a request."""
+        return IMAGES_PER_LARGE_REQUEST if self.upload == "many" else 1
 
     def __str__(self) -> str:
         return f"{self.upload} x {self.connections}"
@@ -52,33 +51,17 @@ class Result:
     @property
     def each(self) -> int:
         """The number of images in a request."""
-        return IMAGES_PER_LARGE_REQUEST if self.upload == "many" else 1
+        return Load(self.upload, self.connections).images
 
     @property
     def is_photo(self) -> bool:
         return self.upload in PHOTO_UPLOADS
 
 
-def phone_photo() -> bytes:
-    """Return a JPEG of 12 megapixels and about 3 MB: gradients, texture, and noise as of a sensor."""
-    random, (width, height) = np.random.default_rng(0), PHOTO_SIZE
-    down, across = np.mgrid[:height, :width].astype(np.float32)
-    waves = (np.sin(across / 700 + down / 900), np.cos(across / 500 - down / 800), np.sin((across + down) / 1100))
-    grain = Image.fromarray(random.integers(0, 256, (height // 8, width // 8, 3), np.uint8))
-    texture = np.asarray(grain.resize(PHOTO_SIZE, Image.Resampling.BICUBIC), np.float32) - 128
-    noise = random.standard_normal((height, width, 1), np.float32)
-    pixels = 128 + 80 * np.stack(waves, -1) + 0.15 * texture + 6 * noise
-    file = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=PHOTO_QUALITY)
-    return file.getvalue()
-
-
 def write_scripts(folder: Path, shape: tuple[int, int, int], photo: bytes) -> dict[str, Path]:
     """Write wrk's script for each kind of upload: PNGs of this height, width and channels, and a photo."""
     folder.mkdir(parents=True, exist_ok=True)
-    small = np.random.default_rng(0).integers(0, 256, (8, 8, shape[2]), np.uint8).squeeze()
-    image = Image.fromarray(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
-    png = to_png(np.asarray(image).reshape(shape))
+    png = sample_png(shape)
     part, end = _part(png, "png"), f"--{BOUNDARY}--\r\n".encode()
     form = f"multipart/form-data; boundary={BOUNDARY}"
     bodies = {
@@ -118,14 +101,13 @@ def run_wrk(
     before = cpu_seconds(pid)
     text = subprocess.run([*wrk, f"-d{seconds}s", url], check=True, capture_output=True, text=True).stdout  # noqa: S603
     used = cpu_seconds(pid) - before
-    each = IMAGES_PER_LARGE_REQUEST if load.upload == "many" else 1
     requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * each  # type: ignore[index]
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]) * load.images  # type: ignore[index]
     p50, p90, p99 = (milliseconds(text, percent) for percent in (50, 90, 99))
     refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", text)))
     broken = sum(sum(map(int, re.findall(r"\d+", line))) for line in re.findall(r"Socket errors:.*", text))
     answered = max(1, requests - refused)
-    cpu, rate = 1e6 * used / (answered * each), rate * answered / max(1, requests)
+    cpu, rate = 1e6 * used / (answered * load.images), rate * answered / max(1, requests)
     return Result(server, model, load.upload, count, rate, p50, p90, p99, cpu, pss(pid), refused + broken)
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from benchmarks import own_images, photos
+from benchmarks import conformal, own_images, photos, routing, training
 from benchmarks.faults.soak import input_shapes
 from benchmarks.newest import model_names, newest
 from benchmarks.photos import Photo
-from benchmarks.training import whole_process
 from serving.repository.repository import Repository
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -65,6 +64,15 @@ def test_a_folder_without_photos_is_named_before_anything_is_measured(tmp_path, 
     assert f"{tmp_path}: no " in capsys.readouterr().err
 
 
+@pytest.mark.trains
+@pytest.mark.parametrize("benchmark", [conformal, routing, training])
+def test_a_data_set_that_is_not_there_is_named(tmp_path, benchmark, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["--data-dir", str(tmp_path / "nowhere")])
+
+    assert f"{benchmark.__name__}: {tmp_path / 'nowhere'}: no such folder" in capsys.readouterr().err
+
+
 def test_a_model_to_measure_that_is_not_there_is_named(tmp_path, capsys):
     (tmp_path / "things/cat").mkdir(parents=True)
     Image.new("RGB", (30, 20)).save(tmp_path / "things/cat/1.png")
@@ -82,6 +90,6 @@ def test_an_export_that_fails_says_why_on_standard_error(tmp_path, capfd):
     (tmp_path / "fashion-mnist/train-images-idx3-ubyte.gz").write_bytes(b"no")
 
     with pytest.raises(subprocess.CalledProcessError):
-        whole_process("mlp", tmp_path, tmp_path)
+        training.whole_process("mlp", tmp_path, tmp_path)
 
     assert "train-images-idx3-ubyte.gz: not a complete gzipped IDX file" in capfd.readouterr().err

@@ -134,9 +134,8 @@ def _train_and_export(
         print_survey(Survey(recipe.source, data), console, sheet)
     if recipe.normalizations:
         recipe = with_best_normalization(recipe, *split(recipe, data))
-        console.print(
-            f"Pixels are normalized {recipe.normalize.__name__.replace('_', ' ')}: that tells the labels best"
-        )
+        how = recipe.normalize.__name__.replace("_", " ")
+        console.print(f"Pixels are normalized {how}, which is the most accurate on validation images")
     logging = options.tensorboard is not None and context.group.is_main
     with tensorboard(options.tensorboard / recipe.name) if logging else nullcontext(context.on_epoch) as on_epoch:
         logged = replace(context, on_epoch=on_epoch)

@@ -12,13 +12,13 @@ from training.recipes import PRETRAINED_SIDES, own_recipe
 
 
 def grafted_recipe(folder: ImageFolder, backbone: Path) -> Recipe:
-    """Return the recipe for own images that are told by the features of another classifier. Raises DataError."""
+    """Return the recipe for own images whose last layer learns from another classifier's features. Raises DataError."""
     features = OnnxFeatures.open(backbone)
     largest = max(features.height, features.width)
     sides = (folder.side, *(side for side in (*PRETRAINED_SIDES, largest) if folder.side < side <= largest))
     return replace(
         own_recipe(folder, pretrained=True),
-        title=f"Own images, told by the features of {features.file.stem}",
+        title=f"Own images, on the features of {features.file.stem}",
         source=replace(folder, side=largest_filled(sides, folder.typical)),
         network=lambda: OnnxBackbone(features, len(folder.labels)),
         normalize=to_bytes if features.takes_bytes else to_imagenet,

@@ -77,7 +77,7 @@ def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
 
 
 def _mislabels(survey: Survey, model: Path, classifier: Classifier) -> Iterator[str]:
-    """Yield the likely mislabels: by cross-validation, unless the model tells labels better itself."""
+    """Yield the likely mislabels: by cross-validation, unless the model is right more often."""
     found = held_out_suspects(survey, classifier.card, model)
     yield from _mislabels_by(classifier, survey) if found is None else held_out_messages(found, survey, MAX_MISLABELS)
 

@@ -28,10 +28,10 @@ from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
 from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
 from training.train.head import fit_head
-from training.train.lessons import Lessons, draw_views
 from training.train.loop import train_network
 from training.train.trained_network import TrainedNetwork, from_checkpoint
 from training.train.trainer import Epoch, RunContext
+from training.train.training_views import TrainingViews, draw_views
 
 NOVELTY_IMAGES = 5_000  # training images whose features the novelty score measures; more change nothing that counts
 OUTLIERS = 3_000
@@ -206,10 +206,8 @@ def _train(
 ) -> TrainedNetwork:
     used = train.take(slice(recipe.train_images)).pixels
     folder = models / CHECKPOINTS
-    lessons = Lessons(views := draw_views(recipe, used, context.device, folder))
-    if teachers:
-        kept = folder / f"{recipe.name}-soft-labels.pt"
-        lessons = Lessons(views, soft_labels(teachers, views, train, context.device, kept))
+    pixels, kept = draw_views(recipe, used, context.device, folder), folder / f"{recipe.name}-soft-labels.pt"
+    soft = soft_labels(teachers, pixels, train, context.device, kept) if teachers else None
     versions = " ".join(teacher.name for teacher in teachers)
     run = {"processes": context.group.size, "device": context.device.type, "data": train.sha256()}
     identity = recipe.values() | run | {"teachers": versions}
@@ -225,4 +223,4 @@ def _train(
             bar.end_epoch(epoch.number, epoch.val_loss, epoch.val_accuracy)
 
         watched = replace(context, saved=saved, report=bar.update, on_epoch=on_epoch)
-        return train_network(recipe, train, validation, watched, lessons)
+        return train_network(recipe, train, validation, watched, TrainingViews(pixels, soft))

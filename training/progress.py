@@ -76,7 +76,7 @@ class TrainingBar:
     """The progress of one training: a bar by time, or lines where standard error is not a terminal."""
 
     def __init__(self, epochs: int | None, images: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        """epochs: how many there will be; None where time decides. images: of an epoch. clock: tells seconds."""
+        """epochs: how many there will be; None where time decides. images: of an epoch. clock: returns seconds."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -83,7 +83,7 @@ class Recipe:
         network = self.network()
         return plain | {
             "network": network.title,
-            "layers": hashlib.sha256(repr(network).encode()).hexdigest()[:12],  # the title does not tell all
+            "layers": hashlib.sha256(repr(network).encode()).hexdigest()[:12],  # the title does not say all
             "augmentations": " ".join(self.augmentation_names),
             "normalize": self.normalize.__name__,
             "teachers": " ".join(self.teachers),

@@ -1,4 +1,4 @@
-"""Suspects: own images whose labels are probably wrong, as people are told of them."""
+"""Suspects: own images whose labels are probably wrong, as messages and reports show them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def suspects(survey: Survey, found: Iterable[Mislabel]) -> list[Suspect]:
 
 
 def held_out_suspects(survey: Survey, card: ModelCard, file: Path) -> list[Suspect] | None:
-    """Return the suspects by cross-validation, the likeliest first; None where the model tells labels better itself.
+    """Return the suspects by cross-validation, the likeliest first; None where the model is right more often.
 
     card, file: of a model of these images. A frozen backbone, which no image trained, is taken from its file. For other
     models EfficientNet-Lite0 is taken, where it is installed, the images are not too many for it, and its last layers
@@ -69,5 +69,6 @@ def held_out_suspects(survey: Survey, card: ModelCard, file: Path) -> list[Suspe
 def held_out_messages(found: Sequence[Suspect], survey: Survey, most: int) -> Iterator[str]:
     """Yield how many suspects cross-validation found, and most of them, the likeliest first."""
     n = len(survey.all)
-    yield f"Likely mislabels: {len(found):,} of {n:,} images, each told by a last layer that did not learn from it"
+    how = "each classified by a last layer that did not learn from it"
+    yield f"Likely mislabels: {len(found):,} of {n:,} images, {how}"
     yield from (f"  {suspect}" for suspect in found[:most])

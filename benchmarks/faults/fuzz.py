@@ -23,11 +23,10 @@ from hypothesis import strategies as st
 
 from benchmarks.faults.pictures import mutated, pictures
 from benchmarks.faults.requests import BOUNDARY, UPLOADS
-from benchmarks.faults.service import BROKEN, ROOT, Request, Service, running
+from benchmarks.faults.service import BROKEN, KEPT, ROOT, Request, Service, running
 
 ALLOWED = {200, 400, 413, 415, 422}
 CLIENTS = 4
-KEPT = ROOT / "build" / "faults"
 TYPES = ("image/png", "application/octet-stream", "application/json", f"multipart/form-data; boundary={BOUNDARY}")
 PARAMETERS = ("top_k", "coverage", "seen", "topk")
 

@@ -28,9 +28,8 @@ with atheris.instrument_imports(include=["serving", "multipart"]):
 
 from benchmarks.faults.pictures import pictures
 from benchmarks.faults.requests import BOUNDARY
-from benchmarks.faults.service import ROOT
+from benchmarks.faults.service import KEPT
 
-KEPT = ROOT / "build" / "faults"
 MAX_PIXELS = 100_000  # so that each input takes little time
 MAX_BYTES = 4_096  # of an input
 INTAKE = Intake.from_settings(Settings())

@@ -45,8 +45,8 @@ class LoadClients:
 
     def __str__(self) -> str:
         statuses = Counter(one.status for one in self.lost())
-        told = ", ".join(f"{count} x {status or 'no answer'}" for status, count in sorted(statuses.items()))
-        return f"{len(self.outcomes)} requests" + (f", not answered with 200: {told}" if told else "")
+        failures = ", ".join(f"{count} x {status or 'no answer'}" for status, count in sorted(statuses.items()))
+        return f"{len(self.outcomes)} requests" + (f", not answered with 200: {failures}" if failures else "")
 
     def _run(self, place: int) -> None:
         while not self._ended.is_set():

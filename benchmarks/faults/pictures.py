@@ -48,8 +48,11 @@ def pictures() -> dict[str, bytes]:
 
 def _saved(image: Image.Image, mode: str, kind: str, how: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
-    converted = Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257) if mode == "I;16" else image
-    (converted if mode == "I;16" else image.convert(mode)).save(file, kind, **how)
+    if mode == "I;16":  # to which Pillow converts no colours
+        converted = Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257)
+    else:
+        converted = image.convert(mode)
+    converted.save(file, kind, **how)
     return file.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from benchmarks.faults.service import Request
@@ -39,10 +40,7 @@ def v2_file(image: bytes, model: str) -> Request:
 def v2_pixels(shape: Sequence[int], model: str) -> Request:
     """Return a request of V2 with black pixels of this shape as bytes."""
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "0"}
-    size = 1
-    for length in shape:
-        size *= length
-    return Request("POST", f"/v2/models/{model}/infer", headers, bytes(size))
+    return Request("POST", f"/v2/models/{model}/infer", headers, bytes(math.prod(shape)))
 
 
 UPLOADS: Mapping[str, Callable[[bytes], Request]] = {

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from benchmarks.free_port import free_port
 
 ROOT = Path(__file__).parent.parent.parent
+KEPT = ROOT / "build" / "faults"  # uploads that got an unexpected answer
 WORKERS = 2
 START_TIMEOUT = STOP_TIMEOUT = 180.0  # a busy machine takes long to load the models
 ANSWER_TIMEOUT = 60.0

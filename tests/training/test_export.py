@@ -71,8 +71,7 @@ class TestRehearsal:
         assert {path.name for path in models.iterdir()} == {name, ".checkpoints"}
         recipe = RECIPES[name]
         taught = {f"{name}-soft-labels.pt"} if recipe.teachers else set()
-        views = {f"{recipe.view.__name__}s.pt"} if recipe.view else set()
-        assert set(tree(models / ".checkpoints")) == {f"{name}.pt"} | taught | views
+        assert set(tree(models / ".checkpoints")) == {f"{name}.pt"} | taught
         assert set(Repository(models).models) == {name}
 
     def test_the_whole_folder_of_the_contract_is_written(self, rehearsal, name):

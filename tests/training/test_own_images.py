@@ -98,7 +98,7 @@ def survey_by(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     return capsys.readouterr().out
 
 
-def test_images_are_told_by_the_features_of_another_classifier(tmp_path, flowers):
+def test_images_are_classified_by_the_features_of_another_classifier(tmp_path, flowers):
     other = tmp_path / "other.onnx"
     other.write_bytes(classifier().SerializeToString())
     options = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(tmp_path), "--backbone", str(other)]
@@ -129,14 +129,14 @@ def test_an_export_with_a_backbone_names_an_image_in_the_wrong_folder(tmp_path, 
 
     status = export.main([*options, "--backbone", str(other)], FEW)
 
-    told = "Likely mislabels: 1 of 36 images, each told by a last layer that did not learn from it"
+    headline = "Likely mislabels: 1 of 36 images, each classified by a last layer that did not learn from it"
     suspect = f"  {tmp_path}/balls/blue/0-5.png: 'blue', rather 'red' (by "
     assert status == 0
-    assert f"{told}\n{suspect}" in capsys.readouterr().out
+    assert f"{headline}\n{suspect}" in capsys.readouterr().out
     page = (tmp_path / "models/balls/1/report.html").read_text()
     assert "<h2>Likely mislabels</h2>" in page
     assert '<span class="file">blue/0-5.png</span>' in page
-    assert f"{told}\n{suspect}" in survey_by(tmp_path / "models/balls/1/model.onnx", tmp_path / "balls", capsys)
+    assert f"{headline}\n{suspect}" in survey_by(tmp_path / "models/balls/1/model.onnx", tmp_path / "balls", capsys)
 
 
 class TestServed:
@@ -149,7 +149,7 @@ class TestServed:
         assert {answer["model"] for answer in given} == {"flowers"}
 
     def test_the_service_sees_the_pixels_that_the_model_was_trained_on(self, client, flowers):
-        files = [file for _, file in ImageFolder.open(flowers, "flowers").files if file.name != "broken.jpg"]
+        files = [file.path for file in ImageFolder.open(flowers, "flowers").files if file.path.name != "broken.jpg"]
 
         seen = {pixels_of(classify(client, file.read_bytes(), "model=flowers&seen=true")["seen"]) for file in files}
 
@@ -267,7 +267,9 @@ class TestRelease:
         assert status == 0
         assert text.index(f"{flowers}: a folder for each label") < text.index("images to train on, 12 for validation")
         assert f"Left out: {flowers}/rose/broken.jpg" in text
-        assert "images, each told by a last layer that did not learn from it" in text  # not by one epoch's network
+        assert (
+            "images, each classified by a last layer that did not learn from it" in text
+        )  # not by one epoch's network
         assert (models / ".checkpoints/flowers-thumbnails.png").exists()
         assert [path.name for path in (models / "flowers").iterdir()] == [".draft"]
         assert Repository(models).ready() == []

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from training.augment import random_shift
+from training.datasets.folder_layout import LabelledFile
 from training.datasets.image_folder import ImageFolder
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
@@ -126,7 +127,7 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
 def test_networks_that_differ_in_anything_and_augmentations_have_other_values():
     recipe = RECIPES["cifar-cnn"]
     others = [
-        replace(recipe, network=lambda: CNN(dropout=0.1)),
+        replace(recipe, network=lambda: CNN(classes=9)),
         replace(recipe, augmentations=()),
         replace(recipe, network=lambda: FineTuned(side=32)),
         replace(recipe, network=lambda: FineTuned(side=64)),
@@ -154,7 +155,9 @@ def test_a_teacher_learned_the_views_that_it_is_asked_about():
 
 def folder_of(count: int) -> ImageFolder:
     """Return so many own images, none of which is there."""
-    return ImageFolder("flowers", Path("flowers"), ("daisy", "rose"), ((0, Path("1.png")),) * count, 28, 1)
+    return ImageFolder(
+        "flowers", Path("flowers"), ("daisy", "rose"), (LabelledFile(("daisy",), Path("1.png")),) * count, 28, 1
+    )
 
 
 @pytest.mark.parametrize(("count", "epochs", "batch"), [(20, 200, 32), (2_000, 100, 62), (1_000_000, 8, 128)])

@@ -40,7 +40,7 @@ def garment_photos(garments: Tensor, generator: Generator, side: int = 32, tidy:
 def thing_photos(things: Tensor, generator: Generator, side: int = 32, tidy: bool = False) -> Tensor:
     """Return a photo [n, 3, side, side] of each thing [n, 3, h, w]: nearer or farther, in other light, blurred or grey.
 
-    A fifth are parts of the image, cut out and laid on the grounds of the garments: a ground alone tells nothing.
+    A fifth are parts of the image, cut out and laid on the grounds of the garments: a ground alone must not decide.
     tidy: none are, and the thing stays in view.
     """
     n = len(things)
@@ -57,7 +57,7 @@ def developed(photos: Tensor, generator: Generator, side: int) -> Tensor:
     """Return photos [n, 3, side, side], reduced and between 0 and 1: some flat, grainy, blurred, sharpened or grey."""
     n = len(photos)
     reduced = functional.interpolate(photos, (side, side), mode="bicubic", antialias=True)
-    # Cameras and resamplings differ most in the finest detail: it must tell nothing.
+    # Cameras and resamplings differ most in the finest detail: it must not decide.
     soft = _blurred(reduced, 3)
     softer = _blurred(soft, 5)
     fine = torch.exp(between(math.log(0.1), math.log(2.2), n, generator))

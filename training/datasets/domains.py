@@ -13,7 +13,7 @@ from training.datasets.download import DownloadedDataset
 from training.datasets.labelled import LabelledImages, Source, TrainTest
 from training.datasets.pixels import to_images, to_pixels
 
-TRAIN_IMAGES, TEST_IMAGES = 2_500, 2_500  # of each data set: nothing is trained on them but the calibration
+IMAGES = 2_500  # to train and to test, of each data set: nothing is trained on them but the calibration
 SIDE = 128  # pixels: with fewer, real photos are told apart worse
 
 Compose = Callable[[Tensor, Generator, int], Tensor]
@@ -40,11 +40,10 @@ class Domains:
 
         Raises DataError.
         """
-        each = (min(TRAIN_IMAGES, -(-limit // 2)), min(TEST_IMAGES, -(-limit // 2))) if limit else None
-        train_count, test_count = each or (TRAIN_IMAGES, TEST_IMAGES)
+        first = slice(min(IMAGES, -(-limit // 2)) if limit else IMAGES)
         loaded = [source.load(data_dir) for source, _ in self.parts]
-        train = self._compose([data.train.take(slice(train_count)) for data in loaded], seed=0)
-        test = self._compose([data.test.take(slice(test_count)) for data in loaded], seed=1)
+        train = self._compose([data.train.take(first) for data in loaded], seed=0)
+        test = self._compose([data.test.take(first) for data in loaded], seed=1)
         return TrainTest(train.take(slice(limit)), test.take(slice(limit)), limit)
 
     def _compose(self, images: list[LabelledImages], seed: int) -> LabelledImages:

@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Self
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from serving.imaging.decoding import configure_pillow
 from serving.imaging.preprocessing import preprocess
 from serving.model.card import Name
-from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, find_layout
+from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, LabelledFile, find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
@@ -28,7 +27,6 @@ TEST_FRACTION = 5  # one image of a label in so many is a test image
 INPUT_SIDES = (28, 32, 64)  # that an input may have: those of the known small data sets, and one for photos
 SAMPLE_SIZE = 500  # images that decide on size and colour; to decode all of many photos twice would take long
 GREY_SHARE = 0.95  # of the sample: a few scans in colour don't make grey images colour images
-Labels = tuple[int, ...]  # the indices of an image's labels
 KEPT_FIRST = (TEST, VALIDATION, "", TRAIN)  # of copies in several splits, the one that measures stays
 
 
@@ -40,11 +38,9 @@ class ImageFile(NamedTuple):
 
 
 class OwnImage(NamedTuple):
-    """An own image that was read. labels: their indices. digest: of its file. pixels: uint8 [side, side, channels]."""
+    """An own image that was read. digest: of the file's bytes. pixels: uint8 [side, side, channels]."""
 
-    labels: Labels
-    path: Path
-    split: str
+    file: LabelledFile
     digest: bytes
     size: tuple[int, int]
     pixels: NDArray[np.uint8]
@@ -61,18 +57,17 @@ class OwnImages(TrainTest):
 class ImageFolder:
     """Own images, as the source of a recipe.
 
-    name: of the model. files: label indices and path of each. side: of the square input, in pixels. splits: of each
-    file where the layout names them. layout: in words. left_out: what was found beside the files, as messages. typical:
-    the median of the images' shorter sides. multi_label: whether an image may have several labels, or none.
+    name: of the model. files: in the order in which they are split. side: of the square input, in pixels. layout: in
+    words. left_out: what was found beside the files, as messages. typical: the median of the images' shorter sides.
+    multi_label: whether an image may have several labels, or none.
     """
 
     name: str
     path: Path
     labels: tuple[str, ...]
-    files: tuple[tuple[Labels, Path], ...]
+    files: tuple[LabelledFile, ...]
     side: int
     channels: int
-    splits: tuple[str, ...] = ()
     layout: str = ""
     left_out: tuple[str, ...] = ()
     typical: int = 0
@@ -88,20 +83,12 @@ class ImageFolder:
         configure_pillow()
         layout = find_layout(path, multi_label)
         labels = layout.labels
-        found = sorted(
-            ((tuple(map(labels.index, own)), file, split) for own, file, split in layout.files),
-            key=lambda image: (KEPT_FIRST.index(image[2]), _rank(_within(path, image[1]))),
-        )
-        files = tuple((own, file) for own, file, _ in found)
-        splits = tuple(split for *_, split in found)
-        _refuse_few(path, labels, [own for own, _, split in found if split in ("", TRAIN)])
-        parts = _parts([own for own, _ in files], splits)
-        train_files = [file for (_, file), part in zip(files, parts, strict=True) if part == TRAIN]
+        files = sorted(layout.files, key=lambda file: (KEPT_FIRST.index(file.split), _rank(_within(path, file.path))))
+        _refuse_few(path, labels, files)
+        train_files = [file.path for file, part in zip(files, _parts(files), strict=True) if part == TRAIN]
         typical, channels = _input_for(train_files[-sample_size:])
         side = largest_filled(INPUT_SIDES, typical)
-        return cls(
-            name, path, labels, files, side, channels, splits, layout.kind, layout.left_out, typical, multi_label
-        )
+        return cls(name, path, labels, tuple(files), side, channels, layout.kind, layout.left_out, typical, multi_label)
 
     @property
     def title(self) -> str:
@@ -120,36 +107,38 @@ class ImageFolder:
         place of downloaded data. Raises DataError when too few images are left.
         """
         skipped: list[str] = []
-        images = _without_copies(list(self._read(skipped)), self.labels, skipped)
-        _refuse_few(self.path, self.labels, [image.labels for image in images if image.split in ("", TRAIN)], skipped)
+        images = _without_copies(list(self._read(skipped)), skipped)
+        labelled = [image.file for image in images]
+        _refuse_few(self.path, self.labels, labelled, skipped)
         parts: dict[str, list[OwnImage]] = defaultdict(list)
-        for image, part in zip(images, _parts([i.labels for i in images], [i.split for i in images]), strict=True):
+        for image, part in zip(images, _parts(labelled), strict=True):
             parts[part].append(image)
         kept = {part: self._stacked(some[:limit]) for part, some in parts.items()}
-        files = {part: [ImageFile(image.path, image.size) for image in some[:limit]] for part, some in parts.items()}
+        files = {part: [ImageFile(one.file.path, one.size) for one in some[:limit]] for part, some in parts.items()}
         return OwnImages(kept[TRAIN], kept[TEST], limit, tuple(skipped), kept.get(VALIDATION), files)
 
     def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
         """Yield the images; append to skipped why others cannot be read."""
-        listed = zip(self.files, self.splits or [""] * len(self.files), strict=True)
-        for (labels, file), split in track(f"Reading {len(self.files):,} images", listed, len(self.files)):
+        for file in track(f"Reading {len(self.files):,} images", self.files, len(self.files)):
             try:
-                content = read_content(file)
-                decoded, size = read_image(content, file, self.side)
+                content = read_content(file.path)
+                decoded, size = read_image(content, file.path, self.side)
             except DataError as reason:
                 skipped.append(str(reason))
                 continue
             pixels = preprocess(decoded, FIT, self.side, self.side, self.channels).pixels
-            yield OwnImage(labels, file, split, hashlib.sha256(content).digest(), size, pixels)
+            yield OwnImage(file, hashlib.sha256(content).digest(), size, pixels)
 
     def _stacked(self, images: Sequence[OwnImage]) -> LabelledImages:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
+        indices = {label: index for index, label in enumerate(self.labels)}
+        labels = [[indices[label] for label in image.file.labels] for image in images]
         if not self.multi_label:
-            return LabelledImages(pixels, torch.tensor([label for image in images for label in image.labels]))
-        labels = torch.zeros(len(images), len(self.labels), dtype=torch.bool)
-        for row, image in zip(labels, images, strict=True):
-            row[list(image.labels)] = True
-        return LabelledImages(pixels, labels)
+            return LabelledImages(pixels, torch.tensor([label for (label,) in labels]))
+        truth = torch.zeros(len(images), len(self.labels), dtype=torch.bool)
+        for row, own in zip(truth, labels, strict=True):
+            row[own] = True
+        return LabelledImages(pixels, truth)
 
 
 def largest_filled(sides: Sequence[int], typical: int) -> int:
@@ -177,34 +166,30 @@ def _within(path: Path, file: Path) -> Path:
     return file.relative_to(root) if file.is_relative_to(root) else file
 
 
-def _without_copies(images: Sequence[OwnImage], labels: Sequence[str], skipped: list[str]) -> list[OwnImage]:
+def _without_copies(images: Sequence[OwnImage], skipped: list[str]) -> list[OwnImage]:
     """Return the images without copies of others; append to skipped which were left out, and why."""
     copies: dict[bytes, list[OwnImage]] = defaultdict(list)
     for image in images:
         copies[image.digest].append(image)
     kept = []
-
-    def named(image: OwnImage) -> str:
-        return ";".join(labels[label] for label in image.labels)
-
-    for first, *others in copies.values():
+    for same in copies.values():
+        first, *others = (image.file for image in same)
         other = next((copy for copy in others if {*copy.labels} != {*first.labels}), None)
         if other:
             skipped.append(
                 f"{printable(first.path)}: the very file is {printable(other.path)}, so that its label is either "
-                f"{named(first)!r} or {named(other)!r}: neither is learned; remove the wrong one"
+                f"{';'.join(first.labels)!r} or {';'.join(other.labels)!r}: neither is learned; remove the wrong one"
             )
         else:
-            kept.append(first)
+            kept.append(same[0])
             skipped += [f"{printable(copy.path)}: a copy of {printable(first.path)}" for copy in others]
     return kept
 
 
-def _refuse_few(path: Path, labels: Sequence[str], found: Sequence[Labels], skipped: Sequence[str] = ()) -> None:
-    """Raise DataError when a label has too few images; found: the labels of each image that is not set apart."""
-    counts = Counter(chain.from_iterable(found))
-    few = [f"{counts[i]} of {label!r}" for i, label in enumerate(labels) if counts[i] < MIN_IMAGES_PER_LABEL]
-    if few:
+def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile], skipped: Sequence[str] = ()) -> None:
+    """Raise DataError when a label has too few images, not counting those that the layout sets apart."""
+    counts = Counter(label for file in files if file.split in ("", TRAIN) for label in file.labels)
+    if few := [f"{counts[label]} of {label!r}" for label in labels if counts[label] < MIN_IMAGES_PER_LABEL]:
         unread = f", not counting {len(skipped)} that cannot be read, such as {skipped[0]}" if skipped else ""
         raise DataError(
             f"{printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
@@ -228,17 +213,17 @@ def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     return int(median(sides)), 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
 
 
-def _parts(labels: Sequence[Labels], splits: Sequence[str]) -> list[str]:
-    """Return the split of each image: that of the layout, or test for the first fifth of each label's others.
+def _parts(files: Sequence[LabelledFile]) -> list[str]:
+    """Return the split of each file: that of the layout, or test for the first fifth of each label's others.
 
     Of several labels the rarest counts, so that no label's fifth is left to chance. With a folder of test images, all
     others are training images.
     """
-    parts = [split or TRAIN for split in splits or [""] * len(labels)]
+    parts = [file.split or TRAIN for file in files]
     if TEST in parts:
         return parts
-    found = Counter(chain.from_iterable(labels))
-    rarest = [min(own, key=lambda label: (found[label], label), default=None) for own in labels]
+    found = Counter(label for file in files for label in file.labels)
+    rarest = [min(file.labels, key=lambda label: (found[label], label), default=None) for file in files]
     counts = Counter(label for label, part in zip(rarest, parts, strict=True) if part == TRAIN)
     wanted = {label: count // TEST_FRACTION for label, count in counts.items()}
     for place, label in enumerate(rarest):

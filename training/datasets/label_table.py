@@ -42,7 +42,7 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
     """Return the labels and the split of each file that a table names; its paths start from the folder of the table.
 
     Its first row has the names of the columns, file and label among them, optionally split; without such a row the
-    first two columns are taken. Raises DataError for a row without both, for one with more cells than there are columns
+    first two columns are taken. Raises DataError for a row without both, for one with more cells than the first row has
     and for a file with two labels or two splits; with multi_label a file may have several labels, in one cell or in
     several rows, or none.
     """
@@ -64,10 +64,10 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
             )
         if not multi_label and len(labels) > 1:
             raise DataError(f"{where}: {printable(file)} has the labels {cell!r}: keep one; {SEVERAL}")
-        if named and any(row[len(names) :]):
+        if any(row[len(first) :]):
             raise DataError(
-                f"{where}: {len(row)} cells, but the first row names {len(names)} columns: put several labels into one "
-                "cell as in cat|dog, and quotes around a comma"
+                f"{where}: {len(row)} cells, but the first row has {len(first)}: put several labels into one cell as "
+                "in cat|dog, and quotes around a comma"
             )
         if before and before.labels != labels and not (multi_label and before.labels and labels):
             raise DataError(

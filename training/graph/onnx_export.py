@@ -1,4 +1,4 @@
-"""Export a trained network as an ONNX graph in one file, and run a graph through onnxruntime."""
+"""Export a trained network as an ONNX graph in one file, change its outputs and metadata, and run it."""
 
 import logging
 import warnings
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx.utils import Extractor
 from torch import nn
 
 from serving.model.card import INPUT, NOVELTY, PROBABILITIES
@@ -65,9 +66,14 @@ def with_metadata(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     return bytes(described.SerializeToString())
 
 
-def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000, threads: int = ALL_CORES) -> Outputs:
+def without_novelty(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph without its novelty output, and without the nodes and weights that it alone needs."""
+    return Extractor(graph).extract_model([INPUT], [PROBABILITIES])
+
+
+def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000) -> Outputs:
     """Return a graph's outputs for raw pixels [n, height, width, channels], through onnxruntime."""
-    session = open_session(graph.SerializeToString(), threads)
+    session = open_session(graph.SerializeToString(), ALL_CORES)
     found = {output.name for output in session.get_outputs()}
     names = [name for name in (PROBABILITIES, NOVELTY) if name in found]
 

@@ -26,10 +26,11 @@ def exactly(item: str, lecture: Value, here: Value) -> Row:
     return Row(item, lecture, here, lecture == here, "equal")
 
 
-def nearly(item: str, lecture: Value, here: Value, within: float = ROUNDING_TOLERANCE) -> Row:
-    """Return a row that agrees if every number lies within this distance of the lecture's."""
+def nearly(item: str, lecture: Value, here: Value) -> Row:
+    """Return a row that agrees if every number is the lecture's, but for rounding."""
     pairs = zip(_numbers(lecture), _numbers(here), strict=True)
-    return Row(item, lecture, here, all(abs(one - other) <= within for one, other in pairs), f"within {within:g}")
+    agrees = all(abs(one - other) <= ROUNDING_TOLERANCE for one, other in pairs)
+    return Row(item, lecture, here, agrees, f"within {ROUNDING_TOLERANCE:g}")
 
 
 def at_least(item: str, lecture: float, here: float, margin: float) -> Row:

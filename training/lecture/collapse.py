@@ -8,10 +8,10 @@ from training.lecture.section import Lesson, Section, Table
 from training.lecture.xor import least_squares
 
 
-def two_layers(seed: int = 0, n: int = 1_000, d: int = 5, h: int = 8, q: int = 3) -> tuple[Tensor, ...]:
-    """Return random x [n, d] and two layers: w1 [d, h], b1 [h], w2 [h, q], b2 [q]."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = ((n, d), (d, h), (h,), (h, q), (q,))
+def two_layers() -> tuple[Tensor, ...]:
+    """Return random x [1000, 5] and two layers: w1 [5, 8], b1 [8], w2 [8, 3], b2 [3]."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((1_000, 5), (5, 8), (8,), (8, 3), (3,))
     return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
 
 

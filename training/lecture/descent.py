@@ -35,9 +35,9 @@ class Networks:
     b: Tensor
 
     @classmethod
-    def random(cls, n: int, units: int, seed: int = 0) -> "Networks":
+    def random(cls, n: int, units: int) -> "Networks":
         """Draw weights from a normal distribution; biases are zero."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
         w, v = (torch.randn(n, inputs, units, generator=generator, dtype=torch.float64) for inputs in (2, 1))
         return cls(w, torch.zeros_like(v), v, torch.zeros_like(v[..., 0]))
 

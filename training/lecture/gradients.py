@@ -28,11 +28,11 @@ INITIALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 GradientNorms = dict[tuple[str, str], list[float]]  # by activation and initialization, from the first layer on
 
 
-def gradient_norms(activation: str, initialize: Callable[[Tensor], Tensor], depth: int = DEPTH) -> list[float]:
+def gradient_norms(activation: str, initialize: Callable[[Tensor], Tensor]) -> list[float]:
     """Return the norm of the loss's gradient at each hidden layer's input, for random inputs and classes."""
     torch.manual_seed(0)
     values, layer_inputs = torch.randn(BATCH_SIZE, WIDTH, dtype=torch.float64), []
-    for _ in range(depth):
+    for _ in range(DEPTH):
         weights = initialize(torch.empty(WIDTH, WIDTH, dtype=torch.float64))
         layer_inputs.append(values.requires_grad_())
         values = ACTIVATIONS[activation]()(layer_inputs[-1] @ weights.T)

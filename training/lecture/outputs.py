@@ -32,11 +32,12 @@ class Example:
     outputs: int
     loss: Loss
 
-    def train_layer(self, steps: int = 200) -> nn.Linear:
+    def train_layer(self) -> nn.Linear:
         """Return the linear layer before the output unit with the least loss, found by L-BFGS."""
         layer = nn.Linear(self.x.shape[1], self.outputs, dtype=self.x.dtype)
-        nn.init.zeros_(layer.weight)
-        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
+        for weights in layer.parameters():
+            nn.init.zeros_(weights)
+        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimizer.zero_grad()
@@ -48,18 +49,18 @@ class Example:
         return layer.requires_grad_(False)
 
 
-def regression(n: int = 200) -> Example:
-    """Return points scattered about the line y = 2x - 1."""
+def regression() -> Example:
+    """Return 200 points scattered about the line y = 2x - 1."""
     generator = torch.Generator().manual_seed(0)
-    x, noise = torch.randn(2, n, 1, generator=generator, dtype=torch.float64)
+    x, noise = torch.randn(2, 200, 1, generator=generator, dtype=torch.float64)
     return Example(x, 2 * x - 1 + 0.5 * noise, 1, squared_error)
 
 
-def two_classes(n: int = 100_000) -> Example:
-    """Return class 0 around -1 and class 1 around 1, both with standard deviation 1, so that P(1 | x) = sigmoid(2x)."""
+def two_classes() -> Example:
+    """Return 50,000 of class 0 around -1 and of class 1 around 1, with deviation 1, so that P(1 | x) = sigmoid(2x)."""
     generator = torch.Generator().manual_seed(0)
-    y = torch.arange(n, dtype=torch.float64)[:, None] % 2
-    x = 2 * y - 1 + torch.randn(n, 1, generator=generator, dtype=torch.float64)
+    y = torch.arange(100_000, dtype=torch.float64)[:, None] % 2
+    x = 2 * y - 1 + torch.randn(len(y), 1, generator=generator, dtype=torch.float64)
     return Example(x, y, 1, functional.binary_cross_entropy_with_logits)
 
 

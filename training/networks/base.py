@@ -63,11 +63,6 @@ def initialize(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def dropout_layer(rate: float) -> tuple[nn.Dropout, ...]:
-    """Return the layers that drop values at this rate: none at 0, otherwise one."""
-    return (nn.Dropout(rate),) if rate else ()
-
-
 def count_parameters(network: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

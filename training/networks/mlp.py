@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from training.networks.activations import hidden
-from training.networks.base import Network, dropout_layer, initialize
+from training.networks.base import Network, initialize
 
 
 class MLP(Network):
@@ -19,7 +19,7 @@ class MLP(Network):
         sizes = (784, *widths)
         super().__init__(
             nn.Flatten(),  # [n, 1, 28, 28] -> [n, 784]
-            *dropout_layer(dropout),
+            *([nn.Dropout(dropout)] if dropout else []),
             *(module for inputs, units in pairwise(sizes) for module in hidden(activation, inputs, units)),
             nn.Linear(sizes[-1], classes),
         )

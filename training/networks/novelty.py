@@ -6,7 +6,7 @@ penultimate features from the nearest label's mean (Mahalanobis; Lee et al. 2018
 what counts; Ren et al. 2021) and, where asked for, from the nearest of some training images (Sun et al. 2022); and the
 energy of the logits (Liu et al. 2020). A logistic regression weighs them. Where asked for, a second one weighs the
 penultimate features too, as outlier exposure does (Hendrycks et al. 2019) but with the network as it is, and their sum
-is the score: the features tell near things, and the distances alone those that no outlier is like. Both are fitted on
+is the score: the features find near things, and the distances those that no outlier is like. Both are fitted on
 validation images and on synthetic outliers. Out-of-distribution data sets have no part in it.
 """
 
@@ -23,7 +23,7 @@ from training.networks.base import Features
 
 BLOCKS = 8  # a side, at most, to which an image is reduced
 DIRECTIONS = 16  # of a layer's feature maps: as good as all of them on the synthetic outliers, and small
-PENULTIMATE_DIRECTIONS = 32  # likewise: more tell nothing that these do not, and a wide network has 1,280
+PENULTIMATE_DIRECTIONS = 32  # likewise: more add nothing, and a wide network has 1,280
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
 FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel, unless photos set it
 PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images

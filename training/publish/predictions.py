@@ -21,7 +21,7 @@ class ImagePrediction:
     """The prediction of a test image.
 
     place: among the test images. file: its name for people. true, predicted, label_set: indices of labels, true
-    and predicted of one or several. probabilities: of all labels. novel: None where the graph does not tell.
+    and predicted of one or several. probabilities: of all labels. novel: None where the graph has no such output.
     """
 
     place: int

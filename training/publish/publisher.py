@@ -25,9 +25,9 @@ from training.evaluation.evaluate_graph import (
     evaluate_graph,
 )
 from training.evaluation.photo_shift import to_photos
+from training.evaluation.thresholds import Calibration
 from training.export_options import INT8
-from training.graph.onnx_export import run, to_onnx, with_metadata
-from training.graph.outputs import without_novelty
+from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import (
     BESIDE_LIMITS,
     CALIBRATION_IMAGES,
@@ -41,7 +41,7 @@ from training.graph.quantize import (
 )
 from training.pipeline import CalibratedModel
 from training.progress import stage
-from training.publish.card import Calibration, calibration_notes, is_card_of, make_card
+from training.publish.card import calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare
 from training.publish.label_figures import label_figures
 from training.publish.model_folder import (
@@ -214,7 +214,7 @@ class Publisher:
     def _weak_novelty(self, evaluation: Evaluation) -> str | None:
         """Return why a model of own images goes without its novelty score; None where the score is good enough.
 
-        The published recipes were chosen by that score too, and their README gives all that it does not tell.
+        The published recipes were chosen by that score too, and their README gives its AUROC on each set, low ones too.
         """
         if not evaluation.novelty or not isinstance(self.model.recipe.source, ImageFolder):
             return None
@@ -230,11 +230,11 @@ class Publisher:
         """Fit the graph's thresholds on the validation images, and evaluate it on the test images."""
         stage("Calibrating: thresholds of label sets and novelty")
         model, recipe, predict = self.model, self.model.recipe, partial(run, graph)
-        calibration = Calibration.of(predict, model.split[1], recipe, model.photos)
-        known, novelty = (recipe.source.title, recipe.fit, model.temperature), calibration.novelty
-        inputs = EvaluationInputs(*known, calibration.sets, novelty, calibration.task)
+        fitted = Calibration.of(predict, model.split[1], recipe, model.photos)
+        dataset, temperature = recipe.source.title, model.temperature
+        inputs = EvaluationInputs(dataset, recipe.fit, temperature, fitted.sets, fitted.novelty, fitted.task)
         test, sizes = model.data.test, self.sizes
-        return calibration, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
+        return fitted, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
 
     def _say(self, message: str) -> None:
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -16,10 +16,10 @@ from training.graph.onnx_export import run
 from training.progress import track
 from training.recipe import Recipe
 from training.train.checkpoint import CheckpointError, SavedRun
-from training.train.lessons import sha256
 from training.train.precision import fastest
 from training.train.trained_network import from_checkpoint
 from training.train.trainer import infer
+from training.train.training_views import sha256
 from training.version_folders import newest_file
 
 COMMITTED_MODELS = Path(__file__).parents[2] / "models"
@@ -64,7 +64,7 @@ class Teacher:
         precision = fastest(trained.network, device)
         network, normalize = precision.to_device(trained.network), trained.normalize.to(device)
         served = self.recipe.to_served(network)
-        return lambda pixels: infer(served, normalize, pixels.to(device), precision).float().softmax(1).cpu()
+        return lambda pixels: infer(served, normalize, pixels.to(device), precision).softmax(1).cpu()
 
 
 def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe]) -> Teacher:

@@ -1,11 +1,11 @@
-"""Decides whether images may be flipped: a network trained on unflipped ones must tell mirrored ones about as well."""
+"""Whether images may be flipped: a network that learned from none flipped must classify mirrored ones about as well."""
 
 from math import sqrt
 
 from torch import Tensor
 from torch.nn import functional
 
-TRIED_AT = 0.3  # of a training: a network must have learned something before it can tell
+TRIED_AT = 0.3  # of a training: before, the network has learned too little to judge by
 BETTER_THAN_CHANCE = 2.0  # standard errors of the accuracy
 # Standard errors of the mean rise in loss. Of 300 and 1,000 photos of things it was 0.8 at most from there on, of
 # garments, whose shoes all point to one side, 3, and of digits 6.
@@ -13,9 +13,9 @@ CLEAR_RISE = 1.5
 
 
 def labels_allow_flips(plain: Tensor, mirrored: Tensor, labels: Tensor) -> bool:
-    """Return whether a network tells mirrored validation images about as well as the images themselves.
+    """Return whether a network classifies mirrored validation images about as well as the images themselves.
 
-    plain, mirrored: its logits [n, classes]; labels: [n]. Never where it tells the images no better than chance would.
+    plain, mirrored: its logits [n, classes]; labels: [n]. Never where it is not clearly better than chance.
     """
     n, classes = plain.shape
     right = float((plain.argmax(1) == labels).float().mean())

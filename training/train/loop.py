@@ -8,9 +8,9 @@ from training.progress import stage
 from training.recipe import Recipe
 from training.train.checkpoint import LOADING_ERRORS, CheckpointError, SavedRun
 from training.train.devices import device_name
-from training.train.lessons import Lessons
 from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch, RunContext, Trainer
+from training.train.training_views import TrainingViews
 
 
 def train_network(
@@ -18,16 +18,16 @@ def train_network(
     train: LabelledImages,
     validation: LabelledImages,
     context: RunContext | None = None,
-    lessons: Lessons | None = None,
+    views: TrainingViews | None = None,
 ) -> TrainedNetwork:
     """Train the recipe's network from its seed.
 
-    lessons: views of the images that are trained on, and what a teacher says of them; None: the images as they are.
+    views: of the images that are trained on, with soft labels where a teacher gave some; None: the images as they are.
     Raises CheckpointError when a saved training cannot be resumed.
     """
     context = context or RunContext()
     used = train.take(slice(recipe.train_images))
-    trainer = Trainer(recipe, used, context, lessons or Lessons.plain(used.pixels))
+    trainer = Trainer(recipe, used, context, views or TrainingViews.plain(used.pixels))
     epochs: list[Epoch] = []
     if context.saved and context.resume:
         epochs = _resume(trainer, context.saved)
@@ -43,13 +43,13 @@ def train_network(
         epochs.append(Epoch(number, metrics.loss, metrics.accuracy, val_loss, val_accuracy, rate, seconds))
         context.on_epoch(epochs[-1])
         if context.group.size == 1 and trainer.try_flips(validation):
-            stage("Mirrored validation images are told as well as the others: images are flipped from here on")
+            stage("Mirrored validation images are classified as well as the others: images are flipped from here on")
         if context.group.size == 1 and trainer.schedule.watch(val_loss):
-            stage("The validation loss falls no more: a short cool-down ends the training early")
+            stage("The validation loss no longer falls: a short cool-down ends the training early")
         if context.saved and context.group.is_main:
             state = {"epochs": [asdict(epoch) for epoch in epochs], "trainer": trainer.state_dict()}
             context.saved.save(state)
-    trained = TrainedNetwork.of(recipe, trainer.normalize, trainer.network, tuple(epochs), device_name(context.device))
+    trained = TrainedNetwork.of(recipe, trainer.normalize, trainer.network, epochs, device_name(context.device))
     return replace(trained, augmentations=trainer.augmentations)
 
 

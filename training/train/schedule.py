@@ -16,7 +16,7 @@ class Schedule:
     """How far a training is: in steps or, where the recipe has a budget of minutes, in seconds."""
 
     def __init__(self, recipe: Recipe, steps_per_epoch: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        """clock: tells seconds; only differences count."""
+        """clock: returns seconds; only differences count."""
         self._shape = SCHEDULES[recipe.schedule]
         self._timed = recipe.minutes is not None
         self._total: float = 60 * recipe.minutes if recipe.minutes else recipe.epochs * steps_per_epoch
@@ -52,7 +52,7 @@ class Schedule:
         self._steps += 1
 
     def reserve(self, seconds: float) -> None:
-        """Start a budget, less the seconds of an evaluation: once for the one that told them, once for the last one."""
+        """Start a budget, less the seconds of an evaluation: once for the one that was timed, once for the last one."""
         self._total = self._end = max(self._total - 2 * seconds, LEAST_SHARE * self._total)
         self._start(0)
 

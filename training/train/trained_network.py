@@ -99,7 +99,7 @@ def from_checkpoint(recipe: Recipe, train: LabelledImages, file: Path) -> Traine
 
 
 def _described(network: Network) -> dict[str, str]:
-    """Return what tells a network from others; files of older versions do not say it."""
+    """Return what distinguishes a network from others; files of older versions lack it."""
     return {"network title": network.title, "pretrained weights": network.licence}
 
 

@@ -17,11 +17,11 @@ from training.task import SINGLE, Task
 from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.flips import TRIED_AT, labels_allow_flips
-from training.train.lessons import Lessons
 from training.train.optimizers import Optimizers
 from training.train.precision import CPU_FLOAT32, Precision, fastest
 from training.train.running_metrics import RunningMetrics
 from training.train.schedule import Schedule
+from training.train.training_views import TrainingViews
 
 EVALUATION_BATCH = 1_000
 # Images: on a processor a larger batch goes through the network in parts, so that activations stay in its cache.
@@ -75,7 +75,7 @@ class Trainer:
     The images live on the device as bytes: the sets are small, and a data loader would cost more.
     """
 
-    def __init__(self, recipe: Recipe, train: LabelledImages, context: RunContext, lessons: Lessons) -> None:
+    def __init__(self, recipe: Recipe, train: LabelledImages, context: RunContext, views: TrainingViews) -> None:
         torch.manual_seed(recipe.seed)
         # On a GPU the random numbers are drawn there: no step waits for the host.
         draws_on = context.device if context.device.type == "cuda" else CPU_FLOAT32.device
@@ -91,7 +91,7 @@ class Trainer:
         self.normalize.to(context.device)
         self._labels = train.labels.to(context.device)
         self._shares = label_shares(self._labels, len(recipe.source.labels)) if recipe.balanced else None
-        self._lessons = lessons.to(context.device)
+        self._views = views.to(context.device)
         self.flips = None if recipe.flip == "tried" else recipe.flip  # None: that has yet to be tried
         self._flipped_first = torch.rand(len(train), generator=self._generator, device=draws_on) < 0.5
         batches = context.group.batches(torch.arange(len(train)), recipe.batch)
@@ -165,7 +165,7 @@ class Trainer:
 
     def _logits(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the logits [n, classes] of these images, augmented for this epoch."""
-        images = self.normalize(self._lessons.of(epoch).pixels[indices])
+        images = self.normalize(self._views.of_epoch(epoch).pixels[indices])
         if self.flips:
             images = flip_lr(images, (self._flipped_first[indices] ^ (epoch % 2 == 0)).to(images.device))
         images = self._recipe.augment(images, self._generator)
@@ -180,7 +180,7 @@ class Trainer:
             hard = self._recipe.task.loss(logits, labels, smoothing)
         else:
             hard = balanced_loss(logits, labels, self._shares, smoothing)
-        soft_labels = self._lessons.of(epoch).soft_labels
+        soft_labels = self._views.of_epoch(epoch).soft_labels
         if soft_labels is None:
             return hard
         soft = distillation_loss(logits, soft_labels[indices])
@@ -215,12 +215,13 @@ def distillation_loss(logits: Tensor, soft_labels: Tensor) -> Tensor:
 
 
 def infer(network: nn.Module, normalize: Normalize, pixels: Tensor, precision: Precision) -> Tensor:
-    """Return logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
+    """Return float32 logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
     network.eval()
     with torch.inference_mode(), precision.autocast():
-        return torch.cat([network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)])
+        batches = [network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)]
+    return torch.cat(batches).float()
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor, task: Task = SINGLE) -> tuple[float, float]:
     """Return mean loss and accuracy of logits [n, classes] against labels."""
-    return float(task.loss(logits.float(), labels) / len(labels)), float(task.hits(logits, labels).float().mean())
+    return float(task.loss(logits, labels) / len(labels)), float(task.hits(logits, labels).float().mean())

@@ -60,7 +60,7 @@ class TestInput:
         assert ImageFolder.open(folder, "flowers").channels == channels
 
     def test_a_sample_decides(self, folder):
-        sampled = ImageFolder.open(folder, "flowers").files[-1][1]
+        sampled = ImageFolder.open(folder, "flowers").files[-1].path
 
         flower(0, 0, side=64, channels=3).save(sampled)
 
@@ -70,11 +70,11 @@ class TestInput:
     def test_the_test_images_do_not_decide_the_input(self, folder):
         opened = ImageFolder.open(folder, "flowers")
         test = contents(opened.load().test)
-        pixels = {label: {content for content, its_label in test if its_label == label} for label in range(4)}
-        files = [one for one in opened.files if np.asarray(Image.open(one[1])).tobytes() in pixels[one[0][0]]]
+        listed = [(LABELS.index(label), path) for (label,), path, _ in opened.files]
+        files = [(label, path) for label, path in listed if (np.asarray(Image.open(path)).tobytes(), label) in test]
         assert len(files) == 8
 
-        for (label,), file in files:
+        for label, file in files:
             flower(label, 0, side=64, channels=3).save(file)
 
         assert (ImageFolder.open(folder, "flowers").side, ImageFolder.open(folder, "flowers").channels) == (28, 1)

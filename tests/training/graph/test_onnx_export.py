@@ -56,7 +56,7 @@ def mirrored_net() -> nn.Module:
     scope="module",
     params=[
         (lambda: MLP(dropout=0.2), (28, 28, 1)),
-        (lambda: CNN(dropout=0.2), (32, 32, 3)),
+        (CNN, (32, 32, 3)),
         (mirrored_net, (32, 32, 3)),
     ],
     ids=["mlp", "cnn", "net"],

@@ -90,7 +90,7 @@ def int8_weights(graph: onnx.ModelProto) -> list[NDArray[np.int8]]:
     return [weight for weight in weights if weight.dtype == np.int8 and weight.ndim > 1]
 
 
-class TestQuantised:
+class TestQuantized:
     def test_its_outputs_are_nearly_those_of_the_original(self, pair, pixels):
         expected, found = (run(graph, pixels).probabilities for graph in (pair.original, pair.int8))
 
@@ -98,7 +98,7 @@ class TestQuantised:
         assert np.abs(found - expected).mean() < 0.01
         assert (found.argmax(1) == expected.argmax(1)).mean() > 0.9
 
-    def test_it_is_written_with_quantise_and_dequantize_nodes(self, pair):
+    def test_it_is_written_with_quantize_and_dequantize_nodes(self, pair):
         kinds = {node.op_type for node in pair.int8.graph.node}
 
         assert {"QuantizeLinear", "DequantizeLinear"} <= kinds

@@ -3,33 +3,17 @@
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from training.datasets.labelled import TrainTest
 from training.lecture import approximation, architecture, cifar_demo, descent, nonlinearities, overfitting, symmetry
 from training.lecture.__main__ import main
 from training.lecture.section import Lesson
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: at this size a second one costs more than it gains."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +69,6 @@ def run(data_dir: Path, _few_steps: None) -> Callable[..., int]:
 def finished(run: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """One run of the whole command with --json; tests only read it."""
     out = tmp_path_factory.mktemp("lecture") / "not" / "there yet"
-    with one_thread(), redirect_stdout(io.StringIO()) as printed:
+    with redirect_stdout(io.StringIO()) as printed:
         assert run(out, "--json") == 0
     return FinishedRun(out, printed.getvalue())

@@ -1,7 +1,7 @@
 import pytest
 
 from training.lecture import gradients
-from training.lecture.gradients import INITIALIZATIONS, first_to_last, gradient_norms
+from training.lecture.gradients import DEPTH, INITIALIZATIONS, first_to_last, gradient_norms
 
 
 def norms(activation: str, initialization: str) -> list[float]:
@@ -9,7 +9,7 @@ def norms(activation: str, initialization: str) -> list[float]:
 
 
 def test_each_layer_has_a_gradient():
-    assert len(gradient_norms("tanh", INITIALIZATIONS["Glorot"], depth=7)) == 7
+    assert len(norms("tanh", "Glorot")) == DEPTH
 
 
 @pytest.mark.parametrize("initialization", ["normal, deviation 0.01", "Glorot", "He"])

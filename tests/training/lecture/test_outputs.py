@@ -15,6 +15,12 @@ def test_a_linear_output_with_squared_error_is_least_squares():
     assert [float(layer.weight), float(layer.bias)] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
+def test_a_layer_is_the_same_each_time():
+    first, again = (outputs.three_classes().train_layer() for _ in range(2))
+
+    assert all(map(torch.equal, first.parameters(), again.parameters()))
+
+
 def test_a_sigmoid_output_with_cross_entropy_finds_the_true_probabilities():
     layer = outputs.two_classes().train_layer()
 

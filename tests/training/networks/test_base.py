@@ -19,16 +19,6 @@ def test_a_network_has_as_many_outputs_as_classes(kind, shape):
     assert kind(classes=4)(torch.zeros(shape)).shape == (2, 4)
 
 
-@pytest.mark.parametrize("kind", [MLP, CNN])
-def test_dropout_adds_no_parameters_and_is_off_outside_training(kind):
-    network = kind(dropout=0.5)
-    images = torch.rand(4, 1, 28, 28) if kind is MLP else torch.rand(4, 3, 32, 32)
-
-    assert count_parameters(network) == count_parameters(kind())
-    assert not torch.equal(network.train()(images), network(images))
-    assert torch.equal(network.eval()(images), network(images))
-
-
 def test_a_mirrored_network_gives_an_image_and_the_flipped_image_the_same_logits():
     network = CNN()
     images = torch.rand(4, 3, 32, 32)

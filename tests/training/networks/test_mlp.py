@@ -24,3 +24,11 @@ def test_an_mlp_can_have_other_depths_widths_and_activations_and_says_so_in_its_
     assert count_parameters(network) == 785 * 64 + 65 * 32 + 33 * 10
     assert [type(layer) for layer in network] == [nn.Flatten, nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
     assert MLP().title == "mlp 784-128-10"
+
+
+def test_dropout_adds_no_parameters_and_is_off_outside_training():
+    network, images = MLP(dropout=0.5), torch.rand(4, 1, 28, 28)
+
+    assert count_parameters(network) == count_parameters(MLP())
+    assert not torch.equal(network.train()(images), network(images))
+    assert torch.equal(network.eval()(images), network(images))

@@ -45,7 +45,7 @@ def test_a_net_takes_images_of_any_size(shape):
 
 @pytest.fixture(scope="module")
 def images(things: TrainTest) -> Tensor:
-    """Normalised images in colour, whose neighbouring pixels are alike as those of photographs are."""
+    """Normalized images in colour, whose neighbouring pixels are alike as those of photographs are."""
     smooth = nn.functional.avg_pool2d(things.train.pixels.permute(0, 3, 1, 2).float(), 3, 1)
     return (smooth - smooth.mean((0, 2, 3), keepdim=True)) / smooth.std((0, 2, 3), keepdim=True)
 

@@ -4,7 +4,7 @@ import torch
 
 from serving.model.classifier import Outputs
 from training.datasets.labelled import LabelledImages
-from training.publish.card import Calibration
+from training.evaluation.thresholds import Calibration
 from training.recipes import LECTURE_MLP
 
 

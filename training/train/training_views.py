@@ -22,7 +22,7 @@ class TrainingView(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingViews:
     """Views of the n training images: pixels uint8 [views, n, h, w, c].
 
     soft_labels: a teacher's probabilities [views, n, classes] for these very pixels; None without a teacher.
@@ -32,18 +32,18 @@ class Lessons:
     soft_labels: Tensor | None = None
 
     @classmethod
-    def plain(cls, pixels: Tensor) -> "Lessons":
+    def plain(cls, pixels: Tensor) -> "TrainingViews":
         """Return the images [n, h, w, c] as they are, as the only view."""
         return cls(pixels[None])
 
-    def of(self, epoch: int) -> TrainingView:
-        """Return the view of an epoch, counted from 1: they take turns."""
+    def of_epoch(self, epoch: int) -> TrainingView:
+        """Return the view of an epoch, counted from 1; the views take turns."""
         number = (epoch - 1) % len(self.pixels)
         return TrainingView(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
 
-    def to(self, device: torch.device) -> "Lessons":
+    def to(self, device: torch.device) -> "TrainingViews":
         """Return them on a device."""
-        return Lessons(self.pixels.to(device), None if self.soft_labels is None else self.soft_labels.to(device))
+        return TrainingViews(self.pixels.to(device), None if self.soft_labels is None else self.soft_labels.to(device))
 
 
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 
 from training.datasets import views
 from training.recipes import RECIPES
-from training.train.lessons import draw_views
 from training.train.precision import CPU_FLOAT32
+from training.train.training_views import draw_views
 
 RECIPE = replace(RECIPES["fashion-net"], views=2)
 FILE = "garment_views.pt"
