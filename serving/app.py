@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from wsgiref.types import WSGIApplication
 
 from flask import Flask
 
@@ -90,7 +91,7 @@ def _trust(settings: Settings, folder: Path | None) -> Trust:
     return Trust(settings.digests(), settings.key(), Trials(verdicts), served)
 
 
-def _gate(application: FastPath, app: Flask, settings: Settings, keys: KeyFile | None) -> FastPath | Gate:
+def _gate(application: WSGIApplication, app: Flask, settings: Settings, keys: KeyFile | None) -> WSGIApplication:
     """Return the application behind those checks that the settings ask for; without any, as it is."""
     checks: list[Check] = []
     if settings.trusted_proxies or settings.root_path:
@@ -103,7 +104,7 @@ def _gate(application: FastPath, app: Flask, settings: Settings, keys: KeyFile |
 
 
 def _request_log(
-    application: FastPath | Gate, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
+    application: WSGIApplication, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
 ) -> RequestLog:
     write = partial(write_to_stderr, telemetry.dropped_lines) if settings.log_requests else None
     as_text = logs_text(settings.log_format)

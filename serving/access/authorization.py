@@ -2,8 +2,9 @@
 
 import hashlib
 from functools import lru_cache
+from wsgiref.types import WSGIEnvironment
 
-from serving.access.caller import KEY_NAME, Environ
+from serving.access.caller import KEY_NAME
 from serving.access.key_file import ADMIN, CLASSIFY, METRICS, KeyFile
 from serving.errors import NotAllowed, Unauthorised
 
@@ -37,7 +38,7 @@ class Authorization:
     def __init__(self, keys: KeyFile) -> None:
         self._keys = keys
 
-    def __call__(self, environ: Environ) -> None:
+    def __call__(self, environ: WSGIEnvironment) -> None:
         """Check a request; raises Unauthorised and NotAllowed. OPTIONS, which tells methods only, needs no key."""
         scopes = scopes_for(environ["PATH_INFO"])
         if not scopes or environ["REQUEST_METHOD"] == "OPTIONS":

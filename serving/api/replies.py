@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from wsgiref.types import StartResponse
 
 import msgspec
 from flask import Response
@@ -31,7 +31,7 @@ class Reply:
         """Return it as a Flask response."""
         return Response(self.body, self.status, dict(self.headers), content_type=self.content_type)
 
-    def wsgi(self, start_response: Any) -> Iterable[bytes]:
+    def wsgi(self, start_response: StartResponse) -> Iterable[bytes]:
         """Send it as a WSGI application does."""
         length = ("Content-Length", str(len(self.body)))
         headers = [("Content-Type", self.content_type), length, *self.headers.items()]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from random import getrandbits
 from typing import Any, NamedTuple
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from serving.access.caller import ANSWER_HEADERS_KEY, KEY_NAME
 from serving.api.replies import ProblemReplies
@@ -38,8 +39,6 @@ SECURITY = (  # headers of every answer; what is shown in a browser as a page ha
     (POLICY, "default-src 'none'; frame-ancestors 'none'"),
 )
 
-StartResponse = Callable[..., Any]
-
 
 class Answered(NamedTuple):
     """A request that was answered, until it is logged. began: Unix time. environ: what the log takes of it."""
@@ -57,7 +56,7 @@ class RequestLog:
 
     def __init__(
         self,
-        application: Any,
+        application: WSGIApplication,
         problems: ProblemReplies,
         metrics: Metrics,
         write: Callable[[bytes], object] | None = None,
@@ -76,7 +75,7 @@ class RequestLog:
         self._lines: list[bytes] = []
         self._length = 0
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the application does, with the request's id in a header."""
         began, start = time.time(), time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -92,7 +91,7 @@ class RequestLog:
                 line, [*headers, *environ.get(ANSWER_HEADERS_KEY, ()), *security, (ID_HEADER, request_id)], *more
             )
 
-        parts: Iterable[bytes] = self._application(environ, start_with_id)
+        parts = self._application(environ, start_with_id)
         self._note(environ, request_id, status, size, began, time.perf_counter() - start)
         return parts
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 from werkzeug.http import parse_options_header
@@ -13,7 +14,7 @@ from werkzeug.http import parse_options_header
 from serving.api.advice import FORM, SEND_IMAGE, check_image_body, is_image_in_a_form_type, unsupported_type
 from serving.api.form_data import Part, read_parts, read_text
 from serving.api.image_text import advise_json, decode_text
-from serving.api.intake import Environ, Intake
+from serving.api.intake import Intake
 from serving.api.query import Parameter, check_name
 from serving.errors import BadRequest, Refusal
 from serving.inference.predictor import Upload
@@ -59,7 +60,7 @@ class Uploads(NamedTuple):
         return type(refusal)(f"{refusal}{self.advice}") if self.advice and refusal.status == 422 else refusal
 
 
-def read_uploads(environ: Environ, content: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
+def read_uploads(environ: WSGIEnvironment, content: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
     """Return what a request has sent; names: the parameters that exist. Raises Refusal."""
     if not content:
         raise BadRequest(f"The request has no body. {SEND_IMAGE}")
