@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from serving.errors import UnknownModel
 from serving.model.classifier import Classifier
 from serving.repository.scan import FileSignatures
 from serving.repository.shadow_rules import ShadowRule
@@ -74,6 +75,13 @@ class Model:
     @property
     def reason(self) -> str | None:
         return UNLOADED if self.unloaded else "; ".join(self.reasons) or None
+
+    def version(self, number: str) -> Version:
+        """Return a version, whatever its state; raises UnknownModel with the numbers that exist."""
+        if number not in self.files:
+            known = ", ".join(self.versions) or "none"
+            raise UnknownModel(f"The model {self.name!r} has no version {number[:120]!r}. Versions: {known}.")
+        return self.files[number]
 
     def with_version(self, version: Version) -> Self:
         """Return the model with another state of one version that is not the answering one."""
