@@ -31,7 +31,7 @@ BUCKETS = 4_096  # 32,768 clients in 7 MiB
 TABLE_BYTES = BUCKETS * WAYS * ENTRY_BYTES
 FILE = "rate-limit"
 
-SlotCount = tuple[float, int]  # the time at which its last image came, and its images
+Batch = tuple[float, int]  # the time at which its last image came, and its images
 
 
 class RateLimiter:
@@ -102,7 +102,7 @@ class RateLimiter:
         TAIL.pack_into(self._table, entry + HEAD.size, *times, *counts)
         return leaves, used, newest
 
-    def _batches(self, entry: int, now: float) -> list[SlotCount]:
+    def _batches(self, entry: int, now: float) -> list[Batch]:
         """Return the batches of an entry that are in the window, the newest first."""
         *_, newest, came = HEAD.unpack_from(self._table, entry)
         tail = TAIL.unpack_from(self._table, entry + HEAD.size)

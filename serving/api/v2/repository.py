@@ -17,8 +17,6 @@ from serving.settings import variable
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 UNLOAD_DEPENDENTS = "unload_dependents"  # the one supported parameter: no model here depends on another
-
-
 MAX_BODY = 262_144  # bytes: ample for a model's configuration, which the messages then say is unsupported
 
 
