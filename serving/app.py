@@ -35,7 +35,7 @@ from serving.repository.shared_lines import SharedLines
 from serving.repository.trials import Trials
 from serving.repository.trust import Trust
 from serving.settings import Settings, shared_folder
-from serving.telemetry.logs import logs_text
+from serving.telemetry.logs import text_wanted
 from serving.telemetry.telemetry import Telemetry
 from serving.telemetry.tracing import Tracing
 
@@ -107,5 +107,5 @@ def _request_log(
     application: WSGIApplication, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
 ) -> RequestLog:
     write = partial(write_to_stderr, telemetry.dropped_lines) if settings.log_requests else None
-    as_text = logs_text(settings.log_format)
+    as_text = text_wanted(settings.log_format)
     return RequestLog(application, problems, telemetry.metrics, write, as_text, Tracing.from_environment())

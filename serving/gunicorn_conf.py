@@ -33,7 +33,7 @@ from serving.server.worker import Worker
 from serving.settings import Settings, SettingsError, shared_folder, variable
 from serving.telemetry.dropped_lines import DroppedLines
 from serving.telemetry.log_relay import LogRelay
-from serving.telemetry.logs import GunicornLogger, logs_text
+from serving.telemetry.logs import GunicornLogger, text_wanted
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
@@ -65,7 +65,7 @@ shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats
 room = workers * ROOM_BYTES + (TABLE_BYTES if settings.rate_limit else 0)
 shared_parent = with_room((shared_memory, *temporary_folders()), room)
 worker_tmp_dir = str(shared_parent) if shared_parent else None  # a slow disk would delay the heartbeat
-GunicornLogger.text = logs_text(settings.log_format)
+GunicornLogger.text = text_wanted(settings.log_format)
 logger_class = GunicornLogger
 log_relay = LogRelay(GunicornLogger.text)
 control_socket_disable = True  # it would write to the home folder, which a container may lack

@@ -85,8 +85,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def server_class(self, listener: Any, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
         """Return the server that accepts connections."""
         encrypted = {"ssl_context": ssl_context} if ssl_context else {}
-        own = listener.getsockname()  # now: the last connections are handled when the listener has been closed
-        return Listener(listener, handle=partial(self.handle, own), spawn=spawn, **encrypted)
+        server_address = listener.getsockname()  # now: the last connections are handled after it has been closed
+        return Listener(listener, handle=partial(self.handle, server_address), spawn=spawn, **encrypted)
 
     def notify(self) -> None:
         super().notify()
@@ -95,13 +95,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
             self.log.error(LOST_COUNTS)
         Lifecycle.of(self.wsgi).tick()
 
-    def handle(self, own: Any, client: Any, addr: Any) -> None:
-        """Answer the requests of a connection until it ends; own: the address that it was made to."""
+    def handle(self, server_address: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection until it ends; server_address, addr: of both its ends."""
         client.settimeout(self.cfg.keepalive)  # of silence, and of a client that does not read its response
         connection = Connection(client)
         self.connections.add(connection)
         self._make_room()
-        shared_environ = self._base_environ(own, client, addr)
+        shared_environ = self._base_environ(server_address, client, addr)
         try:
             while self._answer_next(connection, shared_environ):
                 gevent.sleep(0)  # yield, so that one fast client cannot starve the others
@@ -115,14 +115,14 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         """Stop on Ctrl-C as on SIGTERM: in a greenlet, gunicorn's own handler ends in a traceback."""
         self.alive = False
 
-    def _base_environ(self, own: Any, client: Any, addr: Any) -> Mapping[str, Any]:
+    def _base_environ(self, server_address: Any, client: Any, addr: Any) -> Mapping[str, Any]:
         """Return the part of the WSGI environ that all requests of a connection share."""
-        network = isinstance(own, tuple)  # otherwise a Unix socket
+        network = isinstance(server_address, tuple)  # otherwise a Unix socket
         return {
             **base_environ(self.cfg),
             "SCRIPT_NAME": "",
-            "SERVER_NAME": own[0] if network else own,
-            "SERVER_PORT": str(own[1]) if network else "",
+            "SERVER_NAME": server_address[0] if network else server_address,
+            "SERVER_PORT": str(server_address[1]) if network else "",
             "REMOTE_ADDR": addr[0] if network else "",
             "REMOTE_PORT": str(addr[1]) if network else "",
             "wsgi.url_scheme": "https" if isinstance(client, SSLSocket) else "http",
