@@ -37,8 +37,8 @@ from serving.telemetry.logs import GunicornLogger, text_wanted
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
-# Loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that must
-# not cross a fork is among them, nor Flask, whose log handler would end in a traceback under gevent.
+# Loaded once: the workers share its memory, and one that replaces a killed one is ready sooner. All of it may cross a
+# fork. Flask is not among them: its log handler would end in a traceback under gevent.
 PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
 OTHER_FILES = 200  # of a worker, beside its connections: pipes of decoders, counts, model files that are being loaded
 NO_ROOM = (
@@ -119,7 +119,7 @@ def on_exit(_: Arbiter) -> None:
 
 
 def on_reload(server: Arbiter) -> None:
-    """Read again, at SIGHUP, what only the start reads: all workers are about to be replaced."""
+    """Read the list of digests and the key again, at SIGHUP: all workers are about to be replaced."""
     try:
         settings.read_again()
     except SettingsError as error:

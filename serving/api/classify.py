@@ -58,7 +58,7 @@ def _item(item: Prediction | Refusal, file: str | None) -> Prediction | dict[str
 
 
 def blueprint(view: Classify) -> Blueprint:
-    """Return the route that classifies; a browser whose form no script sent gets a page."""
+    """Return the route that classifies; a browser without JavaScript gets a page."""
     api = Blueprint("classify", __name__)
 
     @api.post(PATH)

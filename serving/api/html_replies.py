@@ -1,4 +1,4 @@
-"""Replies for a browser that shows a page: the answer to a form that no script sent, and what is refused."""
+"""HTML replies to browsers: the answers to a form that was sent without JavaScript, and refusals."""
 
 from http import HTTPStatus
 from wsgiref.types import WSGIEnvironment
@@ -43,7 +43,7 @@ def prefers_page(environ: WSGIEnvironment) -> bool:
 
 
 def is_browser_form(environ: WSGIEnvironment) -> bool:
-    """Whether a request is a form with files that a browser sent without a script."""
+    """Whether a request is a form with files that a browser sent without JavaScript."""
     return environ.get("CONTENT_TYPE", "").lower().startswith(FORM_WITH_FILES) and prefers_page(environ)
 
 

@@ -1,4 +1,4 @@
-"""The formats of uploads, and what is said of a file that is not read."""
+"""The supported image formats, and the refusals of files that cannot be read."""
 
 import base64
 import io

@@ -24,7 +24,7 @@ from serving.server.shared_folder import restore_shared_folder
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
 FIRST_REQUEST_DELAY = 5.0  # the same, where it has brought none yet; Docker kills after ten
-HANDSHAKE_DELAY = 0.5  # seconds after it in which those arrive whose handshake had begun
+HANDSHAKE_DELAY = 0.5  # seconds after SIGTERM in which connections arrive whose handshake had begun
 DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
 
 LOST_COUNTS = (
@@ -36,7 +36,7 @@ LOST_COUNTS = (
 class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
     """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them.
 
-    The master has it get no more by then (syn_filter.py), if the whole service stops.
+    If the whole service stops, the master has kept new ones out by then (syn_filter.py).
     """
 
     max_accept = MAX_ACCEPT  # gunicorn sets 1, with which a burst waits long
@@ -96,7 +96,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         Lifecycle.of(self.wsgi).tick()
 
     def handle(self, server_address: Any, client: Any, addr: Any) -> None:
-        """Answer the requests of a connection until it ends; server_address, addr: of both its ends."""
+        """Answer the requests of a connection until it ends; server_address, addr: of its two ends."""
         client.settimeout(self.cfg.keepalive)  # of silence, and of a client that does not read its response
         connection = Connection(client)
         self.connections.add(connection)
