@@ -65,7 +65,7 @@ def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
     if not info.get("icc_profile", True) or is_unknown_coding(info):  # the former is damaged or empty
         return image, ("profile-ignored",)
     profile = find_profile(info)
-    if profile[COLOUR_SPACE] == GREY and image.mode in TO_GREY and _shows_no_colour(image):
+    if profile[COLOUR_SPACE] == GREY and image.mode in TO_GREY and _is_nearly_grey(image):
         image = image.convert(TO_GREY[image.mode])
     mode = image.mode.removesuffix("A")
     if not profile or mode not in MODES.values():
@@ -84,7 +84,7 @@ def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
     return converted, ("srgb",)
 
 
-def _shows_no_colour(image: Image.Image) -> bool:
+def _is_nearly_grey(image: Image.Image) -> bool:
     pixels = np.asarray(image)[..., :3]
     return bool((pixels.max(axis=-1) - pixels.min(axis=-1) <= SAME_LEVELS).all())
 
