@@ -15,7 +15,7 @@ OPEN_PATHS = frozenset(
 OPEN_FOLDER = "/static/"
 REPOSITORY = "/v2/repository/"
 CHANGES = ("/load", "/unload")
-MAX_LENGTH = 1_024  # of a key that is sent, so that those in the cache are small
+MAX_KEY_LENGTH = 1_024  # of a key that is sent, so that those in the cache are small
 NO_KEY = b""  # the digest of what is too long for a key
 HOW_TO_SEND = "send Authorization: Bearer KEY, or X-API-Key: KEY"
 
@@ -45,7 +45,7 @@ class Authorization:
             return
         kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         sent = token.strip() if kind.lower() == "bearer" else "", environ.get("HTTP_X_API_KEY", "").strip()
-        digests = [_digest(text) if len(text) <= MAX_LENGTH else NO_KEY for text in sent if text]
+        digests = [_digest(text) if len(text) <= MAX_KEY_LENGTH else NO_KEY for text in sent if text]
         if not digests:
             raise Unauthorised(f"This service answers with a key only; {HOW_TO_SEND}.")
         key = next(filter(None, map(self._keys.find, digests)), None)
