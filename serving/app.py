@@ -66,8 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(operations.blueprint(repository, telemetry.registry, lifecycle.flush))
     app.register_blueprint(pages.blueprint(repository, document(settings), settings))
     same_origin = SameOrigin(hosts_of(settings.allowed_origins) | {settings.host}, bool(settings.keys_file))
-    loader = repository if settings.allow_loading else None
-    loading = v2_repository.blueprint(repository, loader, intake, same_origin)
+    loading = v2_repository.blueprint(repository, settings.allow_loading, intake, same_origin)
     statistics = v2_statistics.blueprint(repository, telemetry.statistics, lifecycle.flush)
     infer = Infer(repository, predictor, intake)
     app.register_blueprint(v2.blueprint(repository, infer, settings, loading, statistics))
