@@ -31,7 +31,7 @@ def check_image_body(kind: str, body: bytes) -> str:
     kind: its media type. Returns what to add to the refusal of it where it turns out to be unreadable, if anything.
     Raises UnsupportedType and UnreadableImage.
     """
-    if body[0] in TEXT_STARTS and (is_json(body) or is_form(body)):
+    if body[0] in TEXT_STARTS and (_is_json(body) or _is_form(body)):
         raise unsupported_type(kind, body)
     if b"\n" in body or not (kind == FORM or IMAGE.match(body)):
         return ""
@@ -47,12 +47,12 @@ def is_image_in_a_form_type(body: bytes) -> bool:
 
 def unsupported_type(kind: str, body: bytes) -> UnsupportedType:
     """Return the refusal of a body with this media type."""
-    if is_json(body):
+    if _is_json(body):
         return UnsupportedType(
             f"The body is JSON, but its Content-Type is {kind!r}; send it with application/json (with curl: "
             "-H 'Content-Type: application/json')."
         )
-    if is_form(body):
+    if _is_form(body):
         return UnsupportedType(
             f"The body is a form with files, but its Content-Type is {kind!r}; let the client write that header itself "
             "(curl -F image=@photo.jpg URL, without -H)."
@@ -71,7 +71,7 @@ def unsupported_type(kind: str, body: bytes) -> UnsupportedType:
     )
 
 
-def is_json(body: bytes) -> bool:
+def _is_json(body: bytes) -> bool:
     """Whether the body is a JSON object."""
     if not body[:JSON_START].lstrip().startswith(b"{"):
         return False
@@ -87,6 +87,6 @@ def advise_json(body: bytes) -> str:
     return UNWRAP if WRAPPED.search(body) else ""
 
 
-def is_form(body: bytes) -> bool:
+def _is_form(body: bytes) -> bool:
     """Whether the body is multipart/form-data."""
     return body.startswith(b"--") and b"form-data" in body[:512]

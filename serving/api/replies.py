@@ -53,11 +53,7 @@ class ProblemReplies:
         return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, refusal.headers())
 
 
-def model_header(classifiers: Iterable[Classifier]) -> str:
-    """Return the value of MODEL_HEADER: the files that answered, by which the same answer can be asked for again."""
-    return ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
-
-
 def prediction_headers(classifiers: Iterable[Classifier], timings: Timings) -> dict[str, str]:
-    """Return the headers of every reply that models gave."""
-    return {MODEL_HEADER: model_header(classifiers), "Server-Timing": timings.server_timing()}
+    """Return the headers of a reply that models gave: their files, to ask for the same answer again, and the times."""
+    files = ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
+    return {MODEL_HEADER: files, "Server-Timing": timings.server_timing()}
