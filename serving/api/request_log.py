@@ -5,7 +5,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from random import getrandbits
 from typing import Any, NamedTuple
@@ -63,7 +62,7 @@ class RequestLog:
         as_text: bool = False,
         tracing: Tracing | None = None,
     ) -> None:
-        """write: writes lines; None logs nothing. as_text: lines for a person instead of JSON."""
+        """write: writes lines, and raises nothing; None logs nothing. as_text: lines for a person instead of JSON."""
         self._application = application
         self._problems = problems
         self._requests = metrics.requests
@@ -160,12 +159,11 @@ class RequestLog:
     def _write_lines(self) -> None:
         lines, self._lines, self._length = self._lines, [], 0
         if lines and self._write:
-            with suppress(OSError):  # a log that nobody reads any more is not a reason to refuse requests
-                self._write(b"\n".join(lines) + b"\n")
+            self._write(b"\n".join(lines) + b"\n")
 
 
 def write_to_stderr(dropped: DroppedLines, lines: bytes) -> None:
-    """Write lines at once, or count them as dropped."""
+    """Write lines at once, or count them as dropped: a log that nobody reads is not a reason to refuse requests."""
     try:
         os.write(STDERR, lines)
     except OSError:
