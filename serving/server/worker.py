@@ -145,7 +145,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         try:
             response.body = b"".join(parts)
         finally:
-            getattr(parts, "close", int)()
+            if hasattr(parts, "close"):
+                parts.close()
         keep_alive = request.keep_alive and request.body_complete and self.alive
         connection.send(response.message(keep_alive, request.method))
         self.log.access(response, request, environ, datetime.now() - started)
