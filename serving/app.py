@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from wsgiref.types import WSGIApplication
 
 from flask import Flask
 
@@ -34,7 +35,7 @@ from serving.repository.shared_lines import SharedLines
 from serving.repository.trials import Trials
 from serving.repository.trust import Trust
 from serving.settings import Settings, shared_folder
-from serving.telemetry.logs import logs_text
+from serving.telemetry.logs import text_wanted
 from serving.telemetry.telemetry import Telemetry
 from serving.telemetry.tracing import Tracing
 
@@ -65,8 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(operations.blueprint(repository, telemetry.registry, lifecycle.flush))
     app.register_blueprint(pages.blueprint(repository, document(settings), settings))
     same_origin = SameOrigin(hosts_of(settings.allowed_origins) | {settings.host}, bool(settings.keys_file))
-    loader = repository if settings.allow_loading else None
-    loading = v2_repository.blueprint(repository, loader, intake, same_origin)
+    loading = v2_repository.blueprint(repository, settings.allow_loading, intake, same_origin)
     statistics = v2_statistics.blueprint(repository, telemetry.statistics, lifecycle.flush)
     infer = Infer(repository, predictor, intake)
     app.register_blueprint(v2.blueprint(repository, infer, settings, loading, statistics))
@@ -90,7 +90,7 @@ def _trust(settings: Settings, folder: Path | None) -> Trust:
     return Trust(settings.digests(), settings.key(), Trials(verdicts), served)
 
 
-def _gate(application: FastPath, app: Flask, settings: Settings, keys: KeyFile | None) -> FastPath | Gate:
+def _gate(application: WSGIApplication, app: Flask, settings: Settings, keys: KeyFile | None) -> WSGIApplication:
     """Return the application behind those checks that the settings ask for; without any, as it is."""
     checks: list[Check] = []
     if settings.trusted_proxies or settings.root_path:
@@ -103,8 +103,8 @@ def _gate(application: FastPath, app: Flask, settings: Settings, keys: KeyFile |
 
 
 def _request_log(
-    application: FastPath | Gate, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
+    application: WSGIApplication, problems: ProblemReplies, settings: Settings, telemetry: Telemetry
 ) -> RequestLog:
     write = partial(write_to_stderr, telemetry.dropped_lines) if settings.log_requests else None
-    as_text = logs_text(settings.log_format)
+    as_text = text_wanted(settings.log_format)
     return RequestLog(application, problems, telemetry.metrics, write, as_text, Tracing.from_environment())

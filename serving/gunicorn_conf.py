@@ -33,12 +33,12 @@ from serving.server.worker import Worker
 from serving.settings import Settings, SettingsError, shared_folder, variable
 from serving.telemetry.dropped_lines import DroppedLines
 from serving.telemetry.log_relay import LogRelay
-from serving.telemetry.logs import GunicornLogger, logs_text
+from serving.telemetry.logs import GunicornLogger, text_wanted
 from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
-# Loaded once: all workers share its memory, and one that takes a killed one's place is ready sooner. Nothing that must
-# not cross a fork is among them, nor Flask, whose log handler would end in a traceback under gevent.
+# Loaded once: the workers share its memory, and one that replaces a killed one is ready sooner. All of it may cross a
+# fork. Flask is not among them: its log handler would end in a traceback under gevent.
 PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
 OTHER_FILES = 200  # of a worker, beside its connections: pipes of decoders, counts, model files that are being loaded
 NO_ROOM = (
@@ -65,7 +65,7 @@ shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats
 room = workers * ROOM_BYTES + (TABLE_BYTES if settings.rate_limit else 0)
 shared_parent = with_room((shared_memory, *temporary_folders()), room)
 worker_tmp_dir = str(shared_parent) if shared_parent else None  # a slow disk would delay the heartbeat
-GunicornLogger.text = logs_text(settings.log_format)
+GunicornLogger.text = text_wanted(settings.log_format)
 logger_class = GunicornLogger
 log_relay = LogRelay(GunicornLogger.text)
 control_socket_disable = True  # it would write to the home folder, which a container may lack
@@ -119,7 +119,7 @@ def on_exit(_: Arbiter) -> None:
 
 
 def on_reload(server: Arbiter) -> None:
-    """Read again, at SIGHUP, what only the start reads: all workers are about to be replaced."""
+    """Read the list of digests and the key again, at SIGHUP: all workers are about to be replaced."""
     try:
         settings.read_again()
     except SettingsError as error:

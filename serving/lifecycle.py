@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the server's master imports this module, and must load neither Flask nor prometheus_client
+    from wsgiref.types import StartResponse
+
     from flask import Flask
 
     from serving.access.key_file import KeyFile
@@ -63,10 +65,10 @@ class Lifecycle:
         self.flush()
         self._request_log.close()
 
-    def malformed(self, reason: str, target: str, start_response: Any) -> Iterable[bytes]:
+    def malformed(self, reason: str, target: str, start_response: StartResponse) -> Iterable[bytes]:
         """Refuse bytes that are not a valid HTTP request; target: the request's, as far as known. A WSGI response."""
         return self._request_log.refuse_malformed(reason, target, start_response)
 
-    def unknown_method(self, method: str, target: str, start_response: Any) -> Iterable[bytes]:
+    def unknown_method(self, method: str, target: str, start_response: StartResponse) -> Iterable[bytes]:
         """Refuse a request whose method the parser does not know; a WSGI response."""
         return self._request_log.refuse_method(method, target, start_response)

@@ -16,7 +16,7 @@ import msgspec
 
 from serving.model.card import INPUT, MODEL_FILE, PROBABILITIES, ContractError
 from serving.model.classifier import Classifier
-from serving.version import NAME, version_of_this
+from serving.version import NAME, installed_version
 
 Component = dict[str, Any]
 MAX_LICENSE_NAME = 100  # some packages have the whole text in that field
@@ -45,7 +45,7 @@ def document(models: Path) -> dict[str, Any]:
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {"component": {"type": "application", "name": NAME, "version": version_of_this()}},
+        "metadata": {"component": {"type": "application", "name": NAME, "version": installed_version()}},
         "components": [*packages(), *(model(Classifier.open(file)) for file in files)],
     }
 

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from serving.access.cors import parse_origins
-from serving.access.key_file import KeyFileError, read_keys
+from serving.access.key_file import read_keys
 from serving.access.proxies import Network, parse_networks, parse_root_path
 from serving.access.rate_limit import RateLimit, parse_rate_limit
 from serving.cpu import usable_cores
-from serving.repository.digests import DigestsError, ModelDigests
+from serving.repository.digests import ModelDigests
 from serving.repository.shadow_rules import ShadowRule, parse_shadow_rules
 
 if TYPE_CHECKING:  # importing it loads numpy and Pillow
@@ -45,7 +45,7 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {  # of the fields that have a for
 }
 
 File = TypeVar("File")
-_files: dict[str, Any] = {}  # that are read at the start alone, by path; workers have them from the master
+_files: dict[tuple[str, str], Any] = {}  # by field and path: read at the start alone, workers have them from the master
 
 
 class SettingsError(ValueError):
@@ -107,49 +107,35 @@ class Settings:
         """Return these settings if the folders and files that they name exist and are sound. Raises SettingsError."""
         if not self.folder.is_dir():
             raise SettingsError(variable("models"), self.models, "there is no such folder")
-        for field in ("default_grey", "default_colour"):
-            name = getattr(self, field)
+        named = [("default_grey", self.default_grey), ("default_colour", self.default_colour)]
+        named += [("shadow", name) for rule in self.shadow for name in (rule.model, rule.shadow)]
+        for field, name in named:
             if name and not self._has_model(name):
                 raise SettingsError(variable(field), name, f"there is no such model in {self.models}")
-        for name in (name for rule in self.shadow for name in (rule.model, rule.shadow)):
-            if not self._has_model(name):
-                raise SettingsError(variable("shadow"), name, f"there is no such model in {self.models}")
-        self._check_files()
+        if self.keys_file:
+            _read("keys_file", self.keys_file, read_keys)
+        self._check_trust()
         return self
 
     def _has_model(self, name: str) -> bool:
         """Whether the folder has a model of this name; names of other folders, such as cifar-net/2, are none."""
         return "/" not in name and not name.startswith(".") and (self.folder / name).is_dir()
 
-    def _check_files(self) -> None:
-        try:
-            if self.keys_file:
-                read_keys(Path(self.keys_file))
-        except KeyFileError as error:
-            raise SettingsError(variable("keys_file"), self.keys_file or "", str(error)) from error
-        self._check_trust()
-
     def _check_trust(self) -> None:
-        try:
-            self.digests()
-        except DigestsError as error:
-            raise SettingsError(variable("model_digests"), self.model_digests or "", str(error)) from error
+        self.digests()
         self.key()
 
     def digests(self) -> ModelDigests | None:
-        """Return the model files that alone may be served, where a list is set; raises DigestsError."""
-        return _read_once(self.model_digests, ModelDigests.read) if self.model_digests else None
+        """Return the model files that alone may be served, where a list is set; raises SettingsError."""
+        return _read_once("model_digests", self.model_digests, ModelDigests.read) if self.model_digests else None
 
     def key(self) -> "ModelKey | None":
         """Return the key that must have signed a model file, where one is set; raises SettingsError."""
         if not self.model_key:
             return None
-        from serving.repository.model_key import ModelKey, ModelKeyError
+        from serving.repository.model_key import ModelKey
 
-        try:
-            return _read_once(self.model_key, ModelKey)
-        except ModelKeyError as error:
-            raise SettingsError(variable("model_key"), self.model_key, str(error)) from error
+        return _read_once("model_key", self.model_key, ModelKey)
 
     def read_again(self) -> None:
         """Read the list of digests and the key once more; raises SettingsError, and those before stay in force."""
@@ -192,11 +178,19 @@ def shared_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     return Path(folder) if folder else None
 
 
-def _read_once(file: str, read: Callable[[Path], File]) -> File:
-    """Return a file as it was at the first reading: a worker that starts later must trust what the others do."""
-    if file not in _files:
-        _files[file] = read(Path(file))
-    found: File = _files[file]
+def _read(field: str, file: str, read: Callable[[Path], File]) -> File:
+    """Return the content of the file that a field names; raises SettingsError."""
+    try:
+        return read(Path(file))
+    except ValueError as error:  # KeyFileError, DigestsError and ModelKeyError are such
+        raise SettingsError(variable(field), file, str(error)) from error
+
+
+def _read_once(field: str, file: str, read: Callable[[Path], File]) -> File:
+    """Return that content as it was at the first reading: a worker that starts later must trust what the others do."""
+    if (field, file) not in _files:
+        _files[field, file] = _read(field, file, read)
+    found: File = _files[field, file]
     return found
 
 

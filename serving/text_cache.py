@@ -1,4 +1,4 @@
-"""Cache what is made of texts that clients send: short ones alone, so that nobody fills the memory with long ones."""
+"""Cache results for short texts that clients send; long ones could fill the memory."""
 
 from collections.abc import Callable
 from functools import lru_cache, wraps

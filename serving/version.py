@@ -5,7 +5,7 @@ from importlib import metadata
 NAME = "thimble"
 
 
-def version_of_this() -> str:
+def installed_version() -> str:
     """Return the version of this service."""
     try:
         return metadata.version(NAME)

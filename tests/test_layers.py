@@ -1,6 +1,7 @@
 """The arrows: which file may import which. A file may import only what stands above it in its own list."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,9 +154,12 @@ def test_training_imports_of_serving_only_the_rooms_that_they_share(module):
     assert {name for name in of_serving if not name.startswith(SHARED_ROOMS)} <= ALSO_SHARED.get(module, set())
 
 
-def test_the_service_starts_without_loading_torch_or_onnx():
+def test_importing_the_application_reads_no_settings_and_loads_neither_torch_nor_onnx():
     program = "import sys, serving.app; print(sorted({'torch', 'onnx', 'training', 'matplotlib'} & set(sys.modules)))"
 
-    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    environment = os.environ | {"THIMBLE_WORKERS": "many"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
 
     assert loaded.stdout.strip() == "[]"

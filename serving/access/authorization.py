@@ -2,8 +2,9 @@
 
 import hashlib
 from functools import lru_cache
+from wsgiref.types import WSGIEnvironment
 
-from serving.access.caller import KEY_NAME, Environ
+from serving.access.caller import KEY_NAME
 from serving.access.key_file import ADMIN, CLASSIFY, METRICS, KeyFile
 from serving.errors import NotAllowed, Unauthorised
 
@@ -14,7 +15,7 @@ OPEN_PATHS = frozenset(
 OPEN_FOLDER = "/static/"
 REPOSITORY = "/v2/repository/"
 CHANGES = ("/load", "/unload")
-MAX_LENGTH = 1_024  # of a key that is sent, so that those in the cache are small
+MAX_KEY_LENGTH = 1_024  # of a key that is sent, so that those in the cache are small
 NO_KEY = b""  # the digest of what is too long for a key
 HOW_TO_SEND = "send Authorization: Bearer KEY, or X-API-Key: KEY"
 
@@ -37,14 +38,14 @@ class Authorization:
     def __init__(self, keys: KeyFile) -> None:
         self._keys = keys
 
-    def __call__(self, environ: Environ) -> None:
+    def __call__(self, environ: WSGIEnvironment) -> None:
         """Check a request; raises Unauthorised and NotAllowed. OPTIONS, which tells methods only, needs no key."""
         scopes = scopes_for(environ["PATH_INFO"])
         if not scopes or environ["REQUEST_METHOD"] == "OPTIONS":
             return
         kind, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         sent = token.strip() if kind.lower() == "bearer" else "", environ.get("HTTP_X_API_KEY", "").strip()
-        digests = [_digest(text) if len(text) <= MAX_LENGTH else NO_KEY for text in sent if text]
+        digests = [_digest(text) if len(text) <= MAX_KEY_LENGTH else NO_KEY for text in sent if text]
         if not digests:
             raise Unauthorised(f"This service answers with a key only; {HOW_TO_SEND}.")
         key = next(filter(None, map(self._keys.find, digests)), None)

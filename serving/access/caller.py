@@ -2,20 +2,18 @@
 
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 KEY_NAME = "thimble.key"  # in the environ: the name of the key that was sent
 ANSWER_HEADERS_KEY = "thimble.headers"  # in the environ: headers of the answer, whatever it is
 
-Environ = dict[str, Any]
 
-
-def add_headers(environ: Environ, *headers: tuple[str, str]) -> None:
+def add_headers(environ: WSGIEnvironment, *headers: tuple[str, str]) -> None:
     """Add headers to the answer of a request, also where that is a refusal."""
     environ.setdefault(ANSWER_HEADERS_KEY, []).extend(headers)
 
 
-def caller_of(environ: Environ) -> str:
+def caller_of(environ: WSGIEnvironment) -> str:
     """Return whom a request is counted for: its key's name or, where no key is needed, its address."""
     key: str | None = environ.get(KEY_NAME)
     return f"key {key}" if key else _network_of(environ.get("REMOTE_ADDR", ""))

@@ -2,9 +2,10 @@
 
 import re
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
 from serving.access.authorization import scopes_for
-from serving.access.caller import Environ, add_headers
+from serving.access.caller import add_headers
 from serving.access.key_file import ADMIN
 
 ANY = "*"
@@ -48,7 +49,7 @@ class Cors:
     def __init__(self, origins: frozenset[str]) -> None:
         self._origins = origins
 
-    def __call__(self, environ: Environ) -> dict[str, str] | None:
+    def __call__(self, environ: WSGIEnvironment) -> dict[str, str] | None:
         """Add an answer's headers; return those of the answer to a preflight, which has nothing else."""
         origin = environ.get("HTTP_ORIGIN", "")
         if ANY in self._origins:

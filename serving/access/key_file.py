@@ -55,8 +55,7 @@ class KeyFile:
 
     def find(self, digest: bytes) -> Key | None:
         """Return the key with this digest; None where there is none."""
-        if time.monotonic() >= self._read_at:
-            self.refresh()
+        self.refresh()
         key = self._keys.get(digest[:INDEX_BYTES])
         return key if key and hmac.compare_digest(key.digest, digest) else None
 

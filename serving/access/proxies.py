@@ -4,8 +4,7 @@ import re
 from collections.abc import Collection
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
-from serving.access.caller import Environ
+from wsgiref.types import WSGIEnvironment
 
 HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
@@ -39,7 +38,7 @@ class Proxies:
         self._root_path = root_path
         self._trusts = lru_cache(maxsize=4_096)(partial(_is_in, tuple(trusted)))
 
-    def __call__(self, environ: Environ) -> None:
+    def __call__(self, environ: WSGIEnvironment) -> None:
         """Set the client's address, the scheme, the host and the path under which the client sees the service."""
         root = self._root_path
         if self._trusts(environ.get("REMOTE_ADDR", "")):
@@ -49,7 +48,7 @@ class Proxies:
             if (path := environ["PATH_INFO"]).startswith(f"{root}/") or path == root:  # kept by the proxy
                 environ["PATH_INFO"] = path[len(root) :] or "/"
 
-    def _believe(self, environ: Environ) -> str:
+    def _believe(self, environ: WSGIEnvironment) -> str:
         """Take over the headers of a trusted proxy; return the root path."""
         if addresses := environ.get("HTTP_X_FORWARDED_FOR"):
             environ["REMOTE_ADDR"] = self._client(environ["REMOTE_ADDR"], addresses)
@@ -83,7 +82,7 @@ def _is_in(networks: Collection[Network], address: str) -> bool:
     return any(parsed in network for network in networks)
 
 
-def _last(environ: Environ, name: str) -> str:
+def _last(environ: WSGIEnvironment, name: str) -> str:
     """Return the value that the nearest proxy gave."""
     value: str = environ.get(f"HTTP_X_FORWARDED_{name}", "")
     return value.rpartition(",")[2].strip()

@@ -1,4 +1,4 @@
-"""How many images a client may send in which time; headers of draft-ietf-httpapi-ratelimit-headers tell it."""
+"""The limit on a client's images, and its headers (draft-ietf-httpapi-ratelimit-headers)."""
 
 import re
 from dataclasses import dataclass

@@ -28,10 +28,11 @@ TAIL = Struct(f"<{SLOTS}d{SLOTS}I")  # when the older batches came, the newest f
 ENTRY_BYTES = HEAD.size + TAIL.size
 WAYS = 8  # clients in a bucket; a further one takes the place of that with the fewest images in the window
 BUCKETS = 4_096  # 32,768 clients in 7 MiB
-TABLE_BYTES = BUCKETS * WAYS * ENTRY_BYTES
+BUCKET_BYTES = WAYS * ENTRY_BYTES
+TABLE_BYTES = BUCKETS * BUCKET_BYTES
 FILE = "rate-limit"
 
-SlotCount = tuple[float, int]  # the time at which its last image came, and its images
+Batch = tuple[float, int]  # the time at which its last image came, and its images
 
 
 class RateLimiter:
@@ -48,22 +49,21 @@ class RateLimiter:
         self.limit = limit
         self._clock = clock
         self._slot_seconds = limit.seconds / SLOTS
-        self._bucket_bytes = WAYS * ENTRY_BYTES
         self._buckets = buckets
         self._file = _open(folder)
         weakref.finalize(self, os.close, self._file)
-        _reserve(self._file, buckets * self._bucket_bytes)
-        self._table = mmap.mmap(self._file, buckets * self._bucket_bytes)
+        _reserve(self._file, buckets * BUCKET_BYTES)
+        self._table = mmap.mmap(self._file, buckets * BUCKET_BYTES)
 
     def take(self, client: str, images: int) -> Quota:
         """Count images of a client, unless they pass the limit."""
         identity = _identity(client)
-        bucket = identity % self._buckets * self._bucket_bytes
-        lockf(self._file, LOCK_EX, self._bucket_bytes, bucket)  # the end of a worker frees its locks
+        bucket = identity % self._buckets * BUCKET_BYTES
+        lockf(self._file, LOCK_EX, BUCKET_BYTES, bucket)  # the end of a worker frees its locks
         try:
             return self._take(bucket, identity, images)
         finally:
-            lockf(self._file, LOCK_UN, self._bucket_bytes, bucket)
+            lockf(self._file, LOCK_UN, BUCKET_BYTES, bucket)
 
     def _take(self, bucket: int, identity: int, images: int) -> Quota:
         now, entry = self._clock(), bucket
@@ -82,7 +82,7 @@ class RateLimiter:
 
     def _find(self, bucket: int, identity: int, now: float) -> int:
         """Return a client's entry in its bucket; a new client's is empty."""
-        entries = range(bucket, bucket + self._bucket_bytes, ENTRY_BYTES)
+        entries = range(bucket, bucket + BUCKET_BYTES, ENTRY_BYTES)
         for entry in entries:
             if HASH.unpack_from(self._table, entry)[0] == identity:
                 return entry
@@ -102,7 +102,7 @@ class RateLimiter:
         TAIL.pack_into(self._table, entry + HEAD.size, *times, *counts)
         return leaves, used, newest
 
-    def _batches(self, entry: int, now: float) -> list[SlotCount]:
+    def _batches(self, entry: int, now: float) -> list[Batch]:
         """Return the batches of an entry that are in the window, the newest first."""
         *_, newest, came = HEAD.unpack_from(self._table, entry)
         tail = TAIL.unpack_from(self._table, entry + HEAD.size)

@@ -3,8 +3,8 @@
 import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
-from serving.access.caller import Environ
 from serving.errors import NotAllowed
 
 SAME = ("same-origin", "none")  # values of Sec-Fetch-Site: this service's own page, or a person
@@ -18,7 +18,7 @@ class SameOrigin:
         self._hosts = hosts | {"localhost", socket.gethostname().lower()}
         self._needs_key = needs_key
 
-    def check(self, environ: Environ) -> None:
+    def check(self, environ: WSGIEnvironment) -> None:
         """Raise NotAllowed for a request of another origin's page, or for a host that may be an attacker's name."""
         host, origin = environ.get("HTTP_HOST", "").lower(), environ.get("HTTP_ORIGIN")
         other = origin is not None and origin.lower().partition("://")[2] != host

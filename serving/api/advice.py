@@ -17,8 +17,12 @@ IMAGE = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF|BM|II\*|MM\x00?\*|P[1-6]|.{
 TEXT_IMAGE = re.compile(rb"P[1-6][\s#0-9]")
 NETPBM = re.compile(rb"P[1-6]\s")  # the one format that may have none of the bytes that curl -d removes
 REMOVED = re.compile(rb"[\0\r\n]")  # by curl -d
-LEADING = 64  # bytes in which JSON begins, even behind blanks
-TEXT = b"{- \t\r\n"  # the first byte of JSON and of forms
+JSON_START = 64  # bytes in which JSON begins, even behind blanks
+TEXT_STARTS = b"{- \t\r\n"  # the first byte of JSON and of forms
+# What msgspec raises for malformed JSON; the last for lists nested a thousand deep.
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+WRAPPED = re.compile(rb"[A-Za-z0-9+/]\r?\n[A-Za-z0-9+/=]")  # a line break in base64, and nowhere in JSON
+UNWRAP = " A text in JSON has no line breaks: write the base64 in one line (base64 -w0)."
 
 
 def check_image_body(kind: str, body: bytes) -> str:
@@ -27,7 +31,7 @@ def check_image_body(kind: str, body: bytes) -> str:
     kind: its media type. Returns what to add to the refusal of it where it turns out to be unreadable, if anything.
     Raises UnsupportedType and UnreadableImage.
     """
-    if body[0] in TEXT and (is_json(body) or is_form(body)):
+    if body[0] in TEXT_STARTS and (_is_json(body) or _is_form(body)):
         raise unsupported_type(kind, body)
     if b"\n" in body or not (kind == FORM or IMAGE.match(body)):
         return ""
@@ -43,12 +47,12 @@ def is_image_in_a_form_type(body: bytes) -> bool:
 
 def unsupported_type(kind: str, body: bytes) -> UnsupportedType:
     """Return the refusal of a body with this media type."""
-    if is_json(body):
+    if _is_json(body):
         return UnsupportedType(
             f"The body is JSON, but its Content-Type is {kind!r}; send it with application/json (with curl: "
             "-H 'Content-Type: application/json')."
         )
-    if is_form(body):
+    if _is_form(body):
         return UnsupportedType(
             f"The body is a form with files, but its Content-Type is {kind!r}; let the client write that header itself "
             "(curl -F image=@photo.jpg URL, without -H)."
@@ -67,17 +71,22 @@ def unsupported_type(kind: str, body: bytes) -> UnsupportedType:
     )
 
 
-def is_json(body: bytes) -> bool:
+def _is_json(body: bytes) -> bool:
     """Whether the body is a JSON object."""
-    if not body[:LEADING].lstrip().startswith(b"{"):
+    if not body[:JSON_START].lstrip().startswith(b"{"):
         return False
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except JSON_ERRORS:
         return False
     return True
 
 
-def is_form(body: bytes) -> bool:
+def advise_json(body: bytes) -> str:
+    """Return what to add to the refusal of malformed JSON, if anything."""
+    return UNWRAP if WRAPPED.search(body) else ""
+
+
+def _is_form(body: bytes) -> bool:
     """Whether the body is multipart/form-data."""
     return body.startswith(b"--") and b"form-data" in body[:512]

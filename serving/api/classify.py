@@ -2,6 +2,7 @@
 
 from time import perf_counter
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -28,12 +29,12 @@ class Classify:
         self._predictor = predictor
         self._intake = intake
 
-    def __call__(self, environ: dict[str, Any]) -> Reply:
+    def __call__(self, environ: WSGIEnvironment) -> Reply:
         """Classify each image of a request, or refuse them all."""
         with read_request(environ, self._predictor, self._intake, PARAMETERS) as (uploads, options):
             return self._answer(environ, uploads, options)
 
-    def _answer(self, environ: dict[str, Any], uploads: Uploads, options: PredictOptions) -> Reply:
+    def _answer(self, environ: WSGIEnvironment, uploads: Uploads, options: PredictOptions) -> Reply:
         self._intake.charge(environ, len(uploads.images))
         arrived = perf_counter()
         with self._intake.admission.admit(len(uploads.images)):
@@ -57,7 +58,7 @@ def _item(item: Prediction | Refusal, file: str | None) -> Prediction | dict[str
 
 
 def blueprint(view: Classify) -> Blueprint:
-    """Return the route that classifies; a browser whose form no script sent gets a page."""
+    """Return the route that classifies; a browser without JavaScript gets a page."""
     api = Blueprint("classify", __name__)
 
     @api.post(PATH)

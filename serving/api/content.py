@@ -4,8 +4,9 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from wsgiref.types import WSGIEnvironment
 
-from serving.api.intake import Environ, Intake
+from serving.api.intake import Intake
 from serving.errors import BadRequest, UnsupportedType
 
 IDENTITY = ("", "identity")  # the content codings that change nothing
@@ -18,7 +19,7 @@ MAX_MEMBERS = 1_000  # of a gzip body (RFC 1952, section 2.2); each takes time, 
 PIECE_BYTES = 1024 * 1024  # inflated in one go, which takes milliseconds; other requests go on in between
 
 
-def read_content(environ: Environ, intake: Intake) -> AbstractContextManager[bytes]:
+def read_content(environ: WSGIEnvironment, intake: Intake) -> AbstractContextManager[bytes]:
     """Return the block in which the inflated body is at hand; its memory is reserved until then. Raises Refusal."""
     if "HTTP_CONTENT_ENCODING" not in environ and intake.has_arrived(environ):  # as small ones do
         return nullcontext(intake.read_body(environ))
@@ -26,7 +27,7 @@ def read_content(environ: Environ, intake: Intake) -> AbstractContextManager[byt
 
 
 @contextmanager
-def _read_content(environ: Environ, intake: Intake) -> Iterator[bytes]:
+def _read_content(environ: WSGIEnvironment, intake: Intake) -> Iterator[bytes]:
     coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     coding = ALIASES.get(coding, coding)
     if coding not in IDENTITY and coding not in WINDOW_BITS:

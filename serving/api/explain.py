@@ -2,11 +2,11 @@
 
 from functools import partial
 from time import perf_counter, time
+from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, jsonify, request
 from msgspec import UNSET, Struct, UnsetType
 
-from serving.access.caller import Environ
 from serving.api.image_request import read_request
 from serving.api.intake import Intake
 from serving.api.query import EXPLAIN_PARAMETERS
@@ -50,12 +50,12 @@ class Explain:
         self._intake = intake
         self._executor = SerialExecutor(intake.admission.timeout)  # of its own: classifying waits for no explanation
 
-    def __call__(self, environ: Environ) -> Response:
+    def __call__(self, environ: WSGIEnvironment) -> Response:
         """Explain the image of a request."""
         with read_request(environ, self._predictor, self._intake, EXPLAIN_PARAMETERS) as (uploads, options):
             return self._answer(environ, uploads, options)
 
-    def _answer(self, environ: Environ, uploads: Uploads, options: PredictOptions) -> Response:
+    def _answer(self, environ: WSGIEnvironment, uploads: Uploads, options: PredictOptions) -> Response:
         if len(uploads.images) > 1:
             raise BadRequest(f"The request has {len(uploads.images)} images; one is explained at a time.")
         self._intake.charge(environ, 1)

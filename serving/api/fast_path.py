@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from serving.api.html_replies import is_browser_form
 from serving.api.replies import ProblemReplies, Reply
@@ -16,10 +16,10 @@ class FastPath:
 
     def __init__(
         self,
-        application: Any,
+        application: WSGIApplication,
         method: str,
         path: str,
-        view: Callable[[dict[str, Any]], Reply],
+        view: Callable[[WSGIEnvironment], Reply],
         problems: ProblemReplies,
     ) -> None:
         """application: answers all other calls."""
@@ -28,14 +28,13 @@ class FastPath:
         self._view = view
         self._problems = problems
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as a WSGI application; a slash at the end of the path changes nothing."""
         path = environ["PATH_INFO"]
         if path.endswith("/") and not path.endswith("//") and path != "/":
             environ["PATH_INFO"] = path = path[:-1]
         if path != self._path or environ["REQUEST_METHOD"] != self._method or is_browser_form(environ):
-            response: Iterable[bytes] = self._application(environ, start_response)
-            return response
+            return self._application(environ, start_response)
         try:
             reply = self._view(environ)
         except Refusal as refusal:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 from flask import Flask, Response, request
@@ -45,7 +46,7 @@ def flask_app(problems: ProblemReplies) -> Flask:
     return app
 
 
-def refuse_unrouted(app: Flask, environ: dict[str, Any], refusal: Refusal) -> Response:
+def refuse_unrouted(app: Flask, environ: WSGIEnvironment, refusal: Refusal) -> Response:
     """Return the response to a request that is refused before Flask has it."""
     with app.request_context(environ):
         return app.make_response(app.handle_user_exception(refusal))

@@ -1,14 +1,14 @@
 """The middleware that decides whether a request is answered at all, before its body is read."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Response
 
 from serving.errors import Refusal
 
 # Raises Refusal, or returns the headers of an answer without a body, or None to have the request answered.
-Check = Callable[[dict[str, Any]], Mapping[str, str] | None]
+Check = Callable[[WSGIEnvironment], Mapping[str, str] | None]
 
 
 class Gate:
@@ -16,16 +16,16 @@ class Gate:
 
     def __init__(
         self,
-        application: Any,
+        application: WSGIApplication,
         checks: Sequence[Check],
-        refuse: Callable[[dict[str, Any], Refusal], Response],
+        refuse: Callable[[WSGIEnvironment, Refusal], Response],
     ) -> None:
         """refuse: writes the refusal of a request, in the form that its client reads."""
         self._application = application
         self._checks = checks
         self._refuse = refuse
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the application does, or as a check does."""
         try:
             for check in self._checks:
@@ -35,5 +35,4 @@ class Gate:
                     return []
         except Refusal as refusal:
             return self._refuse(environ, refusal)(environ, start_response)
-        response: Iterable[bytes] = self._application(environ, start_response)
-        return response
+        return self._application(environ, start_response)

@@ -1,8 +1,7 @@
-"""Replies for a browser that shows a page: the answer to a form that no script sent, and what is refused."""
+"""HTML replies to browsers: the answers to a form that was sent without JavaScript, and refusals."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 from flask import Response, render_template
@@ -28,7 +27,7 @@ PAGE_HEADERS = {
 }
 
 
-def prefers_page(environ: Mapping[str, Any]) -> bool:
+def prefers_page(environ: WSGIEnvironment) -> bool:
     """Whether the client of a request is a browser that shows a page, rather than a program.
 
     Programs may prefer HTML without knowing it, as those of Java do by default. Browsers say that they navigate, except
@@ -43,8 +42,8 @@ def prefers_page(environ: Mapping[str, Any]) -> bool:
     return XHTML in accept.values() or not accept[JSON]
 
 
-def is_browser_form(environ: Mapping[str, Any]) -> bool:
-    """Whether a request is a form with files that a browser sent without a script."""
+def is_browser_form(environ: WSGIEnvironment) -> bool:
+    """Whether a request is a form with files that a browser sent without JavaScript."""
     return environ.get("CONTENT_TYPE", "").lower().startswith(FORM_WITH_FILES) and prefers_page(environ)
 
 

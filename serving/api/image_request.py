@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from wsgiref.types import WSGIEnvironment
 
-from serving.access.caller import Environ
 from serving.api.content import read_content
 from serving.api.intake import Intake
 from serving.api.query import parse_options, query_pairs, read_options
@@ -16,7 +16,7 @@ from serving.inference.predictor import Predictor
 
 @contextmanager
 def read_request(
-    environ: Environ, predictor: Predictor, intake: Intake, names: tuple[str, ...]
+    environ: WSGIEnvironment, predictor: Predictor, intake: Intake, names: tuple[str, ...]
 ) -> Iterator[tuple[Uploads, PredictOptions]]:
     """Yield the uploads and the options of a request, whose memory is reserved in the block. Raises Refusal.
 

@@ -13,14 +13,13 @@ IS_BASE64 = re.compile(r";\s*base64\s*(?:;|$)", re.IGNORECASE)
 ENCODED_DATA_URL = re.compile(r"data%3A[^,]{0,300}?%3B(?:%20)*base64(?:%2C|,)", re.IGNORECASE)
 ADDRESS = re.compile(r"(?!data:)[a-z][a-z0-9+.-]{0,30}:", re.IGNORECASE)  # a URL's scheme, or the letter of a drive
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-SHOWN = 24  # characters around what is not of base64
+EXCERPT_LENGTH = 24  # characters around what is not of base64
+QUOTES_PER_IMAGE = 16  # of JSON with images: two around each, and those that a data: URL may have in it
 # What may be percent-encoded in base64: its own characters beside letters and digits, blanks and line breaks.
 ESCAPED = b"+/=-_ \t\r\n"
 BLANKS = b" \t\r\n\f\v"
 LINES = bytes.maketrans(b"\t\r\f\v", b"\n\n\n\n")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
-WRAPPED = re.compile(rb"[A-Za-z0-9+/]\r?\n[A-Za-z0-9+/=]")  # a line break in base64, and nowhere in JSON
-UNWRAP = " A text in JSON has no line breaks: write the base64 in one line (base64 -w0)."
 LOST_PLUS = (
     "The base64 of the image has a blank inside a line, where a + was: a form or a query string makes + a blank. Send "
     "the base64 in JSON as it is, or with each + written as %2B."
@@ -44,11 +43,6 @@ def decode_text(text: str) -> Upload:
         return BadRequest(f"The image is not valid base64: {error}.")
 
 
-def advise_json(body: bytes) -> str:
-    """Return what to add to the refusal of malformed JSON, if anything."""
-    return UNWRAP if WRAPPED.search(body) else ""
-
-
 def _from_base64(text: bytes) -> Upload:
     """Decode base64 with or without its padding, url-safe, percent-encoded or in lines; raises ValueError."""
     if b"%" in text:
@@ -59,8 +53,9 @@ def _from_base64(text: bytes) -> Upload:
         return BadRequest(LOST_PLUS)
     text = text.translate(URL_SAFE, BLANKS)
     if foreign := text.translate(None, ALPHABET)[:1]:
-        start = max(0, text.index(foreign) - SHOWN // 2)
-        raise ValueError(f"{foreign.decode()!r} in {text[start : start + SHOWN].decode()!r} is none of its characters")
+        start = max(0, text.index(foreign) - EXCERPT_LENGTH // 2)
+        excerpt = text[start : start + EXCERPT_LENGTH].decode()
+        raise ValueError(f"{foreign.decode()!r} in {excerpt!r} is none of its characters")
     if b"=" not in text:
         text += b"=" * (-len(text) % 4)
     return base64.b64decode(text, validate=True)

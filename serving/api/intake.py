@@ -1,11 +1,12 @@
 """Take in the body of a request, within its limits in bytes, images, time and memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from werkzeug.sansio.utils import get_content_length
 
@@ -18,8 +19,6 @@ from serving.settings import Settings, shared_folder
 
 FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker reads at once; of smaller ones as many more
 NO_CONTEXT = nullcontext()
-
-Environ = Mapping[str, Any]  # of WSGI
 
 
 class MemoryBudget:
@@ -73,17 +72,17 @@ class Intake:
         return replace(self, max_body=min(max_body, self.max_body), advice="this call takes no files")
 
     @staticmethod
-    def has_arrived(environ: Environ) -> bool:
+    def has_arrived(environ: WSGIEnvironment) -> bool:
         """Whether the whole body has come with its head, as small ones do."""
         return getattr(environ["wsgi.input"], "body_complete", False)
 
-    def reserve_memory(self, environ: Environ) -> AbstractContextManager[None]:
+    def reserve_memory(self, environ: WSGIEnvironment) -> AbstractContextManager[None]:
         """Return the block in which a request's body takes memory, from arrival to answer; raises Overloaded."""
         if self.has_arrived(environ):
             return NO_CONTEXT
         return self.memory.reserve(min(self.max_body, _content_length(environ) or self.max_body))
 
-    def read_body(self, environ: Environ) -> bytes:
+    def read_body(self, environ: WSGIEnvironment) -> bytes:
         """Return the whole body; raises TooLarge, SlowBody and BadRequest."""
         length = _content_length(environ)
         if length is not None and length > self.max_body:
@@ -97,7 +96,7 @@ class Intake:
             raise self.too_large()
         return body
 
-    def charge(self, environ: dict[str, Any], images: int) -> None:
+    def charge(self, environ: WSGIEnvironment, images: int) -> None:
         """Count the images that a client has sent; raises RateLimited."""
         if self.limiter is None:
             return
@@ -137,6 +136,6 @@ class Intake:
         raise BadRequest("The body ended early; send it again.")
 
 
-def _content_length(environ: Environ) -> int | None:
+def _content_length(environ: WSGIEnvironment) -> int | None:
     """Return the announced length of the body in bytes; None for a chunked one."""
     return get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))

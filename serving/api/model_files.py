@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request, send_from_directory
 
 from serving.concurrency import run_in_thread
-from serving.errors import NoModel, NotAllowed, NotFound, UnknownModel
+from serving.errors import NoModel, NotAllowed, NotFound
 from serving.model.card import MODEL_FILE
 from serving.repository.repository import Repository
 from serving.settings import Settings, variable
@@ -30,10 +30,7 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     def model_file(name: str, version: str, file: str) -> Response:
         if file not in TYPES:
             raise NotFound(f"There is no file {file[:120]!r}. Files: {', '.join(TYPES)}.")
-        model = repository.find(name)
-        if version not in model.versions:
-            known = ", ".join(model.versions) or "none"
-            raise UnknownModel(f"The model {name!r} has no version {version[:120]!r}. Versions: {known}.")
+        repository.find(name).version(version)  # raises UnknownModel
         folder = models / name if file == README else models / name / version
         if file == MODEL_FILE:
             return _model(repository, name, version, folder, settings.allow_download)

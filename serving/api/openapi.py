@@ -28,7 +28,7 @@ from serving.inference.options import PredictOptions
 from serving.model.card import INPUT, NOVELTY, PROBABILITIES
 from serving.prediction import Prediction
 from serving.settings import Settings
-from serving.version import version_of_this
+from serving.version import installed_version
 
 FILES = Path(__file__).parent.parent / "openapi"
 V2_REQUESTS = (InferenceRequest, InputTensor, RequestedOutput, IndexRequest, LoadRequest)
@@ -106,7 +106,7 @@ def _from_code(settings: Settings) -> Document:
     }
     kinds = subclasses(Refusal)
     return {
-        "info": {"version": version_of_this(), "x-limits": {name: getattr(settings, name) for name in LIMITS}},
+        "info": {"version": installed_version(), "x-limits": {name: getattr(settings, name) for name in LIMITS}},
         "components": {
             "parameters": parameters,
             "schemas": merge(_schemas(), _constraints(settings, kinds)),

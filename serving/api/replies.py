@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from wsgiref.types import StartResponse
 
 import msgspec
 from flask import Response
@@ -31,7 +31,7 @@ class Reply:
         """Return it as a Flask response."""
         return Response(self.body, self.status, dict(self.headers), content_type=self.content_type)
 
-    def wsgi(self, start_response: Any) -> Iterable[bytes]:
+    def wsgi(self, start_response: StartResponse) -> Iterable[bytes]:
         """Send it as a WSGI application does."""
         length = ("Content-Length", str(len(self.body)))
         headers = [("Content-Type", self.content_type), length, *self.headers.items()]
@@ -53,11 +53,7 @@ class ProblemReplies:
         return Reply(msgspec.json.encode(refusal.problem()), PROBLEM, refusal.status, refusal.headers())
 
 
-def model_header(classifiers: Iterable[Classifier]) -> str:
-    """Return the value of MODEL_HEADER: the files that answered, by which the same answer can be asked for again."""
-    return ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
-
-
 def prediction_headers(classifiers: Iterable[Classifier], timings: Timings) -> dict[str, str]:
-    """Return the headers of every reply that models gave."""
-    return {MODEL_HEADER: model_header(classifiers), "Server-Timing": timings.server_timing()}
+    """Return the headers of a reply that models gave: their files, to ask for the same answer again, and the times."""
+    files = ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
+    return {MODEL_HEADER: files, "Server-Timing": timings.server_timing()}

@@ -5,10 +5,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from random import getrandbits
 from typing import Any, NamedTuple
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from serving.access.caller import ANSWER_HEADERS_KEY, KEY_NAME
 from serving.api.replies import ProblemReplies
@@ -38,8 +38,6 @@ SECURITY = (  # headers of every answer; what is shown in a browser as a page ha
     (POLICY, "default-src 'none'; frame-ancestors 'none'"),
 )
 
-StartResponse = Callable[..., Any]
-
 
 class Answered(NamedTuple):
     """A request that was answered, until it is logged. began: Unix time. environ: what the log takes of it."""
@@ -57,14 +55,14 @@ class RequestLog:
 
     def __init__(
         self,
-        application: Any,
+        application: WSGIApplication,
         problems: ProblemReplies,
         metrics: Metrics,
         write: Callable[[bytes], object] | None = None,
         as_text: bool = False,
         tracing: Tracing | None = None,
     ) -> None:
-        """write: writes lines; None logs nothing. as_text: lines for a person instead of JSON."""
+        """write: writes lines, and raises nothing; None logs nothing. as_text: lines for a person instead of JSON."""
         self._application = application
         self._problems = problems
         self._requests = metrics.requests
@@ -76,7 +74,7 @@ class RequestLog:
         self._lines: list[bytes] = []
         self._length = 0
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as the application does, with the request's id in a header."""
         began, start = time.time(), time.perf_counter()
         given = environ.get("HTTP_X_REQUEST_ID", "")
@@ -92,7 +90,7 @@ class RequestLog:
                 line, [*headers, *environ.get(ANSWER_HEADERS_KEY, ()), *security, (ID_HEADER, request_id)], *more
             )
 
-        parts: Iterable[bytes] = self._application(environ, start_with_id)
+        parts = self._application(environ, start_with_id)
         self._note(environ, request_id, status, size, began, time.perf_counter() - start)
         return parts
 
@@ -161,12 +159,11 @@ class RequestLog:
     def _write_lines(self) -> None:
         lines, self._lines, self._length = self._lines, [], 0
         if lines and self._write:
-            with suppress(OSError):  # a log that nobody reads any more is not a reason to refuse requests
-                self._write(b"\n".join(lines) + b"\n")
+            self._write(b"\n".join(lines) + b"\n")
 
 
 def write_to_stderr(dropped: DroppedLines, lines: bytes) -> None:
-    """Write lines at once, or count them as dropped."""
+    """Write lines at once, or count them as dropped: a log that nobody reads is not a reason to refuse requests."""
     try:
         os.write(STDERR, lines)
     except OSError:

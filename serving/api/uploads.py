@@ -6,14 +6,23 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 from werkzeug.http import parse_options_header
 
-from serving.api.advice import FORM, SEND_IMAGE, check_image_body, is_image_in_a_form_type, unsupported_type
+from serving.api.advice import (
+    FORM,
+    JSON_ERRORS,
+    SEND_IMAGE,
+    advise_json,
+    check_image_body,
+    is_image_in_a_form_type,
+    unsupported_type,
+)
 from serving.api.form_data import Part, read_parts, read_text
-from serving.api.image_text import advise_json, decode_text
-from serving.api.intake import Environ, Intake
+from serving.api.image_text import QUOTES_PER_IMAGE, decode_text
+from serving.api.intake import Intake
 from serving.api.query import Parameter, check_name
 from serving.errors import BadRequest, Refusal
 from serving.inference.predictor import Upload
@@ -21,7 +30,6 @@ from serving.text_cache import cached_if_short
 
 MAX_FIELDS = 50  # of a form, beside its images
 MAX_MEMBERS = 20  # of the JSON: ample for each name once or twice
-QUOTES_PER_IMAGE = 16  # of the JSON: two around it, and those that a data: URL may have in it
 MEMBER = re.compile(rb'"([a-z_]{1,8})"\s*:')  # a name of the JSON
 NO_FILE = "The multipart body has no file part; with curl: -F image=@photo.jpg URL."
 FILE_ADVICE = " An image in a form has a file name or a Content-Type of image/*; base64 is sent in JSON."
@@ -59,7 +67,7 @@ class Uploads(NamedTuple):
         return type(refusal)(f"{refusal}{self.advice}") if self.advice and refusal.status == 422 else refusal
 
 
-def read_uploads(environ: Environ, content: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
+def read_uploads(environ: WSGIEnvironment, content: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
     """Return what a request has sent; names: the parameters that exist. Raises Refusal."""
     if not content:
         raise BadRequest(f"The request has no body. {SEND_IMAGE}")
@@ -119,7 +127,7 @@ def _from_json(body: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
         raise intake.too_many_images()
     try:
         document = msgspec.json.decode(body, type=ImageBody)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise BadRequest(
             'The JSON must be {"image": "..."} or {"images": ["...", ...]}, with these parameters in it or in the '
             f"query: {', '.join(names)}. {error}.{advise_json(body)}"

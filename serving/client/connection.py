@@ -1,7 +1,6 @@
 """A connection to a service, kept open from request to request; its responses are not trusted."""
 
 import http.client
-import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from urllib.parse import quote, urlsplit
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the answer to one image has a few thousand
 READ_BYTES = 65_536
 MIN_RETRY_AFTER, MAX_RETRY_AFTER = 0.1, 30.0  # seconds, whatever Retry-After says
+CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 UPLOAD_HEADERS = {"Content-Type": "application/octet-stream"}
 
 
@@ -44,13 +44,10 @@ class ServiceConnection:
     def __init__(self, url: str, timeout: float, key: str | None = None) -> None:
         """timeout: seconds for each step and for a whole response; raises ValueError when URL or key is not valid."""
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        if parts.scheme not in CONNECTIONS or not parts.hostname or parts.query or parts.username:
             raise ValueError(f"{url!r} is not the URL of a service, such as http://127.0.0.1:8000")
         parts.hostname.encode("idna")  # raises UnicodeError, which is a ValueError, as connecting would
-        self._http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            self._http = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+        self._http = CONNECTIONS[parts.scheme](parts.hostname, parts.port, timeout=timeout)
         self._path = quote(parts.path.rstrip("/"), safe="/%")
         self._url, self._timeout = url, timeout
         if key and not (key.isascii() and key.isprintable()):

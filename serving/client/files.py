@@ -27,7 +27,7 @@ def find_files(names: Sequence[str]) -> tuple[list[str], list[Skipped]]:
     sent: list[str] = []
     skipped: list[Skipped] = []
     for name in names:
-        if not is_folder(name):
+        if not _is_folder(name):
             sent.append(name)
             continue
         unreadable: list[OSError] = []
@@ -43,7 +43,7 @@ def read_file(name: str) -> bytes:
     """Return the content of a file, or of standard input; raises OSError."""
     if name == STANDARD_INPUT:
         content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    elif is_folder(name):
+    elif _is_folder(name):
         os.scandir(name).close()  # raises where it cannot be read
         raise IsADirectoryError(0, "there is no image in this folder")
     else:
@@ -59,7 +59,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def is_folder(name: str) -> bool:
+def _is_folder(name: str) -> bool:
     """Whether a name is a folder's; no name that cannot be looked up is."""
     try:
         return name != STANDARD_INPUT and Path(name).is_dir()
@@ -76,7 +76,7 @@ def _paths(folder: str, unreadable: list[OSError]) -> Iterator[Path]:
 
 def _left_out(path: Path) -> tuple[Path, str]:
     """Return a path, and why it is not sent; no reason for an image."""
-    if is_folder(str(path)):
+    if _is_folder(str(path)):
         return path, "it is a link to a folder"
     if not is_image(path):
         return path, "its name is not that of an image"

@@ -1,4 +1,4 @@
-"""BMPs of 32 bits whose channels stand in an unusual order, of which Pillow reads a few orders only."""
+"""Put the channels of a 32-bit BMP into the usual order: Pillow reads only a few others."""
 
 import struct
 

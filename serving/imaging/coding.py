@@ -1,4 +1,4 @@
-"""How an AVIF and a PNG say that their colours and levels are coded (ITU-T H.273), which Pillow keeps to itself."""
+"""Read how the colours and levels of an AVIF or a PNG are coded (ITU-T H.273), which Pillow does not tell."""
 
 import struct
 

@@ -20,7 +20,7 @@ MAX_CACHED = 16  # profiles; LittleCMS keeps up to 2 MB for each
 SAME_LEVELS = 2  # of 255: a profile that changes no colour by more is sRGB by another name
 
 MODES = {"GRAY": "L", "RGB ": "RGB", "CMYK": "CMYK"}  # of the images that a profile is for, by its colour space
-GREY_MODES = {"RGB": "L", "RGBA": "LA"}  # of grey images whose decoder gives colours, as that of WebP always does
+TO_GREY = {"RGB": "L", "RGBA": "LA"}  # of grey images whose decoder gives colours, as that of WebP always does
 COLOUR_SPACE, GREY = slice(16, 20), b"GRAY"  # in a profile
 IMAGE_CLASSES = ("mntr", "scnr", "prtr", "spac")  # of profiles that describe images: no device links, no named colours
 GREY_RAMP = Image.frombytes("L", (256, 1), bytes(range(256)))
@@ -65,8 +65,8 @@ def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
     if not info.get("icc_profile", True) or is_unknown_coding(info):  # the former is damaged or empty
         return image, ("profile-ignored",)
     profile = find_profile(info)
-    if profile[COLOUR_SPACE] == GREY and image.mode in GREY_MODES and _shows_no_colour(image):
-        image = image.convert(GREY_MODES[image.mode])
+    if profile[COLOUR_SPACE] == GREY and image.mode in TO_GREY and _is_nearly_grey(image):
+        image = image.convert(TO_GREY[image.mode])
     mode = image.mode.removesuffix("A")
     if not profile or mode not in MODES.values():
         return image, ()
@@ -84,7 +84,7 @@ def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Converted:
     return converted, ("srgb",)
 
 
-def _shows_no_colour(image: Image.Image) -> bool:
+def _is_nearly_grey(image: Image.Image) -> bool:
     pixels = np.asarray(image)[..., :3]
     return bool((pixels.max(axis=-1) - pixels.min(axis=-1) <= SAME_LEVELS).all())
 

@@ -164,7 +164,7 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)
-    # 1 where the decoder has rotated the image itself; new where the tag follows the pixels.
+    # Read again: it is 1 if the decoder has rotated the image, and the tag may stand behind the pixels.
     after = _orientation(image)
     if image.format == "HEIF" and not turns_itself(header.upload):
         after = before

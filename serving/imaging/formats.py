@@ -1,4 +1,4 @@
-"""The formats of uploads, and what is said of a file that is not read."""
+"""The supported image formats, and the refusals of files that cannot be read."""
 
 import base64
 import io
@@ -53,11 +53,11 @@ RAW, BITFIELDS = (0, 1, 2), 3  # compressions of a BMP: none and run lengths, an
 
 def unreadable(upload: bytes) -> UnreadableImage:
     """Return the refusal of a file that no decoder has read: it names the format where that is known."""
-    if kind := _unsupported_tiff(upload) if upload.startswith(TIFF_SIGNATURES) else "":
+    if upload.startswith(TIFF_SIGNATURES) and (kind := _unsupported_tiff(upload)):
         return _unsupported("TIFF", kind)
-    if kind := _unsupported_jpeg(upload) if upload.startswith(JPEG_SIGNATURE) else "":
+    if upload.startswith(JPEG_SIGNATURE) and (kind := _unsupported_jpeg(upload)):
         return _unsupported("JPEG", kind)
-    if kind := _unsupported_bmp(upload) if upload.startswith(b"BM") else "":
+    if upload.startswith(b"BM") and (kind := _unsupported_bmp(upload)):
         return _unsupported("BMP", kind)
     if _is_base64(upload):
         return UnreadableImage(

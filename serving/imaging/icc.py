@@ -1,4 +1,4 @@
-"""Whether LittleCMS converts by an ICC profile in little time: its table of tags and the size of its tables say so."""
+"""Judge whether LittleCMS converts by an ICC profile quickly, from the sizes of the profile's tables."""
 
 import math
 import struct

@@ -1,6 +1,6 @@
 """Pillow's many modes: to 8 bits a channel with or without alpha, and in the end to opaque grey or RGB."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def scale_key(image: Image.Image) -> None:
     The image must not be loaded yet.
     """
     key = image.info.get("transparency")
-    raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None  # type: ignore[attr-defined]
+    raw_mode = _png_raw_mode(image)
     if isinstance(key, int) and raw_mode in KEY_SCALES:
         largest, levels = KEY_SCALES[raw_mode]
         image.info["transparency"] = (key & largest) * levels
@@ -52,8 +52,7 @@ def take_deep_key(image: Image.Image) -> Key | None:
 
     The image must not be loaded yet.
     """
-    tile = next(iter(getattr(image, "tile", ())), None)
-    if image.format != "PNG" or tile is None or tile.args != DEEP_COLOURS:
+    if _png_raw_mode(image) != DEEP_COLOURS:
         return None
     key: Key | None = image.info.pop("transparency", None)
     return key
@@ -90,21 +89,19 @@ def widen_palette(image: Image.Image) -> None:
 
 def read_layout(image: Image.Image) -> Layout:
     """Return how the pixels lie in the file of an image, which must not be loaded yet."""
-    tile = next(iter(getattr(image, "tile", ())), None)
+    tile = _first_tile(image)
     box = tile.extents if tile and image.format == "GIF" else None
-    grey = tile is not None and image.format == "PNG" and tile.args == GREY_WITH_ALPHA
-    return Layout(grey, None if box == (0, 0, *image.size) else box)
+    return Layout(_png_raw_mode(image) == GREY_WITH_ALPHA, None if box == (0, 0, *image.size) else box)
 
 
 def has_deep_channels(image: Image.Image) -> bool:
     """Whether a file has more than 8 bits a channel; the image must not be loaded yet."""
-    tiles = getattr(image, "tile", ())
     if image.mode.startswith("I") or image.info.get("bit_depth", 8) > 8:  # the latter is of HEIC
         return True
-    if image.format not in DEEP_FORMATS or not tiles:
+    tile = _first_tile(image)
+    if image.format not in DEEP_FORMATS or not tile:
         return False
-    args = tiles[0].args
-    raw_mode, *more = (args,) if isinstance(args, str) else args
+    raw_mode, *more = (tile.args,) if isinstance(tile.args, str) else tile.args
     return ";16" in raw_mode or (image.format == "PPM" and bool(more) and more[0] > 255)
 
 
@@ -131,6 +128,17 @@ def to_opaque(image: Image.Image) -> Converted:
     if image.mode in ("L", "RGB"):
         return image, ()
     return image.convert("RGB"), ("rgb",)
+
+
+def _first_tile(image: Image.Image) -> Any:
+    """Return what Pillow will decode first of an image that is not loaded yet; None where it does not say."""
+    return next(iter(getattr(image, "tile", ())), None)
+
+
+def _png_raw_mode(image: Image.Image) -> str | None:
+    """Return Pillow's raw mode of a PNG that is not loaded yet; None for any other image."""
+    tile = _first_tile(image)
+    return str(tile.args) if tile and image.format == "PNG" else None
 
 
 def _without_ground(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""PPM, PGM and PBM: a comment may follow a number at once, which Pillow takes for a part of that number."""
+"""Remove the comments of a PPM, PGM or PBM: Pillow takes one right behind a number for a part of the number."""
 
 import re
 

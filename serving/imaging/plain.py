@@ -13,20 +13,7 @@ MAX_HEADER_BYTES = 16_384  # of a JPEG before its pixels, which may hold EXIF da
 
 PIXEL_CHUNKS = (b"PLTE", b"IDAT")
 # All but those that are inflated, or hold frames or EXIF data.
-CHUNKS = (
-    *PIXEL_CHUNKS,
-    b"IHDR",
-    b"IEND",
-    b"tRNS",
-    b"gAMA",
-    b"cHRM",
-    b"sRGB",
-    b"sBIT",
-    b"bKGD",
-    b"pHYs",
-    b"tIME",
-    b"tEXt",
-)
+CHUNKS = frozenset(b"PLTE IDAT IHDR IEND tRNS gAMA cHRM sRGB sBIT bKGD pHYs tIME tEXt".split())
 PNG_SIZE, PNG_SIZE_PLACE = struct.Struct(">II"), 16
 
 START = b"\xff\xd8"  # of a JPEG

@@ -28,7 +28,7 @@ class ModelInput(NamedTuple):
         return data_url(to_png(self.pixels))
 
 
-def is_input(decoded: DecodedImage, height: int, width: int, channels: int) -> bool:
+def _is_input(decoded: DecodedImage, height: int, width: int, channels: int) -> bool:
     """Whether an upload has the size and mode of a model's input, so that it goes through untouched.
 
     One that was laid on white has a ground that is not its own: what is on it has yet to be told from it.
@@ -40,12 +40,12 @@ def is_input(decoded: DecodedImage, height: int, width: int, channels: int) -> b
 def preprocess(decoded: DecodedImage, fit: str, height: int, width: int, channels: int) -> ModelInput:
     """Convert and resize an image to a model's input.
 
-    fit: "garment" or "photo", as the model's card says. An image that is_input stays as it is.
+    fit: "garment" or "photo", as the model's card says. An image of the input's size and mode stays as it is.
     """
     mode = _mode(channels)
     image, steps = decoded.image, decoded.steps
     view: Box = (0, 0, *image.size)
-    if not is_input(decoded, height, width, channels):
+    if not _is_input(decoded, height, width, channels):
         if image.mode != "L" and mode == "L" and fit != "garment":  # a garment is told from its ground by colour
             image, steps = image.convert("L"), (*steps, "grey")
         resized = RESIZERS[fit](image, width, height)

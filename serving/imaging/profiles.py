@@ -47,7 +47,7 @@ def find_profile(info: Mapping[Any, Any]) -> bytes:
 
 
 def is_unknown_coding(info: Mapping[Any, Any]) -> bool:
-    """Whether a file's info describes colours by figures of which find_profile makes nothing, as those of HDR."""
+    """Whether a file's info describes colours by figures that find_profile cannot use, such as those of HDR."""
     nclx = info.get("nclx_profile")
     if not nclx or info.get("icc_profile"):
         return False

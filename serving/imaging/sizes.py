@@ -1,4 +1,4 @@
-"""The sizes for which decoders make room: of a WebP and of a TIFF, others than Pillow says, or sooner."""
+"""The sizes for which decoders allocate memory: larger than Pillow tells (TIFF), or sooner than it does (WebP)."""
 
 from PIL import Image, TiffImagePlugin
 
@@ -9,7 +9,7 @@ CANVAS_BYTES = 30  # of a WebP, before which its size stands
 
 
 def webp_canvas(upload: bytes) -> Size:
-    """Return the size of a WebP, for which its decoder makes room on opening it; of any other file 0 by 0."""
+    """Return the size for which a WebP's decoder allocates memory as it opens the file; 0 by 0 for any other file."""
     if upload[:4] != b"RIFF" or upload[8:15] != b"WEBPVP8" or len(upload) < CANVAS_BYTES:
         return 0, 0
     if upload[15:16] == b"X":
@@ -21,7 +21,7 @@ def webp_canvas(upload: bytes) -> Size:
 
 
 def decoded_size(image: Image.Image) -> Size:
-    """Return the size for which an image's decoder makes room: a TIFF's tile may be larger than the image.
+    """Return the size for which an image's decoder allocates memory: a TIFF's tile may be larger than the image.
 
     Raises TypeError when the tile has no size.
     """

@@ -1,4 +1,4 @@
-"""The endings of the names of images: in a folder of other files too, these are sent, and learned from."""
+"""The suffixes of image files: of a folder, the client sends the files that have one, and training learns from them."""
 
 SUFFIXES = frozenset(
     (

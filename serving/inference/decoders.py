@@ -1,4 +1,4 @@
-"""Decode images in processes that can be ended: none holds up the event loop, nor those of other requests for long."""
+"""Decode images in processes that can be ended: no image blocks the event loop, or other images for long."""
 
 import os
 import signal
@@ -20,8 +20,8 @@ from serving.inference.timings import Timings
 # Seconds of the processor. Phone photos of all formats take 0.05 to 0.4 s; whoever sends others delays them by no more.
 QUICK_SECONDS = 0.5
 SLOW_SECONDS = 5.0  # 50 megapixels of the slowest format take 2 s
-SLOW_NICENESS = 3  # of a core that a quick image wants too, that one gets two thirds
-# Of a request, on the clock, in which its last image must have begun: at its end a service has 30 s for its requests.
+SLOW_NICENESS = 3  # a quick image that competes for the core gets two thirds of it
+# On the clock: a request's last image must have begun by then. A service that stops gives its requests 30 s.
 REQUEST_SECONDS = 15.0
 MAX_JOBS = 1_000  # of a process: decoders may leak memory
 END_SECONDS = 2.0  # for which the processes' parent may take to end
@@ -33,7 +33,7 @@ Answer = tuple[Outcome, bytes]
 
 
 class DecoderParent:
-    """A process of one thread that forks those that decode, which this process, having many threads, must not do."""
+    """A process of one thread, which forks those that decode: this process has many threads, and must not fork."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -87,7 +87,7 @@ class Lane:
         return answer
 
     def close(self) -> None:
-        """End the process, if it is not in the midst of an image."""
+        """End the process; one that decodes an image ends after it."""
         if self._connection is not None:
             self._end()
         self._connection = None
@@ -177,7 +177,7 @@ class Decoders:
 
 
 def _end(process: int, control: socket.socket) -> None:
-    """Close its standard input, which ends the parent and with it the processes that it forked; then kill it."""
+    """End the parent and the processes that it forked: close its standard input, and kill it if that takes too long."""
     control.close()
     end = monotonic() + END_SECONDS
     with suppress(ChildProcessError):  # gevent waits for children of its own, and takes others along

@@ -83,7 +83,7 @@ class Predictor:
         """max_pixels: of an image. executor: runs what takes long."""
         self._repository = repository
         self._max_pixels = max_pixels
-        self.executor = executor
+        self._executor = executor
         self._observer = observer or NullObserver()
         self.decoders = Decoders(executor.timeout, self._observer.on_decoding_ended)
         self._batcher = Batcher(self._observer.on_batch)
@@ -160,7 +160,7 @@ class Predictor:
         try:
             if not is_quick(upload):
                 decoded = self.decoders.decode(upload, budget, min_side, timings, deadline)
-                return self.executor.run(partial(self._to_input, decoded, classifier, timings))
+                return self._executor.run(partial(self._to_input, decoded, classifier, timings))
             start = perf_counter()
             decoded = decode(read_header(upload, budget), min_side)
             timings.decode += perf_counter() - start

@@ -40,7 +40,7 @@ class MultiLabel(Struct, frozen=True, tag_field="kind", tag="multi-label"):
         return decided
 
     def entropies(self, probabilities: Probabilities) -> NDArray[np.float64]:
-        """Return the sum of the entropies of each image's labels, which it has or has not, in nats: [n]."""
+        """Return the summed entropy of each image's labels, any of which it has or lacks, in nats: [n]."""
         entropies: NDArray[np.float64] = (_terms(probabilities) + _terms(1 - probabilities)).sum(1)
         return entropies
 

@@ -29,11 +29,11 @@ def main() -> None:
     seconds = float(sys.argv[1])
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, CLOCK_SECONDS * seconds)
-    fault = find_fault(sys.stdin.buffer.read())
+    fault = _find_fault(sys.stdin.buffer.read())
     sys.stdout.buffer.write(msgspec.json.encode(fault))
 
 
-def find_fault(graph: bytes) -> str | None:
+def _find_fault(graph: bytes) -> str | None:
     """Return why a file cannot be loaded within the limit of memory; it holds for this process from then on."""
     limit = SPARE_BYTES + FILE_COPIES * len(graph)
     taken = address_space.used()

@@ -18,9 +18,9 @@ ACK_TIMEOUT = 10.0  # seconds that all workers have to acknowledge
 
 @dataclass(frozen=True)
 class Command:
-    """The last command for a model; the token differs from that of the one before."""
+    """The last command for a model, LOAD or UNLOAD; the token differs from that of the one before."""
 
-    unload: bool
+    action: str
     token: str
 
 
@@ -48,7 +48,7 @@ class WorkerCommands:
         except FileNotFoundError:
             with suppress(OSError):
                 for name, command in self._known.items():
-                    self._write(name, UNLOAD if command.unload else LOAD)
+                    self._write(name, command.action)
         return dict(self._known)
 
     def acknowledge(self, commands: Mapping[str, Command]) -> None:
@@ -85,4 +85,4 @@ class WorkerCommands:
 
 def _command(entry: os.DirEntry[str]) -> Command:
     status = entry.stat()
-    return Command(Path(entry).read_text() == UNLOAD, f"{status.st_mtime_ns}.{status.st_ino}")
+    return Command(Path(entry).read_text(), f"{status.st_mtime_ns}.{status.st_ino}")

@@ -1,4 +1,4 @@
-"""Whether models still reproduce their golden samples: it takes as long as many requests, and probes come often."""
+"""Check that models still reproduce their golden samples; the result holds for a second, since probes come often."""
 
 import threading
 import time

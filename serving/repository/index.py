@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from serving.errors import UnknownModel
 from serving.model.classifier import Classifier
 from serving.repository.scan import FileSignatures
 from serving.repository.shadow_rules import ShadowRule
@@ -74,6 +75,13 @@ class Model:
     @property
     def reason(self) -> str | None:
         return UNLOADED if self.unloaded else "; ".join(self.reasons) or None
+
+    def version(self, number: str) -> Version:
+        """Return a version, whatever its state; raises UnknownModel with the numbers that exist."""
+        if number not in self.files:
+            known = ", ".join(self.versions) or "none"
+            raise UnknownModel(f"The model {self.name!r} has no version {number[:120]!r}. Versions: {known}.")
+        return self.files[number]
 
     def with_version(self, version: Version) -> Self:
         """Return the model with another state of one version that is not the answering one."""
@@ -162,38 +170,35 @@ def is_router(classifier: Classifier) -> bool:
 
 
 def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:
-    ready = [model for model in models.values() if model.classifier and not is_router(model.classifier)]
-    routers = (model.classifier for model in models.values() if model.classifier and is_router(model.classifier))
-    others = [model for model in ready if model.classifier and model.classifier.card.dataset not in DATASETS]
+    signatures = {model.classifier: model.signatures for model in models.values() if model.classifier}
+    ready = [classifier for classifier in signatures if not is_router(classifier)]
+    router = next((classifier for classifier in signatures if is_router(classifier)), None)
+    others = [classifier for classifier in ready if classifier.card.dataset not in DATASETS]
+
+    def age(classifier: Classifier) -> tuple[str, int]:
+        """Return the date of training, and the time at which the file changed; a newer model's is larger."""
+        signature = signatures[classifier][classifier.card.version]
+        return classifier.card.training.date, signature[1] if len(signature) > 1 else 0
 
     def choose(name: str | None, dataset: str) -> Default:
         if name:
             return Default(_answering(models, name), "the operator's choice")
         if others:
-            return Default(max(others, key=_age).classifier, f"the newest of those of neither {NEITHER}")
+            return Default(max(others, key=age), f"the newest of those of neither {NEITHER}")
         return _most_accurate(ready, dataset)
 
-    return Defaults(choose(routing.grey, GARMENTS_DATASET), choose(routing.colour, THINGS_DATASET), next(routers, None))
+    return Defaults(choose(routing.grey, GARMENTS_DATASET), choose(routing.colour, THINGS_DATASET), router)
 
 
-def _age(model: Model) -> tuple[str, int]:
-    """Return the date of a model's training, and the time at which its file changed; a newer model's is larger."""
-    classifier = model.classifier
-    if classifier is None:
-        return "", 0
-    signature = model.signatures.get(classifier.card.version, ())
-    return classifier.card.training.date, signature[1] if len(signature) > 1 else 0
-
-
-def _most_accurate(models: Collection[Model], dataset: str) -> Default:
-    """Return the default among models: the most accurate of a data set, or of another where it has none."""
+def _most_accurate(classifiers: Collection[Classifier], dataset: str) -> Default:
+    """Return the default among these: the most accurate of a data set, or of another where it has none."""
 
     def rank(classifier: Classifier) -> tuple[bool, bool, float]:
         card = classifier.card
         suits = (classifier.channels == 1) == (dataset == GARMENTS_DATASET)
         return card.dataset == dataset, suits, card.metrics.accuracy
 
-    best = max((model.classifier for model in models if model.classifier), key=rank, default=None)
+    best = max(classifiers, key=rank, default=None)
     of_dataset = best is not None and best.card.dataset == dataset
     return Default(best, f"the most accurate of {dataset}" if of_dataset else f"there is none of {dataset}")
 

@@ -99,7 +99,7 @@ class Repository:
             return model.classifier
         if not version:
             raise NoModel(f"The model {name!r} cannot be served: {model.reason}")
-        found = _version(model, version)
+        found = model.version(version)
         if found.state == "idle":
             found = self._load_version(name, version)
         if found.classifier is None:
@@ -173,7 +173,7 @@ class Repository:
         if not self._lock.acquire(timeout=self._load_timeout):
             raise Overloaded(f"The model {name!r} waits while others are loaded; ask again a little later.")
         try:
-            version = replace(_version(self.find(name), number), requested=True)
+            version = replace(self.find(name).version(number), requested=True)
             version = run_in_thread(partial(self._loader.load_version, name, version))
             self._publish({**self.models, name: self.find(name).with_version(version)})
         finally:
@@ -183,7 +183,7 @@ class Repository:
     def _read_commands(self) -> set[str]:
         """Return the models that have a new command."""
         before, self._seen_commands = self._seen_commands, self._commands.read()
-        self._reloader.unloaded = {name for name, command in self._seen_commands.items() if command.unload}
+        self._reloader.unloaded = {name for name, command in self._seen_commands.items() if command.action == UNLOAD}
         return {name for name, command in self._seen_commands.items() if command != before.get(name)}
 
     def _publish(self, models: Mapping[str, Model]) -> None:
@@ -214,11 +214,3 @@ class Repository:
             advice = f"export some with python -m training.export --models-dir {self._folder}"
             faults.append(f"{self._folder}: it has no models; {advice}")
         return faults + [reason for model in self.models.values() if not model.unloaded for reason in model.reasons]
-
-
-def _version(model: Model, number: str) -> Version:
-    if number not in model.files:
-        raise UnknownModel(
-            f"The model {model.name!r} has no version {number!r}. Versions: {', '.join(model.versions) or 'none'}."
-        )
-    return model.files[number]

@@ -22,7 +22,7 @@ class SharedLines:
                 file.write(f"\n{line}\n")  # a new line first, since the one before may have been cut off
 
     def read(self) -> list[str]:
-        """Return all lines; some may be empty, or here twice."""
+        """Return all lines; some may be empty, or appear twice."""
         shared = self._path.read_text().splitlines() if self._path and self._path.exists() else []
         return shared + self._own
 

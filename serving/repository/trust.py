@@ -1,4 +1,4 @@
-"""Which model files may be served: whose, and none older than one that was served."""
+"""Which model files may be served: listed or signed ones, and none older than one that has been served."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,10 @@ from serving.repository.trials import Trials
 
 @dataclass(frozen=True)
 class Trust:
-    """digests, key: only files that are listed, or signed with it. trials: each file is tried before it is loaded.
+    """digests: the files that alone may be served. key: the one that must have signed them. Without them, any may.
 
-    served: a line "NAME VERSION" for each signed version that has answered, in any worker.
+    trials: try each file before it is loaded. served: a line "NAME VERSION" for each signed version that has answered,
+    in any worker.
     """
 
     digests: ModelDigests | None = None
@@ -27,7 +28,7 @@ class Trust:
         return fault or (self.key.fault(path, digest) if self.key else None)
 
     def lowest(self, name: str) -> int:
-        """Return the lowest version of a model that may answer: with a key, who cannot sign brings no old one back."""
+        """Return the lowest version of a model that may answer: with a key, nobody can bring back an old signed one."""
         if not self.key:
             return 1
         served = (line.rpartition(" ") for line in self.served.read())

@@ -23,9 +23,7 @@ MAX_PIPELINED = 100  # requests that may wait for the responses to those before 
 FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
 LINGER_TIMEOUT = 5.0  # seconds that a refused client may go on sending, so that it reads the response in the end
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\r?\n")
-
-
-FOLLOWING = (
+NOT_A_REQUEST = (
     "bytes that are not a request follow the one before it; its Content-Length may say fewer bytes than its body has"
 )
 
@@ -106,7 +104,7 @@ class Connection:
             if line:
                 self._fault = UnknownMethodError(line[1].decode(), line[2])
             else:
-                self._fault = self._malformed(FOLLOWING if self._completed else str(error))
+                self._fault = self._malformed(NOT_A_REQUEST if self._completed else str(error))
         except httptools.HttpParserError as error:
             self._fault = self._fault or self._malformed(str(error))
         return len(data)

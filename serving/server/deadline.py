@@ -48,7 +48,7 @@ class Deadline:
         self._watcher: threading.Thread | None = None
 
     @contextmanager
-    def watch(self, connection: socket.socket, received: Callable[[], int] = int) -> Iterator[Arrival]:
+    def watch(self, connection: socket.socket, received: Callable[[], int] = lambda: 0) -> Iterator[Arrival]:
         """Start the timeout of a body that is read within this block, and stop it at the end.
 
         received: its bytes so far.

@@ -35,7 +35,7 @@ def make_shared_folder(parent: Path | None) -> None:
 
 
 def restore_shared_folder() -> bool:
-    """Make it again, if it was removed, as at the logout of a user whose service goes on; return whether it was."""
+    """Make it again if it was removed, as when the user who started the service logs out; return whether it was."""
     folder = shared_folder()
     if folder is None or folder.is_dir():
         return False

@@ -24,7 +24,7 @@ from serving.server.shared_folder import restore_shared_folder
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
 FIRST_REQUEST_DELAY = 5.0  # the same, where it has brought none yet; Docker kills after ten
-HANDSHAKE_DELAY = 0.5  # seconds after it in which those arrive whose handshake had begun
+HANDSHAKE_DELAY = 0.5  # seconds after SIGTERM in which connections arrive whose handshake had begun
 DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the service was told to stop
 
 LOST_COUNTS = (
@@ -36,7 +36,7 @@ LOST_COUNTS = (
 class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
     """Accepts connections; before it closes, also those that wait in the listen queue: the kernel would reset them.
 
-    The master has it get no more by then (syn_filter.py), if the whole service stops.
+    If the whole service stops, the master has kept new ones out by then (syn_filter.py).
     """
 
     max_accept = MAX_ACCEPT  # gunicorn sets 1, with which a burst waits long
@@ -85,8 +85,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
     def server_class(self, listener: Any, spawn: Any, ssl_context: Any = None, **_: Any) -> StreamServer:
         """Return the server that accepts connections."""
         encrypted = {"ssl_context": ssl_context} if ssl_context else {}
-        own = listener.getsockname()  # now: the last connections are handled when the listener has been closed
-        return Listener(listener, handle=partial(self.handle, own), spawn=spawn, **encrypted)
+        server_address = listener.getsockname()  # now: the last connections are handled after it has been closed
+        return Listener(listener, handle=partial(self.handle, server_address), spawn=spawn, **encrypted)
 
     def notify(self) -> None:
         super().notify()
@@ -95,13 +95,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
             self.log.error(LOST_COUNTS)
         Lifecycle.of(self.wsgi).tick()
 
-    def handle(self, own: Any, client: Any, addr: Any) -> None:
-        """Answer the requests of a connection until it ends; own: the address that it was made to."""
+    def handle(self, server_address: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection until it ends; server_address, addr: of its two ends."""
         client.settimeout(self.cfg.keepalive)  # of silence, and of a client that does not read its response
         connection = Connection(client)
         self.connections.add(connection)
         self._make_room()
-        shared_environ = self._base_environ(own, client, addr)
+        shared_environ = self._base_environ(server_address, client, addr)
         try:
             while self._answer_next(connection, shared_environ):
                 gevent.sleep(0)  # yield, so that one fast client cannot starve the others
@@ -115,14 +115,14 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         """Stop on Ctrl-C as on SIGTERM: in a greenlet, gunicorn's own handler ends in a traceback."""
         self.alive = False
 
-    def _base_environ(self, own: Any, client: Any, addr: Any) -> Mapping[str, Any]:
+    def _base_environ(self, server_address: Any, client: Any, addr: Any) -> Mapping[str, Any]:
         """Return the part of the WSGI environ that all requests of a connection share."""
-        network = isinstance(own, tuple)  # otherwise a Unix socket
+        network = isinstance(server_address, tuple)  # otherwise a Unix socket
         return {
             **base_environ(self.cfg),
             "SCRIPT_NAME": "",
-            "SERVER_NAME": own[0] if network else own,
-            "SERVER_PORT": str(own[1]) if network else "",
+            "SERVER_NAME": server_address[0] if network else server_address,
+            "SERVER_PORT": str(server_address[1]) if network else "",
             "REMOTE_ADDR": addr[0] if network else "",
             "REMOTE_PORT": str(addr[1]) if network else "",
             "wsgi.url_scheme": "https" if isinstance(client, SSLSocket) else "http",
@@ -145,7 +145,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         try:
             response.body = b"".join(parts)
         finally:
-            getattr(parts, "close", int)()
+            if hasattr(parts, "close"):
+                parts.close()
         keep_alive = request.keep_alive and request.body_complete and self.alive
         connection.send(response.message(keep_alive, request.method))
         self.log.access(response, request, environ, datetime.now() - started)

@@ -97,7 +97,7 @@ class LogRelay:
         os.dup2(self._output, STDERR)
 
     def stop(self) -> None:
-        """End, once everything is passed on or its reader has not taken it in time; no other process may be left."""
+        """Pass on what is left, as far as its reader takes it in time, and end. All other processes must have ended."""
         if os.getpid() != self._master:
             return
         self.give_back()  # this closes the last end to write to

@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(fields).decode()
 
 
-def logs_text(log_format: str | None) -> bool:
+def text_wanted(log_format: str | None) -> bool:
     """Whether to log for a person: where the setting says so or, without a setting, on a terminal."""
     return log_format == "text" or (log_format is None and sys.stderr.isatty())
 

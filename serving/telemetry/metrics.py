@@ -53,7 +53,7 @@ class Metrics:
             "requests", "Requests by the model that answered and the status.", (*MODEL_LABELS, "status")
         )
         self.refusals = counter("refusals", "Refused requests, by code.", ("code",))
-        self.ended = counter("decoding_ended", "Images whose decoding was given up.", ("reason",))
+        self.decoding_ended = counter("decoding_ended", "Images whose decoding was given up.", ("reason",))
         self.stages = histogram("stage_seconds", "A request's time by stage.", SECONDS_BUCKETS, ("stage",))
         # The distribution of predictions.
         self.predictions = counter("predictions", "Images by predicted label.", (*MODEL_LABELS, "label"))

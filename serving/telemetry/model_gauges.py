@@ -11,7 +11,7 @@ from serving.model.classifier import Classifier
 from serving.model.runtime import onnxruntime
 from serving.repository.repository import Repository
 from serving.telemetry.metrics import MODEL_LABELS
-from serving.version import version_of_this
+from serving.version import installed_version
 
 
 class ModelGauges(Collector):
@@ -20,7 +20,7 @@ class ModelGauges(Collector):
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         versions = {
-            "version": version_of_this(),
+            "version": installed_version(),
             "onnxruntime": onnxruntime.__version__,
             "python": platform.python_version(),
         }

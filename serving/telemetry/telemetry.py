@@ -51,7 +51,7 @@ class Telemetry(Observer):
 
     def on_decoding_ended(self, reason: str) -> None:
         """Count an image whose decoding was given up."""
-        self.metrics.ended.labels(reason).inc()
+        self.metrics.decoding_ended.labels(reason).inc()
 
     def on_request(self, timings: Timings) -> None:
         """Note an answered request."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from serving.telemetry.logs import RequestRecord
-from serving.version import NAME, version_of_this
+from serving.version import NAME, installed_version
 
 ENDPOINTS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 EXPORTER, DISABLED = "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"
@@ -48,7 +48,7 @@ class Tracing:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace import SpanKind, StatusCode
 
-        resource = Resource({"service.name": NAME, "service.version": version_of_this()}).merge(
+        resource = Resource({"service.name": NAME, "service.version": installed_version()}).merge(
             OTELResourceDetector().detect()
         )
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)

@@ -14,6 +14,7 @@ import pytest
 import requests
 from browsing import BROWSER, choose
 from playwright.sync_api import expect
+from polling import wait_until
 
 ROOT = Path(__file__).parents[2]
 NGINX_TIMEOUT = 30  # seconds to start or to stop
@@ -66,10 +67,8 @@ def nginx(locked_server, tmp_path):
         port = probe.getsockname()[1]
     (tmp_path / "conf").write_text(NGINX.format(folder=tmp_path, port=port, service=locked_server.port))
     process = subprocess.Popen(["nginx", "-c", tmp_path / "conf", "-e", tmp_path / "error.log"])
-    url, deadline = f"http://127.0.0.1:{port}/ml", time.monotonic() + NGINX_TIMEOUT
-    while not answers(f"{url}/livez"):
-        assert time.monotonic() < deadline, (tmp_path / "error.log").read_text()
-        time.sleep(0.05)
+    url = f"http://127.0.0.1:{port}/ml"
+    wait_until(lambda: answers(f"{url}/livez"), NGINX_TIMEOUT, (tmp_path / "error.log").read_text)
     yield url
     process.terminate()
     process.wait(NGINX_TIMEOUT)

@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 import requests
+from polling import wait_until
 
 from serving.model.card import CARD_KEY
 from serving.repository.commands import LOAD, UNLOAD, WorkerCommands
@@ -93,13 +94,6 @@ def metric(server, start):
     return sum(float(line.split()[-1]) for line in lines if line.startswith(start))
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def all_workers(server, change, counter=LOADED):
     """Make a change, wait until every worker has opened its file, and return the time."""
     before = metric(server, counter)
@@ -162,8 +156,7 @@ def test_a_command_reaches_every_worker_and_those_that_start_later(server, comma
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     for worker in children:
         os.kill(int(worker), signal.SIGKILL)
-    while not server.answers():
-        time.sleep(0.05)
+    wait_until(server.answers)
     assert ask(server, image("bag")).status_code == 404
 
     commands.publish(NAME, LOAD)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image
+from polling import wait_until
 
 LABELS = {
     "ankle-boot": "Ankle boot",
@@ -305,10 +306,7 @@ def test_a_second_master_on_the_same_socket_goes_on_when_the_first_ends(start, c
     server = start(command, workers="1")
     own = workers_of(server)
     server.process.send_signal(signal.SIGUSR2)
-    deadline = time.monotonic() + 45
-    while server.log.read_text().count("Booting worker") < 2:
-        assert time.monotonic() < deadline, server.log.read_text()
-        time.sleep(0.05)
+    wait_until(lambda: server.log.read_text().count("Booting worker") >= 2, 45, server.log.read_text)
     (second,) = set(workers_of(server)) - set(own)
 
     assert server.stop() == 0
@@ -343,13 +341,6 @@ def test_without_models_the_service_is_alive_but_not_ready(start, tmp_path):
     assert "it has no models; " in server.log.read_text()
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def workers_of(server):
     """Return the process ids of the workers."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
@@ -373,8 +364,7 @@ def test_all_workers_count_together_through_restarts_and_leave_no_files(start, i
         wait_until(lambda images=images: answered(server) == images)  # each worker counts about once a second
         for worker in workers_of(server):
             os.kill(worker, signal.SIGKILL)
-        while not server.answers():
-            time.sleep(0.05)
+        wait_until(server.answers)
 
     assert answered(server) == 40
     assert server.stop() == 0

@@ -1,8 +1,6 @@
-"""The application: every refusal is a problem document, and importing does nothing."""
+"""The application: every refusal is a problem document."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 from werkzeug.exceptions import ImATeapot
@@ -71,6 +69,7 @@ def test_an_unknown_path_is_refused_with_those_that_exist(client):
     assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz"} <= set(paths)
 
 
+JAVA = "text/html, image/gif, image/jpeg, */*; q=0.2"  # that of its HttpURLConnection
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
@@ -91,7 +90,7 @@ def test_a_browser_gets_an_unknown_path_as_a_page_with_the_way_back(client, path
 
 @pytest.mark.parametrize(
     "accept",
-    [None, "*/*", "application/json", "application/problem+json, text/html;q=0.9", "text/html;q=0.5, */*", "?"],
+    [None, "*/*", "application/json", "application/problem+json, text/html;q=0.9", "text/html;q=0.5, */*", "?", JAVA],
 )
 def test_a_program_gets_an_unknown_path_as_a_problem(client, accept):
     response = client.get("/nothing", headers={"Accept": accept} if accept else {})
@@ -175,20 +174,3 @@ def test_bad_settings_in_the_environment_stop_the_application(monkeypatch):
 
     with pytest.raises(SettingsError, match="THIMBLE_MAX_BODY='much'"):
         create_app()
-
-
-@pytest.mark.trains
-def test_importing_the_application_reads_no_settings_and_loads_no_training(tmp_path):
-    code = "import sys, serving.app; print(sorted({'torch', 'onnx', 'training'} & set(sys.modules)))"
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"THIMBLE_WORKERS": "many"}, capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stdout.strip()) == (0, "[]")
-
-
-def test_a_doubled_slash_is_another_path(client):
-    answer = client.post("//classify")
-
-    assert (answer.status_code, answer.json["code"]) == (404, "not-found")

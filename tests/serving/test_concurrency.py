@@ -5,6 +5,7 @@ import time
 
 import gevent
 import pytest
+from waiting import until
 
 from serving.concurrency import SerialExecutor, join_threads, run_in_thread
 from serving.errors import Overloaded
@@ -23,9 +24,7 @@ def start(run, work):
     """Start work in a greenlet; return once it runs."""
     started = threading.Event()
     greenlet = gevent.spawn(run, lambda: started.set() or work())
-    with gevent.Timeout(20):
-        while not started.is_set():
-            gevent.sleep(0.001)
+    until(started.is_set)
     return greenlet
 
 

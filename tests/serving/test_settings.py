@@ -176,3 +176,12 @@ def test_a_broken_file_is_refused_at_the_start(models, tmp_path, name, text, rea
 
     with pytest.raises(SettingsError, match=f"^{variable(name)}='{file}': {reason}"):
         settings.check()
+
+
+def test_a_list_of_digests_is_not_taken_for_a_key(models, tmp_path):
+    file = tmp_path / "digests"
+    file.write_text("# none yet\n")
+    named = {"THIMBLE_MODEL_DIGESTS": str(file), "THIMBLE_MODEL_KEY": str(file)}
+
+    with pytest.raises(SettingsError, match=r"^THIMBLE_MODEL_KEY="):
+        Settings.from_environment({"THIMBLE_MODELS": str(models)} | named).check()

@@ -1,4 +1,4 @@
-"""What is made of texts that clients send is cached, and does not fill the memory."""
+"""Results for texts that clients send are cached, and do not fill the memory."""
 
 import tracemalloc
 

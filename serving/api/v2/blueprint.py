@@ -7,7 +7,7 @@ from serving.api.v2.metadata import model_config, model_metadata
 from serving.api.v2.protocol import PATH
 from serving.repository.repository import Repository
 from serving.settings import Settings
-from serving.version import NAME, version_of_this
+from serving.version import NAME, installed_version
 
 EXTENSIONS = (
     "classification",
@@ -27,7 +27,7 @@ def blueprint(repository: Repository, infer: Infer, settings: Settings, *extensi
 
     @api.get("")
     def server() -> Response:
-        return jsonify({"name": NAME, "version": version_of_this(), "extensions": EXTENSIONS})
+        return jsonify({"name": NAME, "version": installed_version(), "extensions": EXTENSIONS})
 
     @api.get("/health/live")
     def live() -> Response:

@@ -1,6 +1,6 @@
 """The reply to an inference request: tensors as JSON or as bytes, numbers or labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -53,23 +53,15 @@ def write_inference(inference: Inference, classifier: Classifier, outputs: Outpu
 
 def _write(request: OutputRequest, values: Values, labels: list[str]) -> tuple[OutputTensor, bytes]:
     """Return an output's part of the JSON, and the bytes of it that follow the JSON."""
-    if not request.classes:
-        return _encode(request, FP32, values.shape, values.ravel().tolist(), values.tobytes)
-    texts = _classification(values, request.classes, labels if request.name == PROBABILITIES else [])
-    shape = len(values), len(texts) // len(values)
-    return _encode(request, BYTES, shape, texts, lambda: b"".join(map(_element, texts)))
-
-
-def _encode(
-    request: OutputRequest,
-    datatype: str,
-    shape: tuple[int, ...],
-    data: list[float] | list[str],
-    to_bytes: Callable[[], bytes],
-) -> tuple[OutputTensor, bytes]:
+    texts: list[str] | None = None
+    datatype, shape = FP32, values.shape
+    if request.classes:
+        texts = _classification(values, request.classes, labels if request.name == PROBABILITIES else [])
+        datatype, shape = BYTES, (len(values), len(texts) // len(values))
     if not request.binary:
+        data = values.ravel().tolist() if texts is None else texts
         return OutputTensor(request.name, datatype, shape, data=data), b""
-    binary = to_bytes()
+    binary = values.tobytes() if texts is None else b"".join(map(_element, texts))
     return OutputTensor(request.name, datatype, shape, {"binary_data_size": len(binary)}), binary
 
 

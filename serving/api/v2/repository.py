@@ -1,7 +1,6 @@
 """/repository: Triton's model repository extension."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from flask import Blueprint, Response, jsonify, request
 from msgspec import Struct
@@ -11,25 +10,13 @@ from serving.api.content import read_content
 from serving.api.intake import Intake
 from serving.api.v2.tensors import decode_json
 from serving.errors import BadRequest, NotAllowed
-from serving.repository.index import UNLOADED, Model, Version
+from serving.repository.index import Model
 from serving.repository.repository import Repository
 from serving.settings import variable
 
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 UNLOAD_DEPENDENTS = "unload_dependents"  # the one supported parameter: no model here depends on another
-
-
 MAX_BODY = 262_144  # bytes: ample for a model's configuration, which the messages then say is unsupported
-
-
-class ModelLoader(Protocol):
-    """Loads and unloads models in all workers. Raises Refusal."""
-
-    def load(self, name: str) -> object:
-        """Load a model, or the new versions of a loaded one."""
-
-    def unload(self, name: str) -> object:
-        """Unload a model until it is loaded again."""
 
 
 class IndexRequest(Struct, frozen=True):
@@ -53,8 +40,8 @@ class IndexEntry(Struct, frozen=True):
     reason: str
 
 
-def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake, same_origin: SameOrigin) -> Blueprint:
-    """Return the routes; without a loader, loading is not allowed."""
+def blueprint(repository: Repository, allow_loading: bool, intake: Intake, same_origin: SameOrigin) -> Blueprint:
+    """Return the routes."""
     api = Blueprint("v2-repository", __name__, url_prefix="/repository")
     intake = intake.without_images(MAX_BODY)
 
@@ -62,42 +49,45 @@ def blueprint(repository: Repository, loader: ModelLoader | None, intake: Intake
     def index() -> Response:
         with read_content(request.environ, intake) as content:
             options: IndexRequest = decode_json(content or b"{}", IndexRequest)
-        entries = [entry for model in repository.models.values() for entry in index_entries(model)]
+        entries = [entry for model in repository.models.values() for entry in _index_entries(model)]
         return jsonify([entry for entry in entries if entry.state == READY or not options.ready])
+
+    def change(command: Callable[[str], object], name: str) -> Response:
+        same_origin.check(request.environ)
+        if not allow_loading:
+            raise NotAllowed(
+                "This service does not load or unload models over HTTP; start it with "
+                f"{variable('allow_loading')}=true to allow that."
+            )
+        _check_parameters(intake)
+        command(name)
+        return jsonify({})
 
     @api.post("/models/<name>/load")
     def load(name: str) -> Response:
-        same_origin.check(request.environ)
-        return _change(loader.load if loader else None, name, intake)
+        return change(repository.load, name)
 
     @api.post("/models/<name>/unload")
     def unload(name: str) -> Response:
-        same_origin.check(request.environ)
-        return _change(loader.unload if loader else None, name, intake)
+        return change(repository.unload, name)
 
     return api
 
 
-def index_entries(model: Model) -> Iterator[IndexEntry]:
-    """Yield the versions of a model; an idle one counts as ready, since it answers when it is named."""
+def _index_entries(model: Model) -> Iterator[IndexEntry]:
+    """Yield the versions of a model; an idle one counts as ready, since it answers when it is named.
+
+    A ready one has a reason too where a file that is to replace its own was refused.
+    """
     if not model.files:
         yield IndexEntry(model.name, "", UNAVAILABLE, model.reason or "")
     for version in model.files.values():
-        ready = version.state != "unavailable" and not model.unloaded
-        yield IndexEntry(model.name, version.number, READY if ready else UNAVAILABLE, _reason(model, version))
+        state = UNAVAILABLE if version.state == "unavailable" else READY
+        yield IndexEntry(model.name, version.number, state, version.reason or "")
 
 
-def _reason(model: Model, version: Version) -> str:
-    """Return what is wrong with a version, or with the refused file that is to replace an answering one's."""
-    return (UNLOADED if model.unloaded else version.reason) or ""
-
-
-def _change(change: Callable[[str], object] | None, name: str, intake: Intake) -> Response:
-    if change is None:
-        raise NotAllowed(
-            f"This service does not load or unload models over HTTP; start it with {variable('allow_loading')}=true to "
-            "allow that."
-        )
+def _check_parameters(intake: Intake) -> None:
+    """Raise BadRequest for a request to load or unload with a parameter that asks for more than that."""
     with read_content(request.environ, intake) as content:
         options: LoadRequest = decode_json(content or b"{}", LoadRequest)
     if unsupported := sorted((options.parameters or {}).keys() - {UNLOAD_DEPENDENTS}):
@@ -105,5 +95,3 @@ def _change(change: Callable[[str], object] | None, name: str, intake: Intake) -
             f"The parameter {unsupported[0][:120]!r} is unsupported: models and their configurations come from the "
             "model folder alone."
         )
-    change(name)
-    return jsonify({})

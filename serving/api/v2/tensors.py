@@ -9,18 +9,15 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
-from serving.api.image_text import advise_json, decode_text
+from serving.api.advice import JSON_ERRORS, advise_json
+from serving.api.image_text import QUOTES_PER_IMAGE, decode_text
 from serving.api.intake import Intake
 from serving.api.v2.metadata import BYTES, UINT8, Tensor
 from serving.errors import BadRequest
 from serving.inference.predictor import Upload
 
 LENGTH_BYTES = 4  # of the little-endian length before each element of a BYTES tensor
-# msgspec raises the last for lists nested a thousand deep.
-JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 MAX_SHORT_BYTES = 65_536  # of JSON whose values are few: thousands of them, and no time to parse
-QUOTES_PER_TEXT = 16  # of a file as text: two around it, and those that a data: URL may have in it
 
 Size = Annotated[int, Meta(ge=0, le=2**40)]
 Byte = Annotated[int, Meta(ge=0, le=255)]
@@ -142,7 +139,7 @@ def _numbers(data: Raw, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _files(data: Raw, count: int) -> list[Upload]:
     """Return image files written as base64 or data: URLs; where a single one is bad, its refusal."""
-    if bytes(data).count(b'"') > QUOTES_PER_TEXT * count:  # before parsing, as for numbers
+    if bytes(data).count(b'"') > QUOTES_PER_IMAGE * count:  # before parsing, as for numbers
         raise BadRequest(f"'data' has too many texts; the shape has {count}.")
     texts = decode_json(data, list[str], ".inputs[0].data")
     if len(texts) != count:

@@ -1,4 +1,4 @@
-"""Who gets a page from POST /classify and for an unknown path, and who JSON."""
+"""Who gets a page from POST /classify, and who JSON."""
 
 import base64
 import io
@@ -24,10 +24,6 @@ def test_programs_get_json_whatever_else_they_accept(client, image, accept, cont
     response = client.post("/classify", headers={"Accept": accept} if accept else {}, **sent[body])
 
     assert response.mimetype == ("application/json" if content else "application/problem+json")
-
-
-def test_a_program_gets_an_unknown_path_as_a_problem_whatever_else_it_accepts(client):
-    assert client.get("/nothing", headers={"Accept": JAVA}).mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize(("mode", "page"), [("navigate", True), ("cors", False), ("same-origin", False), (None, True)])

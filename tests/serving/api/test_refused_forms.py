@@ -1,4 +1,4 @@
-"""What a browser shows whose form no script sent, when the service refuses it: a page that says what to do."""
+"""A browser without JavaScript gets a page that says what to do, where its form is refused."""
 
 import hashlib
 import html

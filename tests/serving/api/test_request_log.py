@@ -183,14 +183,3 @@ def test_lines_are_written_in_pieces_that_a_pipe_writes_whole():
     assert 1 < len(written) < 20
     paths = [msgspec.json.decode(line)["path"] for line in b"".join(written).splitlines()]
     assert paths == [f"/{number}" for number in range(100)]
-
-
-def test_a_log_that_nobody_reads_does_not_stop_the_service():
-    def write(_: bytes) -> None:
-        raise BrokenPipeError
-
-    metrics = Metrics(CollectorRegistry())
-    request_log = RequestLog(lambda *_: [b""], ProblemReplies(metrics), metrics, write)
-
-    assert list(request_log({}, lambda *_: None)) == [b""]
-    request_log.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 import gevent
 import pytest
 from pictures import inflating_text, large_tile, many_scans, noise, oriented, quarters, saved, understated_avif
+from polling import wait_until
 
 from serving.errors import BadRequest, Overloaded, TooManyPixels, UnreadableImage
 from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read_header
@@ -66,13 +67,6 @@ def decoding(process: int) -> list[int]:
         except OSError:  # it has ended
             continue
     return found
-
-
-def wait_until(condition) -> bool:
-    until = time.monotonic() + 20
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return condition()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -189,7 +183,7 @@ def test_processes_that_were_killed_are_replaced(decoders):
     ask(decoders, saved(quarters(), "WEBP"))
     for process in decoding(os.getpid()):
         os.kill(process, signal.SIGKILL)
-    assert wait_until(lambda: not decoding(os.getpid()))
+    wait_until(lambda: not decoding(os.getpid()))
 
     assert ask(decoders, saved(quarters(), "WEBP")).image.size == (40, 24)
 
@@ -238,7 +232,7 @@ def test_no_process_is_left_when_decoders_are_closed():
 
     decoders.close()
 
-    assert wait_until(lambda: set(decoding(os.getpid())) <= before)
+    wait_until(lambda: set(decoding(os.getpid())) <= before)
 
 
 PROGRAM = """
@@ -257,8 +251,8 @@ decoders.decode(*job)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process ends with the image's time")
 def test_no_process_is_left_in_the_midst_of_an_image_when_the_service_is_killed():
     with subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=ROOT) as service:
-        assert wait_until(lambda: len(decoding(service.pid)) == 2)
+        wait_until(lambda: len(decoding(service.pid)) == 2)
         processes = decoding(service.pid)
         service.kill()
 
-    assert wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
+    wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))

@@ -21,20 +21,11 @@ from serving.server.shared_folder import (
 from serving.settings import SHARED_FOLDER_VARIABLE, shared_folder
 
 
-@pytest.fixture
-def no_room() -> Iterator[None]:
-    """Let no file of this process be as large as a worker's counts."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES // 2, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @contextmanager
-def read_only() -> Iterator[None]:
-    """Let no file of this process hold a byte."""
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process have more bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -49,17 +40,17 @@ def test_the_first_folder_with_room_is_taken(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("no_room")
 def test_a_full_folder_is_not_taken(tmp_path):
-    assert with_room([tmp_path], ROOM_BYTES) is None
-    assert with_room([tmp_path], ROOM_BYTES // 4) == tmp_path
+    with largest_file(ROOM_BYTES // 2):
+        assert with_room([tmp_path], ROOM_BYTES) is None
+        assert with_room([tmp_path], ROOM_BYTES // 4) == tmp_path
 
 
 def test_where_no_folder_takes_files_there_is_none_of_temporary_files(monkeypatch):
     assert [*temporary_folders()] == [Path(tempfile.gettempdir())]
 
     monkeypatch.setattr(tempfile, "tempdir", None)  # it is looked for once
-    with read_only():
+    with largest_file(0):
         assert [*temporary_folders()] == []
 
 

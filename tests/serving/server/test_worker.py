@@ -3,9 +3,9 @@
 import os
 import socket
 
-import gevent
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from waiting import until
 
 from serving.server.worker import Worker
 
@@ -43,7 +43,7 @@ def test_a_connection_accepted_before_the_listener_closes_is_answered():
 
     worker.alive = False  # its connections end after an answer
     server.close()
-    gevent.sleep(0.5)
+    until(lambda: len(ports) == len(clients) and not worker.connections)
 
     answers = [client.recv(1_000) for client in clients]
     for client in clients:
@@ -51,4 +51,3 @@ def test_a_connection_accepted_before_the_listener_closes_is_answered():
     worker.tmp.close()
     assert [answer[-2:] for answer in answers] == [b"ok"] * 3
     assert ports == [str(address[1])] * 3
-    assert not worker.connections

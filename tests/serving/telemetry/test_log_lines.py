@@ -7,7 +7,7 @@ import sys
 import pytest
 from gunicorn.config import Config
 
-from serving.telemetry.logs import GunicornLogger, JsonFormatter, logs_text, rfc3339
+from serving.telemetry.logs import GunicornLogger, JsonFormatter, rfc3339, text_wanted
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_time_is_written_in_utc_to_the_millisecond():
 def test_logs_are_text_on_a_terminal_or_where_the_setting_says_so(monkeypatch, log_format, terminal, text):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
 
-    assert logs_text(log_format) is text
+    assert text_wanted(log_format) is text
 
 
 @pytest.mark.parametrize(("text", "formatter"), [(False, JsonFormatter), (True, logging.Formatter)])

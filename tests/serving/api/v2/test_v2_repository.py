@@ -4,17 +4,12 @@ import gzip
 import json
 
 import pytest
-from flask import Flask
 
-from serving.access.same_origin import SameOrigin
-from serving.api.intake import Intake, MemoryBudget
-from serving.api.v2.repository import blueprint
 from serving.app import create_app
-from serving.errors import NoModel, Refusal
-from serving.inference.admission import Admission
-from serving.repository.repository import Repository
-from serving.server.deadline import Deadline
 from serving.settings import Settings
+
+ONE, BOTH = [("1", "READY")], [("1", "READY"), ("2", "READY")]
+NONE = [("1", "UNAVAILABLE"), ("2", "UNAVAILABLE")]
 
 
 @pytest.fixture
@@ -27,34 +22,19 @@ def index(folder):
     return read
 
 
-class Loader:
-    """Records the loads and unloads; refuses one model."""
-
-    def __init__(self):
-        self.done = []
-
-    def load(self, name):
-        if name == "broken":
-            raise NoModel("It is broken.")
-        self.done.append(("load", name))
-
-    def unload(self, name):
-        self.done.append(("unload", name))
-
-
 @pytest.fixture
-def loader():
-    return Loader()
+def allowed(folder, forge):
+    """Return a client of a service whose operator allows loading: version 2 of its model has come since it started."""
+    forge("garments/1")
+    settings = Settings(models=str(folder), allow_loading=True, poll_seconds=0, max_body=1_000)
+    client = create_app(settings).test_client()
+    forge("garments/2")
+    return client
 
 
-@pytest.fixture
-def allowed(folder, loader):
-    """Return a client of a service whose operator allows loading."""
-    app = Flask("test")
-    intake = Intake(1_000, 1, Deadline(1), MemoryBudget(10_000), Admission(1, 1.0))
-    app.register_blueprint(blueprint(Repository(folder), loader, intake, SameOrigin(frozenset(), needs_key=False)))
-    app.register_error_handler(Refusal, lambda refusal: (str(refusal), refusal.status))
-    return app.test_client()
+def versions(client):
+    """Return the versions in the index with their states."""
+    return [(entry["version"], entry["state"]) for entry in client.post("/v2/repository/index").json]
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"ready": false}', '{"repository_name": "x"}'])
@@ -106,40 +86,45 @@ def test_loading_is_refused_unless_an_operator_allows_it(client, what):
     assert "THIMBLE_ALLOW_LOADING=true" in response.json["error"]
 
 
-@pytest.mark.parametrize("what", ["load", "unload"])
+@pytest.mark.parametrize(("what", "found"), [("load", BOTH), ("unload", NONE)])
 @pytest.mark.parametrize("body", ["", "{}", '{"parameters": {}}', '{"parameters": {"unload_dependents": false}}'])
-def test_an_allowed_change_is_made(allowed, loader, what, body):
-    response = allowed.post(f"/repository/models/garments/{what}", data=body)
+def test_an_allowed_change_is_made(allowed, what, found, body):
+    response = allowed.post(f"/v2/repository/models/garments/{what}", data=body)
 
     assert (response.status_code, response.json) == (200, {})
-    assert loader.done == [(what, "garments")]
+    assert versions(allowed) == found
 
 
 @pytest.mark.parametrize("parameter", ["config", "file:1/model.onnx", "url"])
 @pytest.mark.parametrize("what", ["load", "unload"])
-def test_a_model_in_the_request_is_refused(allowed, loader, what, parameter):
+def test_a_model_in_the_request_is_refused(allowed, what, parameter):
     body = json.dumps({"parameters": {parameter: "x"}})
 
-    response = allowed.post(f"/repository/models/garments/{what}", data=body)
+    response = allowed.post(f"/v2/repository/models/garments/{what}", data=body)
 
     assert response.status_code == 400
-    assert f"The parameter {parameter!r} is unsupported" in response.text
-    assert loader.done == []
+    assert f"The parameter {parameter!r} is unsupported" in response.json["error"]
+    assert versions(allowed) == ONE
 
 
-def test_a_load_request_of_another_form_is_refused(allowed, loader):
-    assert allowed.post("/repository/models/garments/load", data='{"parameters": {"a": []}}').status_code == 400
-    assert loader.done == []
+def test_a_load_request_of_another_form_is_refused(allowed):
+    response = allowed.post("/v2/repository/models/garments/load", data='{"parameters": {"a": []}}')
+
+    assert response.status_code == 400
+    assert versions(allowed) == ONE
 
 
-def test_a_refusal_to_load_has_the_loaders_reason(allowed):
-    response = allowed.post("/repository/models/broken/load")
+def test_a_refusal_to_load_has_the_reason(allowed, forge):
+    forge("broken/1").write_bytes(b"")
 
-    assert (response.status_code, response.text) == (503, "It is broken.")
+    response = allowed.post("/v2/repository/models/broken/load")
+
+    assert response.status_code == 503
+    assert "broken/1/model.onnx: onnxruntime cannot load it" in response.json["error"]
 
 
 def test_the_body_has_the_limit_of_all_bodies(allowed):
-    assert allowed.post("/repository/models/garments/load", data=" " * 1_001).status_code == 413
+    assert allowed.post("/v2/repository/models/garments/load", data=" " * 1_001).status_code == 413
 
 
 @pytest.mark.parametrize("what", ["load", "unload"])
@@ -167,12 +152,12 @@ def test_the_body_of_the_index_may_be_compressed(folder, forge):
     assert post(b"{}", {"Content-Encoding": "br"}).status_code == 415
 
 
-@pytest.mark.parametrize("change", ["load", "unload"])
-def test_the_body_of_a_change_may_be_compressed(allowed, loader, change):
+@pytest.mark.parametrize(("change", "found"), [("load", BOTH), ("unload", NONE)])
+def test_the_body_of_a_change_may_be_compressed(allowed, change, found):
     def post(body):
-        return allowed.post(f"/repository/models/garments/{change}", data=gzip.compress(body), headers=GZIP)
+        return allowed.post(f"/v2/repository/models/garments/{change}", data=gzip.compress(body), headers=GZIP)
 
     assert post(b"{}").status_code == 200
-    assert loader.done == [(change, "garments")]
+    assert versions(allowed) == found
     assert post(bytes(2_000)).status_code == 413
     assert post(b'{"parameters": {"config": "x"}}').status_code == 400
