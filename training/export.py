@@ -21,7 +21,7 @@ from training.progress import CONSOLE, stage
 from training.publish.comparison import Release
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
-from training.recipe import Recipe
+from training.recipe import Recipe, name_of
 from training.recipes import RECIPES
 from training.report import recipes_table
 from training.sample_sizes import FULL_SIZE, SampleSizes
@@ -134,7 +134,7 @@ def _train_and_export(
         print_survey(Survey(recipe.source, data), console, sheet)
     if recipe.normalizations:
         recipe = with_best_normalization(recipe, *split(recipe, data))
-        how = recipe.normalize.__name__.replace("_", " ")
+        how = name_of(recipe.normalize).replace("_", " ")
         console.print(f"Pixels are normalized {how}, which is the most accurate on validation images")
     logging = options.tensorboard is not None and context.group.is_main
     with tensorboard(options.tensorboard / recipe.name) if logging else nullcontext(context.on_epoch) as on_epoch:

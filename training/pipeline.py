@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from serving.model.classifier import Outputs
 from training.datasets.formats import DataError
@@ -20,6 +20,7 @@ from training.datasets.stratified import stratified_split
 from training.datasets.views import photographed
 from training.evaluation.calibration import fit_temperature
 from training.networks.exported import ExportedModel
+from training.networks.layers import output_shape
 from training.networks.novelty import NoveltyScore, Sample
 from training.progress import TrainingBar, stage
 from training.recipe import Recipe
@@ -138,8 +139,26 @@ def load_trained(recipe: Recipe, data: TrainTest, file: Path, console: Console) 
 
 def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:
     height, width, channels = data.test.pixels.shape[1:]
-    network = recipe.network()
-    console.print(summary(network, network.title, (channels, height, width)))
+    network, shape = recipe.network(), (channels, height, width)
+    _check_shapes(recipe, network, shape)
+    console.print(summary(network, network.title, shape))
+
+
+def _check_shapes(recipe: Recipe, network: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Check that a network takes the images and has an output for each label. Raises DataError."""
+    source, labels = recipe.source, (len(recipe.source.labels),)
+    try:
+        outputs = output_shape(network, shape)
+    except RuntimeError as error:
+        raise DataError(
+            f"{recipe.name}: its network does not take {source.title}'s images, [channels, height, width] = "
+            f"{list(shape)}: {error}"
+        ) from error
+    if outputs != labels:
+        raise DataError(
+            f"{recipe.name}: its network has an output of {list(outputs)} for an image, but {source.title} has "
+            f"{labels[0]} labels; give the network as many outputs"
+        )
 
 
 def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> CalibratedModel:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Literal
 
 import torch
@@ -16,6 +17,14 @@ from training.task import SINGLE, Task
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 View = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """Return the name of a function, of a partial with its arguments, such as "cutout(side=8)": equal in each run."""
+    if isinstance(function, partial):
+        given = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in function.keywords.items())]
+        return f"{name_of(function.func)}({','.join(given)})"
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Recipe:
     @property
     def augmentation_names(self) -> tuple[str, ...]:
         """The names of the augmentations, in their order."""
-        return tuple(str(getattr(each, "__name__", each)) for each in self.augmentations)
+        return tuple(map(name_of, self.augmentations))
 
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
@@ -85,7 +94,7 @@ class Recipe:
             "network": network.title,
             "layers": hashlib.sha256(repr(network).encode()).hexdigest()[:12],  # the title does not say all
             "augmentations": " ".join(self.augmentation_names),
-            "normalize": self.normalize.__name__,
+            "normalize": name_of(self.normalize),
             "teachers": " ".join(self.teachers),
-            "view": self.view.__name__ if self.view else None,
+            "view": name_of(self.view) if self.view else None,
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from serving.client.client import URL, Client, ClientError
-from serving.client.connection import BadKeyError
+from serving.client.connection import MAX_TIMEOUT, BadKeyError
 from serving.client.files import find_files, is_image, read_file
 from serving.client.output import Write, csv_writer, json_writer, printable, text_writer
 from serving.errors import Problem
@@ -141,8 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if not 0 < options.timeout <= 3600:
-        parser.error(f"--timeout {options.timeout:g} is not between 0 and 3600 seconds")
+    if not 0 < options.timeout <= MAX_TIMEOUT:
+        parser.error(f"--timeout {options.timeout:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
     try:
         client = Client(options.url, options.timeout, options.key or os.environ.get(KEY_VARIABLE))
     except BadKeyError as error:

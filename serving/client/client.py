@@ -1,7 +1,8 @@
 """Asks a running service: from serving.client import Client, or python -m serving.client IMAGE ...
 
     with Client("http://127.0.0.1:8000") as client:
-        cat, dog = client.classify(["cat.jpg", "dog.png"], model="cifar-net")
+        for answer in client.classify(["cat.jpg", "dog.png"], model="cifar-net"):
+            print(answer.detail if isinstance(answer, Problem) else answer.label)
 
 It needs nothing that the service needs to answer, neither Flask nor onnxruntime.
 """
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self, runtime_checkable
 from urllib.parse import urlencode
 
 import msgspec
@@ -27,7 +28,16 @@ URL = "http://127.0.0.1:8000"
 MAX_ATTEMPTS = 5  # for an image, while the service answers that it is busy
 BUSY_STATUSES = (429, 503)
 
-Image = str | os.PathLike[str] | bytes
+
+@runtime_checkable
+class OpenFile(Protocol):
+    """A file that is open for reading bytes."""
+
+    def read(self) -> bytes: ...
+
+
+Image = str | os.PathLike[str] | bytes | bytearray | memoryview | OpenFile
+ONE_IMAGE = (str, os.PathLike, bytes, bytearray, memoryview, OpenFile)
 
 
 class _Predictions(Struct):
@@ -37,10 +47,16 @@ class _Predictions(Struct):
 
 
 class Client:
-    """Asks a service for one image at a time, so that each has its own prediction or its own problem."""
+    """Asks a service for one image at a time, so that each has its own prediction or its own problem.
+
+    Threads may share a client and take turns; for answers at the same time, give each its own.
+    """
 
     def __init__(self, url: str = URL, timeout: float = 60.0, key: str | None = None) -> None:
-        """timeout: seconds for each answer. key: if the service needs one. Raises ValueError for a bad key or URL."""
+        """timeout: seconds for each answer, up to an hour. key: if the service needs one.
+
+        Raises ValueError for a bad URL, timeout or key.
+        """
         self._url = url
         self._connection = ServiceConnection(url, timeout, key)
 
@@ -52,13 +68,17 @@ class Client:
         top_k: int | None = None,
         coverage: float | None = None,
     ) -> list[Prediction | Problem]:
-        """Return a prediction for each image, a path or a file's bytes, or the problem with it.
+        """Return a prediction for each image, or the problem with it.
+
+        images: one or several, each a path, a file's bytes, or a file opened for reading bytes. While the service is
+        busy (429 or 503) it is asked up to five times for an image, after as long as its Retry-After says, at most 30
+        seconds each time; then the image's answer is that problem.
 
         Raises ClientError when the service does not answer, and OSError when a file cannot be read.
         """
         given = {"model": model, "top_k": top_k, "coverage": coverage}
         query = urlencode({name: value for name, value in given.items() if value is not None})
-        several = [images] if isinstance(images, (str, os.PathLike, bytes)) else images
+        several = [images] if isinstance(images, ONE_IMAGE) else images
         return [self._ask(_content(image), f"/classify?{query}") for image in several]
 
     def _ask(self, content: bytes, path: str) -> Prediction | Problem:
@@ -81,12 +101,22 @@ class Client:
                 f"this service ({error}); check the URL."
             ) from error
 
+    def close(self) -> None:
+        """Close the connection; the next image opens another."""
+        self._connection.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._connection.close()
+        self.close()
 
 
 def _content(image: Image) -> bytes:
-    return image if isinstance(image, bytes) else Path(image).read_bytes()
+    """Return the bytes of an image's file; raises OSError, and TypeError for a file that is open for reading text."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    content = image.read() if isinstance(image, OpenFile) else Path(image).read_bytes()
+    if not isinstance(content, bytes):
+        raise TypeError(f"{image!r} gives text; open it for reading bytes, with mode 'rb'")
+    return content

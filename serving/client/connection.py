@@ -1,6 +1,7 @@
 """A connection to a service, kept open from request to request; its responses are not trusted."""
 
 import http.client
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the answer to one image has a few thousand
 READ_BYTES = 65_536
+MAX_TIMEOUT = 3600.0  # seconds
 MIN_RETRY_AFTER, MAX_RETRY_AFTER = 0.1, 30.0  # seconds, whatever Retry-After says
 CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 UPLOAD_HEADERS = {"Content-Type": "application/octet-stream"}
@@ -42,22 +44,29 @@ class ServiceConnection:
     """Posts bodies to one URL, over one connection as long as the server keeps it open."""
 
     def __init__(self, url: str, timeout: float, key: str | None = None) -> None:
-        """timeout: seconds for each step and for a whole response; raises ValueError when URL or key is not valid."""
+        """timeout: seconds for each step and for a whole response; raises ValueError when an argument is not valid."""
         parts = urlsplit(url)
         if parts.scheme not in CONNECTIONS or not parts.hostname or parts.query or parts.username:
             raise ValueError(f"{url!r} is not the URL of a service, such as http://127.0.0.1:8000")
         parts.hostname.encode("idna")  # raises UnicodeError, which is a ValueError, as connecting would
+        if not 0 < timeout <= MAX_TIMEOUT:
+            raise ValueError(f"timeout={timeout:g} is not a number of seconds above 0, and up to {MAX_TIMEOUT:g}")
         self._http = CONNECTIONS[parts.scheme](parts.hostname, parts.port, timeout=timeout)
         self._path = quote(parts.path.rstrip("/"), safe="/%")
         self._url, self._timeout = url, timeout
+        self._lock = threading.Lock()  # a thread that sends while another reads would get that one's response
         if key and not (key.isascii() and key.isprintable()):
             raise BadKeyError("the key has characters that no key has; ask the service's operator for one")
         self._headers = UPLOAD_HEADERS | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def post(self, path: str, body: bytes) -> RawResponse:
         """Return the response to a body; raises ClientError."""
+        with self._lock:
+            return self._post(self._path + path, body)
+
+    def _post(self, path: str, body: bytes) -> RawResponse:
         try:
-            return self._exchange_with_retry(self._path + path, body)
+            return self._exchange_with_retry(path, body)
         except OSError as error:
             self._http.close()
             raise NoAnswerError(f"{self._url} does not answer: {error}. Is the service running there?") from error

@@ -117,6 +117,69 @@ def test_one_connection_serves_all_images(peer):
     assert service.requests[2].endswith(b"\r\n\r\nthree")
 
 
+def test_an_image_may_be_a_path_bytes_or_an_open_file(peer, tmp_path):
+    service = peer(*[GOOD] * 7)
+    file = tmp_path / "cat.jpg"
+    file.write_bytes(b"one\ntwo")
+
+    with Client(service.url) as client, file.open("rb") as opened:
+        for image in (str(file), file, b"one\ntwo", bytearray(b"one\ntwo"), memoryview(b"one\ntwo"), opened):
+            assert len(client.classify(image)) == 1
+        client.classify([io.BytesIO(b"one\ntwo")])
+
+    assert [request.partition(b"\r\n\r\n")[2] for request in service.requests] == [b"one\ntwo"] * 7
+
+
+def test_a_file_that_is_open_for_text_is_refused(tmp_path):
+    (tmp_path / "cat.jpg").write_bytes(b"one")
+
+    with (
+        Client() as client,
+        (tmp_path / "cat.jpg").open(encoding="utf-8") as opened,
+        pytest.raises(TypeError, match=r"cat\.jpg.+gives text; open it for reading bytes, with mode 'rb'"),
+    ):
+        client.classify(opened)
+
+
+def test_each_of_several_threads_gets_the_answers_to_its_own_images(peer):
+    labels = [str(number) for number in range(200)]
+    service = peer(*[http({"predictions": [PREDICTION | {"label": label}]}) for label in labels])
+    given: dict[bytes, str] = {}
+
+    with Client(service.url) as client:
+
+        def ask(thread: int) -> None:
+            for number in range(50):
+                image = b"%d-%d" % (thread, number)
+                given[image] = client.classify(image)[0].label
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    sent = [request.partition(b"\r\n\r\n")[2] for request in service.requests]
+    assert given == dict(zip(sent, labels, strict=True))
+
+
+def test_a_closed_client_may_be_used_again(peer):
+    service = peer(GOOD, GOOD)
+    client = Client(service.url)
+
+    for _ in range(2):
+        assert client.classify(b"one")[0].label == "cat"
+        client.close()
+
+    assert service.connections == 2
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+def test_a_client_refuses_a_timeout_that_is_none(timeout):
+    with pytest.raises(ValueError, match=f"timeout={timeout:g} is not a number of seconds above 0, and up to 3600"):
+        Client(timeout=timeout)
+
+
 def test_the_set_of_a_novel_image_has_no_coverage(peer):
     service = peer(http({"predictions": [PREDICTION | {"coverage": None, "novel": True}]}))
 

@@ -1,13 +1,17 @@
 import re
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from training.augment import random_shift
+from serving.model.classifier import Classifier
+from training import recipes
+from training.augment import cutout, random_shift
 from training.datasets.folder_layout import LabelledFile
 from training.datasets.image_folder import ImageFolder
+from training.datasets.views import garment_view
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
 from training.networks.efficientnet import FineTuned
@@ -16,6 +20,8 @@ from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipes import DEFAULT, RECIPES, own_recipe
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_the_recipes_are_those_of_the_contract():
@@ -137,6 +143,54 @@ def test_networks_that_differ_in_anything_and_augmentations_have_other_values():
 
     assert values[0] == tuple(recipe.values().items())
     assert len(set(values)) == 5
+
+
+def test_functions_with_arguments_have_the_same_names_in_each_run_and_others_with_other_arguments():
+    recipe = replace(
+        RECIPES["cifar-cnn"],
+        augmentations=(partial(random_shift, max_pixels=3), partial(cutout, side=8)),
+        normalize=partial(Normalize.to_standard),
+        view=partial(garment_view),
+    )
+
+    values = recipe.values()
+
+    assert values["augmentations"] == "random_shift(max_pixels=3) cutout(side=8)"
+    assert (values["normalize"], values["view"]) == ("to_standard()", "garment_view()")
+
+
+@pytest.mark.trains
+def test_the_recipe_of_the_documentation_is_trained_and_exported(run_export, tmp_path, monkeypatch):
+    (block,) = re.findall("```python\n(WIDE_MLP = .+?)```", (REPOSITORY / "docs/training.md").read_text(), re.DOTALL)
+    names = vars(recipes) | {"cutout": cutout, "partial": partial}
+    exec(block, names)
+    monkeypatch.setitem(RECIPES, "wide-mlp", names["WIDE_MLP"])
+
+    assert run_export(tmp_path, "wide-mlp", "--limit", "100") == 0
+
+    card = Classifier.open(tmp_path / "wide-mlp/1/model.onnx").card
+    assert card.network == "mlp 784-256-128-10 tanh"
+    assert card.training.augmentations == ["random_shift", "cutout(side=8)"]
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(
+    ("name", "network", "message"),
+    [
+        ("fashion-mlp", lambda: MLP(classes=12), "has an output of [12] for an image, but Fashion-MNIST has 10 labels"),
+        ("fashion-mlp", CNN, "does not take Fashion-MNIST's images, [channels, height, width] = [1, 28, 28]: "),
+    ],
+)
+def test_a_network_for_other_labels_or_images_is_refused_before_it_is_trained(
+    name, network, message, run_export, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], network=network))
+
+    assert run_export(tmp_path, name, "--limit", "100") == 1
+
+    error = capsys.readouterr().err
+    assert f"training.export: {name}: its network {message}" in error
+    assert "Training" not in error
 
 
 @pytest.mark.parametrize("name", ["fashion-net", "cifar-net"])

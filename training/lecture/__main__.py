@@ -32,7 +32,7 @@ from training.lecture import (
 from training.lecture.agreement import Row, format_value
 from training.lecture.report import Report
 from training.lecture.section import Lesson, Section
-from training.progress import CONSOLE
+from training.progress import CONSOLE, stage
 from training.train.allocator import keep_memory
 
 SECTIONS: tuple[Callable[[Lesson], Section], ...] = (
@@ -101,7 +101,11 @@ def _make_writable(folder: Path) -> None:
 
 def _sections(lesson: Lesson) -> Iterator[Section]:
     for number, section in enumerate(SECTIONS, start=1):
-        with CONSOLE.status(f"section {number} of {len(SECTIONS)}"):
+        name = section.__module__.rpartition(".")[2].replace("_", " ")
+        begun = f"section {number} of {len(SECTIONS)}: {name}"
+        if not CONSOLE.is_interactive:  # otherwise the line below stands there while it lasts
+            stage(begun)
+        with CONSOLE.status(begun):
             yield section(lesson)
 
 

@@ -65,10 +65,11 @@ def section(lesson: Lesson) -> Section:
             "takes experiments, guided by the error on validation images. The test images must not guide them: after a "
             "choice by their error, nothing is left to measure how well the choice does on new images.",
             _errors_plot(errors),
-            "Width pays at first, then less and less. Depth alone does little on images this simple. But depth can "
-            "save units. Each layer of the next figure folds the line in two, so "
-            f"{SAWTOOTH_LAYERS} layers of two units make {pieces} straight pieces with {units} units. A single hidden "
-            f"layer bends at most once per unit, so it needs {needed}. Each further layer of two doubles the pieces.",
+            "Width pays at first, then less and less. Depth alone gains little on images this simple, and the "
+            "narrowest networks lose by it in so short a training. But depth can save units. Each layer of the next "
+            f"figure folds the line in two, so {SAWTOOTH_LAYERS} layers of two units make {pieces} straight "
+            f"pieces with {units} units. A single hidden layer bends at most once per unit, so it needs {needed}. Each "
+            "further layer of two doubles the pieces.",
             _sawtooth_plot(x),
         ),
         rows=(
@@ -85,11 +86,16 @@ def _experiment_row(errors: Mapping[tuple[int, int], float], validation_images: 
     return Row(
         "Architecture: how it is found",
         "by experimentation, guided by the validation set error",
-        f"the best of {len(errors)}, {best[0]} × {best[1]} units, has {errors[best]:.1%}; "
-        f"the worst, {worst[0]} × {worst[1]}, has {errors[worst]:.1%}",
+        f"the best of {len(errors)}, with {_in_words(best)}, has {errors[best]:.1%}; "
+        f"the worst, with {_in_words(worst)}, has {errors[worst]:.1%}",
         errors[worst] - errors[best] > margin,
         f"best and worst differ by more than two standard errors, {margin:.1%}",
     )
+
+
+def _in_words(size: tuple[int, int]) -> str:
+    depth, width = size
+    return f"{depth} layer{'s' if depth > 1 else ''} of {width} units"
 
 
 def _depth_row(units: int, needed: int) -> Row:

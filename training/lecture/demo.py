@@ -118,7 +118,7 @@ class Demo:
                 plot_epochs(place, self.epochs, name)
                 place.plot(len(self.epochs), getattr(self.score, name), "D", color=COLORS[2], label="test, here")
                 place.axhline(getattr(lecture, name), linestyle=":", color=COLORS[5], label="test, lecture")
-            axes[0].legend()
+                place.legend()
 
         caption = "Loss and accuracy by epoch, and on the test images after the last."
         return draw(paint, "Loss and accuracy by epoch", caption, columns=2)

@@ -121,9 +121,9 @@ def section(_: Lesson) -> Section:
             "over all four cases. This error is their loss.",
             _plot(descent),
             f"{descent.solved_share:.0%} of the networks find XOR. The others do not wander: each is stuck on one of "
-            "three plateaus, where the gradient is zero although the answer is wrong. The start alone decides which "
-            "one. The table counts the starts by their last answer. A unit is dead when none of the four cases "
-            "activates it: its gradient is zero, so it never recovers.",
+            "three plateaus, where the gradient is zero although the answer is wrong. With steps of this size the "
+            "start alone decides which one. The table counts the starts by their last answer. A unit is dead when none "
+            "of the four cases activates it: its gradient is zero, so it never recovers.",
             _ends_table(descent),
             f"{int((dead & stuck).sum())} of the {int(stuck.sum())} stuck networks have a dead unit. With one unit "
             "left, a network is hardly more than the linear model. With more units it is likelier that enough of them "

@@ -66,8 +66,9 @@ def section(_: Lesson) -> Section:
             _plot(norms),
             "The derivative of the sigmoid is a quarter at most, so its gradients vanish unless the weights are large. "
             "The derivative of ReLU is 1 where the unit is active, so weights of the right size lose nothing. He's "
-            "weights are larger than Glorot's, since half the units are inactive. Glorot's suit tanh. The table "
-            "divides the gradient at the first layer by that at the last; 1 is best.",
+            "weights are larger than Glorot's, since half the units are inactive. Glorot's were made for tanh, whose "
+            "derivative is 1 at the origin and less elsewhere; there either of the two will do. The table divides the "
+            "gradient at the first layer by that at the last; 1 is best.",
             _table(norms),
         ),
         rows=_rows(norms),

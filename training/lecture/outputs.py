@@ -96,8 +96,8 @@ def section(_: Lesson) -> Section:
             "output with squared error; for yes or no, a sigmoid with binary cross-entropy; for one of many classes, "
             "softmax with cross-entropy.",
             "The table shows each of the three pairs of output unit and loss on a small example, and the result of "
-            "training. Here x is the input and z the weighted sum that goes into the output unit. In the second "
-            "example the true solution is `z = 2x`.",
+            "training, on the very data that it learned from. Here x is the input and z the weighted sum that goes "
+            "into the output unit. In the second example the true solution is `z = 2x`.",
             Table(
                 ("Output unit", "Loss", "Example", "Result"),
                 [

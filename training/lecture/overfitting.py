@@ -53,7 +53,7 @@ def _plot(epochs: tuple[Epoch, ...], best: Epoch) -> Plot:
         for place, name in zip(axes, ("loss", "accuracy"), strict=True):
             plot_epochs(place, epochs, name)
             place.axvline(best.number, linestyle=":", color=COLORS[5], label="lowest validation loss")
-        axes[0].legend()
+            place.legend()
 
     alt = "Training and validation loss and accuracy by epoch"
     return draw(paint, alt, "Training and validation diverge after a few epochs.", columns=2)

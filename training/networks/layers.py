@@ -16,6 +16,15 @@ class Layer(NamedTuple):
     parameters: int
 
 
+def output_shape(network: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return the shape of a network's output for one image, an input [channels, height, width].
+
+    Raises RuntimeError where it does not take such an input.
+    """
+    with torch.inference_mode():
+        return tuple(network.eval()(torch.zeros(1, *shape)).shape[1:])
+
+
 def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
     """Return the layers in their order, for an input [channels, height, width]."""
     found: list[Layer] = []

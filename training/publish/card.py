@@ -20,6 +20,7 @@ from training.networks.base import count_parameters
 from training.networks.titles import INT8_SUFFIX
 from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
+from training.recipe import name_of
 
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 FEW_CALIBRATION_IMAGES = 500  # from which on the coverage of nine label sets in ten lies within 1.6 points of its aim
@@ -127,7 +128,7 @@ def _training(model: CalibratedModel, quantization: str | None = None) -> Traini
         limit=model.data.limit or UNSET,
         quantization=quantization or UNSET,
         teachers=list(model.trained.teachers) or UNSET,
-        view=model.recipe.view.__name__ if model.recipe.view and epochs else UNSET,
+        view=name_of(model.recipe.view) if model.recipe.view and epochs else UNSET,
         augmentations=list(model.trained.augmentations) or UNSET,
         data_sha256=model.data.train.sha256(),
         epoch_accuracy=[round(epoch.val_accuracy, 4) for epoch in epochs],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.datasets.views import photo_readers
 from training.progress import track
-from training.recipe import Recipe
+from training.recipe import Recipe, name_of
 from training.train.checkpoint import CheckpointError, SavedRun
 
 
@@ -56,7 +56,7 @@ def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Pat
         return pixels[None]
     count, place = min(recipe.views, recipe.epochs), device if device.type == "cuda" else torch.device("cpu")
     identity = {"views": count, "seed": recipe.seed, "device": place.type, "pixels": sha256(pixels)}
-    kept = SavedRun(folder / f"{view.__name__}s.pt", identity)
+    kept = SavedRun(folder / f"{name_of(view)}s.pt", identity)
     try:
         drawn: Tensor = kept.load()["views"]
     except CheckpointError:  # none yet, or others

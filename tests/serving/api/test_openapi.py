@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -133,6 +134,16 @@ def test_the_limits_are_those_of_the_service(models):
 def test_a_fact_in_two_files_is_refused():
     with pytest.raises(ValueError, match="'one' and 'two' are two values of the same key"):
         openapi.merge({"info": {"title": "one"}, "tags": []}, {"info": {"title": "two"}})
+
+
+def test_no_list_of_values_has_one_twice(interface):
+    def enums(part: object) -> Iterator[list[object]]:
+        if isinstance(part, dict) and isinstance(part.get("enum"), list):
+            yield part["enum"]
+        for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from enums(value)
+
+    assert [listed for listed in enums(interface) if len(listed) != len(set(map(str, listed)))] == []
 
 
 def test_patterns_are_json_schemas_not_pythons(interface):

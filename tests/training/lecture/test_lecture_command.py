@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from training.lecture import __main__ as command
-from training.lecture import xor
+from training.lecture import collapse, xor
 from training.networks.base import count_parameters
 from training.networks.mlp import MLP
 
@@ -42,6 +42,7 @@ def test_demo_1_has_the_lectures_classes_network_and_figures(finished):
 
     assert rows["MLP: the class names"]["agrees"]
     assert rows["MLP: training loss by epoch"]["agrees"]
+    assert rows["MLP: training accuracy by epoch"]["lecture"] == [0.8238, 0.8643, 0.8784, 0.8844, 0.8922]
     assert rows["MLP: test accuracy"]["lecture"] == 0.8792
     assert rows["MLP: test loss"]["lecture"] == pytest.approx(0.3378, abs=1e-4)
     assert f"{count_parameters(MLP()):,} weights and biases" in finished.html
@@ -58,6 +59,14 @@ def test_demo_2_has_the_lectures_tables_and_figures(finished):
     assert rows["CNN: parameters of the whole"]["here"] == 122_570
     assert rows["CNN: test loss"]["lecture"] == 1.016327
     assert rows["CNN: test accuracy"]["lecture"] == 0.6686
+
+
+@pytest.mark.trains
+def test_an_architecture_is_told_by_its_layers_and_their_units(finished):
+    here = finished.rows["Architecture: how it is found"]["here"]
+
+    size = "with [124] layers? of (8|16) units, has"
+    assert re.match(f"the best of 6, {size} .+; the worst, {size} ", here)
 
 
 @pytest.mark.trains
@@ -94,6 +103,14 @@ def test_a_person_reads_what_agrees_and_where_the_report_is(run, tmp_path, monke
     assert "7 of 7 results agree with the lecture." in printed
     assert f"Written to {tmp_path / 'report.html'}" in printed
     assert "exactly as the lecture trains them" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_log_has_a_line_for_each_section_as_it_begins(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "SECTIONS", (xor.section, collapse.section))
+
+    assert run(tmp_path) == 0
+
+    assert capsys.readouterr().err.splitlines() == ["section 1 of 2: xor", "section 2 of 2: collapse"]
 
 
 def test_an_unwritable_folder_is_refused_before_the_work(run, tmp_path, capsys):
