@@ -11,9 +11,9 @@ from rich.console import Console
 
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
-from training.datasets.folder_layout import TRAIN
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
+from training.datasets.split_names import TRAIN
 from training.evaluation.mislabels import likely_mislabels
 from training.networks.efficientnet import has_pretrained
 from training.survey import Survey, print_survey

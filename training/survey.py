@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.datasets.duplicates import near_duplicates
-from training.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages, truth_of
+from training.datasets.split_names import TEST, TRAIN, VALIDATION
 from training.thumbnails import draw_thumbnails
 
 MAX_LISTED = 10  # of each kind of finding

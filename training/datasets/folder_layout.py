@@ -3,21 +3,20 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from serving.imaging.suffixes import SUFFIXES
 from serving.model.card import Label
+from training.datasets.folder_files import files_in, holds_folders, images_in, loose_images, subfolders
 from training.datasets.formats import DataError
 from training.datasets.image_file import printable
 from training.datasets.label_table import find_table, read_table
+from training.datasets.split_names import SPLITS, TRAIN, split_named
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
 PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
 CAMERA_PREFIXES = {"dsc", "dscf", "dscn", "image", "img", "mvimg", "photo", "pxl", "screenshot"}  # they name no label
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
@@ -66,17 +65,20 @@ def find_layout(path: Path, multi_label: bool = False) -> Layout:
 
 
 def _of_folder(path: Path) -> Layout:
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    splits = [folder for folder in folders if folder.name.lower() in SPLITS and _holds_folders(folder)]
+    folders = sorted(subfolders(path))
+    splits = [folder for folder in folders if split_named(folder.name) and holds_folders(folder)]
     if splits:
         return _of_splits(path, folders, splits)
-    if folders and {folder.name.lower() for folder in folders} <= set(SPLITS):
+    named = {split_named(folder.name) for folder in folders}
+    if folders and ({folder.name.lower() for folder in folders} <= set(SPLITS) or (len(named) > 1 and all(named))):
         raise DataError(
             f"{printable(path)}: {_names(folders)} are the names of splits, but no folder of a label is in them: put "
             "the images into a folder for each label, such as train/roses/1.jpg, or rename the folders"
         )
-    if not any(True for folder in folders for _ in images_in(folder)) and any(_loose(path)):
+    if not any(True for folder in folders for _ in images_in(folder)) and any(loose_images(path)):
         return _of_prefixes(path)
+    if folders and all(_holds_splits(folder) for folder in folders):
+        return _of_labels_with_splits(path, folders)
     return _of_labels(path, folders)
 
 
@@ -87,27 +89,35 @@ def _of_labels(path: Path, folders: Sequence[Path], split: str = "") -> Layout:
     return Layout("a folder for each label", tuple(files), (*left_out, *_loose_message(path)))
 
 
+def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
+    files = [
+        LabelledFile((folder.name,), file, split_named(inner.name))
+        for folder in folders
+        for inner in sorted(subfolders(folder))
+        for file in files_in(inner)
+    ]
+    return Layout("a folder for each label, in each folders of splits", tuple(files), _loose_message(path))
+
+
 def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> Layout:
     if others := [folder for folder in folders if folder not in splits]:
         raise DataError(
             f"{printable(path)}: {_names(splits)} looks like a split with labels in it, {_names(others)} like a label "
             "beside it: have splits alone, or labels alone, in this folder"
         )
-    named = [SPLITS[folder.name.lower()] for folder in splits]
+    named = [split_named(folder.name) for folder in splits]
     if len(set(named)) < len(named):
         raise DataError(f"{printable(path)}: {_names(splits)} name one split twice: put their images together")
     if TRAIN not in named:
         raise DataError(f"{printable(path)}: {_names(splits)} without a folder train, to learn from: add it")
-    parts = [
-        _of_labels(folder, sorted(_subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)
-    ]
+    parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)]
     left_out = [message for part in parts for message in part.left_out]
     kind = f"splits ({', '.join(folder.name for folder in splits)}), in each a folder for each label"
     return Layout(kind, tuple(file for part in parts for file in part.files), (*left_out, *_loose_message(path)))
 
 
 def _of_prefixes(path: Path) -> Layout:
-    images = sorted(_loose(path))
+    images = sorted(loose_images(path))
     found = {file: match[1].strip() for file in images if (match := PREFIX.match(file.stem))}
     cameras = {file for file, label in found.items() if label.lower() in CAMERA_PREFIXES}
     files = tuple(LabelledFile((label,), file) for file, label in found.items() if file not in cameras)
@@ -130,44 +140,23 @@ def _of_table(path: Path, table: Path, multi_label: bool) -> Layout:
 
 def _split_of(table: Path, file: Path, name: str) -> str:
     """Return the split that a table gives a file by this name; "" where it gives none. Raises DataError."""
-    if name and name.lower() not in SPLITS:
+    split = split_named(name)
+    if name and not split:
         raise DataError(
             f"{printable(table)}: {printable(file)} has the split {name!r}; take one of {', '.join(SPLITS)}, or rename "
             "the column split"
         )
-    return SPLITS[name.lower()] if name else ""
+    return split
 
 
-def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, except hidden ones."""
-    for file in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and not hidden:
-            yield file
-
-
-def images_in(folder: Path) -> Iterator[Path]:
-    """Yield those of the files whose names end as an image's does."""
-    return (file for file in files_in(folder) if file.suffix.lower() in SUFFIXES)
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _holds_folders(folder: Path) -> bool:
-    """Return whether a folder is one of labels: it has folders with files in them, and no image of its own."""
-    return not any(_loose(folder)) and any(any(files_in(inner)) for inner in _subfolders(folder))
-
-
-def _loose(folder: Path) -> Iterator[Path]:
-    """Yield the images directly in a folder."""
-    listed = (file for file in folder.iterdir() if not file.name.startswith("."))
-    return (file for file in listed if file.suffix.lower() in SUFFIXES and file.is_file())
+def _holds_splits(folder: Path) -> bool:
+    """Return whether the folder of a label has folders of splits alone in it, one to train on among them."""
+    splits = [split_named(inner.name) for inner in subfolders(folder)]
+    return holds_folders(folder) and all(splits) and TRAIN in splits and len(splits) > 1
 
 
 def _loose_message(path: Path) -> tuple[str, ...]:
-    return _message(sorted(_loose(path)), "no label, since beside the folders of labels")
+    return _message(sorted(loose_images(path)), "no label, since beside the folders of labels")
 
 
 def _message(files: Sequence[Path], why: str) -> tuple[str, ...]:
@@ -180,7 +169,9 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
     """Raise DataError where there are too few labels, or where one cannot be a label or looks like another."""
     if len(layout.labels) < 2:
         found = f" ({layout.left_out[0]})" if layout.left_out else ""
-        raise DataError(f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {ADVICE}{found}")
+        alone = [printable(folder) for folder in subfolders(path) if holds_folders(folder)] if path.is_dir() else []
+        advice = f"where the folders of labels are in it, name {alone[0]}" if len(alone) == 1 else ADVICE
+        raise DataError(f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {advice}{found}")
     alike = defaultdict(list)
     for label in layout.labels:
         if not (_is_label(label) and label.isprintable()):

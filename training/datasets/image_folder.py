@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from serving.imaging.decoding import configure_pillow
 from serving.imaging.preprocessing import preprocess
 from serving.model.card import Name
-from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, LabelledFile, find_layout
+from training.datasets.folder_layout import LabelledFile, find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
+from training.datasets.split_names import TEST, TRAIN, VALIDATION
 from training.progress import track
 
 MIN_IMAGES_PER_LABEL = 10  # so that two of them are test images

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from training.datasets.formats import DataError
@@ -57,6 +57,8 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
     for line, row in rows[named:]:
         file, cell, split = (row[place].strip() if place < len(row) else "" for place in places)
         labels = _labels_in(cell)
+        if "\\" in file and not _is_file(table.parent / file):
+            file = PureWindowsPath(file).as_posix()
         where, before = f"{printable(table)}, line {line}", found.get(table.parent / file)
         if not file or not (labels or multi_label):
             raise DataError(
@@ -94,7 +96,7 @@ def _refuse_foreign_header(table: Path, rows: Sequence[tuple[int, list[str]]]) -
         return
     line, (file, label) = rows[0][0], (*rows[0][1], "")[:2]
     labels = Counter(chain.from_iterable(_labels_in(row[1]) for _, row in rows if len(row) > 1))
-    if labels[label.strip()] == 1 and not _is_file(table.parent / file.strip()):
+    if labels[label.strip()] <= 1 and not _is_file(table.parent / file.strip()):
         raise DataError(
             f"{printable(table)}, line {line}: there is no file {file!r}; if these are the names of the columns, name "
             "them file and label"

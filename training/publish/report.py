@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from serving.model.card import MODEL_FILE, ModelCard
-from training.datasets.folder_layout import TEST
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages, truth_of
+from training.datasets.split_names import TEST
 from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
 from training.figure import COLORS, TEXT_COLOR, figure_url

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from own_images import LABELS, fill, flower
 
-from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, find_layout
+from training.datasets.folder_layout import find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
+from training.datasets.split_names import TEST, TRAIN, VALIDATION
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ class TestSplits:
     def test_the_folders_of_the_usual_splits_are_no_labels(self, splits):
         assert ImageFolder.open(splits, "flowers").labels == LABELS
 
-    @pytest.mark.parametrize("name", ["valid", "validation", "Val"])
+    @pytest.mark.parametrize("name", ["valid", "validation", "Val", "dev", "val2017", "validation_set"])
     def test_each_split_has_the_images_of_its_folder(self, splits, name):
         (splits / "val").rename(splits / name)
 
@@ -56,6 +57,43 @@ class TestSplits:
         assert (len(data.train), len(data.validation), len(data.test)) == (48, 16, 12)
         folders = {part: {file.path.parts[-3] for file in files} for part, files in data.files.items()}
         assert folders == {TRAIN: {"train"}, VALIDATION: {name}, TEST: {"test"}}
+
+    @pytest.mark.parametrize(
+        "names", [("training", "testing"), ("train_set", "Test-Set"), ("1 train", "2 test"), ("seg_train", "seg_test")]
+    )
+    def test_other_names_of_splits_are_no_labels_either(self, splits, names):
+        shutil.rmtree(splits / "val")
+        for name, new in zip(("train", "test"), names, strict=True):
+            (splits / name).rename(splits / new)
+
+        layout = find_layout(splits)
+
+        assert layout.labels == LABELS
+        assert {(file.path.parts[-3], file.split) for file in layout.files} == {(names[0], TRAIN), (names[1], TEST)}
+
+    def test_the_folder_of_each_label_may_have_the_splits_in_it(self, splits, tmp_path):
+        for file in sorted(splits.rglob("*.png")):
+            target = tmp_path / "labels" / file.parent.name / file.parts[-3] / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+
+        layout = find_layout(tmp_path / "labels")
+
+        assert layout.labels == LABELS
+        assert {(file.path.parts[-2], file.split) for file in layout.files} == {
+            ("train", TRAIN),
+            ("val", VALIDATION),
+            ("test", TEST),
+        }
+
+    @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir"])
+    def test_what_an_archive_adds_is_neither_a_label_nor_an_image(self, splits, name):
+        for folder in (splits, splits / "train", splits / "train/rose"):
+            fill(folder / name)
+
+        layout = find_layout(splits)
+
+        assert (layout.labels, len(layout.files), layout.left_out) == (LABELS, 76, ())
 
     def test_without_test_images_a_fifth_of_the_training_images_becomes_them(self, splits):
         shutil.rmtree(splits / "test")
@@ -150,8 +188,9 @@ def test_a_label_among_the_splits_is_refused(splits):
         find_layout(splits)
 
 
-def test_splits_without_labels_in_them_are_refused(tmp_path):
-    for name in ("train", "test"):
+@pytest.mark.parametrize("names", [("train", "test"), ("training_set", "test_set")])
+def test_splits_without_labels_in_them_are_refused(tmp_path, names):
+    for name in names:
         (tmp_path / name).mkdir()
         flower(0, 0).save(tmp_path / name / "1.png")
 
@@ -164,6 +203,13 @@ def test_a_label_that_nothing_can_learn_is_refused(splits):
 
     with pytest.raises(DataError, match="the label 'rose' is in test alone"):
         find_layout(splits)
+
+
+def test_a_folder_around_the_folders_of_labels_is_named(tmp_path):
+    inner = fill(tmp_path / "flowers/pictures")
+
+    with pytest.raises(DataError, match=f"1 folders in it, .* where the folders of labels are in it, name {inner}"):
+        find_layout(inner.parent)
 
 
 def test_two_folders_of_one_split_are_refused(splits):

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from own_images import LABELS, fill
 
-from training.datasets.folder_layout import TEST, TRAIN, VALIDATION, find_layout
+from training.datasets.folder_layout import find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.label_table import read_table
+from training.datasets.split_names import TEST, TRAIN, VALIDATION
 
 
 def write(folder: Path, text: str) -> Path:
@@ -39,11 +40,18 @@ def test_a_line_is_counted_after_the_one_that_names_the_separator(tmp_path):
         read_table(write(tmp_path, "sep=;\nfile;label\n1.png;rose\n2.png\n"))
 
 
-def test_other_names_of_columns_are_not_taken_for_an_image(tmp_path):
+@pytest.mark.parametrize(("header", "file"), [("image,class", "image"), ("image;class", "image;class")])
+def test_other_names_of_columns_are_not_taken_for_an_image(tmp_path, header, file):
     with pytest.raises(
-        DataError, match="line 1: there is no file 'image'; if these are the names of the columns, name"
+        DataError, match=f"line 1: there is no file '{file}'; if these are the names of the columns, name"
     ):
-        read_table(write(tmp_path, "image,class\n1.png,rose\n2.png,tulip\n"))
+        read_table(write(tmp_path, f"{header}\n1.png,rose\n2.png,tulip\n"))
+
+
+def test_paths_may_be_those_of_windows(tmp_path):
+    rows = read_table(write(tmp_path, "file,label\nred\\a b\\1.png,rose\n"))
+
+    assert list(rows) == [tmp_path / "red/a b/1.png"]
 
 
 def test_a_first_image_that_is_missing_is_left_to_the_reader_of_images(tmp_path):

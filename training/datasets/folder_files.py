@@ -1,0 +1,41 @@
+"""The files and folders in a folder of own images, except hidden ones and those that archives add."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from serving.imaging.suffixes import SUFFIXES
+
+ARCHIVE_FOLDERS = {"__macosx", "@eadir"}  # of macOS in a zip file, and of Synology: they hold no images of the owner
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and in those below it, except hidden ones."""
+    for file in folder.rglob("*"):
+        hidden = any(_is_hidden(part) for part in file.relative_to(folder).parts)
+        if file.is_file() and not hidden:
+            yield file
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield those of the files whose names end as an image's does."""
+    return (file for file in files_in(folder) if file.suffix.lower() in SUFFIXES)
+
+
+def subfolders(folder: Path) -> Iterator[Path]:
+    """Yield the folders directly in a folder, except hidden ones."""
+    return (path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in ARCHIVE_FOLDERS
+
+
+def holds_folders(folder: Path) -> bool:
+    """Return whether a folder is one of labels: it has folders with files in them, and no image of its own."""
+    return not any(loose_images(folder)) and any(any(files_in(inner)) for inner in subfolders(folder))
+
+
+def loose_images(folder: Path) -> Iterator[Path]:
+    """Yield the images directly in a folder."""
+    listed = (file for file in folder.iterdir() if not file.name.startswith("."))
+    return (file for file in listed if file.suffix.lower() in SUFFIXES and file.is_file())
