@@ -28,11 +28,11 @@ def held_out_probabilities(features: Tensor, labels: Tensor, classes: int) -> Te
     """
     standard = (features - features.mean(0)) / features.std().clamp_min(torch.finfo(features.dtype).tiny)
     folds = stratified_folds(labels)
-    told = _told_by_one if labels.ndim == 1 else _told_by_several
+    predict = _predict_one if labels.ndim == 1 else _predict_several
     probabilities = torch.zeros(len(labels), classes)
     for fold in range(FOLDS):
         rest = folds != fold
-        probabilities[~rest] = told(standard[rest], labels[rest], standard[~rest], classes)
+        probabilities[~rest] = predict(standard[rest], labels[rest], standard[~rest], classes)
     return probabilities
 
 
@@ -55,7 +55,7 @@ def pretrained_features(images: LabelledImages) -> Tensor:
     return features_of(network, to_imagenet_lite(images.pixels), images.pixels)
 
 
-def _told_by_one(features: Tensor, labels: Tensor, asked: Tensor, classes: int) -> Tensor:
+def _predict_one(features: Tensor, labels: Tensor, asked: Tensor, classes: int) -> Tensor:
     """Return the probabilities [k, classes] of images with the features asked, of which each has one label."""
     probabilities = torch.zeros(len(asked), classes)
     learned = labels.unique()
@@ -67,6 +67,6 @@ def _told_by_one(features: Tensor, labels: Tensor, asked: Tensor, classes: int) 
     return probabilities
 
 
-def _told_by_several(features: Tensor, labels: Tensor, asked: Tensor, classes: int) -> Tensor:
+def _predict_several(features: Tensor, labels: Tensor, asked: Tensor, classes: int) -> Tensor:
     """Return those of images that may have several labels."""
     return MULTI.activate(MULTI.fit_layer(features, labels, PENALTY, classes)(asked))

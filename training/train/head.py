@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +26,20 @@ FEATURES_BATCH = 100  # images
 TRIED_IMAGES = 500  # with each normalization
 
 
+class _Fit(NamedTuple):
+    """A last layer, fitted to standardized features with a penalty; augmentations: what the features are of as well."""
+
+    head: nn.Linear
+    penalty: float
+    features: Tensor
+    augmentations: tuple[str, ...]
+
+
 def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> TrainedNetwork:
     """Fit the last layer of the recipe's network to the features that the rest gives for the images and mirrored ones.
 
-    The recipe's task says what regression that is. Whether mirrored images are learned from, and how much large weights
-    cost, is what the labels of the validation images are best told with. Raises DataError where all have one label.
+    The recipe's task says what regression that is. The validation images choose whether mirrored images are used, and
+    how much large weights cost. Raises DataError where all training images have one label.
     """
     start, task = time.perf_counter(), recipe.task
     if train.labels.ndim == 1 and len(found := train.labels.unique()) == 1:
@@ -43,26 +53,29 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     plain, mirrored, validation_features = (
         (features - mean) / scale for features in (plain, mirrored, validation_features)
     )
-    fits = []
-    for features, names in ((plain, ()), (mirrored, (flip_lr.__name__,))):
-        labels = torch.cat([train.labels] * (len(features) // len(plain)))
-        for penalty in PENALTIES:
-            head = task.fit_layer(features, labels, penalty, len(recipe.source.labels))
-            loss, _ = loss_and_accuracy(head(validation_features), validation.labels, task)
-            quality = task.quality(head(validation_features), validation.labels)
-            fits.append((quality, -loss, head, features, penalty, names))
-    *_, best, features, penalty, augmentations = max(fits, key=lambda fit: fit[:2])
+
+    def score(fit: _Fit) -> tuple[float, float]:
+        logits = fit.head(validation_features)
+        return task.quality(logits, validation.labels), -loss_and_accuracy(logits, validation.labels, task)[0]
+
+    classes, doubled = len(recipe.source.labels), torch.cat([train.labels] * 2)
+    fits = [
+        _Fit(task.fit_layer(features, labels, penalty, classes), penalty, features, augmentations)
+        for features, labels, augmentations in ((plain, train.labels, ()), (mirrored, doubled, (flip_lr.__name__,)))
+        for penalty in PENALTIES
+    ]
+    best = max(fits, key=score)
     if task is SINGLE:
-        even_out(SINGLE, best, features, train.labels, penalty)
-    _put(network, best, mean, scale)
-    loss, accuracy = loss_and_accuracy(best(plain), train.labels, task)
-    val_loss, val_accuracy = loss_and_accuracy(best(validation_features), validation.labels, task)
+        even_out(SINGLE, best.head, best.features, train.labels, best.penalty)
+    _put(network, best.head, mean, scale)
+    loss, accuracy = loss_and_accuracy(best.head(plain), train.labels, task)
+    val_loss, val_accuracy = loss_and_accuracy(best.head(validation_features), validation.labels, task)
     epoch = Epoch(1, loss, accuracy, val_loss, val_accuracy, 0.0, time.perf_counter() - start)
-    return replace(TrainedNetwork.of(recipe, normalize, network, [epoch]), augmentations=augmentations)
+    return replace(TrainedNetwork.of(recipe, normalize, network, [epoch]), augmentations=best.augmentations)
 
 
 def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: LabelledImages) -> Recipe:
-    """Return the recipe with that of its normalizations which tells the labels of some validation images best."""
+    """Return the recipe with that of its normalizations which is the most accurate on some validation images."""
     tried = stratified_split(train, TRIED_IMAGES)[1] if len(train) > TRIED_IMAGES else train
     some = tried, validation.take(slice(TRIED_IMAGES))
     found = [(fit_head(replace(recipe, normalize=each), *some), each) for each in recipe.normalizations]
