@@ -2,8 +2,8 @@
 
 Sets: scikit-learn's digits; Fashion-MNIST's test images as composed photos of 200 pixels, 50 and 500 a label; and the
 photos in DIR, a folder for each label, in five folds: each photo is a test image once. Ways: the export's own choice,
-the same with the compact network in under a minute (--minutes), the compact network (--backbone none), and a newcomer's
-loop: a small convolutional network, Adam, batches from a DataLoader.
+the pretrained network at 128 pixels (--side), the compact network in under a minute (--minutes) and in full (--backbone
+none), and a newcomer's loop: a small convolutional network, Adam, batches from a DataLoader.
 
 Columns: accuracy; macro, the mean of the labels' own accuracies; seconds, for reading and learning, without the
 measurements and the export that follow.
@@ -36,14 +36,15 @@ from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import truth_of
 from training.datasets.pixels import to_images, to_pixels
 from training.export_options import PHOTO_SIDE
+from training.own_recipe import own_recipe
 from training.pipeline import train
-from training.recipes import own_recipe
 from training.task import macro_accuracy
 from training.train.allocator import keep_memory
 from training.train.trainer import RunContext
 
 FOLDS = 5
 PHOTO_PIXELS = 200
+SMALL_SIDE = 128
 MINUTES = 0.85  # somewhat less than the newcomer's loop takes for the digits
 NEWCOMER_EPOCHS, NEWCOMER_SIDE, NEWCOMER_BATCH = 20, 64, 32
 
@@ -92,6 +93,10 @@ def _default(folder: ImageFolder, minutes: float | None = None) -> Answers:
     return _trained(folder, pretrained=folder.typical >= PHOTO_SIDE, minutes=minutes)
 
 
+def _small(folder: ImageFolder) -> Answers:
+    return _trained(replace(folder, side=SMALL_SIDE, typical=SMALL_SIDE), pretrained=True)
+
+
 def _trained(folder: ImageFolder, pretrained: bool, minutes: float | None = None) -> Answers:
     recipe = replace(own_recipe(folder, pretrained), minutes=None if pretrained else minutes)
     data = recipe.source.load()
@@ -123,6 +128,7 @@ def _newcomer(folder: ImageFolder) -> Answers:
 
 WAYS: dict[str, Learn] = {
     "thimble": _default,
+    "small": _small,
     "minute": partial(_default, minutes=MINUTES),
     "compact": partial(_trained, pretrained=False),
     "newcomer": _newcomer,

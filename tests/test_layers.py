@@ -55,7 +55,7 @@ TRAINING = [
     "networks.layers", "networks.normalize", "networks.efficientnet", "networks.titles",
     "networks.imagenet_domains", "networks.novelty",
     "networks.exported", "networks.folding",
-    "recipe", "recipes",
+    "recipe", "recipes", "own_recipe",
     "graph", "graph.onnx_features", "graph.onnx_backbone", "graph.splice", "graph.onnx_export", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.schedule", "train.optimizers", "train.running_metrics",

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from training.datasets.image_folder import ImageFolder, is_model_name
+from training.datasets.image_folder import INPUT_SIDES, ImageFolder, is_model_name
 from training.networks.efficientnet import has_pretrained
+from training.own_recipe import PRETRAINED_SIDES, own_recipe
 from training.progress import stage
 from training.recipe import Recipe
-from training.recipes import DEFAULT, RECIPES, own_recipe
+from training.recipes import DEFAULT, RECIPES
 from training.train.devices import DEVICES
 from training.train.distributed import started_processes
 
@@ -17,6 +18,7 @@ NO_BACKBONE = "none"
 BACKBONES = "efficientnet-lite0", NO_BACKBONE
 ONNX_SUFFIX = ".onnx"
 MODELS, OWN_MODELS = Path("models"), Path("own-models")
+SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES
 PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
@@ -49,6 +51,13 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
         metavar="|".join((*BACKBONES, "FILE.onnx")),
         help="start own images from this pretrained network, from another classifier without its last layer, or from "
         f"none (default: {BACKBONES[0]} for photos of {PHOTO_SIDE} pixels and more)",
+    )
+    parser.add_argument(
+        "--side",
+        type=int,
+        choices=SIDES,
+        help="width and height of the input for own images, in pixels (default: what the images fill, at most 224 with "
+        "a backbone and 64 without); fewer show less, and take less time",
     )
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--limit", type=_at_least_one, metavar="N", help="use only N images: a rehearsal")
@@ -107,8 +116,9 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return "--images DIR and --name NAME go together: the images, and the name for their model"
     if options.images and options.recipes:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
-    if not options.images and (of_own := "--backbone" if options.backbone else "--multi-label" * options.multi_label):
-        return f"{of_own} is for own images: name them with --images DIR"
+    own = {"--backbone": options.backbone, "--multi-label": options.multi_label, "--side": options.side}
+    if not options.images and (given := [name for name, value in own.items() if value]):
+        return f"{given[0]} is for own images: name them with --images DIR"
     length = "--epochs" if options.epochs else "--minutes" if options.minutes else None
     if options.backbone not in (None, NO_BACKBONE) and length:
         return f"--backbone {options.backbone} has no epochs: leave {length} out, or take --backbone none"
@@ -142,7 +152,7 @@ def _publishing_contradiction(options: argparse.Namespace) -> str | None:
 def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
     """Yield the recipes to train, with the length and the seed of the command line. Raises DataError."""
     if options.images:
-        folder = ImageFolder.open(options.images, options.name, multi_label=options.multi_label)
+        folder = ImageFolder.open(options.images, options.name, multi_label=options.multi_label, side=options.side)
         recipes = [_own_recipe(folder, options)]
     else:
         recipes = [RECIPES[name] for name in options.recipes or DEFAULT]

@@ -5,7 +5,6 @@ from dataclasses import replace
 from training.augment import random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
-from training.datasets.image_folder import ImageFolder, largest_filled
 from training.datasets.views import garment_view, thing_view
 from training.networks.cnn import CNN
 from training.networks.efficientnet import FineTuned, to_imagenet_lite
@@ -14,15 +13,7 @@ from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
-from training.sample_sizes import FAST_SIZE, OWN_IMAGES_SIZE, WITHOUT_CORRUPTIONS
-from training.task import MULTI, SINGLE
-
-OWN_IMAGES_TOTAL = 200_000  # images that pass through the network in all, which decides the number of epochs
-OWN_EPOCHS = 8, 200  # the fewest and the most epochs
-OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
-OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
-MIN_IMAGES_TO_STOP_EARLY = 500  # own images: fewer leave under 40 for validation, and chance would end the training
-PRETRAINED_SIDES = 64, 96, 128  # pixels of a pretrained network's input; ImageNet's photos showed it as much detail
+from training.sample_sizes import FAST_SIZE, WITHOUT_CORRUPTIONS
 
 FASHION_MLP = Recipe(
     name="fashion-mlp",
@@ -207,44 +198,3 @@ RECIPES = {
     )
 }
 DEFAULT = (FASHION_MLP.name, CIFAR_CNN.name)
-
-
-def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
-    """Return the recipe for own images.
-
-    pretrained: EfficientNet-Lite0, of which only the last layer is fitted; otherwise the strong compact network, where
-    the number of images sets epochs and batch.
-    """
-    n, classes, task = len(folder.files), len(folder.labels), MULTI if folder.multi_label else SINGLE
-    own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task, view=None)
-    # Of int8 few images say little of what it loses, and a flipped letter or digit is another one, or none.
-    own = replace(own, sample_sizes=OWN_IMAGES_SIZE, flagged_photos=0.0, int8=False, flip=False)
-    if pretrained:
-        side = largest_filled((folder.side, *PRETRAINED_SIDES), folder.typical)
-        return replace(
-            own,
-            title="Own images, pretrained network",
-            source=replace(folder, side=side),
-            network=lambda: FineTuned(max(side, *PRETRAINED_SIDES), classes),
-            frozen=True,
-            epochs=0,
-        )
-    return replace(
-        own,
-        title="Own images, strong compact network",
-        source=folder,
-        fit="photo",
-        network=lambda: Net(folder.channels, classes),
-        epochs=_clamp(OWN_IMAGES_TOTAL // n, *OWN_EPOCHS),
-        batch=_clamp(n // OWN_STEPS_PER_EPOCH, *OWN_BATCH),
-        label_smoothing=0.2,
-        patience=0.2 if n >= MIN_IMAGES_TO_STOP_EARLY else 0.0,  # a tenth would end trainings that still improve
-        balanced=task is SINGLE,  # of several labels the rare ones have lower thresholds instead
-        augmentations=(random_shift,),  # stronger ones would have to be tried on these images first
-        flip="tried" if task is SINGLE else False,  # the trial compares how often the one label is right
-        mirrored=False,
-    )
-
-
-def _clamp(value: int, lowest: int, highest: int) -> int:
-    return min(max(value, lowest), highest)

@@ -190,9 +190,11 @@ def balanced_regression(features: NDArray[np.float32], labels: NDArray[np.int64]
     features: [n, count]; labels: [n], of two at least; penalty: of the weights.
     """
     from sklearn.linear_model import LogisticRegression  # here, since most trainings do without it
+    from threadpoolctl import threadpool_limits
 
     regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MAX_ITERATIONS)
-    return regression.fit(features, labels)
+    with threadpool_limits(1, "blas"):  # with more threads its small products take ten times as long
+        return regression.fit(features, labels)
 
 
 SINGLE, MULTI = SingleLabelTask(), MultiLabelTask()

@@ -54,6 +54,8 @@ def test_a_name_that_a_model_cannot_have_is_refused(tmp_path, capsys, name):
         (["--images", "flowers", "--name", "cifar-net-int8"], "'cifar-net-int8' is the name of a recipe; take another"),
         (["fashion-mlp", "--images", "flowers", "--name", "flowers"], "leave fashion-mlp out"),
         (["--images", "a", "--name", "a", "--backbone", "efficientnet-lite0", "--minutes", "5"], "leave --minutes out"),
+        (["fashion-mlp", "--side", "64"], "--side is for own images: name them with --images DIR"),
+        (["--images", "a", "--name", "a", "--side", "100"], "choose from 28, 32, 64, 96, 128, 160, 192, 224"),
         (["fashion-mlp", "--minutes", "5", "--epochs", "3"], "--minutes and --epochs both say how long to train"),
         (["fashion-mlp", "router", "--epochs", "3"], "router is pretrained and has no epochs: leave --epochs out"),
         (["router", "--minutes", "5"], "router is pretrained and has no epochs: leave --minutes out"),

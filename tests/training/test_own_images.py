@@ -27,8 +27,8 @@ from serving.settings import Settings
 from training import export, images
 from training.datasets.image_folder import ImageFolder
 from training.export_options import chosen, contradiction_in, export_parser
+from training.own_recipe import own_recipe
 from training.pipeline import split
-from training.recipes import own_recipe
 from training.sample_sizes import SampleSizes
 
 COMMITTED = Path(__file__).parents[2] / "models"

@@ -9,8 +9,6 @@ import torch
 from serving.model.classifier import Classifier
 from training import recipes
 from training.augment import cutout, random_shift
-from training.datasets.folder_layout import LabelledFile
-from training.datasets.image_folder import ImageFolder
 from training.datasets.views import garment_view
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
@@ -19,7 +17,7 @@ from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
 from training.networks.normalize import Normalize
-from training.recipes import DEFAULT, RECIPES, own_recipe
+from training.recipes import DEFAULT, RECIPES
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -205,23 +203,3 @@ def test_a_teacher_learned_the_views_that_it_is_asked_about():
     recipe = RECIPES["fashion-net"]
 
     assert {RECIPES[teacher].view for teacher in recipe.teachers} == {recipe.view}
-
-
-def folder_of(count: int) -> ImageFolder:
-    """Return so many own images, none of which is there."""
-    return ImageFolder(
-        "flowers", Path("flowers"), ("daisy", "rose"), (LabelledFile(("daisy",), Path("1.png")),) * count, 28, 1
-    )
-
-
-@pytest.mark.parametrize(("count", "epochs", "batch"), [(20, 200, 32), (2_000, 100, 62), (1_000_000, 8, 128)])
-def test_few_own_images_are_trained_on_more_often_and_in_smaller_batches(count, epochs, batch):
-    recipe = own_recipe(folder_of(count))
-
-    assert (recipe.epochs, recipe.batch) == (epochs, batch)
-
-
-def test_whether_own_images_are_flipped_is_tried():
-    recipe = own_recipe(folder_of(20))
-
-    assert (recipe.flip, recipe.mirrored, recipe.fit) == ("tried", False, "photo")

@@ -59,7 +59,8 @@ class ImageFolder:
     """Own images, as the source of a recipe.
 
     name: of the model. files: in the order in which they are split. side: of the square input, in pixels. layout: in
-    words. left_out: what was found beside the files, as messages. typical: the median of the images' shorter sides.
+    words. left_out: what was found beside the files, as messages. typical: the median of the images' shorter sides, or
+    the side that was asked for.
     multi_label: whether an image may have several labels, or none.
     """
 
@@ -76,8 +77,15 @@ class ImageFolder:
     licence: str = "not stated; that is for the owner of the images to say"
 
     @classmethod
-    def open(cls, path: Path, name: str, sample_size: int = SAMPLE_SIZE, multi_label: bool = False) -> Self:
-        """List the images, and choose the input's side and channels from a sample of the training images.
+    def open(
+        cls,
+        path: Path,
+        name: str,
+        sample_size: int = SAMPLE_SIZE,
+        multi_label: bool = False,
+        side: int | None = None,
+    ) -> Self:
+        """List the images, and choose the input's channels, and its side unless it is given, from a sample of them.
 
         Raises DataError when nothing can be learned from the folder.
         """
@@ -88,7 +96,7 @@ class ImageFolder:
         _refuse_few(path, labels, files)
         train_files = [file.path for file, part in zip(files, _parts(files), strict=True) if part == TRAIN]
         typical, channels = _input_for(train_files[-sample_size:])
-        side = largest_filled(INPUT_SIDES, typical)
+        side, typical = side or largest_filled(INPUT_SIDES, typical), side or typical
         return cls(name, path, labels, tuple(files), side, channels, layout.kind, layout.left_out, typical, multi_label)
 
     @property

@@ -21,7 +21,7 @@ from training.train.label_bias import even_out
 from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch, loss_and_accuracy
 
-PENALTIES = 0.001, 0.01, 0.1, 1.0, 10.0, 100.0  # of the weights: scikit-learn's 1 / C; the validation images choose
+PENALTIES = 0.1, 1.0, 10.0, 100.0  # of the weights: scikit-learn's 1 / C; the validation images choose
 FEATURES_BATCH = 100  # images
 TRIED_IMAGES = 500  # with each normalization
 

@@ -40,6 +40,12 @@ class TestInput:
         assert (folder.side, folder.channels) == (side, channels)
         assert folder.load().test.pixels.shape[1:] == (side, side, channels)
 
+    @pytest.mark.parametrize("side", [28, 96])
+    def test_a_side_that_was_asked_for_is_taken(self, folder, side):
+        opened = ImageFolder.open(folder, "flowers", side=side)
+
+        assert opened.load().test.pixels.shape[1:3] == (side, side)
+
     def test_the_shortest_side_is_what_counts(self, folder):
         for file in folder.rglob("*.png"):
             Image.open(file).resize((300, 32)).save(file)

@@ -15,8 +15,9 @@ from training.networks.base import Mirrored
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
+from training.own_recipe import own_recipe
 from training.recipe import Recipe
-from training.recipes import RECIPES, own_recipe
+from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError, SavedRun
 from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32, Precision
