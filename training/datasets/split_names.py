@@ -14,7 +14,7 @@ SPLITS = {
     "eval": VALIDATION,
     "testing": TEST,
 }
-# Of seg_train, Test Set and val2017, without what is no letter.
+# It matches seg_train, Test Set and val2017 once all but their letters is removed.
 DECORATED = re.compile(rf"(?:seg)?({'|'.join(SPLITS)})(?:data)?(?:set|split|images)?")
 NO_LETTERS = re.compile(r"[\W\d_]+")
 
