@@ -60,7 +60,7 @@ TRAINING = [
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.schedule", "train.optimizers", "train.running_metrics",
     "train.training_views", "train.flips",
-    "train.trainer", "train.trained_network", "train.label_bias", "train.head",
+    "train.trainer", "train.trained_network", "train.logit_adjustment", "train.head",
     "train.loop", "train.tensorboard", "train.distillation",
     "evaluation", "evaluation.calibration", "evaluation.ood_sets", "evaluation.photo_shift", "evaluation.filters",
     "evaluation.corruptions", "evaluation.evaluate_graph", "evaluation.thresholds", "evaluation.mislabels",

@@ -17,7 +17,7 @@ from training.networks.normalize import Normalize
 from training.progress import track
 from training.recipe import Recipe
 from training.task import SINGLE
-from training.train.label_bias import even_out
+from training.train.logit_adjustment import adjust_biases
 from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch, loss_and_accuracy
 
@@ -66,7 +66,7 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
     ]
     best = max(fits, key=score)
     if task is SINGLE:
-        even_out(SINGLE, best.head, best.features, train.labels, best.penalty)
+        adjust_biases(best.head, best.features, train.labels, best.penalty)
     _put(network, best.head, mean, scale)
     loss, accuracy = loss_and_accuracy(best.head(plain), train.labels, task)
     val_loss, val_accuracy = loss_and_accuracy(best.head(validation_features), validation.labels, task)

@@ -1,8 +1,8 @@
-"""Biases of the last layer by which a label with few images is predicted as often as others.
+"""Logit adjustment for class imbalance: a label with few images is predicted as often as the others.
 
 A regression gives a rare label its weight among the images that it learned from; other images are still given the label
-too seldom, since few images say little of how it varies. Cross-validated logits show by how much. This is logit
-adjustment (Menon et al. 2021), its offsets fitted as in vector scaling (Guo et al. 2017) instead of taken from counts.
+too seldom, since few images say little of how it varies. Cross-validated logits show by how much. The logits are
+adjusted (Menon et al. 2021) by biases that are fitted, as in vector scaling (Guo et al. 2017), not taken from counts.
 """
 
 import torch
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.datasets.stratified import FOLDS, stratified_folds
-from training.task import SingleLabelTask
+from training.task import SINGLE
 
 UNEVEN = 2.0  # times as many images as another label: with less, the biases stay
 PENALTY = 3.0  # of a bias, squared, against the loss of an image: keeps those of labels with few images small
 MAX_ITERATIONS = 100
 
 
-def even_out(task: SingleLabelTask, head: nn.Linear, features: Tensor, labels: Tensor, penalty: float) -> None:
-    """Add to the biases of a head what makes up for the uneven numbers of images of its labels.
+def adjust_biases(head: nn.Linear, features: Tensor, labels: Tensor, penalty: float) -> None:
+    """Add to the biases of a last layer what makes up for the uneven numbers of images of its labels.
 
-    features: [copies * n, count] that the head was fitted to with this penalty, all images of a copy together; labels:
-    those of the n images. A label with fewer images than there are folds keeps its bias.
+    features: [copies * n, count] that it was fitted to with this penalty, all images of a copy together; labels: [n].
+    A label with fewer images than there are folds keeps its bias.
     """
     classes = head.out_features
     counts = labels.bincount(minlength=classes)
@@ -33,7 +33,7 @@ def even_out(task: SingleLabelTask, head: nn.Linear, features: Tensor, labels: T
     logits = torch.zeros(len(targets), classes, dtype=torch.float64)
     for fold in range(FOLDS):
         rest = folds != fold
-        fitted = task.fit_layer(features[rest], targets[rest], penalty, classes)
+        fitted = SINGLE.fit_layer(features[rest], targets[rest], penalty, classes)
         logits[~rest] = fitted(features[~rest]).double()
     used = frequent[targets]
     head.bias.add_(_biases(logits[used], targets[used], frequent, int(frequent[labels].sum())))
