@@ -18,6 +18,7 @@ COMMAND = re.compile(r"^```sh\n(.*?)^```|`((?:\.venv/bin/)?python -m [^`]+)`", r
 SKIPPED = {
     "make install": "needs a network",
     "python -m benchmarks.own_images DIR": "takes minutes, and learns from images of its own",
+    "python -m benchmarks.latency --compare FILE FILE": "compares two files of the reader's",
 }
 # To measure on as many images as usual takes minutes.
 EXPORT = "python -m training.export"
