@@ -4,7 +4,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lookalikes import cifar_10, fashion_mnist, put
 from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from training import evaluate, export
 from training.datasets import download
@@ -49,6 +50,14 @@ def _untraced_libraries() -> Iterator[None]:
         patch.setattr(torch.onnx, "export", _untraced(torch.onnx.export))
         patch.setattr(Figure, "savefig", _untraced(Figure.savefig))
         patch.setattr(LogisticRegression, "fit", _untraced(LogisticRegression.fit))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_registry() -> Iterator[None]:
+    """Have the exporter read its list of operators once, which takes more than half of the time of a small export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
         yield
 
 
