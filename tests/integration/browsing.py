@@ -3,10 +3,11 @@
 import base64
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGES = ROOT / "tests" / "images"
@@ -24,6 +25,22 @@ NO_STORAGE = (
 
 def choose(page: Page, *names: str) -> None:
     page.set_input_files("#files", [IMAGES / f"{name}.png" for name in names])
+
+
+def hold_answers(page: Page) -> Callable[[], None]:
+    """Leave classifications without an answer; the function that is returned has later ones answered."""
+    held = True
+
+    def hold(route: Route) -> None:
+        if not held:
+            route.continue_()
+
+    def release() -> None:
+        nonlocal held
+        held = False
+
+    page.route("**/classify?*", hold)
+    return release
 
 
 TRANSFER = """([kind, files, texts]) => {

