@@ -160,8 +160,16 @@ def test_what_the_page_did_not_write_is_not_taken_for_pictures(page, kept):
 
 def test_a_reload_at_any_moment_loses_no_picture(page, bag):
     release = hold_answers(page)
+    page.evaluate("""() => {
+        window.filesRead = 0;
+        const read = FileReader.prototype.readAsDataURL;
+        FileReader.prototype.readAsDataURL = function (file) {
+            this.addEventListener("loadend", () => { window.filesRead += 1; });
+            read.call(this, file);
+        };
+    }""")
     page.set_input_files("#files", [bag | {"name": f"{number}.png"} for number in range(30)])
-    page.wait_for_timeout(100)  # until the files are read
+    page.wait_for_function("() => window.filesRead === 30")
 
     release()
     page.reload()
