@@ -2,8 +2,9 @@
 
 Sets: scikit-learn's digits; Fashion-MNIST's test images as composed photos of 200 pixels, 50 and 500 a label; and the
 photos in DIR, a folder for each label, in five folds: each photo is a test image once. Ways: the export's own choice,
-the pretrained network at 128 pixels (--side), the compact network in under a minute (--minutes) and in full (--backbone
-none), and a newcomer's loop: a small convolutional network, Adam, batches from a DataLoader.
+the pretrained network with its last blocks fine-tuned (--fine-tune) and at 128 pixels (--side), the compact network in
+under a minute (--minutes) and in full (--backbone none), and a newcomer's loop: a small convolutional network, Adam,
+batches from a DataLoader.
 
 Columns: accuracy; macro, the mean of the labels' own accuracies; seconds, for reading and learning, without the
 measurements and the export that follow.
@@ -97,8 +98,8 @@ def _small(folder: ImageFolder) -> Answers:
     return _trained(replace(folder, side=SMALL_SIDE, typical=SMALL_SIDE), pretrained=True)
 
 
-def _trained(folder: ImageFolder, pretrained: bool, minutes: float | None = None) -> Answers:
-    recipe = replace(own_recipe(folder, pretrained), minutes=None if pretrained else minutes)
+def _trained(folder: ImageFolder, pretrained: bool, fine_tuned: bool = False, minutes: float | None = None) -> Answers:
+    recipe = replace(own_recipe(folder, pretrained, fine_tuned), minutes=None if pretrained else minutes)
     data = recipe.source.load()
     with tempfile.TemporaryDirectory() as models:
         trained = train(recipe, data, RunContext(), Path(models), Console(quiet=True))
@@ -128,6 +129,7 @@ def _newcomer(folder: ImageFolder) -> Answers:
 
 WAYS: dict[str, Learn] = {
     "thimble": _default,
+    "fine-tuned": partial(_trained, pretrained=True, fine_tuned=True),
     "small": _small,
     "minute": partial(_default, minutes=MINUTES),
     "compact": partial(_trained, pretrained=False),

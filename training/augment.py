@@ -21,6 +21,18 @@ def random_shift(images: Tensor, generator: torch.Generator, max_pixels: int = 2
     return padded[batch[:, None, None, None], channels[None, :, None, None], rows, columns]
 
 
+def random_zoom(images: Tensor, generator: torch.Generator, least: float = 0.75) -> Tensor:
+    """Show a square of each image in full size: at a random place, of a random share of the width from the least on."""
+    n = len(images)
+    share, x, y = torch.rand(3, n, generator=generator, device=generator.device)
+    share = least + (1 - least) * share
+    zero = torch.zeros_like(share)
+    rows = [share, zero, (2 * x - 1) * (1 - share)], [zero, share, (2 * y - 1) * (1 - share)]
+    matrices = torch.stack([torch.stack(row, 1) for row in rows], 1).to(images.device)
+    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
 def cutout(images: Tensor, generator: torch.Generator, side: int = 12) -> Tensor:
     """Set a square of this side to 0 at a random place in each image (DeVries and Taylor 2017)."""
     n, _, height, width = images.shape

@@ -13,10 +13,12 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.markup import escape
 
+from training.calibrated_model import DivergedError, calibrate
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
-from training.export_options import INT8, chosen, contradiction_in, default_models_dir, export_parser, rehearsal
-from training.pipeline import DivergedError, calibrate, load_trained, save_trained, split, train
+from training.export_options import chosen, contradiction_in, default_models_dir, export_parser, rehearsal
+from training.option_types import INT8
+from training.pipeline import load_trained, save_trained, split, train
 from training.progress import CONSOLE, stage
 from training.publish.comparison import Release
 from training.publish.publisher import Publisher

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from training.datasets.image_folder import INPUT_SIDES, ImageFolder, is_model_name
+from training import option_types
+from training.datasets.image_folder import INPUT_SIDES, ImageFolder
 from training.networks.efficientnet import has_pretrained
+from training.option_types import BACKBONES, INT8, NO_BACKBONE, ONNX_SUFFIX
 from training.own_recipe import PRETRAINED_SIDES, own_recipe
 from training.progress import stage
 from training.recipe import Recipe
@@ -14,15 +16,9 @@ from training.recipes import DEFAULT, RECIPES
 from training.train.devices import DEVICES
 from training.train.distributed import started_processes
 
-NO_BACKBONE = "none"
-BACKBONES = "efficientnet-lite0", NO_BACKBONE
-ONNX_SUFFIX = ".onnx"
 MODELS, OWN_MODELS = Path("models"), Path("own-models")
 SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES
 PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
-INT8 = "int8"  # the suffix of a quantized model's name
-MAX_SEED = 2**32 - 1
-MAX_MINUTES = 7 * 24 * 60
 
 
 def export_parser() -> argparse.ArgumentParser:
@@ -39,18 +35,25 @@ def export_parser() -> argparse.ArgumentParser:
 
 
 def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipes", nargs="*", type=_recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument(
+        "recipes", nargs="*", type=option_types.recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}"
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
     parser.add_argument(
         "--multi-label", action="store_true", help="the images are a CSV of file,label that gives them several or none"
     )
-    parser.add_argument("--name", type=_name, help="the name for the model of own images")
+    parser.add_argument("--name", type=option_types.name, help="the name for the model of own images")
     parser.add_argument(
         "--backbone",
-        type=_backbone,
+        type=option_types.backbone,
         metavar="|".join((*BACKBONES, "FILE.onnx")),
         help="start own images from this pretrained network, from another classifier without its last layer, or from "
         f"none (default: {BACKBONES[0]} for photos of {PHOTO_SIDE} pixels and more)",
+    )
+    parser.add_argument(
+        "--fine-tune",
+        action="store_true",
+        help=f"have the last blocks of {BACKBONES[0]} learn from own images too: minutes instead of seconds",
     )
     parser.add_argument(
         "--side",
@@ -60,16 +63,19 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
         "a backbone and 64 without); fewer show less, and take less time",
     )
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
-    parser.add_argument("--limit", type=_at_least_one, metavar="N", help="use only N images: a rehearsal")
+    parser.add_argument("--limit", type=option_types.at_least_one, metavar="N", help="use only N images: a rehearsal")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
-    parser.add_argument("--epochs", type=_at_least_one, help="train for so many epochs instead")
+    parser.add_argument("--epochs", type=option_types.at_least_one, help="train for so many epochs instead")
     parser.add_argument(
-        "--minutes", type=_minutes, metavar="N", help="train for so long instead: the schedule fits itself to the time"
+        "--minutes",
+        type=option_types.minutes,
+        metavar="N",
+        help="train for so long instead: the schedule fits itself to the time",
     )
-    parser.add_argument("--seed", type=_seed, help="another seed")
+    parser.add_argument("--seed", type=option_types.seed, help="another seed")
     parser.add_argument(
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
     )
@@ -116,11 +122,18 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return "--images DIR and --name NAME go together: the images, and the name for their model"
     if options.images and options.recipes:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
-    own = {"--backbone": options.backbone, "--multi-label": options.multi_label, "--side": options.side}
+    own = {
+        "--backbone": options.backbone,
+        "--fine-tune": options.fine_tune,
+        "--multi-label": options.multi_label,
+        "--side": options.side,
+    }
     if not options.images and (given := [name for name, value in own.items() if value]):
         return f"{given[0]} is for own images: name them with --images DIR"
+    if options.fine_tune and options.backbone not in (None, BACKBONES[0]):
+        return f"--fine-tune trains blocks of {BACKBONES[0]}: leave --backbone {options.backbone} out"
     length = "--epochs" if options.epochs else "--minutes" if options.minutes else None
-    if options.backbone not in (None, NO_BACKBONE) and length:
+    if options.backbone not in (None, NO_BACKBONE) and length and not options.fine_tune:
         return f"--backbone {options.backbone} has no epochs: leave {length} out, or take --backbone none"
     if options.checkpoint and len(options.recipes) != 1 and not options.images:
         return "--checkpoint holds the weights of one network: name its recipe"
@@ -164,7 +177,7 @@ def _own_recipe(folder: ImageFolder, options: argparse.Namespace) -> Recipe:
         from training.grafted import grafted_recipe  # it loads onnx, which other exports need later
 
         return grafted_recipe(folder, Path(options.backbone))
-    return own_recipe(folder, takes_pretrained(options, folder))
+    return own_recipe(folder, takes_pretrained(options, folder), options.fine_tune)
 
 
 def _as_asked(recipe: Recipe, options: argparse.Namespace) -> Recipe:
@@ -177,6 +190,8 @@ def _as_asked(recipe: Recipe, options: argparse.Namespace) -> Recipe:
 
 def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
     """Return whether own images start from a pretrained network: as asked, otherwise where they are photos."""
+    if options.fine_tune:
+        return True
     if options.backbone or options.epochs or folder.typical < PHOTO_SIDE:
         return bool(options.backbone == BACKBONES[0])
     if not has_pretrained():
@@ -195,52 +210,8 @@ def rehearsal(options: argparse.Namespace, recipe: Recipe) -> str:
     """Return what makes an export a rehearsal: few images, or fewer than half of the usual epochs; "" for none."""
     if options.limit:
         return f"--limit {options.limit}"
-    usual = own_recipe(recipe.source, recipe.frozen) if isinstance(recipe.source, ImageFolder) else RECIPES[recipe.name]
+    if isinstance(recipe.source, ImageFolder):
+        usual = own_recipe(recipe.source, recipe.frozen, recipe.epochs > 0)
+    else:
+        usual = RECIPES[recipe.name]
     return f"{recipe.epochs} of {usual.epochs} epochs" if 2 * recipe.epochs < usual.epochs else ""
-
-
-def _recipe(name: str) -> str:
-    if name not in RECIPES:
-        raise argparse.ArgumentTypeError(f"unknown recipe {name!r}; recipes: {', '.join(RECIPES)}")
-    return name
-
-
-def _name(name: str) -> str:
-    if name.removesuffix(f"-{INT8}") in RECIPES:
-        raise argparse.ArgumentTypeError(f"{name!r} is the name of a recipe; take another for the model of own images")
-    if not is_model_name(f"{name}-{INT8}"):
-        raise argparse.ArgumentTypeError(
-            f"{name!r} cannot name a model; take up to 95 letters, digits, dots, dashes and underscores, and begin "
-            "with a letter or a digit"
-        )
-    return name
-
-
-def _backbone(text: str) -> str:
-    if text not in BACKBONES and not text.endswith(ONNX_SUFFIX):
-        raise argparse.ArgumentTypeError(
-            f"unknown backbone {text!r}; take {', '.join(BACKBONES)}, or a file that ends in {ONNX_SUFFIX}"
-        )
-    return text
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_SEED}")
-    return int(text)
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0
-    if not 0 < minutes <= MAX_MINUTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0, and up to {MAX_MINUTES:,}")
-    return minutes
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)

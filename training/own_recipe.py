@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from training.augment import random_shift
 from training.datasets.image_folder import ImageFolder, largest_filled
-from training.networks.efficientnet import FineTuned
+from training.networks.efficientnet import EfficientNetLite
 from training.networks.net import Net
 from training.recipe import Recipe
 from training.recipes import CIFAR_NET, FASHION_TEACHER
@@ -19,14 +19,15 @@ OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the larges
 MIN_IMAGES_TO_STOP_EARLY = 500  # own images: fewer leave under 40 for validation, and chance would end the training
 PRETRAINED_SIDES = 64, 96, 128, 160, 192, 224  # pixels of a pretrained network's input; it learned from 224
 ENLARGED_TO = 128  # pixels, at least: ImageNet's photos showed it as much detail
+TUNED_BLOCKS, TUNED_EPOCHS, TUNED_BATCH = 4, 15, 32  # of a pretrained network whose last blocks learn as well
 MAX_PIXELS = 200_000_000  # of all images, in inputs of more: two cores compute their features in a few minutes
 
 
-def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
+def own_recipe(folder: ImageFolder, pretrained: bool = False, fine_tuned: bool = False) -> Recipe:
     """Return the recipe for own images.
 
-    pretrained: EfficientNet-Lite0, of which only the last layer is fitted; otherwise the strong compact network, where
-    the number of images sets epochs and batch.
+    pretrained: EfficientNet-Lite0, of which only the last layer is fitted, and if fine_tuned the last blocks learn as
+    well; otherwise the strong compact network, where the number of images sets epochs and batch.
     """
     n, classes, task = len(folder.files), len(folder.labels), MULTI if folder.multi_label else SINGLE
     own = replace(CIFAR_NET if pretrained else FASHION_TEACHER, name=folder.name, task=task, view=None)
@@ -38,9 +39,12 @@ def own_recipe(folder: ImageFolder, pretrained: bool = False) -> Recipe:
             own,
             title="Own images, pretrained network",
             source=replace(folder, side=side),
-            network=lambda: FineTuned(max(side, ENLARGED_TO), classes),
+            network=lambda: EfficientNetLite(max(side, ENLARGED_TO), classes, TUNED_BLOCKS if fine_tuned else 0),
             frozen=True,
-            epochs=0,
+            balanced=task is SINGLE,
+            epochs=TUNED_EPOCHS if fine_tuned else 0,
+            batch=TUNED_BATCH,
+            label_smoothing=0.1,
         )
     return replace(
         own,

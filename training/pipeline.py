@@ -1,90 +1,30 @@
-"""The pipeline from a recipe to a calibrated model, which has all that an export needs."""
+"""The pipeline from a recipe to a trained network."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
-from serving.model.classifier import Outputs
 from training.datasets.formats import DataError
 from training.datasets.image_folder import OwnImages
-from training.datasets.labelled import LabelledImages, TrainTest, rarest_label
-from training.datasets.outliers import outliers, parts
-from training.datasets.pixels import to_images, to_pixels
+from training.datasets.labelled import LabelledImages, TrainTest
 from training.datasets.stratified import stratified_split
-from training.datasets.views import photographed
-from training.evaluation.calibration import fit_temperature
-from training.networks.exported import ExportedModel
 from training.networks.layers import output_shape
-from training.networks.novelty import NoveltyScore, Sample
 from training.progress import TrainingBar, stage
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
 from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
+from training.train.fine_tuning import fine_tuned, tail_training
 from training.train.head import fit_head
 from training.train.loop import train_network
 from training.train.trained_network import TrainedNetwork, from_checkpoint
 from training.train.trainer import Epoch, RunContext
 from training.train.training_views import TrainingViews, draw_views
-
-NOVELTY_IMAGES = 5_000  # training images whose features the novelty score measures; more change nothing that counts
-OUTLIERS = 3_000
-PHOTOGRAPHED = 1_000  # training and validation images each
-NEIGHBOURS = 100  # five times as many change AUROC by less than 0.01, and none are better for the small networks
-
-
-class DivergedError(Exception):
-    """Training diverged: the logits are NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class CalibratedModel:
-    """A trained network with its data, the temperature that calibrates it, and its novelty score.
-
-    photos: composed of validation images, uint8 [n, h, w, c]: they set the threshold of novelty; None: those do.
-    """
-
-    recipe: Recipe
-    data: TrainTest
-    trained: TrainedNetwork
-    temperature: float
-    novelty: NoveltyScore
-    photos: Tensor | None = None
-
-    @property
-    def seconds(self) -> float:
-        """The seconds that its epochs took."""
-        return sum(epoch.seconds for epoch in self.trained.epochs)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an input."""
-        height, width, channels = self.data.test.pixels.shape[1:]
-        return height, width, channels
-
-    @property
-    def split(self) -> tuple[LabelledImages, LabelledImages]:
-        """The images it was trained on, and the validation images."""
-        return split(self.recipe, self.data)
-
-    @property
-    def exported(self) -> ExportedModel:
-        """The trained network inside the graph of the contract."""
-        trained, task = self.trained, self.recipe.task
-        return ExportedModel(trained.normalize, trained.served, self.temperature, self.novelty, task).eval()
-
-    def predict(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Return PyTorch's own outputs for raw pixels [n, height, width, channels]."""
-        with torch.inference_mode():
-            probabilities, novelty = self.exported(torch.from_numpy(pixels))
-        return Outputs(probabilities.numpy(), novelty.numpy())
 
 
 def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImages]:
@@ -115,8 +55,7 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
     )
     _print_network(recipe, data, console)
     if recipe.frozen:
-        stage(f"Fitting the last layer of {recipe.name}")
-        return fit_head(recipe, images.take(slice(recipe.train_images)), validation)
+        return _fit_pretrained(recipe, images.take(slice(recipe.train_images)), validation, context, models, console)
     teachers = [find_teacher(teacher, models, RECIPES) for teacher in recipe.teachers]
     trained = _train(recipe, images, validation, teachers, context, models, console)
     if trained.epochs:
@@ -161,57 +100,25 @@ def _check_shapes(recipe: Recipe, network: nn.Module, shape: tuple[int, int, int
         )
 
 
-def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> CalibratedModel:
-    """Calibrate a trained network on the validation images. Raises DivergedError."""
-    stage("Calibrating: temperature and novelty score")
-    images, validation = split(recipe, data)
-    known = Sample(validation.pixels, trained.forward_features(validation.pixels))
-    logits = known.features.logits
-    if not logits.isfinite().all():
-        raise DivergedError(
-            f"training {recipe.name} diverged: its logits are NaN or infinite: not published; try another seed"
-        )
-    temperature = fit_temperature(logits, validation.labels, recipe.task)
-    photos = None
-    if recipe.flagged_photos:
-        generator = torch.Generator().manual_seed(0)
-        photos = photographed(validation.pixels[:PHOTOGRAPHED], recipe.fit, generator)
-    novelty = fit_novelty(recipe, trained, temperature, images, known, photos)
-    return CalibratedModel(recipe, data, trained, temperature, novelty, photos)
-
-
-def fit_novelty(
+def _fit_pretrained(
     recipe: Recipe,
-    trained: TrainedNetwork,
-    temperature: float,
     train: LabelledImages,
-    validation: Sample,
-    photos: Tensor | None = None,
-) -> NoveltyScore:
-    """Return the novelty score that separates synthetic outliers from validation images.
-
-    photos: composed of validation images. Then photos of training images are measured too, and photos of outliers are
-    novel: that something is a photo is not novel, what it shows may be. So are photos of parts of garments, which are
-    other garments; a part of a thing is still that thing.
-    """
-
-    def sample(pixels: Tensor) -> Sample:
-        return Sample(pixels, trained.forward_features(pixels))
-
-    generator = torch.Generator().manual_seed(1)
-    measured, made = train.take(slice(NOVELTY_IMAGES)), outliers(train.pixels[-OUTLIERS:], generator)
-    labels = rarest_label(train.labels)[:NOVELTY_IMAGES]
-    if photos is None:
-        return NoveltyScore(sample(measured.pixels), labels, temperature).fit(validation, sample(made))
-    some = train.take(slice(PHOTOGRAPHED))
-    shown = [made[1::2]]
-    if recipe.fit == "garment":
-        shown.append(to_pixels(parts(to_images(train.pixels[: OUTLIERS // 2]), generator)))
-    seen, *novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, *shown))
-    labels = torch.cat([labels, labels[:PHOTOGRAPHED]])
-    known = sample(torch.cat([measured.pixels, seen]))
-    score = NoveltyScore(known, labels, temperature, NEIGHBOURS, weigh_features=True)
-    return score.fit(validation, sample(torch.cat([made[::2], *novel])), sample(photos), recipe.flagged_photos)
+    validation: LabelledImages,
+    context: RunContext,
+    models: Path,
+    console: Console,
+) -> TrainedNetwork:
+    stage(f"Fitting the last layer of {recipe.name}")
+    fitted = fit_head(recipe, train, validation)
+    if not recipe.epochs:
+        return fitted
+    tail = tail_training(recipe, fitted, train, validation)
+    with _followed(recipe, train, context, models, console) as followed:
+        learned = train_network(tail.recipe, tail.train, tail.validation, followed, tail.views)
+    console.print(epochs_table(learned.epochs))
+    before = fitted.epochs[-1]
+    console.print(f"The last layer alone: val loss {before.val_loss:.4f}, val accuracy {before.val_accuracy:.4f}")
+    return fine_tuned(fitted, learned)
 
 
 def _train(
@@ -228,18 +135,27 @@ def _train(
     pixels, kept = draw_views(recipe, used, context.device, folder), folder / f"{recipe.name}-soft-labels.pt"
     soft = soft_labels(teachers, pixels, train, context.device, kept) if teachers else None
     versions = " ".join(teacher.name for teacher in teachers)
+    with _followed(recipe, train, context, models, console, versions) as followed:
+        return train_network(recipe, train, validation, followed, TrainingViews(pixels, soft))
+
+
+@contextmanager
+def _followed(
+    recipe: Recipe, train: LabelledImages, context: RunContext, models: Path, console: Console, teachers: str = ""
+) -> Iterator[RunContext]:
+    """Yield the context of a training that is shown, and saved among the models after each epoch."""
     run = {"processes": context.group.size, "device": context.device.type, "data": train.sha256()}
-    identity = recipe.values() | run | {"teachers": versions}
-    saved = SavedRun(folder / f"{recipe.name}.pt", identity)
+    identity = recipe.values() | run | {"teachers": teachers}
+    saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
     if context.resume and not saved.file.exists():
         console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
         context = replace(context, resume=False)
     stage(f"Training {recipe.name}")
-    with TrainingBar(None if recipe.minutes else recipe.epochs, len(used)) as bar:
+    images = len(train.take(slice(recipe.train_images)))
+    with TrainingBar(None if recipe.minutes else recipe.epochs, images) as bar:
 
         def on_epoch(epoch: Epoch) -> None:
             context.on_epoch(epoch)
             bar.end_epoch(epoch.number, epoch.val_loss, epoch.val_accuracy)
 
-        watched = replace(context, saved=saved, report=bar.update, on_epoch=on_epoch)
-        return train_network(recipe, train, validation, watched, TrainingViews(pixels, soft))
+        yield replace(context, saved=saved, report=bar.update, on_epoch=on_epoch)

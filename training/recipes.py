@@ -7,7 +7,7 @@ from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
 from training.datasets.views import garment_view, thing_view
 from training.networks.cnn import CNN
-from training.networks.efficientnet import FineTuned, to_imagenet_lite
+from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
 from training.networks.imagenet_domains import ImageNetDomains
 from training.networks.mlp import MLP
 from training.networks.net import Net
@@ -66,7 +66,7 @@ CIFAR_NET = Recipe(
     name="cifar-net",
     title="Things and animals, pretrained network",
     source=CIFAR_10,
-    network=lambda: FineTuned(side=96),
+    network=lambda: EfficientNetLite(side=96),
     fit="photo",
     normalize=to_imagenet_lite,
     epochs=32,
@@ -86,7 +86,7 @@ FASHION_LARGE = replace(
     name="fashion-large",
     title="Garments, pretrained network",
     source=FASHION_MNIST,
-    network=lambda: FineTuned(side=84),
+    network=lambda: EfficientNetLite(side=84),
     fit="garment",
     epochs=30,
     view=garment_view,

@@ -2,13 +2,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.augment import cutout, flip_lr, random_shift
+from training.augment import cutout, flip_lr, random_shift, random_zoom
 
 IMAGES = torch.arange(400 * 3 * 8 * 8, dtype=torch.float32).view(400, 3, 8, 8)
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def where_it_is(images: Tensor) -> Tensor:
+    """Return images [n, 2, h, w] of their pixels' own coordinates, from 0 to 1."""
+    n, _, height, width = images.shape
+    rows, columns = ((torch.arange(size) + 0.5) / size for size in (height, width))
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(n, -1, -1, -1)
 
 
 def moved(image: Tensor, down: int, across: int) -> Tensor:
@@ -101,3 +108,23 @@ def test_a_square_reaches_every_border():
     cut = cutout(torch.ones(500, 1, 9, 9), torch.Generator().manual_seed(0), side=8)
 
     assert {tuple(mask.nonzero()[0].tolist()) for mask in cut[:, 0] == 0} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_a_zoomed_image_is_a_square_of_the_image_in_full_size():
+    zoomed = random_zoom(where_it_is(IMAGES), generator(), least=0.5)
+    low, high = zoomed.amin((2, 3)), zoomed.amax((2, 3))
+    shares = (high - low) / (1 - 1 / 8)  # from the middle of the first pixel to that of the last
+
+    assert (low >= 0).all()
+    assert (high <= 1).all()
+    assert torch.allclose(shares[:, 0], shares[:, 1], atol=0.1)
+    assert 0.4 < shares.min() < 0.6
+    assert 0.9 < shares.max() <= 1 + 1e-5
+    assert low.std() > 0.05
+
+
+def test_the_generator_decides_how_images_are_zoomed():
+    first, again, other = (random_zoom(IMAGES, generator(seed)) for seed in (1, 1, 2))
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

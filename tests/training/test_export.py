@@ -20,6 +20,7 @@ from rich.console import Console
 from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
 from training import export
+from training.calibrated_model import CalibratedModel, fit_novelty
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.labelled import TrainTest
 from training.evaluation.calibration import compute_metrics
@@ -31,7 +32,7 @@ from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
 from training.networks.novelty import Sample
-from training.pipeline import CalibratedModel, fit_novelty, split
+from training.pipeline import split
 from training.publish.golden import golden_images
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError

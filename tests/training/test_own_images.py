@@ -116,6 +116,22 @@ def test_images_are_classified_by_the_features_of_another_classifier(tmp_path, f
     assert (tmp_path / "flowers/2").exists()
 
 
+def test_the_last_blocks_of_the_pretrained_network_learn_if_that_was_asked_for(tmp_path, flowers, capsys):
+    options = ["--images", flowers, "--name", "flowers", "--models-dir", tmp_path, "--limit", "60", "--publish"]
+    arguments = [*map(str, options), "--fine-tune"]
+
+    assert export.main([*arguments, "--epochs", "2"], FEW) == 0
+
+    card = Classifier.open(tmp_path / "flowers/1/model.onnx").card
+    assert card.network == "efficientnet-lite0, pretrained on ImageNet, last 4 blocks fine-tuned"
+    assert (card.training.epochs, card.training.augmentations[-1]) == (2, "random_zoom")
+    assert "The last layer alone: val loss " in capsys.readouterr().out
+    assert export.main([*arguments, "--epochs", "2", "--resume"], FEW) == 0
+    assert not (tmp_path / "flowers/2").exists()
+    assert export.main([*arguments, "--epochs", "3", "--resume"], FEW) == 1  # of another length
+    assert "--resume" in capsys.readouterr().err
+
+
 def test_an_export_with_a_backbone_names_an_image_in_the_wrong_folder(tmp_path, capsys):
     other, random = tmp_path / "other.onnx", np.random.default_rng(0)
     other.write_bytes(classifier().SerializeToString())

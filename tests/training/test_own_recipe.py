@@ -36,6 +36,14 @@ def test_the_input_of_a_pretrained_network_is_what_the_images_fill_and_smaller_f
     assert own_recipe(folder_of(count, typical), pretrained=True).source.side == side
 
 
+@pytest.mark.parametrize(("fine_tuned", "epochs"), [(True, 15), (False, 0)])
+def test_blocks_of_a_pretrained_network_learn_only_if_that_was_asked_for(fine_tuned, epochs):
+    recipe = own_recipe(folder_of(20, 224), pretrained=True, fine_tuned=fine_tuned)
+
+    assert recipe.epochs == epochs
+    assert ("fine-tuned" in recipe.network().title) == fine_tuned
+
+
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_a_side_that_was_asked_for_stays(pretrained):
     assert own_recipe(folder_of(100_000, typical=224, side=224), pretrained).source.side == 224

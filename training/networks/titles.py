@@ -1,6 +1,6 @@
 """The titles of networks, as cards have them."""
 
-from training.networks.efficientnet import FineTuned
+from training.networks.efficientnet import TUNED, EfficientNetLite
 
 INT8_SUFFIX = ", int8"  # of a network whose graph is quantized
 WITHOUT_LAST_LAYER = ", without its last layer"  # of one that begins with another classifier
@@ -9,4 +9,9 @@ WITHOUT_LAST_LAYER = ", without its last layer"  # of one that begins with anoth
 def has_frozen_backbone(title: str) -> bool:
     """Return whether a model of own images whose card has this title learned its last layer alone from them."""
     plain = title.removesuffix(INT8_SUFFIX)
-    return plain == FineTuned.title or plain.endswith(WITHOUT_LAST_LAYER)
+    return plain == EfficientNetLite.title or plain.endswith(WITHOUT_LAST_LAYER)
+
+
+def is_fine_tuned(title: str) -> bool:
+    """Return whether the last blocks of a pretrained network learned from own images, too, of a card's title."""
+    return title.removesuffix(INT8_SUFFIX).endswith(TUNED)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from serving.model.card import Corrupted, Golden, ModelCard, ModelMetrics, Novelty, Photos, Training
 from serving.model.task import MultiLabel
+from training.calibrated_model import CalibratedModel
 from training.evaluation.evaluate_graph import Evaluation, Predict
 from training.evaluation.thresholds import DEFAULT_COVERAGE, Calibration
 from training.networks.base import count_parameters
 from training.networks.titles import INT8_SUFFIX
-from training.pipeline import CalibratedModel
 from training.publish.golden import golden_images
 from training.recipe import name_of
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError, ModelCard
 from serving.model.classifier import Classifier, Outputs
+from training.calibrated_model import CalibratedModel
 from training.datasets.image_folder import ImageFolder
 from training.datasets.pixels import Pixels
 from training.datasets.views import photographed
@@ -26,7 +27,6 @@ from training.evaluation.evaluate_graph import (
 )
 from training.evaluation.photo_shift import to_photos
 from training.evaluation.thresholds import Calibration
-from training.export_options import INT8
 from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import (
     BESIDE_LIMITS,
@@ -39,7 +39,7 @@ from training.graph.quantize import (
     objections,
     quantize,
 )
-from training.pipeline import CalibratedModel
+from training.option_types import INT8
 from training.progress import stage
 from training.publish.card import calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare

@@ -8,9 +8,9 @@ from typing import Any
 
 from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES, Domains
-from training.export_options import BACKBONES
-from training.networks.efficientnet import FineTuned
-from training.networks.titles import INT8_SUFFIX, has_frozen_backbone
+from training.networks.efficientnet import EfficientNetLite
+from training.networks.titles import INT8_SUFFIX, has_frozen_backbone, is_fine_tuned
+from training.option_types import BACKBONES
 from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES
@@ -188,8 +188,10 @@ def _again(card: Mapping[str, Any], published: bool) -> str:
     """Return the command that trains the model again."""
     training, network = card["training"], card["network"].removesuffix(INT8_SUFFIX)
     schedule = f"--epochs {training['epochs']} --seed {training['seed']}"
-    if not published and has_frozen_backbone(network):
-        schedule = f"--backbone {BACKBONES[0] if network == FineTuned.title else 'FILE.onnx'}"
+    if is_fine_tuned(network):
+        schedule = f"--fine-tune {schedule}"
+    elif not published and has_frozen_backbone(network):
+        schedule = f"--backbone {BACKBONES[0] if network == EfficientNetLite.title else 'FILE.onnx'}"
     return AGAIN.format(
         schedule=schedule,
         what=training["recipe"] if published else _own(card),

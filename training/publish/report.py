@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from serving.model.card import MODEL_FILE, ModelCard
+from training.calibrated_model import CalibratedModel
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages, truth_of
 from training.datasets.split_names import TEST
@@ -19,7 +20,6 @@ from training.evaluation.calibration import confusion, reliability
 from training.evaluation.evaluate_graph import Evaluation
 from training.figure import COLORS, TEXT_COLOR, figure_url
 from training.networks.titles import has_frozen_backbone
-from training.pipeline import CalibratedModel
 from training.publish.model_folder import PREDICTIONS_FILE, REPORT_FILE
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
 from training.report import MAX_LABELS_WITH_COUNTS, plot_epochs

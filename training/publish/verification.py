@@ -8,7 +8,7 @@ import torch
 
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
-from training.pipeline import CalibratedModel
+from training.calibrated_model import CalibratedModel
 from training.progress import stage
 from training.task import task_of
 

@@ -109,5 +109,5 @@ def _refuse_another(file: Path, record: Mapping[str, Any], ours: Mapping[str, An
     if others:
         raise CheckpointError(
             f"{file}: of another training: {'; '.join(others)}; name the recipe, or the images with their --name and "
-            "--backbone, the --side, the --limit and the --seed that it was trained with"
+            "--backbone, the --fine-tune, the --side, the --limit and the --seed that it was trained with"
         )

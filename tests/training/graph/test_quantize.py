@@ -19,6 +19,7 @@ from torch import nn
 
 from serving.repository.repository import Repository
 from training import export
+from training.calibrated_model import calibrate
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.graph.onnx_export import run, to_onnx, with_metadata
@@ -36,7 +37,7 @@ from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
-from training.pipeline import calibrate, train
+from training.pipeline import train
 from training.publish.card import is_card_of
 from training.publish.golden import golden_images
 from training.publish.publisher import Publisher

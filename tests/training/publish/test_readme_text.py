@@ -17,7 +17,7 @@ from serving.model.card import (
 from serving.model.conformal import Conformal
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.domains import DOMAINS
-from training.networks.efficientnet import EfficientNetLite
+from training.networks.efficientnet import TUNED, EfficientNetLite
 from training.networks.titles import WITHOUT_LAST_LAYER
 from training.publish.label_figures import of_confusion
 from training.publish.readme import readme
@@ -102,6 +102,7 @@ def test_a_model_of_several_data_sets_names_each_for_hubs():
     [
         (EfficientNetLite.title, "--backbone efficientnet-lite0"),
         (f"{EfficientNetLite.title}, int8", "--backbone efficientnet-lite0 --int8"),
+        (f"{EfficientNetLite.title}, last 4 {TUNED}, int8", "--fine-tune --epochs 2 --seed 1 --int8"),
         (f"mobilenet{WITHOUT_LAST_LAYER}", "--backbone FILE.onnx"),
         (f"mobilenet{WITHOUT_LAST_LAYER}, int8", "--backbone FILE.onnx --int8"),
         ("net 128-384-512", "--epochs 2 --seed 1"),
