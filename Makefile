@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-HASHES := uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --no-annotate \
+HASHES := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint constraints.txt --no-annotate \
 	--generate-hashes --custom-compile-command 'make pins' --output-file
 TSC := node_modules/.bin/tsc
 COVERAGE := --cov --cov-report=term
@@ -62,7 +62,7 @@ chaos: $(VENV)/everything ## kill, stop and starve a service under load: no requ
 	$(BIN)/python -m benchmarks.faults.chaos
 
 .PHONY: pins
-pins: ## pin what the image installs, with hashes, in deploy/image (needs uv)
+pins: $(VENV)/everything ## pin what the image installs, with hashes, in deploy/image
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(HASHES) deploy/image/build.txt -
 	$(HASHES) deploy/image/requirements.txt pyproject.toml
 	$(HASHES) deploy/image/signing.txt --extra signing pyproject.toml

@@ -79,13 +79,13 @@ TRAINING_MUST_NOT_LOAD = {
     "training.augment training.progress": ONNX | DOWNLOAD | ANALYSIS | {"PIL"},
     "training.datasets": ONNX | ANALYSIS,
     "training.datasets.formats training.datasets.labelled training.datasets.outliers": ONNX | DOWNLOAD | ANALYSIS,
-    "training.networks": ONNX | DOWNLOAD | {"matplotlib", "skimage", "PIL"},
-    "training.networks.mlp training.networks.cnn training.networks.net": ONNX | DOWNLOAD | ANALYSIS | {"PIL"},
+    "training.networks": ONNX | DOWNLOAD | ANALYSIS | {"PIL"},
     "training.recipes training.export_options": ONNX | ANALYSIS,
     "training.train.loop training.train.tensorboard": ONNX | ANALYSIS | {"tensorboard"},
     "training.evaluation.calibration": ONNX | DOWNLOAD | ANALYSIS | {"PIL"},
     "training.evaluation.photo_shift": ONNX | DOWNLOAD | ANALYSIS,
     "training.publish.model_folder training.publish.readme": ONNX | ANALYSIS,
+    "training.versions": ANALYSIS,
 }
 
 # These load nothing else of this project.

@@ -13,7 +13,6 @@ from rich.table import Table
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.datasets.formats import DataError
-from training.evaluate import test_images
 from training.export_options import MODELS, OWN_MODELS, default_models_dir
 from training.publish.comparison import VersionComparison, compare, compare_cards
 from training.publish.model_folder import ModelFolder
@@ -91,6 +90,8 @@ def _comparison(
     versions: Sequence[Version], wanted: str, images: Path | None, data_dir: Path | None
 ) -> VersionComparison:
     """Compare on the same test images, or by the cards where those are not there. Raises VersionError."""
+    from training.evaluate import test_images  # here, since it loads all that evaluates, which takes seconds
+
     answering, *others = versions
     if answering.state != "answers":
         raise VersionError("no version answers: there is nothing to compare with")

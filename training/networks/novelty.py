@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -166,6 +165,8 @@ def _weigh(
     counts = torch.cat(
         [torch.full((len(group),), share / len(group)) for group, share in zip(groups, shares, strict=True)]
     )
+    from sklearn.linear_model import LogisticRegression  # here, since what reads versions does without it
+
     regression = LogisticRegression(C=regularization, max_iter=1_000)
     regression.fit((standard - standard.mean(0))[:, :used].numpy(), is_novel.numpy(), (counts * len(standard)).numpy())
     weights: Tensor = torch.zeros_like(deviation)
