@@ -29,8 +29,10 @@ from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read
 from serving.imaging.preprocessing import preprocess
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor
+from serving.model.classifier import Classifier
 from serving.prediction import Prediction
 from serving.repository.repository import Repository
+from training.datasets.formats import DataError
 
 MAX_PIXELS = 50_000_000
 TIMEOUT = 60.0
@@ -81,18 +83,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{options.folder}: no photos there; put them into {' and '.join(f'{d}/LABEL/' for d in DOMAINS)}")
     try:
         _measure(photos, options)
-    except Refusal as error:
+    except (Refusal, DataError) as error:
         parser.exit(1, f"benchmarks.photos: {error}\n")
 
 
 def _measure(photos: Mapping[str, Sequence[Photo]], options: argparse.Namespace) -> None:
-    """Print the table of the photos of each domain. Raises Refusal."""
+    """Print the table of the photos of each domain. Raises Refusal and DataError."""
     repository, predictor = open_models(options.models_dir)
     models = {"garments": options.garments, "things": options.things}
     table = _table()
     for domain, some in photos.items():
         if not some:
             continue
+        name, _, version = models[domain].partition(":")
+        _refuse_unknown_labels(some, domain, repository.named(name, version))
         predictions = ask(predictor, (photo.read() for photo in some), models[domain])
         _add_rows(table, models[domain], domain, some, predictions)
         table.add_row(models[domain], f"{domain}, routed", *_routed(repository, predictor, some, DOMAINS[domain]))
@@ -136,6 +140,16 @@ def share_routed(repository: Repository, predictor: Predictor, dataset: str, upl
     """Return the share of uploads that a model of this data set answers when none is named. Raises Refusal."""
     own = [repository.named(one.model).card.dataset == dataset for one in ask(predictor, uploads)]
     return float(np.mean(own))
+
+
+def _refuse_unknown_labels(photos: Sequence[Photo], domain: str, classifier: Classifier) -> None:
+    """Raise DataError where a folder is not named like a label of the model: its photos would all count as wrong."""
+    labels, name = {*classifier.card.labels}, classifier.card.name
+    if unknown := sorted({photo.folder for photo in photos if photo.right and not photo.right & labels}):
+        raise DataError(
+            f"{domain}/{unknown[0]}: {name} has no such label, only {', '.join(classifier.card.labels)}; name the "
+            f"folder like one of them, or begin its name with {FOREIGN!r}"
+        )
 
 
 def _table() -> Table:

@@ -30,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"NAME {options.name!r} is not up to 64 letters, digits, '.', '_', '@', '+' and '-'")
     if unknown := sorted({*scopes} - {*SCOPES}):
         parser.error(f"--scope {unknown[0]!r} is not one of {', '.join(SCOPES)}")
-    _make(options.name, list(dict.fromkeys(scopes)))
+    try:
+        _make(options.name, list(dict.fromkeys(scopes)))
+    except OSError as error:
+        print(f"serving.keys: the key cannot be written: {error.strerror}; make another", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -83,6 +83,16 @@ def test_a_model_to_measure_that_is_not_there_is_named(tmp_path, capsys):
     assert "benchmarks.photos: There is no model 'cifar-net'. Models: none." in capsys.readouterr().err
 
 
+def test_a_folder_of_photos_that_is_not_a_label_is_refused(tmp_path, capsys):
+    (tmp_path / "garments/Socks").mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(tmp_path / "garments/Socks/1.png")
+
+    with pytest.raises(SystemExit):
+        photos.main([str(tmp_path), "--models-dir", str(MODELS), "--garments", "fashion-mlp"])
+
+    assert "benchmarks.photos: garments/Socks: fashion-mlp has no such label, only T-shirt" in capsys.readouterr().err
+
+
 @pytest.mark.trains
 def test_an_export_that_fails_says_why_on_standard_error(tmp_path, capfd):
     (tmp_path / "models").write_text("a file in place of the folder")

@@ -10,6 +10,8 @@ HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{
 ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([0-9.]+):\d+")
 
+MAPPED_BITS = 96  # of ::ffff:0:0/96, in which each IPv4 address has an IPv6 address
+
 Network = IPv4Network | IPv6Network
 
 
@@ -17,7 +19,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     """Parse addresses and networks with commas or spaces between them; raises ValueError."""
     words = text.replace(",", " ").split()
     try:
-        return tuple(ip_network(word, strict=False) for word in words)
+        return tuple(_as_ipv4(ip_network(word, strict=False)) for word in words)
     except ValueError as error:
         raise ValueError(f"Expected addresses or networks such as 10.0.0.0/8 ({error})") from error
 
@@ -70,6 +72,14 @@ class Proxies:
             if not self._trusts(client):
                 break
         return client
+
+
+def _as_ipv4(network: Network) -> Network:
+    """Return the IPv4 network that an IPv6 network of mapped addresses means, otherwise the network itself."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - MAPPED_BITS))
 
 
 def _is_in(networks: Collection[Network], address: str) -> bool:

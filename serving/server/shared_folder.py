@@ -41,7 +41,7 @@ def restore_shared_folder() -> bool:
         return False
     with suppress(OSError):
         folder.mkdir(mode=0o700)
-    return True
+    return folder.is_dir()
 
 
 def leave_shared_folder() -> None:

@@ -1,11 +1,16 @@
 """The command that makes keys."""
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from serving.access.key_file import KeyFile
 from serving.keys import main
+
+FULL = Path("/dev/full")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,15 @@ def test_no_two_keys_are_the_same(capsys):
 
     printed = capsys.readouterr().out.splitlines()
     assert len({*printed}) == 4
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="a device of Linux")
+def test_a_key_that_cannot_be_written_is_not_made():
+    with FULL.open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "serving.keys", "new", "ann"], stdout=full, stderr=subprocess.PIPE)
+
+    assert done.returncode == 1
+    assert done.stderr.endswith(b"serving.keys: the key cannot be written: No space left on device; make another\n")
 
 
 @pytest.mark.parametrize("arguments", [["new", "a b"], ["new", "ann", "--scope", "write"], ["new"], []])

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,6 +74,14 @@ def test_a_folder_that_was_removed_is_made_again_for_this_user_alone(tmp_path):
 
     assert restore_shared_folder()
     assert shared_folder().stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_made_again_is_not_said_to_be_there(tmp_path):
+    (tmp_path / "run").mkdir()
+    make_shared_folder(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+
+    assert not restore_shared_folder()
 
 
 def test_without_room_nothing_is_shared():
