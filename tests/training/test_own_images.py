@@ -194,6 +194,7 @@ class TestServed:
         (recipe,) = chosen(options)
         assert contradiction_in(options) is None
         assert (recipe.name, recipe.epochs, recipe.seed) == ("flowers", EPOCHS, 1)
+        assert options.side == recipe.source.side
 
     def test_the_readme_claims_neither_a_licence_nor_a_published_data_set(self, models):
         text = (models / "flowers/README.md").read_text()
