@@ -2,12 +2,14 @@
 
 import argparse
 
-from training.datasets.image_folder import is_model_name
+from training.datasets.image_folder import INPUT_SIDES, is_model_name
+from training.own_recipe import PRETRAINED_SIDES
 from training.recipes import RECIPES
 
 NO_BACKBONE = "none"
 BACKBONES = "efficientnet-lite0", NO_BACKBONE
 ONNX_SUFFIX = ".onnx"
+SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
 MAX_MINUTES = 7 * 24 * 60

@@ -16,7 +16,7 @@ from training.networks.layers import output_shape
 from training.progress import TrainingBar, stage
 from training.recipe import Recipe
 from training.recipes import RECIPES
-from training.report import epochs_table, summary
+from training.report import epochs_table, last_layer_alone, summary
 from training.train.checkpoint import SavedRun
 from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
 from training.train.fine_tuning import fine_tuned, tail_training
@@ -54,10 +54,12 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
         f"{len(data.test):,} to test"
     )
     _print_network(recipe, data, console)
-    if recipe.frozen:
-        return _fit_pretrained(recipe, images.take(slice(recipe.train_images)), validation, context, models, console)
     teachers = [find_teacher(teacher, models, RECIPES) for teacher in recipe.teachers]
-    trained = _train(recipe, images, validation, teachers, context, models, console)
+    if recipe.epochs or not recipe.frozen:
+        context = _saved(recipe, images, teachers, context, models, console)
+    if recipe.frozen:
+        return _fit_pretrained(recipe, images.take(slice(recipe.train_images)), validation, context, console)
+    trained = _train(recipe, images, validation, teachers, context, models)
     if trained.epochs:
         console.print(epochs_table(trained.epochs))
     return replace(trained, teachers=tuple(teacher.title for teacher in teachers))
@@ -100,24 +102,41 @@ def _check_shapes(recipe: Recipe, network: nn.Module, shape: tuple[int, int, int
         )
 
 
-def _fit_pretrained(
+def _saved(
     recipe: Recipe,
     train: LabelledImages,
-    validation: LabelledImages,
+    teachers: Sequence[Teacher],
     context: RunContext,
     models: Path,
     console: Console,
+) -> RunContext:
+    """Return the context of a training that is saved among the models after each epoch.
+
+    One that is resumed is looked at before anything is computed for it. Raises CheckpointError where it is another.
+    """
+    run = {"processes": context.group.size, "device": context.device.type, "data": train.sha256()}
+    identity = recipe.values() | run | {"teachers": " ".join(teacher.name for teacher in teachers)}
+    saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
+    resume = context.resume and saved.file.exists()
+    if resume:
+        saved.load()
+    elif context.resume:
+        console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
+    return replace(context, saved=saved, resume=resume)
+
+
+def _fit_pretrained(
+    recipe: Recipe, train: LabelledImages, validation: LabelledImages, context: RunContext, console: Console
 ) -> TrainedNetwork:
     stage(f"Fitting the last layer of {recipe.name}")
     fitted = fit_head(recipe, train, validation)
     if not recipe.epochs:
         return fitted
     tail = tail_training(recipe, fitted, train, validation)
-    with _followed(recipe, train, context, models, console) as followed:
+    with _followed(recipe, train, context) as followed:
         learned = train_network(tail.recipe, tail.train, tail.validation, followed, tail.views)
     console.print(epochs_table(learned.epochs))
-    before = fitted.epochs[-1]
-    console.print(f"The last layer alone: val loss {before.val_loss:.4f}, val accuracy {before.val_accuracy:.4f}")
+    console.print(last_layer_alone(fitted.epochs[-1], learned.epochs[-1]))
     return fine_tuned(fitted, learned)
 
 
@@ -128,28 +147,18 @@ def _train(
     teachers: Sequence[Teacher],
     context: RunContext,
     models: Path,
-    console: Console,
 ) -> TrainedNetwork:
     used = train.take(slice(recipe.train_images)).pixels
     folder = models / CHECKPOINTS
     pixels, kept = draw_views(recipe, used, context.device, folder), folder / f"{recipe.name}-soft-labels.pt"
     soft = soft_labels(teachers, pixels, train, context.device, kept) if teachers else None
-    versions = " ".join(teacher.name for teacher in teachers)
-    with _followed(recipe, train, context, models, console, versions) as followed:
+    with _followed(recipe, train, context) as followed:
         return train_network(recipe, train, validation, followed, TrainingViews(pixels, soft))
 
 
 @contextmanager
-def _followed(
-    recipe: Recipe, train: LabelledImages, context: RunContext, models: Path, console: Console, teachers: str = ""
-) -> Iterator[RunContext]:
-    """Yield the context of a training that is shown, and saved among the models after each epoch."""
-    run = {"processes": context.group.size, "device": context.device.type, "data": train.sha256()}
-    identity = recipe.values() | run | {"teachers": teachers}
-    saved = SavedRun(models / CHECKPOINTS / f"{recipe.name}.pt", identity)
-    if context.resume and not saved.file.exists():
-        console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
-        context = replace(context, resume=False)
+def _followed(recipe: Recipe, train: LabelledImages, context: RunContext) -> Iterator[RunContext]:
+    """Yield the context of a training whose progress is shown."""
     stage(f"Training {recipe.name}")
     images = len(train.take(slice(recipe.train_images)))
     with TrainingBar(None if recipe.minutes else recipe.epochs, images) as bar:
@@ -158,4 +167,4 @@ def _followed(
             context.on_epoch(epoch)
             bar.end_epoch(epoch.number, epoch.val_loss, epoch.val_accuracy)
 
-        yield replace(context, saved=saved, report=bar.update, on_epoch=on_epoch)
+        yield replace(context, report=bar.update, on_epoch=on_epoch)

@@ -59,9 +59,8 @@ class Recipe:
     # Flip each image in every other epoch (Jordan 2024, section 3.6); "tried": where the validation images allow it.
     flip: bool | Literal["tried"] = False
     augmentations: tuple[Augmentation, ...] = ()
-    frozen: bool = (
-        False  # the network is pretrained: its last layer is fitted; if there are epochs, its last blocks learn
-    )
+    # The network is pretrained: its last layer is fitted, and if there are epochs its last blocks learn too.
+    frozen: bool = False
     flagged_photos: float = 0.0  # share of photos of known images that is called novel; 0: no photos set the threshold
     int8: bool = False  # publish the graph in int8 where that pays
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image

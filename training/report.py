@@ -62,6 +62,13 @@ def epochs_table(epochs: Sequence[Epoch]) -> Table:
     return table
 
 
+def last_layer_alone(before: Epoch, after: Epoch) -> str:
+    """Return how good a pretrained network was before it was fine-tuned, and whether it was better than after."""
+    better = before.val_loss < after.val_loss and before.val_accuracy > after.val_accuracy
+    text = f"The last layer alone: val loss {before.val_loss:.4f}, val accuracy {before.val_accuracy:.4f}"
+    return f"{text}, which is better: export it without --fine-tune" if better else text
+
+
 def evaluation_table(evaluation: Evaluation, labels: Sequence[str]) -> Table:
     """Return the metrics of a model on its test images, as served."""
     table = Table(

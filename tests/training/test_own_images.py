@@ -128,8 +128,11 @@ def test_the_last_blocks_of_the_pretrained_network_learn_if_that_was_asked_for(t
     assert "The last layer alone: val loss " in capsys.readouterr().out
     assert export.main([*arguments, "--epochs", "2", "--resume"], FEW) == 0
     assert not (tmp_path / "flowers/2").exists()
+    capsys.readouterr()
     assert export.main([*arguments, "--epochs", "3", "--resume"], FEW) == 1  # of another length
-    assert "--resume" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "leave --resume out" in refused
+    assert "Fitting" not in refused  # nor is anything computed before, which takes minutes of many images
 
 
 def test_an_export_with_a_backbone_names_an_image_in_the_wrong_folder(tmp_path, capsys):
@@ -194,6 +197,7 @@ class TestServed:
         (recipe,) = chosen(options)
         assert contradiction_in(options) is None
         assert (recipe.name, recipe.epochs, recipe.seed) == ("flowers", EPOCHS, 1)
+        assert options.side == recipe.source.side
 
     def test_the_readme_claims_neither_a_licence_nor_a_published_data_set(self, models):
         text = (models / "flowers/README.md").read_text()

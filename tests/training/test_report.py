@@ -1,6 +1,7 @@
 import math
 import struct
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,15 @@ from training.networks import efficientnet
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.recipes import RECIPES
-from training.report import draw_confusion, draw_curves, epochs_table, evaluation_table, recipes_table, summary
+from training.report import (
+    draw_confusion,
+    draw_curves,
+    epochs_table,
+    evaluation_table,
+    last_layer_alone,
+    recipes_table,
+    summary,
+)
 from training.train.trainer import Epoch
 
 EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
@@ -29,6 +38,18 @@ def rendered(table: Table) -> str:
     with console.capture() as capture:
         console.print(table)
     return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "better"), [(0.1, 0.9, True), (0.1, 0.8, False), (0.3, 0.9, False), (0.3, 0.7, False)]
+)
+def test_fine_tuning_that_made_a_network_clearly_worse_is_told(loss, accuracy, better):
+    after = replace(EPOCHS[-1], val_loss=0.2, val_accuracy=0.8)
+
+    text = last_layer_alone(replace(after, val_loss=loss, val_accuracy=accuracy), after)
+
+    assert text.startswith(f"The last layer alone: val loss {loss:.4f}, val accuracy {accuracy:.4f}")
+    assert ("without --fine-tune" in text) == better
 
 
 def test_the_list_says_of_a_network_without_its_packages_what_it_needs(monkeypatch):

@@ -55,11 +55,13 @@ def tail_training(
         return flip_lr(zoomed, torch.rand(len(images), generator=generator) < 0.5) if flip else zoomed
 
     plain = maps(train.pixels)
-    others = min(VIEWS, maps_bytes // plain.nbytes) - 1
-    views = torch.stack([plain, *(maps(train.pixels, another_view) for _ in range(others))])
+    views = torch.empty(max(1, min(VIEWS, maps_bytes // plain.nbytes)), *plain.shape, dtype=plain.dtype)
+    views[0] = plain
+    for view in views[1:]:  # each is put in its place: a list of them would need the memory twice
+        view.copy_(maps(train.pixels, another_view))
     return TailTraining(
         replace(recipe, network=lambda: tail, normalize=lambda _: _AsFloat()),
-        LabelledImages(plain, train.labels),
+        LabelledImages(views[0], train.labels),
         LabelledImages(maps(validation.pixels), validation.labels),
         TrainingViews(views),
     )
