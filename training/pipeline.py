@@ -12,6 +12,7 @@ from training.datasets.formats import DataError
 from training.datasets.image_folder import OwnImages
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.datasets.stratified import stratified_split
+from training.networks.base import count_parameters
 from training.networks.layers import output_shape
 from training.progress import TrainingBar, stage
 from training.recipe import Recipe
@@ -19,7 +20,7 @@ from training.recipes import RECIPES
 from training.report import epochs_table, summary
 from training.train.checkpoint import SavedRun
 from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
-from training.train.fine_tuning import fine_tuned, tail_training
+from training.train.fine_tuning import fine_tuned, tail_training, why_worse
 from training.train.head import fit_head
 from training.train.loop import train_network
 from training.train.trained_network import TrainedNetwork, from_checkpoint
@@ -80,7 +81,10 @@ def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:
     height, width, channels = data.test.pixels.shape[1:]
     network, shape = recipe.network(), (channels, height, width)
     _check_shapes(recipe, network, shape)
-    console.print(summary(network, network.title, shape))
+    if recipe.frozen:  # its 130 layers would hide what was said of the images
+        console.print(f"{network.title}: {count_parameters(network):,} parameters", highlight=False)
+    else:
+        console.print(summary(network, network.title, shape))
 
 
 def _check_shapes(recipe: Recipe, network: nn.Module, shape: tuple[int, int, int]) -> None:
@@ -116,8 +120,10 @@ def _fit_pretrained(
     with _followed(recipe, train, context, models, console) as followed:
         learned = train_network(tail.recipe, tail.train, tail.validation, followed, tail.views)
     console.print(epochs_table(learned.epochs))
-    before = fitted.epochs[-1]
+    before, after = fitted.epochs[-1], learned.epochs[-1]
     console.print(f"The last layer alone: val loss {before.val_loss:.4f}, val accuracy {before.val_accuracy:.4f}")
+    if reason := why_worse(before, after):
+        console.print(f"Note: {reason}", style="yellow", highlight=False, soft_wrap=True)
     return fine_tuned(fitted, learned)
 
 

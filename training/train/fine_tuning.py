@@ -18,6 +18,7 @@ from training.networks.normalize import Normalize
 from training.progress import track
 from training.recipe import Recipe
 from training.train.trained_network import TrainedNetwork
+from training.train.trainer import Epoch
 from training.train.training_views import TrainingViews
 
 VIEWS = 6  # of each image to train on, among them the image as it is
@@ -70,6 +71,19 @@ def fine_tuned(fitted: TrainedNetwork, tail: TrainedNetwork) -> TrainedNetwork:
     fitted.network.eval()
     augmentations = *fitted.augmentations, random_zoom.__name__
     return replace(fitted, epochs=tail.epochs, device=tail.device, augmentations=augmentations)
+
+
+def why_worse(before: Epoch, after: Epoch) -> str | None:
+    """Return what to do where fine-tuning has lost validation accuracy, which too few epochs do; None where it has not.
+
+    before: the last layer alone.
+    """
+    if after.val_accuracy >= before.val_accuracy:
+        return None
+    return (
+        f"fine-tuning made the network worse: {after.val_accuracy:.1%} of the validation images are right, and "
+        f"{before.val_accuracy:.1%} were before; take more epochs, or leave --fine-tune out"
+    )
 
 
 class _AsFloat(Normalize):

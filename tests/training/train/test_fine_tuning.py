@@ -13,9 +13,10 @@ from training.networks.base import Network
 from training.networks.efficientnet import EfficientNetLite, Tail
 from training.networks.normalize import Normalize
 from training.recipes import RECIPES
-from training.train.fine_tuning import VIEWS, fine_tuned, tail_training
+from training.train.fine_tuning import VIEWS, fine_tuned, tail_training, why_worse
 from training.train.loop import train_network
 from training.train.trained_network import TrainedNetwork
+from training.train.trainer import Epoch
 
 pytestmark = pytest.mark.trains
 RECIPE = replace(RECIPES["cifar-net"], epochs=2, batch=4, view=None, flip=False)
@@ -109,3 +110,13 @@ def test_images_are_flipped_where_the_last_layer_learned_from_flipped_ones():
 def test_very_many_images_have_fewer_views():
     assert len(views_of(maps_bytes=3 * 6 * 3 * 64 * 2)) == 3
     assert len(views_of(maps_bytes=1)) == 1
+
+
+def test_a_loss_of_validation_accuracy_is_told_with_advice():
+    better, worse = (Epoch(1, 0.1, 0.9, 0.2, accuracy, 0.01, 1.0) for accuracy in (1.0, 2 / 3))
+
+    assert why_worse(worse, better) is None
+    assert why_worse(better, worse) == (
+        "fine-tuning made the network worse: 66.7% of the validation images are right, and 100.0% were before; take "
+        "more epochs, or leave --fine-tune out"
+    )
