@@ -9,7 +9,7 @@ from training import option_types
 from training.datasets.image_folder import INPUT_SIDES, ImageFolder
 from training.networks.efficientnet import has_pretrained
 from training.option_types import BACKBONES, INT8, NO_BACKBONE, ONNX_SUFFIX
-from training.own_recipe import PRETRAINED_SIDES, own_recipe
+from training.own_recipe import PHOTO_SIDE, PRETRAINED_SIDES, own_recipe
 from training.progress import stage
 from training.recipe import Recipe
 from training.recipes import DEFAULT, RECIPES
@@ -18,7 +18,6 @@ from training.train.distributed import started_processes
 
 MODELS, OWN_MODELS = Path("models"), Path("own-models")
 SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES
-PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 
 
 def export_parser() -> argparse.ArgumentParser:

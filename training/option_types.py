@@ -1,6 +1,7 @@
 """The types of the export's options: each function returns the value of a text, or says what is wrong with it."""
 
 import argparse
+from pathlib import Path
 
 from training.datasets.image_folder import is_model_name
 from training.recipes import RECIPES
@@ -15,6 +16,10 @@ MAX_MINUTES = 7 * 24 * 60
 
 def recipe(name: str) -> str:
     if name not in RECIPES:
+        if Path(name).exists():
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not a recipe; for own images, name them with --images {name}"
+            )
         raise argparse.ArgumentTypeError(f"unknown recipe {name!r}; recipes: {', '.join(RECIPES)}")
     return name
 
