@@ -88,7 +88,7 @@ def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, 
         yield "novel", evaluation.novelty.share
         yield from ((f"AUROC against {name}", value) for name, value in evaluation.novelty.auroc.items())
     yield f"accuracy on photos ({evaluation.photos.n:,} images)", evaluation.photos.accuracy
-    yield "accuracy on the same images", evaluation.photos.untouched
+    yield "accuracy on the same images, untouched", evaluation.photos.untouched
     if corrupted := evaluation.corrupted:
         yield f"accuracy on corrupted images ({corrupted.n:,})", corrupted.accuracy
         yield "ece on them", corrupted.ece

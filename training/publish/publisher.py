@@ -175,7 +175,7 @@ class Publisher:
                 draw_confusion(confusion(evaluation.probabilities, truth), card.labels, file.parent / CONFUSION_FILE)
             plots = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
             figures = label_figures(card, evaluation.probabilities, truth, evaluation.coverage_by_label)
-            text = readme(msgspec.to_builtins(card), figures, plots)
+            text = readme(msgspec.to_builtins(card), figures, plots, model.shape[0])
             (draft / README_FILE).write_text(text, encoding="utf-8")
             (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
             configuration = triton_text(name, model.shape, len(card.labels), card.novelty is not UNSET)

@@ -129,8 +129,8 @@ QUANTIZED = " The file is the trained network in int8 ({quantization}); all figu
 AGAIN = "To do it again: `python -m training.export {what} {schedule}{limit}{variant}`.\n"
 
 
-def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequence[str]) -> str:
-    """Return the text for a card's values (as in serving.model.card). plots: paths of the plots."""
+def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequence[str], side: int) -> str:
+    """Return the text for a card's values (as in serving.model.card). plots: paths of the plots. side: of the input."""
     training = card["training"]
     history = training["epoch_accuracy"]
     photos, novelty = card["photos"], card.get("novelty")
@@ -155,7 +155,7 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         + _taught(training)
         + (AUGMENTED.format(names=", ".join(training["augmentations"])) if "augmentations" in training else "")
         + (QUANTIZED.format(**training) if "quantization" in training else ""),
-        again=_again(card, published) if history else "",
+        again=_again(card, published, side) if history else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
         by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
@@ -184,7 +184,7 @@ def _datasets(title: str) -> tuple[str, ...]:
     return source.labels if isinstance(source, Domains) else (title,)
 
 
-def _again(card: Mapping[str, Any], published: bool) -> str:
+def _again(card: Mapping[str, Any], published: bool, side: int) -> str:
     """Return the command that trains the model again."""
     training, network = card["training"], card["network"].removesuffix(INT8_SUFFIX)
     schedule = f"--epochs {training['epochs']} --seed {training['seed']}"
@@ -194,16 +194,16 @@ def _again(card: Mapping[str, Any], published: bool) -> str:
         schedule = f"--backbone {BACKBONES[0] if network == EfficientNetLite.title else 'FILE.onnx'}"
     return AGAIN.format(
         schedule=schedule,
-        what=training["recipe"] if published else _own(card),
+        what=training["recipe"] if published else _own(card, side),
         variant=_variant(card),
         limit=f" --limit {training['limit']}" if training.get("limit") else "",
     )
 
 
-def _own(card: Mapping[str, Any]) -> str:
+def _own(card: Mapping[str, Any], side: int) -> str:
     """Return the options that name own images."""
     images = "CSV --multi-label" if "task" in card else "DIR"
-    return f"--images {images} --name {card['training']['recipe']}"
+    return f"--images {images} --name {card['training']['recipe']} --side {side}"
 
 
 def _variant(card: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ CONFUSION, COVERAGE = [[80, 20], [0, 100]], [0.87, 1.0]
 
 
 def written(card: ModelCard, plots: tuple[str, ...] = ("3/confusion.png", "3/curves.png")) -> str:
-    return readme(msgspec.to_builtins(card), of_confusion(card.labels, CONFUSION, COVERAGE), plots)
+    return readme(msgspec.to_builtins(card), of_confusion(card.labels, CONFUSION, COVERAGE), plots, 96)
 
 
 def test_the_front_matter_is_what_model_hubs_read():
@@ -113,7 +113,7 @@ def test_the_command_for_own_images_names_the_backbone_that_was_taken(network, o
     training = msgspec.structs.replace(CARD.training, recipe="flowers")
     card = msgspec.structs.replace(CARD, dataset="own images (flowers)", network=network, training=training, name=name)
 
-    assert f"`python -m training.export --images DIR --name flowers {options}`" in written(card)
+    assert f"`python -m training.export --images DIR --name flowers --side 96 {options}`" in written(card)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_without_plots_none_is_promised():
 def test_a_label_without_test_images_has_no_shares():
     figures = of_confusion(CARD.labels, [[10, 0], [0, 0]], [1.0, float("nan")])
 
-    text = readme(msgspec.to_builtins(CARD), figures, [])
+    text = readme(msgspec.to_builtins(CARD), figures, [], 28)
 
     assert "| Ankle boot | 0 | none | none | none | none |" in text
 
