@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from training import option_types
-from training.datasets.image_folder import INPUT_SIDES, ImageFolder
+from training.datasets.image_folder import ImageFolder
 from training.networks.efficientnet import has_pretrained
 from training.option_types import BACKBONES, INT8, NO_BACKBONE, ONNX_SUFFIX
-from training.own_recipe import PHOTO_SIDE, PRETRAINED_SIDES, own_recipe
+from training.own_recipe import PHOTO_SIDE, SIDES, own_recipe
 from training.progress import stage
 from training.recipe import Recipe
 from training.recipes import DEFAULT, RECIPES
@@ -17,7 +17,6 @@ from training.train.devices import DEVICES
 from training.train.distributed import started_processes
 
 MODELS, OWN_MODELS = Path("models"), Path("own-models")
-SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES
 
 
 def export_parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from training.datasets.domains import SOURCES, Domains
 from training.networks.efficientnet import EfficientNetLite
 from training.networks.titles import INT8_SUFFIX, has_frozen_backbone, is_fine_tuned
 from training.option_types import BACKBONES
+from training.own_recipe import SIDES
 from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES
@@ -131,8 +132,7 @@ AGAIN = "To do it again: `python -m training.export {what} {schedule}{limit}{var
 
 def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequence[str], side: int) -> str:
     """Return the text for a card's values (as in serving.model.card). plots: paths of the plots. side: of the input."""
-    training = card["training"]
-    history = training["epoch_accuracy"]
+    training, history = card["training"], card["training"]["epoch_accuracy"]
     photos, novelty = card["photos"], card.get("novelty")
     metrics = dict(card["metrics"])
     corrupted = metrics.pop("corrupted", None)
@@ -203,7 +203,7 @@ def _again(card: Mapping[str, Any], published: bool, side: int) -> str:
 def _own(card: Mapping[str, Any], side: int) -> str:
     """Return the options that name own images."""
     images = "CSV --multi-label" if "task" in card else "DIR"
-    return f"--images {images} --name {card['training']['recipe']} --side {side}"
+    return f"--images {images} --name {card['training']['recipe']}{f' --side {side}' if side in SIDES else ''}"
 
 
 def _variant(card: Mapping[str, Any]) -> str:

@@ -65,8 +65,8 @@ CARD = ModelCard(
 CONFUSION, COVERAGE = [[80, 20], [0, 100]], [0.87, 1.0]
 
 
-def written(card: ModelCard, plots: tuple[str, ...] = ("3/confusion.png", "3/curves.png")) -> str:
-    return readme(msgspec.to_builtins(card), of_confusion(card.labels, CONFUSION, COVERAGE), plots, 96)
+def written(card: ModelCard, plots: tuple[str, ...] = ("3/confusion.png", "3/curves.png"), side: int = 96) -> str:
+    return readme(msgspec.to_builtins(card), of_confusion(card.labels, CONFUSION, COVERAGE), plots, side)
 
 
 def test_the_front_matter_is_what_model_hubs_read():
@@ -114,6 +114,7 @@ def test_the_command_for_own_images_names_the_backbone_that_was_taken(network, o
     card = msgspec.structs.replace(CARD, dataset="own images (flowers)", network=network, training=training, name=name)
 
     assert f"`python -m training.export --images DIR --name flowers --side 96 {options}`" in written(card)
+    assert f"--name flowers {options}`" in written(card, side=299)  # a backbone's own, which --side does not take
 
 
 @pytest.mark.parametrize(
