@@ -36,8 +36,7 @@ from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import truth_of
 from training.datasets.pixels import to_images, to_pixels
-from training.export_options import PHOTO_SIDE
-from training.own_recipe import own_recipe
+from training.own_recipe import PHOTO_SIDE, own_recipe
 from training.pipeline import train
 from training.task import macro_accuracy
 from training.train.allocator import keep_memory

@@ -8,8 +8,8 @@ from pathlib import Path
 from training import option_types
 from training.datasets.image_folder import ImageFolder
 from training.networks.efficientnet import has_pretrained
-from training.option_types import BACKBONES, INT8, NO_BACKBONE, ONNX_SUFFIX, SIDES
-from training.own_recipe import own_recipe
+from training.option_types import BACKBONES, INT8, NO_BACKBONE, ONNX_SUFFIX
+from training.own_recipe import PHOTO_SIDE, SIDES, own_recipe
 from training.progress import stage
 from training.recipe import Recipe
 from training.recipes import DEFAULT, RECIPES
@@ -17,7 +17,6 @@ from training.train.devices import DEVICES
 from training.train.distributed import started_processes
 
 MODELS, OWN_MODELS = Path("models"), Path("own-models")
-PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least
 
 
 def export_parser() -> argparse.ArgumentParser:
@@ -200,7 +199,13 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
         )
     elif options.minutes:
         stage(
-            "These photos need no budget: a pretrained network learns them in seconds. --backbone none would need one."
+            "These photos need no budget: a pretrained network learns them in seconds. --fine-tune and --backbone none "
+            "would need one."
+        )
+    else:
+        stage(
+            "A pretrained network learns these photos in seconds, with its last layer. --fine-tune has its last blocks "
+            "learn too, in minutes, and more photos are right."
         )
     return has_pretrained()
 

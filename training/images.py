@@ -16,6 +16,7 @@ from training.datasets.image_folder import ImageFolder
 from training.datasets.split_names import TRAIN
 from training.evaluation.mislabels import likely_mislabels
 from training.networks.efficientnet import has_pretrained
+from training.own_recipe import PHOTO_SIDE, pretrained_side
 from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 
@@ -54,6 +55,8 @@ def _survey(folder: ImageFolder, model: Path | None, sheet: Path) -> None:
     classifier = Classifier.open(model) if model else None
     if classifier:
         folder = _as_seen_by(classifier, folder)
+    elif folder.typical >= PHOTO_SIDE and has_pretrained():  # as an export without other options takes them
+        folder = replace(folder, side=pretrained_side(folder))
     survey = Survey(folder, folder.load())
     console = Console()
     print_survey(survey, console, sheet)

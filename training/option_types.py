@@ -1,15 +1,14 @@
 """The types of the export's options: each function returns the value of a text, or says what is wrong with it."""
 
 import argparse
+from pathlib import Path
 
-from training.datasets.image_folder import INPUT_SIDES, is_model_name
-from training.own_recipe import PRETRAINED_SIDES
+from training.datasets.image_folder import is_model_name
 from training.recipes import RECIPES
 
 NO_BACKBONE = "none"
 BACKBONES = "efficientnet-lite0", NO_BACKBONE
 ONNX_SUFFIX = ".onnx"
-SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES
 INT8 = "int8"  # the suffix of a quantized model's name
 MAX_SEED = 2**32 - 1
 MAX_MINUTES = 7 * 24 * 60
@@ -17,6 +16,10 @@ MAX_MINUTES = 7 * 24 * 60
 
 def recipe(name: str) -> str:
     if name not in RECIPES:
+        if Path(name).exists():
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not a recipe; for own images, name them with --images {name}"
+            )
         raise argparse.ArgumentTypeError(f"unknown recipe {name!r}; recipes: {', '.join(RECIPES)}")
     return name
 

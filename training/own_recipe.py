@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from training.augment import random_shift
-from training.datasets.image_folder import ImageFolder, largest_filled
+from training.datasets.image_folder import INPUT_SIDES, ImageFolder, largest_filled
 from training.networks.efficientnet import EfficientNetLite
 from training.networks.net import Net
 from training.recipe import Recipe
@@ -17,7 +17,9 @@ OWN_EPOCHS = 8, 200  # the fewest and the most epochs
 OWN_STEPS_PER_EPOCH = 32  # few images make small batches: the network learns by steps
 OWN_BATCH = 32, 128  # the smallest batch, for batch norm's sake, and the largest that pays
 MIN_IMAGES_TO_STOP_EARLY = 500  # own images: fewer leave under 40 for validation, and chance would end the training
+PHOTO_SIDE = 64  # pixels of the shorter side of a photo, at least: photos start from a pretrained network
 PRETRAINED_SIDES = 64, 96, 128, 160, 192, 224  # pixels of a pretrained network's input; it learned from 224
+SIDES = *INPUT_SIDES[:-1], *PRETRAINED_SIDES  # that --side takes
 ENLARGED_TO = 128  # pixels, at least: ImageNet's photos showed it as much detail
 TUNED_BLOCKS, TUNED_EPOCHS, TUNED_BATCH = 4, 15, 32  # of a pretrained network whose last blocks learn as well
 MAX_PIXELS = 200_000_000  # of all images, in inputs of more: two cores compute their features in a few minutes

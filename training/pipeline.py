@@ -12,6 +12,7 @@ from training.datasets.formats import DataError
 from training.datasets.image_folder import OwnImages
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.datasets.stratified import stratified_split
+from training.networks.base import count_parameters
 from training.networks.layers import output_shape
 from training.progress import TrainingBar, stage
 from training.recipe import Recipe
@@ -82,7 +83,10 @@ def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:
     height, width, channels = data.test.pixels.shape[1:]
     network, shape = recipe.network(), (channels, height, width)
     _check_shapes(recipe, network, shape)
-    console.print(summary(network, network.title, shape))
+    if recipe.frozen:  # its 130 layers would hide what was said of the images
+        console.print(f"{network.title}: {count_parameters(network):,} parameters", highlight=False)
+    else:
+        console.print(summary(network, network.title, shape))
 
 
 def _check_shapes(recipe: Recipe, network: nn.Module, shape: tuple[int, int, int]) -> None:

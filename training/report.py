@@ -66,7 +66,7 @@ def last_layer_alone(before: Epoch, after: Epoch) -> str:
     """Return how good a pretrained network was before it was fine-tuned, and whether it was better than after."""
     better = before.val_loss < after.val_loss and before.val_accuracy > after.val_accuracy
     text = f"The last layer alone: val loss {before.val_loss:.4f}, val accuracy {before.val_accuracy:.4f}"
-    return f"{text}, which is better: export it without --fine-tune" if better else text
+    return f"{text}, which is better: take more epochs, or leave --fine-tune out" if better else text
 
 
 def evaluation_table(evaluation: Evaluation, labels: Sequence[str]) -> Table:
@@ -95,7 +95,7 @@ def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, 
         yield "novel", evaluation.novelty.share
         yield from ((f"AUROC against {name}", value) for name, value in evaluation.novelty.auroc.items())
     yield f"accuracy on photos ({evaluation.photos.n:,} images)", evaluation.photos.accuracy
-    yield "accuracy on the same images", evaluation.photos.untouched
+    yield "accuracy on the same images, untouched", evaluation.photos.untouched
     if corrupted := evaluation.corrupted:
         yield f"accuracy on corrupted images ({corrupted.n:,})", corrupted.accuracy
         yield "ece on them", corrupted.ece

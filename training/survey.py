@@ -87,10 +87,8 @@ class Survey:
         sizes = [file.size for name in self.splits for file in self.data.files[name]]
         (least, most), side = (f(sizes, key=lambda size: size[0] * size[1]) for f in (min, max)), self.folder.side
         colour = "grey" if self.folder.channels == 1 else "colour"
-        return (
-            f"{len(sizes):,} images of {least[0]:,} x {least[1]:,} to {most[0]:,} x {most[1]:,} pixels; the input has "
-            f"{side} x {side} pixels in {colour}"
-        )
+        span = " to ".join(dict.fromkeys(f"{width:,} x {height:,}" for width, height in (least, most)))
+        return f"{len(sizes):,} images of {span} pixels; the input has {side} x {side} pixels in {colour}"
 
     def findings(self) -> Iterator[str]:
         """Yield messages for all that is wrong, or that should be known."""

@@ -23,6 +23,7 @@ from serving.settings import Settings
 STATIC = Path(__file__).parent.parent / "static"
 # Drawings, for a first try without an image, each with the label that it has; the spiral is like nothing.
 SAMPLES = {"trouser": "Trouser", "handbag": "Bag", "ship": "ship", "spiral": None}
+OWN_IMAGES = "Own images"  # the titles of their models begin with it
 AUTOMATIC = "automatic"
 ICON = "icon.svg"
 COMPRESSED = ("text/html", "text/css", "text/javascript", "application/json", "image/svg+xml")
@@ -33,6 +34,7 @@ def blueprint(repository: Repository, document: dict[str, Any], settings: Settin
     """Return the routes of the pages, of their files, and of the OpenAPI document."""
     pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
     pages.add_app_template_filter(_subject, "subject")
+    pages.add_app_template_filter(_known, "known")
     docs_below = _docs(document)
 
     @pages.get("/")
@@ -91,8 +93,16 @@ def _choices(cards: list[ModelCard]) -> tuple[list[ModelCard], list[ModelCard]]:
 
 
 def _subject(card: ModelCard) -> str:
-    """Return in a word or two what a model knows: Garments."""
-    return card.title.partition(",")[0]
+    """Return in a word or two what a model knows: Garments. Of own images only the model's name says it."""
+    subject = card.title.partition(",")[0]
+    return card.name if subject == OWN_IMAGES else subject
+
+
+def _known(cards: list[ModelCard]) -> list[str]:
+    """Return what models know: their subjects, and the labels of own images."""
+    own = [card.title.startswith(OWN_IMAGES) for card in cards]
+    known = (card.labels if is_own else [_subject(card).lower()] for card, is_own in zip(cards, own, strict=True))
+    return list(dict.fromkeys(chain.from_iterable(known)))
 
 
 def _samples(cards: list[ModelCard], defaults: Defaults) -> dict[str, list[str]]:

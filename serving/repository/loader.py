@@ -118,6 +118,8 @@ class Loader:
     def _fault(self, name: str, files: dict[str, Version], answering: Classifier | None) -> str | None:
         """Return why a model without a refused version has no answering one."""
         folder = self._folder / name
+        if not files and (folder / MODEL_FILE).is_file():
+            return f"{folder}: it is a version, not a model; serve the folder above: --models {self._folder.parent}"
         if not files:
             return f"{folder}: it has no version, such as {name}/1/{MODEL_FILE}"
         lowest = self._trust.lowest(name)

@@ -23,6 +23,12 @@ def test_an_unknown_recipe_is_refused_with_those_that_exist(tmp_path, capsys):
     assert not (tmp_path / "models").exists()
 
 
+def test_a_folder_in_the_place_of_a_recipe_is_refused_with_the_option_for_own_images(tmp_path, capsys):
+    message = refusal_of([str(tmp_path), "--name", "kitchen"], capsys)
+
+    assert f"'{tmp_path}' is not a recipe; for own images, name them with --images {tmp_path}" in message
+
+
 @pytest.mark.parametrize("option", ["--limit", "--epochs"])
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "", "²"])
 def test_a_value_that_is_not_a_positive_whole_number_is_refused(capsys, option, value):

@@ -45,7 +45,13 @@ def test_labels_sizes_and_splits_are_counted(folder, capsys):
 
     assert all(label in text for label in LABELS)
     assert f"{folder}: a folder for each label" in text
-    assert "48 images of 64 x 64 to 64 x 64 pixels; the input has 64 x 64 pixels in colour" in text
+    assert "48 images of 64 x 64 pixels; the input has 64 x 64 pixels in colour" in text
+
+
+def test_photos_are_looked_at_in_the_input_that_an_export_gives_them(tmp_path, capsys):
+    text = survey(fill(tmp_path / "flowers", sides=(96, 100), channels=3), capsys)
+
+    assert "48 images of 96 x 96 to 100 x 100 pixels; the input has 96 x 96 pixels in colour" in text
 
 
 def test_the_thumbnails_have_a_row_for_each_label(folder, capsys):

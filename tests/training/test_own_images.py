@@ -125,7 +125,9 @@ def test_the_last_blocks_of_the_pretrained_network_learn_if_that_was_asked_for(t
     card = Classifier.open(tmp_path / "flowers/1/model.onnx").card
     assert card.network == "efficientnet-lite0, pretrained on ImageNet, last 4 blocks fine-tuned"
     assert (card.training.epochs, card.training.augmentations[-1]) == (2, "random_zoom")
-    assert "The last layer alone: val loss " in capsys.readouterr().out
+    assert "The last layer alone: val loss " in (text := capsys.readouterr().out)
+    assert "efficientnet-lite0, pretrained on ImageNet, last 4 blocks fine-tuned: 3," in text
+    assert "Output shape" not in text  # of 130 layers
     assert export.main([*arguments, "--epochs", "2", "--resume"], FEW) == 0
     assert not (tmp_path / "flowers/2").exists()
     capsys.readouterr()

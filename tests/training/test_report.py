@@ -49,7 +49,7 @@ def test_fine_tuning_that_made_a_network_clearly_worse_is_told(loss, accuracy, b
     text = last_layer_alone(replace(after, val_loss=loss, val_accuracy=accuracy), after)
 
     assert text.startswith(f"The last layer alone: val loss {loss:.4f}, val accuracy {accuracy:.4f}")
-    assert ("without --fine-tune" in text) == better
+    assert ("leave --fine-tune out" in text) == better
 
 
 def test_the_list_says_of_a_network_without_its_packages_what_it_needs(monkeypatch):

@@ -32,8 +32,9 @@ def layers(network: nn.Module, shape: tuple[int, int, int]) -> list[Layer]:
     def record(layer: nn.Module, _: object, output: Tensor) -> None:
         found.append(Layer(type(layer).__name__, tuple(output.shape[1:]), count_parameters(layer)))
 
-    leaves = [module for module in network.modules() if not list(module.children())]
-    hooks = [leaf.register_forward_hook(record) for leaf in leaves]
+    # A convolution that pads its input by a layer of its own has a child, and yet weights.
+    listed = [m for m in network.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
+    hooks = [module.register_forward_hook(record) for module in listed]
     with torch.inference_mode():
         network.eval()(torch.zeros(1, *shape))
     for hook in hooks:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.model.card import Corrupted, Golden, ModelCard, ModelMetrics, Novelty, Photos, Training
+from serving.model.conformal import Conformal
 from serving.model.task import MultiLabel
 from training.calibrated_model import CalibratedModel
 from training.evaluation.evaluate_graph import Evaluation, Predict
@@ -66,15 +67,23 @@ def make_card(
     )
 
 
-def calibration_notes(n: int) -> list[str]:
-    """Return a note where the temperature and the thresholds were fitted on few images."""
+def calibration_notes(n: int, conformal: Conformal) -> list[str]:
+    """Return a note where the temperature and the thresholds were fitted on n images, and these are few."""
     if n >= FEW_CALIBRATION_IMAGES:
         return []
+    few = f"Calibrated on {n:,} validation images only: probabilities are rough, and"
+    if not np.any(conformal.threshold):
+        telling = [level.coverage for level in conformal.levels if np.any(level.threshold)]
+        advice = f", or ask for coverage={max(telling):g}" if telling else ""
+        return [
+            f"{few} so few cannot say which labels a set for {conformal.coverage:.0%} of cases may leave out: each set "
+            f"has all labels. Add images{advice}."
+        ]
     spread = 1.645 * sqrt(DEFAULT_COVERAGE * (1 - DEFAULT_COVERAGE) / (n + 2))  # of a beta distribution, nearly
     low, high = max(DEFAULT_COVERAGE - spread, 0), min(DEFAULT_COVERAGE + spread, 1)
     return [
-        f"Calibrated on {n:,} validation images only: probabilities are rough, and label sets that aim at "
-        f"{DEFAULT_COVERAGE:.0%} may hold the true label in {low:.0%} to {high:.0%} of cases."
+        f"{few} label sets that aim at {DEFAULT_COVERAGE:.0%} may hold the true label in {low:.0%} to {high:.0%} of "
+        "cases."
     ]
 
 

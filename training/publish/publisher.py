@@ -153,7 +153,7 @@ class Publisher:
         model = self.model
         folder = ModelFolder(self.models_dir, name)
         calibration, evaluation = self._evaluate(graph)
-        notes = calibration_notes(len(model.split[1]))
+        notes = calibration_notes(len(model.split[1]), calibration.conformal)
         if reason := self._weak_novelty(evaluation):
             notes.append(reason)
             graph, expected = without_novelty(graph), partial(_probabilities, expected)

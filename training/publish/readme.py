@@ -10,7 +10,8 @@ from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES, Domains
 from training.networks.efficientnet import EfficientNetLite
 from training.networks.titles import INT8_SUFFIX, has_frozen_backbone, is_fine_tuned
-from training.option_types import BACKBONES, SIDES
+from training.option_types import BACKBONES
+from training.own_recipe import SIDES
 from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
 from training.recipes import RECIPES

