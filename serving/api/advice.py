@@ -22,6 +22,7 @@ TEXT_STARTS = b"{- \t\r\n"  # the first byte of JSON and of forms
 # What msgspec raises for malformed JSON; the last for lists nested a thousand deep.
 JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 WRAPPED = re.compile(rb"[A-Za-z0-9+/]\r?\n[A-Za-z0-9+/=]")  # a line break in base64, and nowhere in JSON
+WRAPPED_START = 100_000  # bytes in which the first line of base64 ends: all of a large body keep the others waiting
 UNWRAP = " A text in JSON has no line breaks: write the base64 in one line (base64 -w0)."
 
 
@@ -84,7 +85,7 @@ def _is_json(body: bytes) -> bool:
 
 def advise_json(body: bytes) -> str:
     """Return what to add to the refusal of malformed JSON, if anything."""
-    return UNWRAP if WRAPPED.search(body) else ""
+    return UNWRAP if WRAPPED.search(body, 0, WRAPPED_START) else ""
 
 
 def _is_form(body: bytes) -> bool:

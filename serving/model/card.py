@@ -1,8 +1,9 @@
 """The contract of a model file: its names, and its card, one JSON document in the ONNX file's metadata."""
 
 import base64
+import json
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 import numpy as np
@@ -220,7 +221,18 @@ class ModelCard(Struct, frozen=True, kw_only=True):
         if (chars := len(metadata[CARD_KEY])) > MAX_CARD_CHARS:
             raise ContractError(f"the card has {chars:,} characters; the limit is {MAX_CARD_CHARS:,}")
         try:
-            return msgspec.json.decode(metadata[CARD_KEY], type=cls)
-        except (msgspec.DecodeError, RecursionError) as error:
+            card = msgspec.json.decode(metadata[CARD_KEY], type=cls)
+            json.loads(metadata[CARD_KEY], object_pairs_hook=_unique, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError) as error:
             message = f"the card is not valid: {error}; export it again with python -m training.export"
             raise ContractError(message) from error
+        return card
+
+
+def _unique(members: list[tuple[str, Any]]) -> None:
+    """Refuse an object of JSON with a repeated member: readers differ in which of the two they take (RFC 8259)."""
+    names = set()
+    for name, _ in members:
+        if name in names:
+            raise ValueError(f"the member {name[:100]!r} is repeated")
+        names.add(name)

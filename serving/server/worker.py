@@ -1,5 +1,6 @@
 """gunicorn's gevent worker: requests arrive concurrently, and a slow client delays no other."""
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from serving.server.connection import HEAD_TIMEOUT, Connection, MalformedRequest
 from serving.server.request import HTTPRequest
 from serving.server.response import HTTPResponse
 from serving.server.shared_folder import restore_shared_folder
+
+log = logging.getLogger(__name__)
 
 MAX_ACCEPT = 4  # connections accepted in one turn: with more, one worker would take most of a burst
 CLOSE_DELAY = 1.0  # seconds after SIGTERM in which an idle connection may still bring a request
@@ -58,9 +61,15 @@ class Listener(StreamServer):  # type: ignore[misc]  # gevent has no annotations
                 break
 
     def wrap_socket_and_handle(self, client: Any, address: Any) -> Any:
-        """Handle a connection with TLS; its handshake must not wait for ever."""
+        """Handle a connection with TLS; its handshake must not wait for ever, and any stranger can have it fail."""
         client.settimeout(HEAD_TIMEOUT)
-        return super().wrap_socket_and_handle(client, address)
+        try:
+            encrypted = self.wrap_socket(client, **self.ssl_args)
+        except OSError as error:
+            log.debug("%s: the TLS handshake failed: %s", address, error)
+            return None
+        with encrypted:
+            return self.handle(encrypted, address)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations

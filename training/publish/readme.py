@@ -8,13 +8,9 @@ from typing import Any
 
 from serving.model.card import MODEL_FILE
 from training.datasets.domains import SOURCES, Domains
-from training.networks.efficientnet import EfficientNetLite
-from training.networks.titles import INT8_SUFFIX, has_frozen_backbone, is_fine_tuned
-from training.option_types import BACKBONES
-from training.own_recipe import SIDES
+from training.publish.export_command import export_command
 from training.publish.label_figures import LabelFigures
 from training.publish.model_folder import REPORT_FILE
-from training.recipes import RECIPES
 
 TEXT = """\
 ---
@@ -127,7 +123,7 @@ LOADED = (
 TAUGHT = " It also learned the probabilities of {teachers}, for {images}."
 AUGMENTED = " Augmentations: {names}."
 QUANTIZED = " The file is the trained network in int8 ({quantization}); all figures here are of this file."
-AGAIN = "To do it again: `python -m training.export {what} {schedule}{limit}{variant}`.\n"
+AGAIN = "To do it again: `{command}`.\n"
 
 
 def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequence[str], side: int) -> str:
@@ -159,7 +155,7 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         + _taught(training)
         + (AUGMENTED.format(names=", ".join(training["augmentations"])) if "augmentations" in training else "")
         + (QUANTIZED.format(**training) if "quantization" in training else ""),
-        again=_again(card, published, side) if history else "",
+        again=AGAIN.format(command=export_command(card, side)) if history else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
         by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
@@ -186,38 +182,6 @@ def _datasets(title: str) -> tuple[str, ...]:
     """Return the titles of the data sets that one is made of; of most data sets it is their own."""
     source = SOURCES[title]
     return source.labels if isinstance(source, Domains) else (title,)
-
-
-def _again(card: Mapping[str, Any], published: bool, side: int) -> str:
-    """Return the command that trains the model again."""
-    training, network = card["training"], card["network"].removesuffix(INT8_SUFFIX)
-    schedule = f"--epochs {training['epochs']} --seed {training['seed']}"
-    if is_fine_tuned(network):
-        schedule = f"--fine-tune {schedule}"
-    elif not published and has_frozen_backbone(network):
-        schedule = f"--backbone {BACKBONES[0] if network == EfficientNetLite.title else 'FILE.onnx'}"
-    return AGAIN.format(
-        schedule=schedule,
-        what=training["recipe"] if published else _own(card, side),
-        variant=_variant(card),
-        limit=f" --limit {training['limit']}" if training.get("limit") else "",
-    )
-
-
-def _own(card: Mapping[str, Any], side: int) -> str:
-    """Return the options that name own images and the side of the input; without it, a backbone's own is taken."""
-    images = "CSV --multi-label" if "task" in card else "DIR"
-    asked = f" --side {side}" if side in SIDES else ""
-    return f"--images {images} --name {card['training']['recipe']}{asked}"
-
-
-def _variant(card: Mapping[str, Any]) -> str:
-    """Return the option that chooses between float32 and int8 where it is not the recipe's own choice."""
-    training = card["training"]
-    if card["name"] != training["recipe"]:
-        return " --int8"
-    recipe = RECIPES.get(training["recipe"])
-    return " --float" if recipe and recipe.int8 and "quantization" not in training else ""
 
 
 def _taught(training: Mapping[str, Any]) -> str:

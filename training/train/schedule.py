@@ -16,7 +16,9 @@ class Schedule:
     """How far a training is: in steps or, where the recipe has a budget of minutes, in seconds."""
 
     def __init__(self, recipe: Recipe, steps_per_epoch: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        """clock: returns seconds; only differences count."""
+        """clock: returns seconds; only differences count. Raises ValueError when there is no such schedule."""
+        if recipe.schedule not in SCHEDULES:
+            raise ValueError(f"unknown schedule {recipe.schedule!r}; known: {', '.join(SCHEDULES)}")
         self._shape = SCHEDULES[recipe.schedule]
         self._timed = recipe.minutes is not None
         self._total: float = 60 * recipe.minutes if recipe.minutes else recipe.epochs * steps_per_epoch

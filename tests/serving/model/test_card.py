@@ -54,6 +54,23 @@ def test_an_unknown_field_is_ignored(document):
     assert ModelCard.from_metadata(later).name == "fashion-mlp"
 
 
+@pytest.mark.parametrize(
+    ("member", "again"), [("temperature", '"temperature": 9.0, '), ("accuracy", '"accuracy": 1.0, ')]
+)
+def test_a_repeated_member_is_refused_by_name(document, member, again):
+    repeated = json.dumps(document).replace(f'"{member}": ', f'{again}"{member}": ', 1)
+
+    with pytest.raises(ContractError, match=f"the card is not valid: the member '{member}' is repeated; export it"):
+        ModelCard.from_metadata({CARD_KEY: repeated})
+
+
+def test_a_repeated_member_of_an_ignored_field_is_refused_too(document):
+    repeated = json.dumps(document)[:-1] + ', "sharpness": {"a": 1, "\\u0061": 2}}'
+
+    with pytest.raises(ContractError, match="the member 'a' is repeated"):
+        ModelCard.from_metadata({CARD_KEY: repeated})
+
+
 def test_metadata_without_a_card_is_refused_with_what_to_do():
     with pytest.raises(ContractError, match=rf"no '{CARD_KEY}' in the metadata; export it with python -m training"):
         ModelCard.from_metadata({"author": "somebody"})

@@ -1,8 +1,12 @@
 """The worker's listener hands over each connection, also those that it accepts last."""
 
+import logging
 import os
 import socket
 
+import pytest
+from gevent import get_hub
+from gevent.ssl import PROTOCOL_TLS_SERVER, SSLContext
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from waiting import until
@@ -19,13 +23,24 @@ class QuietLogger(Logger):
         pass
 
 
-def test_a_connection_accepted_before_the_listener_closes_is_answered():
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    address = listener.getsockname()
+@pytest.fixture
+def worker():
     config = Config()
     worker = Worker(1, os.getpid(), [], None, 30, config, QuietLogger(config))
     worker.connections = set()
+    yield worker
+    worker.tmp.close()
+
+
+@pytest.fixture
+def listener():
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    return listener
+
+
+def test_a_connection_accepted_before_the_listener_closes_is_answered(worker, listener):
+    address = listener.getsockname()
     ports = []
 
     def application(environ, start_response):
@@ -48,6 +63,25 @@ def test_a_connection_accepted_before_the_listener_closes_is_answered():
     answers = [client.recv(1_000) for client in clients]
     for client in clients:
         client.close()
-    worker.tmp.close()
     assert [answer[-2:] for answer in answers] == [b"ok"] * 3
     assert ports == [str(address[1])] * 3
+
+
+@pytest.mark.parametrize("end", ["plain HTTP", "closed"])
+def test_a_failed_tls_handshake_leaves_one_quiet_line_in_the_log(worker, listener, monkeypatch, caplog, end):
+    failed = []
+    monkeypatch.setattr(get_hub(), "print_exception", lambda context, kind, *_: failed.append((context, kind)))
+    caplog.set_level(logging.DEBUG, "serving.server.worker")
+    server = worker.server_class(listener, spawn=10, ssl_context=SSLContext(PROTOCOL_TLS_SERVER))
+    server.start()
+    with socket.create_connection(listener.getsockname()) as client:
+        if end == "plain HTTP":
+            client.sendall(REQUEST)
+        client.shutdown(socket.SHUT_WR)
+        until(lambda: failed or caplog.records)
+    server.stop()
+
+    assert failed == []
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("DEBUG", None)
+    assert "the TLS handshake failed" in record.getMessage()

@@ -68,6 +68,11 @@ def test_the_rate_of_every_step_is_above_0(schedule, steps):
     assert all(0 < SCHEDULES[schedule](step, steps) <= 1 for step in range(steps))
 
 
+def test_an_unknown_schedule_is_refused_with_those_that_exist():
+    with pytest.raises(ValueError, match="unknown schedule 'cosine'; known: one-cycle, linear, constant"):
+        Schedule(replace(TEN_EPOCHS, schedule="cosine"), 2)
+
+
 def test_a_training_of_epochs_ends_with_their_last_step():
     schedule = Schedule(TEN_EPOCHS, 2)
 
