@@ -1,6 +1,6 @@
 """Fine-tuning: the last blocks of a pretrained network learn from own images, in minutes on a processor.
 
-What the layers before them give for a few views of each image is computed once, and kept.
+The feature maps that the layers before them give for a few views of each image are computed once, and kept.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ BATCH = 100  # images
 
 
 class TailTraining(NamedTuple):
-    """What train_network needs to train the last layers of a network; pixels are the feature maps that they get."""
+    """The arguments with which train_network trains the last layers of a network; pixels are their feature maps."""
 
     recipe: Recipe
     train: LabelledImages
