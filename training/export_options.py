@@ -205,7 +205,7 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
     else:
         stage(
             "A pretrained network learns these photos in seconds, with its last layer. --fine-tune has its last blocks "
-            "learn too, in minutes, and more photos are right."
+            "learn too, in minutes, and usually more photos are right."
         )
     return has_pretrained()
 

@@ -1,9 +1,21 @@
 """The command line of the export: unknown names, wrong values and contradictions are refused."""
 
+from pathlib import Path
+
 import pytest
 
 from training import export
-from training.export_options import MODELS, OWN_MODELS, chosen, contradiction_in, default_models_dir, export_parser
+from training.datasets.image_folder import ImageFolder
+from training.export_options import (
+    MODELS,
+    OWN_MODELS,
+    chosen,
+    contradiction_in,
+    default_models_dir,
+    export_parser,
+    takes_pretrained,
+)
+from training.own_recipe import PHOTO_SIDE
 from training.recipes import RECIPES
 
 
@@ -100,6 +112,22 @@ def test_a_checkpoint_of_own_images_can_be_exported():
     arguments = ["--images", "flowers", "--name", "flowers", "--checkpoint", "weights.pt"]
 
     assert contradiction_in(export_parser().parse_args(arguments)) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        ([], "--fine-tune has its last blocks learn too"),
+        (["--minutes", "5"], "--fine-tune and --backbone none would need one"),
+        (["--backbone", "efficientnet-lite0"], ""),
+    ],
+)
+def test_of_photos_the_export_says_that_more_can_learn(arguments, advice, capsys):
+    photos = ImageFolder("mugs", Path("mugs"), ("mug", "spoon"), (), 64, 3, typical=PHOTO_SIDE)
+
+    assert takes_pretrained(export_parser().parse_args(arguments), photos)
+    assert advice in (text := " ".join(capsys.readouterr().err.split()))
+    assert bool(text) == bool(advice)
 
 
 class TestModelsDir:

@@ -34,7 +34,7 @@ class EfficientNetLite(Network):
     licence = "the pretrained weights: Apache 2.0 (Tan and Le 2019)"
 
     def __init__(self, side: int, classes: int = 10, tuned_blocks: int = 0) -> None:
-        """side: pixels to which an image is enlarged. tuned_blocks: the last blocks, which are fine-tuned alone.
+        """side: pixels to which an image is enlarged. tuned_blocks: how many of the last blocks are fine-tuned.
 
         Raises DataError when the packages are not installed.
         """

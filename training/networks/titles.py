@@ -13,5 +13,5 @@ def has_frozen_backbone(title: str) -> bool:
 
 
 def is_fine_tuned(title: str) -> bool:
-    """Return whether the last blocks of a pretrained network learned from own images, too, of a card's title."""
+    """Return whether a card's title is that of a pretrained network whose last blocks were fine-tuned."""
     return title.removesuffix(INT8_SUFFIX).endswith(TUNED)
