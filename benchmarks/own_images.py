@@ -90,11 +90,11 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _default(folder: ImageFolder, minutes: float | None = None) -> Answers:
-    return _trained(folder, pretrained=folder.typical >= PHOTO_SIDE, minutes=minutes)
+    return _trained(folder, pretrained=folder.typical_side >= PHOTO_SIDE, minutes=minutes)
 
 
 def _small(folder: ImageFolder) -> Answers:
-    return _trained(replace(folder, side=SMALL_SIDE, typical=SMALL_SIDE), pretrained=True)
+    return _trained(replace(folder, side=SMALL_SIDE, typical_side=SMALL_SIDE), pretrained=True)
 
 
 def _trained(folder: ImageFolder, pretrained: bool, fine_tuned: bool = False, minutes: float | None = None) -> Answers:

@@ -190,7 +190,7 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
     """Return whether own images start from a pretrained network: as asked, otherwise where they are photos."""
     if options.fine_tune:
         return True
-    if options.backbone or options.epochs or folder.typical < PHOTO_SIDE:
+    if options.backbone or options.epochs or folder.typical_side < PHOTO_SIDE:
         return bool(options.backbone == BACKBONES[0])
     if not has_pretrained():
         stage(

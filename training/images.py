@@ -55,7 +55,7 @@ def _survey(folder: ImageFolder, model: Path | None, sheet: Path) -> None:
     classifier = Classifier.open(model) if model else None
     if classifier:
         folder = _as_seen_by(classifier, folder)
-    elif folder.typical >= PHOTO_SIDE and has_pretrained():  # as an export without other options takes them
+    elif folder.typical_side >= PHOTO_SIDE and has_pretrained():  # as an export without other options takes them
         folder = replace(folder, side=pretrained_side(folder))
     survey = Survey(folder, folder.load())
     console = Console()

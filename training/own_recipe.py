@@ -72,7 +72,7 @@ def pretrained_side(folder: ImageFolder, sides: Sequence[int] = PRETRAINED_SIDES
     """
     larger = (side for side in sides if side > folder.side)
     affordable = (side for side in larger if side <= ENLARGED_TO or len(folder.files) * side**2 <= MAX_PIXELS)
-    return largest_filled((folder.side, *affordable), folder.typical)
+    return largest_filled((folder.side, *affordable), folder.typical_side)
 
 
 def _clamp(value: int, lowest: int, highest: int) -> int:

@@ -123,7 +123,7 @@ def test_a_checkpoint_of_own_images_can_be_exported():
     ],
 )
 def test_of_photos_the_export_says_that_more_can_learn(arguments, advice, capsys):
-    photos = ImageFolder("mugs", Path("mugs"), ("mug", "spoon"), (), 64, 3, typical=PHOTO_SIDE)
+    photos = ImageFolder("mugs", Path("mugs"), ("mug", "spoon"), (), 64, 3, typical_side=PHOTO_SIDE)
 
     assert takes_pretrained(export_parser().parse_args(arguments), photos)
     assert advice in (text := " ".join(capsys.readouterr().err.split()))

@@ -12,7 +12,7 @@ from training.own_recipe import own_recipe
 def folder_of(count: int, typical: int = 28, side: int = 28) -> ImageFolder:
     """Return so many own images of a typical size, none of which is there."""
     files = (LabelledFile(("daisy",), Path("1.png")),) * count
-    return ImageFolder("flowers", Path("flowers"), ("daisy", "rose"), files, side, 1, typical=typical)
+    return ImageFolder("flowers", Path("flowers"), ("daisy", "rose"), files, side, 1, typical_side=typical)
 
 
 @pytest.mark.parametrize(("count", "epochs", "batch"), [(20, 200, 32), (2_000, 100, 62), (1_000_000, 8, 128)])

@@ -59,9 +59,8 @@ class ImageFolder:
     """Own images, as the source of a recipe.
 
     name: of the model. files: in the order in which they are split. side: of the square input, in pixels. layout: in
-    words. left_out: what was found beside the files, as messages. typical: the median of the images' shorter sides, or
-    the side that was asked for.
-    multi_label: whether an image may have several labels, or none.
+    words. left_out: what was found beside the files, as messages. typical_side: the median of the images' shorter
+    sides, or the side that was asked for. multi_label: whether an image may have several labels, or none.
     """
 
     name: str
@@ -72,7 +71,7 @@ class ImageFolder:
     channels: int
     layout: str = ""
     left_out: tuple[str, ...] = ()
-    typical: int = 0
+    typical_side: int = 0
     multi_label: bool = False
     licence: str = "not stated; that is for the owner of the images to say"
 
