@@ -15,6 +15,7 @@ DRAWINGS = ROOT / "serving" / "static"
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TIMEOUT = 60_000  # milliseconds: a busy machine is slow
+VIEWPORT = {"width": 1280, "height": 720}
 NEEDS_BROWSER = [pytest.mark.trains, pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")]
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"}
 
@@ -70,6 +71,7 @@ def drop_from_the_desktop(page: Page, path: Path) -> None:
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}  # to copy
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 100, "y": 100, "data": data})
+    session.detach()
 
 
 def axe(page: Page) -> list[str]:

@@ -1,7 +1,9 @@
 """The pages in every state: on a phone, in the dark, with the keyboard alone, and to axe."""
 
+from collections.abc import Callable
+
 import pytest
-from browsing import AXE, DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, axe, choose, faint_texts
+from browsing import AXE, DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, VIEWPORT, axe, choose, faint_texts
 from playwright.sync_api import Page, expect
 
 pytestmark = NEEDS_BROWSER
@@ -70,11 +72,21 @@ def unknown(page: Page) -> None:
 
 
 STATES = [nothing, one, novel, broken, many, compared, card, drawing, refused, docs, unknown]
-in_each_state = pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+NOTHING = {"light": [], "dark": []}
 
 
-@in_each_state
-def test_nothing_is_wider_than_a_phone(page, state):
+def in_both_schemes(page: Page, find: Callable[[Page], list[str]]) -> dict[str, list[str]]:
+    """Return what is found in the light and in the dark."""
+    found = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found[scheme] = find(page)
+    return found
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_in_each_state_the_page_can_be_read(page, state):
+    page.emulate_media(color_scheme="dark")
     page.set_viewport_size(PHONE)
 
     state(page)
@@ -82,27 +94,10 @@ def test_nothing_is_wider_than_a_phone(page, state):
     assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
     for dialog in page.locator("dialog[open]").all():
         assert dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
-
-
-@in_each_state
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast(page, state, scheme):
-    page.emulate_media(color_scheme=scheme)
-
-    state(page)
-
-    assert faint_texts(page) == []
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: npm install")
-@in_each_state
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(page, state, scheme):
-    page.emulate_media(color_scheme=scheme)
-
-    state(page)
-
-    assert axe(page) == []
+    page.set_viewport_size(VIEWPORT)
+    assert in_both_schemes(page, faint_texts) == NOTHING
+    if AXE.exists():  # npm install
+        assert in_both_schemes(page, axe) == NOTHING
 
 
 def on_a_phone(browser, page_server):

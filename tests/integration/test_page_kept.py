@@ -13,6 +13,14 @@ SAVED_AFTER_MS = 600  # after the last change
 
 
 @pytest.fixture
+def tab(context):
+    """Yield a tab for each test: one forbids the storage, and all look at it."""
+    tab = context.new_page()
+    yield tab
+    tab.close()
+
+
+@pytest.fixture
 def large():
     """Return a picture that is too large to be kept, with the name large.png."""
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
