@@ -13,6 +13,7 @@ import pytest
 import torch
 from flask.testing import FlaskClient
 from multi_label_images import LABELS, fill_multi_label, picture
+from small_networks import SmallNet
 
 from serving.app import create_app
 from serving.model.classifier import Classifier
@@ -24,6 +25,7 @@ from training.datasets.label_table import read_table
 from training.sample_sizes import SampleSizes
 
 FEW = SampleSizes(ood_set=30, photos=10, corrupted=1)
+FEWEST = SampleSizes(ood_set=30, photos=10, corrupted=0)
 EACH = 20  # images of each combination
 
 
@@ -126,7 +128,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory, once: Callable[..., Path]
     def build(folder: Path) -> None:
         table = fill_multi_label(folder / "pictures", EACH)
         options = ["--images", str(table), "--name", "shapes", "--multi-label", "--epochs", "16"]
-        assert export.main([*options, "--models-dir", str(folder / "models")], FEW) == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("training.own_recipe.Net", SmallNet)
+            assert export.main([*options, "--models-dir", str(folder / "models")], FEW) == 0
 
     return once("multi-label", build)
 
@@ -231,12 +235,15 @@ class TestExported:
 
         assert "add --multi-label" in capsys.readouterr().err
 
-    def test_another_version_is_compared_by_the_images_with_all_labels_right(self, exported, tmp_path, capsys):
+    def test_another_version_is_compared_by_the_images_with_all_labels_right(
+        self, exported, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.setattr("training.own_recipe.Net", SmallNet)
         shutil.copytree(exported / "models" / "shapes", tmp_path / "shapes")
         table = exported / "pictures" / "labels.csv"
         options = ["--images", str(table), "--name", "shapes", "--multi-label", "--epochs", "1"]
 
-        assert export.main([*options, "--models-dir", str(tmp_path)], FEW) == 0
+        assert export.main([*options, "--models-dir", str(tmp_path)], FEWEST) == 0
 
         text = r"version 2 has [\d.]+% right, version 1 has [\d.]+%, on the same 32 test images"
         assert re.search(text, capsys.readouterr().out)

@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from onnx_classifiers import classifier
 from own_images import JPEG, LABELS, PNG, WEBP, encoded, fill, flower
 from PIL import Image
+from small_networks import SmallNet
 
 from serving.app import create_app
 from serving.model.classifier import Classifier
@@ -34,6 +35,7 @@ from training.sample_sizes import SampleSizes
 COMMITTED = Path(__file__).parents[2] / "models"
 EPOCHS = 3
 FEW = SampleSizes(ood_set=30, photos=10, corrupted=1)
+FEWEST = SampleSizes(ood_set=30, photos=10, corrupted=0)
 
 pytestmark = pytest.mark.trains
 
@@ -51,6 +53,13 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path: Path) -> Path:
     """A small folder of grey images."""
     return fill(tmp_path / "flowers")
+
+
+@pytest.fixture
+def _small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an export train a narrow network, or a pretrained one that sees less, where any will do."""
+    monkeypatch.setattr("training.own_recipe.Net", SmallNet)
+    monkeypatch.setattr("training.own_recipe.ENLARGED_TO", 64)
 
 
 @pytest.fixture(scope="session")
@@ -103,24 +112,25 @@ def test_images_are_classified_by_the_features_of_another_classifier(tmp_path, f
     other.write_bytes(classifier().SerializeToString())
     options = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(tmp_path), "--backbone", str(other)]
 
-    assert export.main([*options, "--limit", "60", "--publish"], FEW) == 0
+    assert export.main([*options, "--limit", "60", "--publish"], FEWEST) == 0
 
     card = Classifier.open(tmp_path / "flowers/1/model.onnx").card
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     assert card.network.startswith("other, without its last layer")
     assert digest in card.licence
-    assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEW) == 0
+    assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEWEST) == 0
     assert not (tmp_path / "flowers/2").exists()  # though its last layer was fitted anew
     other.write_bytes(classifier("matmul").SerializeToString())
-    assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEW) == 0
+    assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEWEST) == 0
     assert (tmp_path / "flowers/2").exists()
 
 
+@pytest.mark.usefixtures("_small_networks")
 def test_the_last_blocks_of_the_pretrained_network_learn_if_that_was_asked_for(tmp_path, flowers, capsys):
     options = ["--images", flowers, "--name", "flowers", "--models-dir", tmp_path, "--limit", "60", "--publish"]
     arguments = [*map(str, options), "--fine-tune"]
 
-    assert export.main([*arguments, "--epochs", "2"], FEW) == 0
+    assert export.main([*arguments, "--epochs", "2"], FEWEST) == 0
 
     card = Classifier.open(tmp_path / "flowers/1/model.onnx").card
     assert card.network == "efficientnet-lite0, pretrained on ImageNet, last 4 blocks fine-tuned"
@@ -128,10 +138,10 @@ def test_the_last_blocks_of_the_pretrained_network_learn_if_that_was_asked_for(t
     assert "The last layer alone: val loss " in (text := capsys.readouterr().out)
     assert "efficientnet-lite0, pretrained on ImageNet, last 4 blocks fine-tuned: 3," in text
     assert "Output shape" not in text  # of 130 layers
-    assert export.main([*arguments, "--epochs", "2", "--resume"], FEW) == 0
+    assert export.main([*arguments, "--epochs", "2", "--resume"], FEWEST) == 0
     assert not (tmp_path / "flowers/2").exists()
     capsys.readouterr()
-    assert export.main([*arguments, "--epochs", "3", "--resume"], FEW) == 1  # of another length
+    assert export.main([*arguments, "--epochs", "3", "--resume"], FEWEST) == 1  # of another length
     refused = capsys.readouterr().err
     assert "leave --resume out" in refused
     assert "Fitting" not in refused  # nor is anything computed before, which takes minutes of many images
@@ -148,7 +158,7 @@ def test_an_export_with_a_backbone_names_an_image_in_the_wrong_folder(tmp_path, 
         Image.fromarray(pixels).save(target / f"{place}-{number}.png")
     options = ["--images", str(tmp_path / "balls"), "--name", "balls", "--models-dir", str(tmp_path / "models")]
 
-    status = export.main([*options, "--backbone", str(other)], FEW)
+    status = export.main([*options, "--backbone", str(other)], FEWEST)
 
     headline = "Likely mislabels: 1 of 36 images, each classified by a last layer that did not learn from it"
     suspect = f"  {tmp_path}/balls/blue/0-5.png: 'blue', rather 'red' (by "
@@ -239,6 +249,7 @@ class TestReport:
 
         assert {client.get(f"/models/flowers/1/{file}").status_code for file in files} == {404}
 
+    @pytest.mark.usefixtures("_small_networks")
     def test_a_folder_of_a_hostile_name_is_text_in_the_report(self, tmp_path, capsys):
         folder = fill(tmp_path / "flowers")
         (folder / "rose").rename(folder / '"><img src=x>')
@@ -246,7 +257,7 @@ class TestReport:
         (folder / "daisy/0.png").rename(folder / """daisy/it's "0".png""")
         arguments = ["--images", str(folder), "--name", "flowers", "--models-dir", str(tmp_path / "models")]
 
-        status = export.main([*arguments, "--epochs", "1"], FEW)
+        status = export.main([*arguments, "--epochs", "1"], FEWEST)
 
         report = tmp_path / "models/flowers/1/report.html"
         page = report.read_text()
@@ -264,11 +275,12 @@ class TestReport:
 
 
 class TestRelease:
+    @pytest.mark.usefixtures("_small_networks")
     def test_a_rehearsal_does_not_take_the_place_of_the_version_that_answers(self, models, flowers, tmp_path, capsys):
         copied = shutil.copytree(models, tmp_path / "models")
         arguments = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(copied), "--epochs", "1"]
 
-        status = export.main(arguments, FEW)
+        status = export.main(arguments, FEWEST)
 
         text = capsys.readouterr().out
         assert status == 0
@@ -279,11 +291,12 @@ class TestRelease:
         assert f"python -m training.versions flowers --models-dir {copied} --promote" in text
         assert f"with pictures of its mistakes: {copied}/flowers/.draft/2/report.html" in text
 
+    @pytest.mark.usefixtures("_small_networks")
     def test_an_export_surveys_the_images_first(self, flowers, tmp_path, capsys):
         models = tmp_path / "models"
         arguments = ["--images", str(flowers), "--name", "flowers", "--models-dir", str(models), "--epochs", "1"]
 
-        status = export.main([*arguments, "--no-publish"], FEW)
+        status = export.main([*arguments, "--no-publish"], FEWEST)
 
         text = capsys.readouterr().out
         assert status == 0
@@ -296,6 +309,7 @@ class TestRelease:
         assert [path.name for path in (models / "flowers").iterdir()] == [".draft"]
         assert Repository(models).ready() == []
 
+    @pytest.mark.usefixtures("_small_networks")
     def test_a_novelty_score_that_cannot_tell_noise_is_left_out(self, tmp_path):
         random = np.random.default_rng(1)
         for label, number in product(("snow", "static"), range(40)):
@@ -304,7 +318,7 @@ class TestRelease:
             Image.fromarray(random.integers(0, 256, (28, 28), np.uint8)).save(target)
         arguments = ["--images", str(tmp_path / "noise"), "--name", "noise", "--models-dir", str(tmp_path / "models")]
 
-        status = export.main([*arguments, "--epochs", "1"], FEW)
+        status = export.main([*arguments, "--epochs", "1"], FEWEST)
 
         classifier = Classifier.open(tmp_path / "models/noise/1/model.onnx")
         assert status == 0
