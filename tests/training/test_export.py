@@ -16,18 +16,18 @@ import pytest
 import torch
 from lookalikes import fashion_mnist, put
 from rich.console import Console
+from small_networks import SmallNet
 
 from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
 from training import export
 from training.calibrated_model import CalibratedModel, fit_novelty
-from training.datasets.builtin import CIFAR_10, FASHION_MNIST
+from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import TrainTest
 from training.evaluation.calibration import compute_metrics
 from training.export_options import export_parser
 from training.networks import efficientnet
 from training.networks.base import Features, count_parameters
-from training.networks.cnn import CNN
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.normalize import Normalize
@@ -37,7 +37,7 @@ from training.publish.golden import golden_images
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
 from training.recipes import DEFAULT, RECIPES
-from training.sample_sizes import WITHOUT_CORRUPTIONS
+from training.sample_sizes import WITHOUT_CORRUPTIONS, SampleSizes
 from training.train.trained_network import TrainedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
@@ -212,9 +212,9 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
 
 def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, monkeypatch):
-    # Without photos of outliers, which take longest.
+    # A narrow network, without photos of outliers, which take longest.
     quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), flagged_photos=0.0)
-    quick = replace(quick, sample_sizes=WITHOUT_CORRUPTIONS)
+    quick = replace(quick, sample_sizes=WITHOUT_CORRUPTIONS, network=lambda: SmallNet(channels=1))
     monkeypatch.setitem(RECIPES, "fashion-net", quick)
 
     assert run_export(tmp_path, "fashion-net", "--limit", "100", "--epochs", "1", "--float") == 0
@@ -265,12 +265,12 @@ class TestTrainOnly:
 
 
 def test_a_missing_teacher_is_exported_first(run_export, tmp_path, monkeypatch):
-    monkeypatch.setitem(RECIPES, "lecture-cnn", replace(RECIPES["lecture-cnn"], teachers=("lecture-mlp",)))
-    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], source=CIFAR_10, network=CNN))
+    monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise"))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
 
-    assert run_export(tmp_path, "lecture-cnn", "--limit", "60", "--epochs", "1") == 0
+    assert run_export(tmp_path, "lecture-mlp", "--limit", "60", "--epochs", "1") == 0
 
-    assert {path.name for path in tmp_path.iterdir()} == {"lecture-cnn", "lecture-mlp", ".checkpoints"}
+    assert {path.name for path in tmp_path.iterdir()} == {"lecture-mlp", "wise", ".checkpoints"}
 
 
 def test_of_a_teacher_of_a_draft_the_weights_alone_are_kept(run_export, tmp_path, monkeypatch):
@@ -324,6 +324,7 @@ def test_a_second_export_makes_version_2_and_leaves_1_alone(rehearsal, run_expor
     models = tmp_path / "models"
     shutil.copytree(rehearsal("fashion-mlp") / "fashion-mlp", models / "fashion-mlp")
     before = tree(models / "fashion-mlp" / "1")
+    capsys.readouterr()  # of the rehearsal
 
     status = run_export(models, "fashion-mlp", "--limit", "150", "--epochs", "2", "--seed", "7", "--publish")
 
@@ -531,7 +532,8 @@ def calibrated(network: MLP, data: TrainTest) -> CalibratedModel:
 
 @pytest.mark.trains
 def test_a_file_that_the_service_refuses_is_not_published(run_export, garments, tmp_path):
-    publisher = Publisher(calibrated(VeryWrongInOnnx(), garments), tmp_path, None, Console(quiet=True))
+    console, sizes = Console(quiet=True), SampleSizes(ood_set=30, photos=10, corrupted=0)
+    publisher = Publisher(calibrated(VeryWrongInOnnx(), garments), tmp_path, None, console, sizes)
 
     with pytest.raises(ExportError, match="golden sample 1 differs"):
         publisher.export()
