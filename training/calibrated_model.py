@@ -22,7 +22,9 @@ from training.train.trained_network import TrainedNetwork
 
 NOVELTY_IMAGES = 5_000  # training images whose features the novelty score measures; more change nothing that counts
 OUTLIERS = 3_000
-PHOTOGRAPHED = 1_000  # training and validation images each
+# By fit, since the service takes 7 ms to read a photo of a garment: training and validation images each, and outliers.
+PHOTOGRAPHED = {"garment": 1_000, "photo": 2_500}
+HALF_PHOTOGRAPHED = {"garment": OUTLIERS, "photo": 2 * OUTLIERS}
 NEIGHBOURS = 100  # five times as many change AUROC by less than 0.01, and none are better for the small networks
 
 
@@ -87,7 +89,7 @@ def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> Calib
     photos = None
     if recipe.flagged_photos:
         generator = torch.Generator().manual_seed(0)
-        photos = photographed(validation.pixels[:PHOTOGRAPHED], recipe.fit, generator)
+        photos = photographed(validation.pixels[: PHOTOGRAPHED[recipe.fit]], recipe.fit, generator)
     novelty = fit_novelty(recipe, trained, temperature, images, known, photos)
     return CalibratedModel(recipe, data, trained, temperature, novelty, photos)
 
@@ -111,16 +113,17 @@ def fit_novelty(
         return Sample(pixels, trained.forward_features(pixels))
 
     generator = torch.Generator().manual_seed(1)
-    measured, made = train.take(slice(NOVELTY_IMAGES)), outliers(train.pixels[-OUTLIERS:], generator)
+    count = OUTLIERS if photos is None else HALF_PHOTOGRAPHED[recipe.fit]
+    measured, made = train.take(slice(NOVELTY_IMAGES)), outliers(train.pixels[-count:], generator)
     labels = rarest_label(train.labels)[:NOVELTY_IMAGES]
     if photos is None:
         return NoveltyScore(sample(measured.pixels), labels, temperature).fit(validation, sample(made))
-    some = train.take(slice(PHOTOGRAPHED))
+    some = train.take(slice(PHOTOGRAPHED[recipe.fit]))
     shown = [made[1::2]]
     if recipe.fit == "garment":
-        shown.append(to_pixels(parts(to_images(train.pixels[: OUTLIERS // 2]), generator)))
+        shown.append(to_pixels(parts(to_images(train.pixels[: count // 2]), generator)))
     seen, *novel = (photographed(pixels, recipe.fit, generator) for pixels in (some.pixels, *shown))
-    labels = torch.cat([labels, labels[:PHOTOGRAPHED]])
+    labels = torch.cat([labels, labels[: len(some)]])
     known = sample(torch.cat([measured.pixels, seen]))
     score = NoveltyScore(known, labels, temperature, NEIGHBOURS, weigh_features=True)
     return score.fit(validation, sample(torch.cat([made[::2], *novel])), sample(photos), recipe.flagged_photos)
