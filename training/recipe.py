@@ -1,7 +1,7 @@
 """A recipe: data, network and optimizers as a value."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Literal
@@ -16,7 +16,7 @@ from training.sample_sizes import FULL_SIZE, SampleSizes
 from training.task import SINGLE, Task
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-View = Callable[[Tensor, torch.Generator], Tensor]
+Views = Callable[[Tensor, torch.Generator], Iterator[Tensor]]
 
 
 def name_of(function: Callable[..., object]) -> str:
@@ -54,7 +54,7 @@ class Recipe:
     # Exported models whose mean probabilities are learned from as well: NAME, the newest version, or NAME:VERSION.
     teachers: tuple[str, ...] = ()
     teachers_weight: float = 0.9  # of the teachers' probabilities in the loss, beside the labels
-    view: View | None = None  # draws another version of the training images, uint8 as they are
+    view: Views | None = None  # draws other versions of the training images, uint8 as they are
     views: int = 0  # how many are drawn; each epoch takes the next one
     # Flip each image in every other epoch (Jordan 2024, section 3.6); "tried": where the validation images allow it.
     flip: bool | Literal["tried"] = False

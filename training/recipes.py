@@ -5,7 +5,7 @@ from dataclasses import replace
 from training.augment import random_shift
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.domains import DOMAINS
-from training.datasets.views import garment_view, thing_view
+from training.datasets.views import garment_views, thing_views
 from training.networks.cnn import CNN
 from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
 from training.networks.imagenet_domains import ImageNetDomains
@@ -34,9 +34,9 @@ FASHION_NET = Recipe(
     name="fashion-net",
     title="Garments, strong compact network",
     source=FASHION_MNIST,
-    network=lambda: Net(channels=1),
+    network=lambda: Net(channels=1, residual=True),
     fit="garment",
-    epochs=120,
+    epochs=240,
     batch=2_000,
     learning_rate=0.01,
     muon=0.24,
@@ -45,9 +45,9 @@ FASHION_NET = Recipe(
     weight_decay=2.0,
     teachers=("fashion-teacher", "fashion-large"),
     flip=True,
-    view=garment_view,
-    views=8,
-    flagged_photos=0.2,
+    view=garment_views,
+    views=40,
+    flagged_photos=0.233,
     mirrored=True,
     int8=True,
 )
@@ -57,7 +57,7 @@ FASHION_TEACHER = replace(
     name="fashion-teacher",
     title="Garments, wide network that teaches the compact one",
     network=lambda: Net(channels=1, widths=(128, 384, 512), residual=True),
-    epochs=60,
+    epochs=80,
     teachers=(),
     int8=False,
 )
@@ -66,18 +66,18 @@ CIFAR_NET = Recipe(
     name="cifar-net",
     title="Things and animals, pretrained network",
     source=CIFAR_10,
-    network=lambda: EfficientNetLite(side=96),
+    network=lambda: EfficientNetLite(side=96, size=2),
     fit="photo",
     normalize=to_imagenet_lite,
-    epochs=32,
+    epochs=50,
     batch=500,
     learning_rate=1e-3,
     schedule="one-cycle",
     weight_decay=0.05,
     flip=True,
-    view=thing_view,
+    view=thing_views,
     views=20,
-    flagged_photos=0.33,
+    flagged_photos=0.254,
     int8=True,
 )
 
@@ -89,8 +89,8 @@ FASHION_LARGE = replace(
     network=lambda: EfficientNetLite(side=84),
     fit="garment",
     epochs=30,
-    view=garment_view,
-    views=8,
+    view=garment_views,
+    views=40,
     int8=False,
 )
 

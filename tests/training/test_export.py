@@ -220,7 +220,7 @@ def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, mon
     assert run_export(tmp_path, "fashion-net", "--limit", "100", "--epochs", "1", "--float") == 0
 
     training = opened(tmp_path, "fashion-net").card.training
-    assert training.view == "garment_view"
+    assert training.view == "garment_views"
     assert training.teachers[0].startswith("fashion-mlp:2 (mlp 784-128-10) sha256:")
 
 

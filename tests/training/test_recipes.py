@@ -9,7 +9,7 @@ import torch
 from serving.model.classifier import Classifier
 from training import recipes
 from training.augment import cutout, random_shift
-from training.datasets.views import garment_view
+from training.datasets.views import garment_views
 from training.networks.base import Mirrored, count_parameters
 from training.networks.cnn import CNN
 from training.networks.efficientnet import EfficientNetLite
@@ -39,8 +39,8 @@ def test_each_recipe_is_found_by_its_own_name():
     [
         ("fashion-mlp", "Fashion-MNIST", MLP, 101_770, "garment"),
         ("cifar-cnn", "CIFAR-10", CNN, 122_570, "photo"),
-        ("fashion-net", "Fashion-MNIST", Net, 1_962_120, "garment"),
-        ("cifar-net", "CIFAR-10", EfficientNetLite, 3_383_818, "photo"),
+        ("fashion-net", "Fashion-MNIST", Net, 3_179_208, "garment"),
+        ("cifar-net", "CIFAR-10", EfficientNetLite, 4_823_882, "photo"),
         ("fashion-teacher", "Fashion-MNIST", Net, 9_896_968, "garment"),
         ("fashion-large", "Fashion-MNIST", EfficientNetLite, 3_383_818, "garment"),
         ("router", "Fashion-MNIST and CIFAR-10", ImageNetDomains, 4_652_008, "photo"),
@@ -117,11 +117,11 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
         *("int8", "sample_sizes", "flagged_photos"),  # decide on the file alone
     }
     named = {
-        "network": "net 64-256-256",
+        "network": "net 64-256-256 residual",
         "augmentations": "",
         "normalize": "to_standard",
         "teachers": "fashion-teacher fashion-large",
-        "view": "garment_view",
+        "view": "garment_views",
     }
     assert {name: values.pop(name) for name in named} == named
     assert re.fullmatch("[0-9a-f]{12}", values.pop("layers"))
@@ -148,13 +148,13 @@ def test_functions_with_arguments_have_the_same_names_in_each_run_and_others_wit
         RECIPES["cifar-cnn"],
         augmentations=(partial(random_shift, max_pixels=3), partial(cutout, side=8)),
         normalize=partial(Normalize.to_standard),
-        view=partial(garment_view),
+        view=partial(garment_views),
     )
 
     values = recipe.values()
 
     assert values["augmentations"] == "random_shift(max_pixels=3) cutout(side=8)"
-    assert (values["normalize"], values["view"]) == ("to_standard()", "garment_view()")
+    assert (values["normalize"], values["view"]) == ("to_standard()", "garment_views()")
 
 
 @pytest.mark.trains

@@ -1,17 +1,18 @@
 """Views: other versions of training images, as the service will see them in photos.
 
-Pure functions from pixels, uint8 [n, height, width, channels], and a generator to as many pixels of the same shape. All
-is drawn on the generator's device, where the pixels must be. Part of a view is augmented as usual; the rest is what a
-model gets to see of photos composed of the images.
+Functions of pixels, uint8 [n, height, width, channels], and a generator. All is drawn on the generator's device, where
+the pixels must be. Part of a view is augmented as usual; the rest is what a model gets to see of photos composed of the
+images.
 """
 
 import io
+import math
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
-from itertools import repeat
+from itertools import count, repeat
 
 import numpy as np
 import torch
@@ -29,20 +30,21 @@ from training.datasets.served import as_served
 GPU_MICRO_BATCH = 5_000  # images
 GARMENT_SHARE, THING_SHARE = 0.25, 0.4  # of a view that shows photos
 GARMENT_SIDE = 96  # pixels of a composed photo of a garment
+PHOTOGRAPHED_VIEWS = 8  # of garments: the service takes 7 ms to read a photo, so later views have these photos again
 JPEG_QUALITY = 50, 96
 MIXED_SHARE = 0.3  # of the photos of things that are mixed with a pattern
 MIN_PHOTOS_FOR_POOL = 2_000  # from which it pays to start processes that read them
 PHOTOS_PER_TASK = 100
 
 
-def garment_view(pixels: Tensor, generator: Generator) -> Tensor:
-    """Return garments shifted and cut out; a share of them photographed, found and made the input by the service."""
-    return _mostly_augmented(pixels, generator, 2, GARMENT_SHARE, _garments_photographed)
+def garment_views(pixels: Tensor, generator: Generator) -> Iterator[Tensor]:
+    """Yield views, as many as are taken: garments shifted and cut out, a share of them as the service sees photos."""
+    return _views(pixels, generator, 2, GARMENT_SHARE, _garments_photographed, PHOTOGRAPHED_VIEWS)
 
 
-def thing_view(pixels: Tensor, generator: Generator) -> Tensor:
-    """Return things shifted and cut out; a share of them nearer or farther, in other light, blurred, grey or mixed."""
-    return _mostly_augmented(pixels, generator, 4, THING_SHARE, _things_photographed_and_mixed)
+def thing_views(pixels: Tensor, generator: Generator) -> Iterator[Tensor]:
+    """Yield views: things shifted and cut out; a share nearer or farther, in other light, blurred, grey or mixed."""
+    return _views(pixels, generator, 4, THING_SHARE, _things_photographed_and_mixed)
 
 
 def photographed(pixels: Tensor, fit: str, generator: Generator) -> Tensor:
@@ -99,24 +101,38 @@ def _photos_of_things(pixels: Tensor, generator: Generator) -> Tensor:
     return torch.cat([compose(to_images(some)) for some in _in_parts(pixels)])
 
 
-def _mostly_augmented(
+def _views(
     pixels: Tensor,
     generator: Generator,
     max_pixels: int,
     share: float,
     photograph: Callable[[Tensor, Generator], Tensor],
-) -> Tensor:
-    """Return images shifted by up to so many pixels, with a grey square cut out; a random share is photographed."""
-    view = torch.empty_like(pixels)
-    with generator.device:
-        order = torch.randperm(len(pixels), generator=generator)
-        photos, others = order.split([count := round(share * len(order)), len(order) - count])
-        for some in _in_parts(others):
-            shifted = random_shift(to_images(pixels[some]), generator, max_pixels)
-            view[some] = to_pixels(cutout(shifted - 0.5, generator) + 0.5)
-        if count:
-            view[photos] = photograph(pixels[photos], generator)
-    return view
+    new_photos: float = math.inf,
+) -> Iterator[Tensor]:
+    """Yield views of images shifted by up to so many pixels, with a grey square cut out; a share is photographed.
+
+    new_photos: views after so many have the photos of an earlier one, shifted by up to a pixel.
+    """
+    taken: list[tuple[Tensor, Tensor]] = []  # by view: which images were photographed, and their photos
+    for number in count():
+        with generator.device:
+            if number < new_photos:
+                which = torch.randperm(len(pixels), generator=generator)[: round(share * len(pixels))]
+                photos = photograph(pixels[which], generator) if len(which) else pixels[which]
+            else:
+                which, photos = taken[number % len(taken)]
+                photos = torch.cat(
+                    [to_pixels(random_shift(to_images(some), generator, 1)) for some in _in_parts(photos)]
+                )
+            if number < new_photos < math.inf:
+                taken.append((which, photos))
+            view = torch.cat([_augmented(some, generator, max_pixels) for some in _in_parts(pixels)])
+            view[which] = photos
+        yield view
+
+
+def _augmented(pixels: Tensor, generator: Generator, max_pixels: int) -> Tensor:
+    return to_pixels(cutout(random_shift(to_images(pixels), generator, max_pixels) - 0.5, generator) + 0.5)
 
 
 def _in_parts(tensor: Tensor) -> tuple[Tensor, ...]:

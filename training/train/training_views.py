@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from training.datasets.views import photo_readers
 from training.progress import track
 from training.recipe import Recipe, name_of
 from training.train.checkpoint import CheckpointError, SavedRun
+
+MAX_VIEWS_ON_CPU = 8  # teachers look at each view, which takes a processor minutes
 
 
 class TrainingView(NamedTuple):
@@ -49,24 +52,29 @@ class TrainingViews:
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
     """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
 
-    A GPU draws them itself. folder: keeps them for other recipes and for a training that is resumed.
+    A GPU draws them itself. folder: keeps them for a training that is resumed and for other recipes, which may need
+    fewer.
     """
-    view = recipe.view
-    if view is None:
+    if recipe.view is None:
         return pixels[None]
-    count, place = min(recipe.views, recipe.epochs), device if device.type == "cuda" else torch.device("cpu")
-    identity = {"views": count, "seed": recipe.seed, "device": place.type, "pixels": sha256(pixels)}
-    kept = SavedRun(folder / f"{name_of(view)}s.pt", identity)
+    count = min(recipe.views, recipe.epochs)
+    if device.type != "cuda":
+        device, count = torch.device("cpu"), min(count, MAX_VIEWS_ON_CPU)
+    identity = {"seed": recipe.seed, "device": device.type, "pixels": sha256(pixels)}
+    kept = SavedRun(folder / f"{name_of(recipe.view)}.pt", identity)
     try:
         drawn: Tensor = kept.load()["views"]
     except CheckpointError:  # none yet, or others
-        generator, images = torch.Generator(place).manual_seed(recipe.seed), pixels.to(place)
+        drawn = torch.empty(0)
+    if len(drawn) < count:
+        generator, images = torch.Generator(device).manual_seed(recipe.seed), pixels.to(device)
         drawn = torch.empty(count, *pixels.shape, dtype=torch.uint8)
         with photo_readers():
-            for number in track(f"Drawing {count} views", range(count), count):
-                drawn[number] = view(images, generator)
+            views = islice(recipe.view(images, generator), count)
+            for number, view in enumerate(track(f"Drawing {count} views", views, count)):
+                drawn[number] = view
         kept.save({"views": drawn})
-    return drawn
+    return drawn[:count]
 
 
 def sha256(pixels: Tensor) -> str:

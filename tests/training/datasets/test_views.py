@@ -2,12 +2,19 @@
 
 import multiprocessing
 import os
+from itertools import islice
 
 import pytest
 import torch
 
 from training.datasets import views
-from training.datasets.views import garment_view, mixed_with_patterns, photographed, thing_view
+from training.datasets.views import (
+    PHOTOGRAPHED_VIEWS,
+    garment_views,
+    mixed_with_patterns,
+    photographed,
+    thing_views,
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -25,35 +32,35 @@ def things(count: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 32, 32, 3), generator=seeded(1)).to(torch.uint8)
 
 
-VIEWS = pytest.mark.parametrize(("view", "images"), [(garment_view, garments), (thing_view, things)])
+VIEWS = pytest.mark.parametrize(("views", "images"), [(garment_views, garments), (thing_views, things)])
 
 
 @VIEWS
 @pytest.mark.parametrize("count", [1, 40, 260])
-def test_a_view_has_the_shape_and_type_of_the_images(view, images, count):
+def test_a_view_has_the_shape_and_type_of_the_images(views, images, count):
     pixels = images(count)
 
-    seen = view(pixels, seeded())
+    seen = next(views(pixels, seeded()))
 
     assert (seen.shape, seen.dtype) == (pixels.shape, torch.uint8)
 
 
 @VIEWS
-def test_the_seed_decides_a_view_and_the_next_one_is_another(view, images):
-    pixels, generator = images(40), seeded()
+def test_the_seed_decides_a_view_and_the_next_one_is_another(views, images):
+    pixels = images(40)
 
-    first, second = view(pixels, generator), view(pixels, generator)
+    first, second = islice(views(pixels, seeded()), 2)
 
-    assert torch.equal(view(pixels, seeded()), first)
+    assert torch.equal(next(views(pixels, seeded())), first)
     assert not torch.equal(first, second)
 
 
 @VIEWS
-def test_the_given_images_stay_as_they_are(view, images):
+def test_the_given_images_stay_as_they_are(views, images):
     pixels = images(40)
     before = pixels.clone()
 
-    view(pixels, seeded())
+    next(views(pixels, seeded()))
 
     assert torch.equal(pixels, before)
 
@@ -64,13 +71,13 @@ def has_a_grey_square(seen: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_quarter_of_the_garments_were_photographed_and_the_others_have_a_grey_square():
-    seen = garment_view(garments(200), seeded())
+    seen = next(garment_views(garments(200), seeded()))
 
     assert int(has_a_grey_square(seen).sum()) == 150
 
 
 def test_photographed_garments_are_bright_on_black():
-    seen = garment_view(garments(200), seeded())
+    seen = next(garment_views(garments(200), seeded()))
     photographed = seen[~has_a_grey_square(seen)]
 
     dark = (photographed < 30).float().mean((1, 2, 3))
@@ -79,11 +86,21 @@ def test_photographed_garments_are_bright_on_black():
 
 
 def test_other_images_are_photographed_in_the_next_view():
-    pixels, generator = garments(200), seeded()
-
-    first, second = (has_a_grey_square(garment_view(pixels, generator)) for _ in range(2))
+    first, second = map(has_a_grey_square, islice(garment_views(garments(200), seeded()), 2))
 
     assert not torch.equal(first, second)
+
+
+def test_later_views_have_the_photos_of_an_earlier_one_shifted_a_little():
+    drawn = list(islice(garment_views(garments(40), seeded()), PHOTOGRAPHED_VIEWS + 2))
+
+    for first, later in zip(drawn, drawn[PHOTOGRAPHED_VIEWS:], strict=False):
+        taken = ~has_a_grey_square(first)
+        assert torch.equal(~has_a_grey_square(later), taken)
+        assert not torch.equal(later, first)
+        inner, shifted = first[taken][:, 2:-2, 2:-2], later[taken].unfold(1, 24, 1).unfold(2, 24, 1)
+        places = shifted.permute(0, 1, 2, 4, 5, 3)[:, 1:4, 1:4].flatten(1, 2)
+        assert bool((places == inner[:, None]).all((2, 3, 4)).any(1).all())
 
 
 @pytest.mark.trains

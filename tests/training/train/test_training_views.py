@@ -9,7 +9,7 @@ import torch
 from training.datasets import views
 from training.recipes import RECIPES
 from training.train.precision import CPU_FLOAT32
-from training.train.training_views import draw_views
+from training.train.training_views import MAX_VIEWS_ON_CPU, draw_views
 
 RECIPE = replace(RECIPES["fashion-net"], views=2)
 FILE = "garment_views.pt"
@@ -49,6 +49,19 @@ def test_they_are_kept_for_another_recipe(draw, tmp_path):
 
     assert torch.equal(draw(replace(RECIPES["fashion-teacher"], views=2)), first)
     assert (tmp_path / FILE).stat().st_mtime_ns == written
+
+
+def test_fewer_than_are_kept_are_the_first_of_them_and_more_begin_with_them(draw, tmp_path):
+    two = draw()
+
+    assert torch.equal(draw(replace(RECIPE, views=1)), two[:1])
+    three = draw(replace(RECIPE, views=3))
+    assert torch.equal(three[:2], two)
+    assert torch.equal(draw(), two)
+
+
+def test_a_processor_draws_only_so_many(draw):
+    assert len(draw(replace(RECIPE, views=MAX_VIEWS_ON_CPU + 1))) == MAX_VIEWS_ON_CPU
 
 
 def test_those_of_another_seed_are_drawn_anew(draw):
