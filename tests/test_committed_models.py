@@ -16,12 +16,12 @@ REPOSITORY = Path(__file__).parent.parent
 PARAMETERS = {
     "fashion-mlp": 101_770,
     "cifar-cnn": 122_570,
-    "fashion-net": 1_962_120,
-    "cifar-net": 3_383_818,
+    "fashion-net": 3_179_208,
+    "cifar-net": 4_823_882,
     "router": 4_652_008,
 }
-ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.947, "cifar-net": 0.952, "router": 0.65}
-AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.95, "cifar-net": 0.97, "router": 0.6}
+ACCURACY_FLOORS = {"fashion-mlp": 0.9, "cifar-cnn": 0.85, "fashion-net": 0.953, "cifar-net": 0.957, "router": 0.65}
+AUROC_FLOORS = {"fashion-mlp": 0.95, "cifar-cnn": 0.86, "fashion-net": 0.975, "cifar-net": 0.96, "router": 0.6}
 MEGABYTE = 1_000_000
 MAX_SIZES = {"fashion-mlp": 1, "cifar-cnn": 1, "fashion-net": 10, "cifar-net": 15, "router": 20}  # megabytes
 

@@ -118,10 +118,11 @@ def test_where_the_router_is_sure_novelty_does_not_outweigh_it(models, tmp_path,
     assert models_of(predictor, garment("RGB", tinted=True), ship()) == [model, model]
 
 
-def test_without_novelty_the_router_alone_decides(models, tmp_path):
-    predictor = with_router(models, tmp_path / "models", log_odds=0.0, novelty=False)
+@pytest.mark.parametrize(("log_odds", "model"), [(0.2, GARMENTS), (-0.2, THINGS)])
+def test_without_novelty_the_router_alone_decides(models, tmp_path, log_odds, model):
+    predictor = with_router(models, tmp_path / "models", log_odds, novelty=False)
 
-    assert models_of(predictor, garment("RGB", tinted=True), ship()) == [GARMENTS, GARMENTS]
+    assert models_of(predictor, garment("RGB", tinted=True), ship()) == [model, model]
 
 
 def test_in_grey_on_black_an_image_is_rather_a_garment(models, tmp_path):
