@@ -91,7 +91,7 @@ class SavedRun:
             raise CheckpointError(
                 f"{self.file}: not a training saved by training.export ({error}); delete it and train anew"
             ) from error
-        found = [(name, identity.get(name), own) for name, own in self.identity.items()]
+        found = [(name, identity.get(name), self.identity.get(name)) for name in {**self.identity, **identity}]
         others = [f"{name} {theirs}, not {own}" for name, theirs, own in found if theirs != own]
         if others:
             raise CheckpointError(f"{self.file}: saved by another training: {'; '.join(others)}; leave --resume out")

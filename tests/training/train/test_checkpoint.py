@@ -192,6 +192,12 @@ class TestSavedRun:
         with pytest.raises(CheckpointError, match=rf"fashion-mlp\.pt: saved by another training: {reason}; leave"):
             SavedRun(run.file, IDENTITY | changed).load()
 
+    def test_so_is_that_of_one_that_more_values_decided(self, run):
+        SavedRun(run.file, IDENTITY | {"views": 8}).save({"step": 1})
+
+        with pytest.raises(CheckpointError, match="saved by another training: views 8, not None; leave"):
+            run.load()
+
     @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
     def test_a_foreign_file_is_refused(self, run, content):
         run.file.parent.mkdir(parents=True)

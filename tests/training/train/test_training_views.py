@@ -70,6 +70,25 @@ def test_those_of_another_seed_are_drawn_anew(draw):
     assert not torch.equal(draw(replace(RECIPE, seed=7)), first)
 
 
+def test_those_of_another_version_which_names_their_number_are_drawn_anew(draw, tmp_path):
+    drawn = draw()
+    saved = torch.load(tmp_path / FILE, weights_only=True)
+    saved["identity"]["views"] = 2
+    saved["state"]["views"].zero_()
+    torch.save(saved, tmp_path / FILE)
+
+    assert torch.equal(draw(), drawn)
+
+
+def test_those_of_a_damaged_file_are_drawn_anew(draw, tmp_path):
+    drawn = draw()
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
+
+    assert torch.equal(draw(), drawn)
+    assert (tmp_path / FILE).read_bytes() != whole[: len(whole) // 2]
+
+
 def test_without_a_view_the_images_are_as_they_are(draw, garments, tmp_path):
     assert torch.equal(draw(replace(RECIPE, view=None)), garments.test.pixels[None, :20])
     assert not (tmp_path / FILE).exists()
