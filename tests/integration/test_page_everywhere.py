@@ -72,6 +72,7 @@ def unknown(page: Page) -> None:
 
 
 STATES = [nothing, one, novel, broken, many, compared, card, drawing, refused, docs, unknown]
+in_each_state = pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 NOTHING = {"light": [], "dark": []}
 
 
@@ -84,7 +85,7 @@ def in_both_schemes(page: Page, find: Callable[[Page], list[str]]) -> dict[str, 
     return found
 
 
-@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@in_each_state
 def test_in_each_state_the_page_can_be_read(page, state):
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size(PHONE)
@@ -96,8 +97,14 @@ def test_in_each_state_the_page_can_be_read(page, state):
         assert dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
     page.set_viewport_size(VIEWPORT)
     assert in_both_schemes(page, faint_texts) == NOTHING
-    if AXE.exists():  # npm install
-        assert in_both_schemes(page, axe) == NOTHING
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: npm install")
+@in_each_state
+def test_axe_finds_nothing(page, state):
+    state(page)
+
+    assert in_both_schemes(page, axe) == NOTHING
 
 
 def on_a_phone(browser, page_server):
