@@ -24,6 +24,7 @@ FEATURE_COUNT = 1_280
 STEM_LAYERS = 3
 # By size: of the smaller network the last block of the middle size, and the last; others tell novelty nothing.
 MAPPED_BLOCKS = {0: (10, 15), 2: (20,)}
+TITLE = "efficientnet-lite{}, pretrained on ImageNet"
 TUNED = "blocks fine-tuned"  # the end of the title where some are
 DROPOUT = 0.2
 
@@ -31,7 +32,7 @@ DROPOUT = 0.2
 class EfficientNetLite(Network):
     """EfficientNet-Lite for other classes: from normalized images [n, c, h, w], which it enlarges, to logits."""
 
-    title = "efficientnet-lite0, pretrained on ImageNet"
+    title = TITLE.format(0)
     licence = "the pretrained weights: Apache 2.0 (Tan and Le 2019)"
 
     def __init__(self, side: int, classes: int = 10, tuned_blocks: int = 0, size: int = 0) -> None:
@@ -51,7 +52,7 @@ class EfficientNetLite(Network):
         initialize(self[-1])
         self._mapped_blocks = MAPPED_BLOCKS[size]
         self._tuned_from = STEM_LAYERS + len(body._blocks) - tuned_blocks
-        self.title = f"efficientnet-lite{size}, pretrained on ImageNet"
+        self.title = TITLE.format(size)
         if tuned_blocks:
             self.title = f"{self.title}, last {tuned_blocks} {TUNED}"
 

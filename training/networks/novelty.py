@@ -26,9 +26,9 @@ PENULTIMATE_DIRECTIONS = 32  # likewise: more add nothing, and a wide network ha
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
 FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel, unless photos set it
 PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
-# Of the logistic regressions: scikit-learn's C for the distances, and for 256 features; with N times as many, each of
-# which tells less, it is N * N times as large.
-REGULARIZATION, REGULARIZATION_WITH_FEATURES, FEATURES = 0.03, 1e-4, 256
+# Of the logistic regressions: scikit-learn's C for the distances alone, and with REGULARIZED_FEATURES features. With N
+# times as many, each of which tells less, it is N * N times as large.
+REGULARIZATION, REGULARIZATION_WITH_FEATURES, REGULARIZED_FEATURES = 0.03, 1e-4, 256
 MIN_DEVIATION = 1e-6
 MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
 
@@ -124,7 +124,7 @@ class NoveltyScore(nn.Module):
         novel = self.evidence(outliers).double()
         weights = _weigh(known, novel, REGULARIZATION, self.distances(validation).shape[1])
         if self.weigh_features:
-            wider = validation.features.penultimate.shape[1] / FEATURES
+            wider = validation.features.penultimate.shape[1] / REGULARIZED_FEATURES
             weights = weights + _weigh(known, novel, REGULARIZATION_WITH_FEATURES * wider**2)
         # Novelty is 0.5 at the threshold. The spread of the images that set it sets the slope: in a steeper curve
         # nearly all values would be 0 or 1.

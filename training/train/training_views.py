@@ -52,8 +52,8 @@ class TrainingViews:
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
     """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
 
-    A GPU draws them itself. folder: keeps them for a training that is resumed and for other recipes, which may need
-    fewer.
+    A GPU draws them itself; a processor draws at most MAX_VIEWS_ON_CPU. folder: keeps them for a training that is
+    resumed and for other recipes, which may need fewer.
     """
     if recipe.view is None:
         return pixels[None]
