@@ -52,14 +52,14 @@ class TrainingViews:
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
     """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
 
-    A GPU draws them itself; a processor draws at most MAX_VIEWS_ON_CPU. folder: keeps them for a training that is
-    resumed and for other recipes, which may need fewer.
+    A GPU draws them itself; a processor draws at most MAX_VIEWS_ON_CPU for a network with teachers. folder: keeps them
+    for a training that is resumed and for other recipes, which may need fewer.
     """
     if recipe.view is None:
         return pixels[None]
     count = min(recipe.views, recipe.epochs)
     if device.type != "cuda":
-        device, count = torch.device("cpu"), min(count, MAX_VIEWS_ON_CPU)
+        device, count = torch.device("cpu"), min(count, MAX_VIEWS_ON_CPU) if recipe.teachers else count
     identity = {"seed": recipe.seed, "device": device.type, "pixels": sha256(pixels)}
     kept = SavedRun(folder / f"{name_of(recipe.view)}.pt", identity)
     try:
