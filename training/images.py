@@ -94,7 +94,7 @@ def _mislabels_by(classifier: Classifier, survey: Survey) -> Iterator[str]:
     for suspect in suspects(survey, found[:MAX_MISLABELS]):
         yield f"  {suspect}" + (", though it learned that label" if suspect.image.split == TRAIN else "")
     if not has_pretrained():
-        yield "Cross-validation may find more: pip install 'thimble[backbones]'"
+        yield "Cross-validation may find more: pip install '.[backbones]' in Thimble's folder"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class ModelKey:
             from model_signing._signing.sign_ec_key import Verifier  # the public interface reads the model file anew
         except ModuleNotFoundError as error:
             raise ModelKeyError(
-                f"needs {error.name}, which is not installed: pip install 'thimble[signing]'"
+                f"needs {error.name}, which is not installed: pip install '.[signing]' in Thimble's folder"
             ) from error
         try:
             self._verifier = Verifier(file)

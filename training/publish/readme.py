@@ -64,7 +64,7 @@ the images given it that have it, coverage the share whose set holds it.
 ## How it was trained
 
 {history}
-Made with {libraries}.
+Exported with {libraries}.
 
 {again}The training pixels and labels have the SHA-256 `{data_sha256}`.
 

