@@ -74,7 +74,7 @@ def test_a_first_command_gets_the_answer_in_the_document(strong_server, path):
 
 def rounded(text):
     """Return a text with its fractions to four digits: another processor adds up in another order."""
-    return re.sub(r"0\.\d+", lambda digits: f"{float(digits[0]):.4f}", text)
+    return re.sub(r"\d\.\d+(e-\d+)?", lambda digits: f"{float(digits[0]):.4f}", text)
 
 
 def test_the_pages_load_only_files_of_this_service(server):

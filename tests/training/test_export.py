@@ -206,7 +206,7 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
     (teacher,) = Classifier.open(folder / "1" / "model.onnx").card.training.teachers
 
-    network = "efficientnet-lite0, pretrained on ImageNet, int8"
+    network = "efficientnet-lite2, pretrained on ImageNet, int8"
     assert re.fullmatch(rf"cifar-net:\d+ \({network}\) sha256:[0-9a-f]{{64}}", teacher)
     assert "It also learned the probabilities of cifar-net:" in (folder / "README.md").read_text()
 
