@@ -11,7 +11,7 @@ from serving.repository.index import GARMENTS_DATASET
 from serving.repository.repository import Repository
 
 # All in log odds of garments against things; chosen on photos and on enlarged training images of both data sets.
-PLAIN_BIAS = 1.0  # the router, made for photos, is too sure of things in grey on black or white, as Fashion-MNIST's are
+PLAIN_BIAS = 1.0  # grey on black or white, like Fashion-MNIST and drawings, is too often a thing to a router of photos
 # The router does not know what the two models know: where it is unsure, the one that finds the image less novel gains.
 UNSURE = 1.5
 NOVELTY_WEIGHT = 3.0
