@@ -30,6 +30,7 @@ PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
 # times as many, each of which tells less, it is N * N times as large.
 REGULARIZATION, REGULARIZATION_WITH_FEATURES, REGULARIZED_FEATURES = 0.03, 1e-4, 256
 MIN_DEVIATION = 1e-6
+MIN_LENGTH = 1e-12
 MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
 
 
@@ -79,10 +80,10 @@ class NeighbourDistance(nn.Module):
     def __init__(self, values: Tensor) -> None:
         """values: [count, d] of the training images."""
         super().__init__()
-        self.cosines = _linear(functional.normalize(values, dim=1), torch.zeros(len(values)))
+        self.cosines = _linear(_to_unit_length(values), torch.zeros(len(values)))
 
     def forward(self, values: Tensor) -> Tensor:
-        nearest = self.cosines(functional.normalize(values, dim=1)).amax(1, keepdim=True)
+        nearest = self.cosines(_to_unit_length(values)).amax(1, keepdim=True)
         distance: Tensor = (2 - 2 * nearest).clamp_min(MIN_SQUARED_CHORD).sqrt()
         return distance
 
@@ -182,6 +183,12 @@ def _blocks(pixels: Tensor) -> Tensor:
     """Return the means of square blocks of images [n, h, w, c] between 0 and 1, at most BLOCKS of them a side."""
     side = -(-max(pixels.shape[1:3]) // BLOCKS)
     return functional.avg_pool2d(to_images(pixels), side).flatten(1)
+
+
+def _to_unit_length(values: Tensor) -> Tensor:
+    """Scale values [n, d] to length 1. functional.normalize is three more operators in a graph."""
+    scaled: Tensor = values / torch.linalg.vector_norm(values, dim=1, keepdim=True).clamp_min(MIN_LENGTH)
+    return scaled
 
 
 def _whitening(values: Tensor, means: Tensor, directions: int | None = None) -> nn.Linear:

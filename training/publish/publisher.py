@@ -27,18 +27,16 @@ from training.evaluation.evaluate_graph import (
 )
 from training.evaluation.photo_shift import to_photos
 from training.evaluation.thresholds import Calibration
-from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
-from training.graph.quantize import (
+from training.graph.measurement import (
     BESIDE_LIMITS,
-    CALIBRATION_IMAGES,
-    QUANTIZATION,
     REPLACEMENT_LIMITS,
     Int8Limits,
     comparison,
     measure,
     objections,
-    quantize,
 )
+from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
+from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, quantize
 from training.option_types import INT8
 from training.progress import stage
 from training.publish.card import calibration_notes, is_card_of, make_card

@@ -15,23 +15,16 @@ from msgspec.structs import replace as replace_struct
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from serving.repository.repository import Repository
 from training import export
 from training.calibrated_model import calibrate
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
+from training.graph.measurement import Int8Limits, Measurement, comparison, measure, objections
 from training.graph.onnx_export import run, to_onnx, with_metadata
-from training.graph.quantize import (
-    QUANTIZATION,
-    Int8Limits,
-    Measurement,
-    comparison,
-    measure,
-    objections,
-    quantize,
-)
+from training.graph.quantize import QUANTIZATION, quantize
 from training.networks.base import Mirrored, Network
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
@@ -173,6 +166,30 @@ def test_the_first_convolutions_stay_float32_as_long_as_they_have_few_of_the_wei
     floats = {weight.name for weight in int8.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT}
     nodes = [node for node in int8.graph.node if node.op_type == "Conv"]
     assert [node.input[1] in floats for node in nodes] == [number < kept for number in range(len(convolutions))]
+
+
+@pytest.mark.parametrize(
+    ("activation", "summed"), [(nn.GELU, {"Gelu"}), (nn.Identity, {"DequantizeLinear"})], ids=["float32", "int8"]
+)
+def test_a_sum_takes_values_in_float32_as_they_are(activation, summed, garments):
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Sequential(conv(1, 48), activation())
+            self.second = nn.Sequential(nn.Conv2d(48, 48, 1), activation())
+
+        def forward(self, images: Tensor) -> Tensor:
+            first = self.first(images)
+            return first + self.second(first)
+
+    network = Network(Sum(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(48, 10))
+    original = to_onnx(ExportedModel(Normalize.to_unit(garments.train.pixels), network, SHARPNESS).eval(), 28, 28, 1)
+
+    int8 = quantize(original, garments.train.pixels[:5].numpy())
+
+    made_by = {name: node.op_type for node in int8.graph.node for name in node.output}
+    (names,) = [node.input for node in int8.graph.node if node.op_type == "Add"]
+    assert {made_by[name] for name in names} == summed
 
 
 @pytest.fixture

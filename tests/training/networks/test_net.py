@@ -6,7 +6,7 @@ from training.datasets.labelled import TrainTest
 from training.networks.base import count_parameters
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
-from training.networks.net import BatchNorm, Net
+from training.networks.net import BatchNorm, Net, PooledConvolution
 
 
 def test_a_net_has_the_shapes_and_parameters_of_its_description():
@@ -19,9 +19,9 @@ def test_a_net_has_the_shapes_and_parameters_of_its_description():
 
     assert shapes == [
         (24, 31, 31),
-        (64, 31, 31), *[(64, 15, 15)] * 4,
-        (256, 15, 15), *[(256, 7, 7)] * 4,
-        (256, 7, 7), *[(256, 3, 3)] * 4,
+        (64, 30, 30), *[(64, 15, 15)] * 4,
+        (256, 14, 14), *[(256, 7, 7)] * 4,
+        (256, 6, 6), *[(256, 3, 3)] * 4,
         (256, 1, 1), (256,), (10,),
     ]  # fmt: skip
     assert [count for count in counts if count] == [
@@ -107,13 +107,26 @@ class TestWhitening:
 
 
 def test_the_kernels_of_a_net_begin_as_the_identity():
-    images = torch.rand(2, 256, 9, 9)
+    images = torch.rand(2, 256, 8, 8)
     convolutions = [layer for layer in Net(channels=3) if isinstance(layer, nn.Conv2d)][1:]
 
     for convolution in convolutions:
         inputs = images[:, : convolution.in_channels]
         assert torch.equal(convolution(inputs)[:, : convolution.in_channels], inputs)
     assert [convolution.in_channels for convolution in convolutions] == [24, 64, 64, 256, 256, 256]
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (8, 8), (9, 8), (8, 9)])
+def test_a_convolution_before_a_pool_computes_only_what_the_pool_takes(shape):
+    before_pool = PooledConvolution(3, 5, 3, padding="same")
+    whole = nn.Conv2d(3, 5, 3, padding="same")
+    whole.load_state_dict(before_pool.state_dict())
+    images = torch.randn(2, 3, *shape)
+
+    outputs = before_pool(images)
+
+    assert outputs.shape == (2, 5, 8, 8)
+    assert torch.allclose(outputs, whole(images)[..., :8, :8], atol=1e-6)
 
 
 def test_a_batch_norm_learns_a_bias_and_no_scale():
