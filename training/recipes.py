@@ -47,7 +47,7 @@ FASHION_NET = Recipe(
     flip=True,
     view=garment_views,
     views=40,
-    flagged_photos=0.233,
+    flagged_photos=0.231,
     mirrored=True,
     int8=True,
 )
