@@ -58,16 +58,14 @@ def _ignore_range() -> None:
 
 
 def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refusal], Response]) -> Response:
-    """Return an error of Flask's own as a problem document, with the headers that Flask gave it.
+    """Return an error of Flask's own as a problem document, with the methods that are allowed.
 
     A browser gets an unknown path as a page.
     """
+    methods = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
     refusals = {
         404: NotFound(f"No such path. Paths: {', '.join(_paths(app, is_v2(request.path)))}."),
-        405: MethodNotAllowed(
-            f"{request.method} is not allowed here; "
-            f"use {', '.join(sorted(getattr(error, 'valid_methods', None) or []))}."
-        ),
+        405: MethodNotAllowed(f"{request.method} is not allowed here; use {methods}."),
         500: InternalError(),
     }
     refusal = refusals.get(error.code or 500) or BadRequest(error.description or error.name)
@@ -75,8 +73,8 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
     if isinstance(refusal, NotFound) and not is_v2(request.path):
         response = not_found_page(str(refusal)) if prefers_page(request.environ) else response
         response.vary.add("Accept")
-    if "Allow" in (headers := dict(error.get_headers())):
-        response.headers["Allow"] = headers["Allow"]
+    if methods:
+        response.headers["Allow"] = methods
     return response
 
 

@@ -92,7 +92,7 @@ def _things_photographed(pixels: Tensor, generator: Generator) -> Tensor:
 def _things_photographed_and_mixed(pixels: Tensor, generator: Generator) -> Tensor:
     photos = _photos_of_things(pixels, generator)
     few = round(MIXED_SHARE * len(photos))
-    mixed = [mixed_with_patterns(some, generator) for some in _in_parts(photos[:few])]
+    mixed = [mixed_with_patterns(some, generator) for some in _in_parts(photos[:few]) if few]
     return to_pixels(torch.cat([*mixed, photos[few:]]))
 
 

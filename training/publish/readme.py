@@ -113,7 +113,7 @@ FITS = {
 PHOTO_KINDS = {"garment": "inverted on a white sheet, off its centre", "photo": "the camera turned"}
 
 TRAINED = (
-    "Recipe `{recipe}`, seed {seed}: {epochs} epochs in {seconds:.0f} s on {device}, {date}. "
+    "Recipe `{recipe}`, seed {seed}: {epochs} epoch{plural} in {seconds:.0f} s on {device}, {date}. "
     "Accuracy on validation images at the end: {last:.4f}."
 )
 LOADED = (
@@ -151,7 +151,9 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         classes=len(card["labels"]),
         labels=", ".join(map(_escaped, card["labels"])),
         fit=FITS[card["fit"]],
-        history=(TRAINED if history else LOADED).format(**training, last=history[-1] if history else 0)
+        history=(TRAINED if history else LOADED).format(
+            **training, plural="s" if training["epochs"] != 1 else "", last=history[-1] if history else 0
+        )
         + _taught(training)
         + (AUGMENTED.format(names=", ".join(training["augmentations"])) if "augmentations" in training else "")
         + (QUANTIZED.format(**training) if "quantization" in training else ""),

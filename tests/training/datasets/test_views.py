@@ -36,7 +36,7 @@ VIEWS = pytest.mark.parametrize(("views", "images"), [(garment_views, garments),
 
 
 @VIEWS
-@pytest.mark.parametrize("count", [1, 40, 260])
+@pytest.mark.parametrize("count", [1, 2, 40, 260])
 def test_a_view_has_the_shape_and_type_of_the_images(views, images, count):
     pixels = images(count)
 

@@ -124,6 +124,12 @@ def test_the_command_leaves_out_a_side_that_no_option_gives():
     assert "--images DIR --name flowers --backbone FILE.onnx" in written(card, side=300)
 
 
+def test_a_single_epoch_is_counted_as_one():
+    training = msgspec.structs.replace(CARD.training, epochs=1, epoch_accuracy=[0.8123])
+
+    assert "1 epoch in 61 s" in written(msgspec.structs.replace(CARD, training=training))
+
+
 @pytest.mark.parametrize(
     "part",
     [
