@@ -132,7 +132,6 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
     plots: paths of the plots. side: height and width of an input, in pixels.
     """
     training = card["training"]
-    history = training["epoch_accuracy"]
     photos, novelty = card["photos"], card.get("novelty")
     metrics = dict(card["metrics"])
     corrupted = metrics.pop("corrupted", None)
@@ -151,13 +150,8 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         classes=len(card["labels"]),
         labels=", ".join(map(_escaped, card["labels"])),
         fit=FITS[card["fit"]],
-        history=(TRAINED if history else LOADED).format(
-            **training, plural="s" if training["epochs"] != 1 else "", last=history[-1] if history else 0
-        )
-        + _taught(training)
-        + (AUGMENTED.format(names=", ".join(training["augmentations"])) if "augmentations" in training else "")
-        + (QUANTIZED.format(**training) if "quantization" in training else ""),
-        again=AGAIN.format(command=export_command(card, side)) if history else "",
+        history=_history(training),
+        again=AGAIN.format(command=export_command(card, side)) if training["epoch_accuracy"] else "",
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
         by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
@@ -184,6 +178,18 @@ def _datasets(title: str) -> tuple[str, ...]:
     """Return the titles of the data sets that one is made of; of most data sets it is their own."""
     source = SOURCES[title]
     return source.labels if isinstance(source, Domains) else (title,)
+
+
+def _history(training: Mapping[str, Any]) -> str:
+    """Return the sentences on how the network was trained."""
+    accuracy, plural = training["epoch_accuracy"], "s" if training["epochs"] != 1 else ""
+    sentences = [
+        TRAINED.format(**training, plural=plural, last=accuracy[-1]) if accuracy else LOADED.format(**training),
+        _taught(training),
+        AUGMENTED.format(names=", ".join(training["augmentations"])) if "augmentations" in training else "",
+        QUANTIZED.format(**training) if "quantization" in training else "",
+    ]
+    return "".join(sentences)
 
 
 def _taught(training: Mapping[str, Any]) -> str:
