@@ -60,7 +60,7 @@ def quantize(graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPro
         # As files: onnxruntime's tools move the weights out of a graph in memory, which ruins it.
         onnx.save(graph, original)
         quant_pre_process(original, prepared, skip_symbolic_shape=True)  # infers shapes, folds constants
-        onnx.save(_without_copies(onnx.load(prepared)), prepared)
+        onnx.save(_with_names(_without_copies(onnx.load(prepared))), prepared)
         kept = _kept_in_float32(onnx.load(prepared))
         quantize_static(
             prepared,
@@ -96,6 +96,16 @@ def _without_copies(graph: onnx.ModelProto) -> onnx.ModelProto:
     weights = list(first.values())
     del graph.graph.initializer[:]
     graph.graph.initializer.extend(weights)
+    return graph
+
+
+def _with_names(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Give each node a name of its own, by which it may be kept in float32: those of another's graph may lack one."""
+    taken = {""}
+    for number, node in enumerate(graph.graph.node):
+        if node.name in taken:
+            node.name = f"{node.op_type}/{number}"
+        taken.add(node.name)
     return graph
 
 

@@ -168,6 +168,27 @@ def test_the_first_convolutions_stay_float32_as_long_as_they_have_few_of_the_wei
     assert [node.input[1] in floats for node in nodes] == [number < kept for number in range(len(convolutions))]
 
 
+def without_names(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose nodes have no names, which another's graph need not have."""
+    copy = onnx.ModelProto.FromString(graph.SerializeToString())
+    for node in copy.graph.node:
+        node.name = ""
+    return copy
+
+
+def test_a_graph_whose_nodes_have_no_names_is_quantized_as_one_whose_nodes_have(garments, pixels):
+    layers = conv(1, 8), nn.ReLU(), conv(8, 1024), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(1024, 10)
+    network, normalize = Network(*layers), Normalize.to_unit(garments.train.pixels)
+    original = to_onnx(ExportedModel(normalize, network, SHARPNESS).eval(), 28, 28, 1)
+
+    named, unnamed = (
+        quantize(graph, garments.train.pixels[:5].numpy()) for graph in (original, without_names(original))
+    )
+
+    assert len(int8_weights(named)) == len(int8_weights(unnamed)) == 2
+    assert max(run(unnamed, pixels[:20]).differences(run(named, pixels[:20]))) <= 1e-6
+
+
 @pytest.mark.parametrize(
     ("activation", "summed"), [(nn.GELU, {"Gelu"}), (nn.Identity, {"DequantizeLinear"})], ids=["float32", "int8"]
 )
