@@ -239,6 +239,26 @@ def test_novelty_reads_what_was_never_in_int8_as_it_is(network, garments):
     assert "DequantizeLinear" not in {made_by.get(name) for node in alone for name in node.input}
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is reset on Linux alone")
+def test_many_calibration_images_take_no_more_memory_than_a_few_of_them(garments):
+    network = Network(conv(1, 256), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, 10))
+    original = to_onnx(ExportedModel(Normalize.to_unit(garments.train.pixels), network, SHARPNESS).eval(), 28, 28, 1)
+    activations = 105 * 2 * 256 * 26 * 26 * 4  # bytes
+    quantize(original, garments.train.pixels[:1].numpy())  # imports the tools
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_of_memory()
+
+    quantize(original, garments.train.pixels[:105].numpy())
+
+    assert peak_of_memory() - before < activations / 2
+
+
+def peak_of_memory() -> int:
+    """Return the most bytes that this process has had since the peak was reset."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
+
+
 @pytest.fixture
 def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     folder = tmp_path / "temporary"
