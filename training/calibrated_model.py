@@ -13,6 +13,7 @@ from training.datasets.outliers import outliers, parts
 from training.datasets.pixels import to_images, to_pixels
 from training.datasets.views import photographed
 from training.evaluation.calibration import fit_temperature
+from training.networks.base import INFERENCE_BATCH
 from training.networks.exported import ExportedModel
 from training.networks.novelty import NoveltyScore, Sample
 from training.pipeline import split
@@ -70,9 +71,10 @@ class CalibratedModel:
 
     def predict(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Return PyTorch's own outputs for raw pixels [n, height, width, channels]."""
+        exported = self.exported
         with torch.inference_mode():
-            probabilities, novelty = self.exported(torch.from_numpy(pixels))
-        return Outputs(probabilities.numpy(), novelty.numpy())
+            batches = [exported(batch) for batch in torch.from_numpy(pixels).split(INFERENCE_BATCH)]
+        return Outputs.concatenate([Outputs(*(output.numpy() for output in batch)) for batch in batches])
 
 
 def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> CalibratedModel:

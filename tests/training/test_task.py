@@ -76,6 +76,13 @@ def test_metrics_are_those_of_scikit_learn(honest):
     assert (macro_f1(decided, labels), mean_average_precision(logits, labels)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(("n", "positive"), [(15, 9), (33, 29), (4, 2)])
+def test_a_perfect_order_has_a_precision_of_1_and_no_more(n, positive):
+    labels = (torch.arange(n)[:, None] < positive).expand(n, 3)
+
+    assert mean_average_precision(labels.double() - torch.arange(n)[:, None] / 100, labels) == 1
+
+
 def test_a_label_that_no_image_has_does_not_count():
     labels, scores = torch.tensor([[True, False], [False, False]]), torch.tensor([[0.9, 0.8], [0.1, 0.9]])
 

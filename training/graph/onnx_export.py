@@ -14,7 +14,7 @@ from onnx.utils import Extractor
 from torch import nn
 
 from serving.model.card import INPUT, NOVELTY, PROBABILITIES
-from serving.model.classifier import Outputs
+from serving.model.classifier import MICRO_BATCH, Outputs
 from serving.model.runtime import open_session
 from training.graph.onnx_backbone import FrozenGraph
 from training.graph.onnx_features import ALL_CORES, OPSET
@@ -71,7 +71,7 @@ def without_novelty(graph: onnx.ModelProto) -> onnx.ModelProto:
     return Extractor(graph).extract_model([INPUT], [PROBABILITIES])
 
 
-def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = 1_000) -> Outputs:
+def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = MICRO_BATCH) -> Outputs:
     """Return a graph's outputs for raw pixels [n, height, width, channels], through onnxruntime."""
     session = open_session(graph.SerializeToString(), ALL_CORES)
     found = {output.name for output in session.get_outputs()}

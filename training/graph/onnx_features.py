@@ -61,7 +61,7 @@ class OnnxFeatures:
             cut, count = _cut(model, layout)
         except OSError as error:
             raise DataError(f"{file}: {error.strerror or error}") from error
-        except (ContractError, DecodeError, ConvertError, onnx.checker.ValidationError, ValueError) as error:
+        except (ContractError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
             raise DataError(f"{file} cannot be a backbone: {error}") from error
         except RUNTIME_ERRORS as error:
             raise DataError(f"{file} cannot be a backbone: onnxruntime does not run it: {error}") from error
@@ -79,7 +79,13 @@ def _of_our_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     if foreign := sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"}):
         raise ValueError(f"it has operators of {', '.join(foreign)}; export it with ONNX's own operators")
     version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), OPSET)
-    return model if version == OPSET else convert_version(model, OPSET)
+    try:
+        return model if version == OPSET else convert_version(model, OPSET)
+    except (ConvertError, RuntimeError) as error:  # the second of an operator that the other version does not have
+        reason = str(error).rpartition(": ")[2]
+        raise ValueError(
+            f"its operators of opset {version} cannot become those of opset {OPSET} ({reason}); export it with that one"
+        ) from error
 
 
 def _layout(model: onnx.ModelProto) -> tuple[int, bool, int, int]:

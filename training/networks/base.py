@@ -5,6 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+# Images that a network is run on at once, on a processor and where nothing is learned: of 1,000 at 224 pixels the
+# feature maps of a pretrained network take 12 GB, and none take less time.
+INFERENCE_BATCH = 100
+
 
 class Features(NamedTuple):
     """A network's activations for images.

@@ -60,7 +60,8 @@ def write_whole(record: Mapping[str, Any], file: Path) -> None:
     except RuntimeError as error:  # of torch's writer, mostly on a full disk
         reason = textwrap.shorten(str(error), REASON_LENGTH, placeholder=" ...")
         raise CheckpointError(
-            f"{file}: cannot be written, perhaps since the disk is full ({reason}); make room and run the command again"
+            f"{file}: cannot be written, perhaps since the disk is full ({reason}); make room, and run the same "
+            "command with --resume"
         ) from error
     finally:
         new_file.unlink(missing_ok=True)  # of a save that failed

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.augment import flip_lr, random_zoom
 from training.datasets.labelled import LabelledImages
+from training.networks.base import INFERENCE_BATCH
 from training.networks.efficientnet import EfficientNetLite
 from training.networks.normalize import Normalize
 from training.progress import track
@@ -22,7 +23,6 @@ from training.train.training_views import TrainingViews
 
 VIEWS = 6  # of each image to train on, among them the image as it is
 MAPS_BYTES = 1 << 30  # of all views, in half precision: very many images have fewer views
-BATCH = 100  # images
 
 
 class TailTraining(NamedTuple):
@@ -91,7 +91,7 @@ def _maps(
 
     view: changes the normalized images before.
     """
-    batches = pixels.split(BATCH)
+    batches = pixels.split(INFERENCE_BATCH)
     with torch.inference_mode():
         images = map(normalize, track(f"Feature maps of {len(pixels):,} images", batches, len(batches)))
         return torch.cat([frozen(view(batch) if view else batch).half() for batch in images])

@@ -12,7 +12,7 @@ from training.augment import flip_lr
 from training.datasets.formats import DataError
 from training.datasets.labelled import LabelledImages
 from training.datasets.stratified import stratified_split
-from training.networks.base import Network
+from training.networks.base import INFERENCE_BATCH, Network
 from training.networks.normalize import Normalize
 from training.progress import track
 from training.recipe import Recipe
@@ -22,7 +22,6 @@ from training.train.trained_network import TrainedNetwork
 from training.train.trainer import Epoch, loss_and_accuracy
 
 PENALTIES = 0.1, 1.0, 10.0, 100.0  # of the weights: scikit-learn's 1 / C; the validation images choose
-FEATURES_BATCH = 100  # images
 TRIED_IMAGES = 500  # with each normalization
 
 
@@ -85,7 +84,7 @@ def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: L
 
 def features_of(network: Network, normalize: Normalize, pixels: Tensor, mirror: bool = False) -> Tensor:
     """Return the inputs [n, features] of the last layer for pixels [n, h, w, c]."""
-    batches: Sequence[Tensor] = pixels.split(FEATURES_BATCH)
+    batches: Sequence[Tensor] = pixels.split(INFERENCE_BATCH)
     name = f"Features of {len(pixels):,} {'mirrored ' if mirror else ''}images"
     with torch.inference_mode():
         images = (normalize(batch) for batch in track(name, batches, len(batches)))

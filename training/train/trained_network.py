@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from training.datasets.labelled import LabelledImages
-from training.networks.base import Features, Mirrored, Network
+from training.networks.base import INFERENCE_BATCH, Features, Mirrored, Network
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
 from training.train.checkpoint import LOADING_ERRORS, CheckpointError, load_weights, write_whole
 from training.train.precision import CPU_FLOAT32
-from training.train.trainer import EVALUATION_BATCH, Epoch
+from training.train.trainer import Epoch
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrainedNetwork:
     def forward_features(self, pixels: Tensor) -> Features:
         """Return the served network's activations for raw pixels [n, h, w, c], batch by batch."""
         with torch.inference_mode():
-            batches = [self.served.forward_features(self.normalize(each)) for each in pixels.split(EVALUATION_BATCH)]
+            batches = [self.served.forward_features(self.normalize(each)) for each in pixels.split(INFERENCE_BATCH)]
         maps, penultimate, logits = zip(*batches, strict=True)
         means = tuple(torch.cat(layer) for layer in zip(*maps, strict=True))
         return Features(means, torch.cat(penultimate), torch.cat(logits))

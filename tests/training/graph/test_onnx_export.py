@@ -6,11 +6,12 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from small_networks import SmallNet
 from torch import nn
 
-from serving.model.classifier import Outputs
+from serving.model.classifier import MICRO_BATCH, Outputs
 from serving.model.runtime import open_session
 from training.graph.onnx_export import run, to_onnx, with_metadata
 from training.networks.base import Mirrored
@@ -117,6 +118,22 @@ def test_several_batches_give_the_outputs_of_one(exported):
 
     assert found.probabilities.shape == (7, 10)
     assert max(found.differences(run(exported.graph, images))) <= 1e-6
+
+
+def test_a_graph_is_run_on_as_few_images_at_once_as_the_service_runs():
+    nodes = [
+        helper.make_node("Shape", ["image"], ["count"], start=0, end=1),
+        helper.make_node("Expand", ["count", "count"], ["counts"]),
+        helper.make_node("Cast", ["counts"], ["probabilities"], to=TensorProto.FLOAT),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 2, 2, 1])
+    counts = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n"])
+    graph = helper.make_graph(nodes, "counts its batch", [image], [counts])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+    found = run(model, np.zeros((2 * MICRO_BATCH + 3, 2, 2, 1), np.uint8)).probabilities
+
+    assert found.tolist() == [MICRO_BATCH] * 2 * MICRO_BATCH + [3] * 3
 
 
 def test_the_file_stands_alone(exported):

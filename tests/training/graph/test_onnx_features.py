@@ -107,6 +107,15 @@ def test_a_classifier_that_cannot_be_cut_is_refused_with_the_reason(opened, mode
         opened(model)
 
 
+def test_a_classifier_with_an_operator_of_a_later_opset_is_refused_with_the_reason(opened):
+    model = classifier(opset=24)
+    (activation,) = [node for node in model.graph.node if node.op_type == "Relu"]
+    activation.op_type = "Swish"
+
+    with pytest.raises(DataError, match=r"backbone: its operators of opset 24 .* of Swish exists\); export"):
+        opened(model)
+
+
 @pytest.mark.parametrize("content", [b"", b"not ONNX", classifier().SerializeToString()[:-20]])
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "damaged.onnx").write_bytes(content)

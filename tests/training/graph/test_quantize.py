@@ -23,13 +23,14 @@ from training.calibrated_model import calibrate
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.graph.measurement import Int8Limits, Measurement, comparison, measure, objections
-from training.graph.onnx_export import run, to_onnx, with_metadata
+from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import QUANTIZATION, quantize
 from training.networks.base import Mirrored, Network
 from training.networks.exported import ExportedModel
 from training.networks.mlp import MLP
 from training.networks.net import BatchNorm
 from training.networks.normalize import Normalize
+from training.networks.novelty import NoveltyScore, Sample
 from training.pipeline import train
 from training.publish.card import is_card_of
 from training.publish.golden import golden_images
@@ -168,15 +169,43 @@ def test_the_first_convolutions_stay_float32_as_long_as_they_have_few_of_the_wei
     assert [node.input[1] in floats for node in nodes] == [number < kept for number in range(len(convolutions))]
 
 
+def without_names(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose nodes have no names, which another's graph need not have."""
+    copy = onnx.ModelProto.FromString(graph.SerializeToString())
+    for node in copy.graph.node:
+        node.name = ""
+    return copy
+
+
+def test_a_graph_whose_nodes_have_no_names_is_quantized_as_one_whose_nodes_have(garments, pixels):
+    layers = conv(1, 8), nn.ReLU(), conv(8, 1024), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(1024, 10)
+    network, normalize = Network(*layers), Normalize.to_unit(garments.train.pixels)
+    original = to_onnx(ExportedModel(normalize, network, SHARPNESS).eval(), 28, 28, 1)
+
+    named, unnamed = (
+        quantize(graph, garments.train.pixels[:5].numpy()) for graph in (original, without_names(original))
+    )
+
+    assert len(int8_weights(named)) == len(int8_weights(unnamed)) == 2
+    assert max(run(unnamed, pixels[:20]).differences(run(named, pixels[:20]))) <= 1e-6
+
+
 @pytest.mark.parametrize(
-    ("activation", "summed"), [(nn.GELU, {"Gelu"}), (nn.Identity, {"DequantizeLinear"})], ids=["float32", "int8"]
+    ("activations", "summed"),
+    [
+        ((nn.GELU, nn.GELU), {"Gelu"}),
+        ((nn.Identity, nn.Identity), {"DequantizeLinear"}),
+        ((nn.GELU, nn.Identity), {"DequantizeLinear"}),
+    ],
+    ids=["float32", "int8", "one of each"],
 )
-def test_a_sum_takes_values_in_float32_as_they_are(activation, summed, garments):
+def test_a_sum_takes_values_in_float32_as_they_are_where_none_is_in_int8(activations, summed, garments):
     class Sum(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first = nn.Sequential(conv(1, 48), activation())
-            self.second = nn.Sequential(nn.Conv2d(48, 48, 1), activation())
+            first, second = activations
+            self.first = nn.Sequential(conv(1, 48), first())
+            self.second = nn.Sequential(nn.Conv2d(48, 48, 1), second())
 
         def forward(self, images: Tensor) -> Tensor:
             first = self.first(images)
@@ -190,6 +219,44 @@ def test_a_sum_takes_values_in_float32_as_they_are(activation, summed, garments)
     made_by = {name: node.op_type for node in int8.graph.node for name in node.output}
     (names,) = [node.input for node in int8.graph.node if node.op_type == "Add"]
     assert {made_by[name] for name in names} == summed
+
+
+@pytest.mark.parametrize("network", [mirrored, lambda: mirrored().network], ids=["mirrored", "plain"])
+def test_novelty_reads_what_was_never_in_int8_as_it_is(network, garments):
+    network, normalize = network(), Normalize.to_standard(garments.train.pixels)
+    train, other = (garments.train.take(slice(start, start + 60)) for start in (0, 60))
+    with torch.inference_mode():
+        samples = [Sample(p, network.eval().forward_features(normalize(p))) for p in (train.pixels, other.pixels)]
+    novelty = NoveltyScore(samples[0], train.labels, SHARPNESS).fit(*samples)
+    original = to_onnx(ExportedModel(normalize, network, SHARPNESS, novelty).eval(), 28, 28, 1)
+
+    int8 = quantize(original, garments.train.pixels[:5].numpy())
+
+    wanted = {name for node in without_novelty(int8).graph.node for name in node.output}
+    alone = [node for node in int8.graph.node if not wanted.intersection(node.output)]
+    made_by = {name: node.op_type for node in int8.graph.node for name in node.output}
+    assert "Gemm" in {node.op_type for node in alone}
+    assert "DequantizeLinear" not in {made_by.get(name) for node in alone for name in node.input}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is reset on Linux alone")
+def test_many_calibration_images_take_no_more_memory_than_a_few_of_them(garments):
+    network = Network(conv(1, 256), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, 10))
+    original = to_onnx(ExportedModel(Normalize.to_unit(garments.train.pixels), network, SHARPNESS).eval(), 28, 28, 1)
+    activations = 105 * 2 * 256 * 26 * 26 * 4  # bytes
+    quantize(original, garments.train.pixels[:1].numpy())  # imports the tools
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_of_memory()
+
+    quantize(original, garments.train.pixels[:105].numpy())
+
+    assert peak_of_memory() - before < activations / 2
+
+
+def peak_of_memory() -> int:
+    """Return the most bytes that this process has had since the peak was reset."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
 
 
 @pytest.fixture
