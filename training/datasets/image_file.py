@@ -1,6 +1,7 @@
 """A file of own images: read and decoded as the service reads and decodes an upload, or refused as it refuses one."""
 
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from serving.errors import Refusal
@@ -21,9 +22,12 @@ class ReadImage(NamedTuple):
 
 
 def read_content(file: Path) -> bytes:
-    """Return a file's bytes. Raises DataError when they are more than the service takes."""
+    """Return a file's bytes. Raises DataError for what is not a file, and for more bytes than the service takes."""
     try:
-        size = file.stat().st_size
+        status = file.stat()
+        if not S_ISREG(status.st_mode):  # a pipe would be waited for, and a device may never end
+            raise DataError(f"{printable(file)}: not a file; name an image's file")
+        size = status.st_size
         if size > SERVICE.max_body:
             raise DataError(
                 f"{printable(file)}: The file has {size:,} bytes; at most {SERVICE.max_body:,} are read. Make it "
