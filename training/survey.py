@@ -109,6 +109,15 @@ class Survey:
             )
 
     def _unmeasured(self) -> Iterator[str]:
+        """Yield labels of which nothing can be learned or measured."""
+        train = self.data.train
+        if always := [
+            label for label, n in zip(self.folder.labels, self._counts(train), strict=True) if n == len(train)
+        ]:
+            yield (
+                f"Not learned: {', '.join(always)}: each image to train on has this label, so that the model will give "
+                "it to all; add images without it"
+            )
         counts = self._counts(self.data.test)
         if missing := [label for label, count in zip(self.folder.labels, counts, strict=True) if not count]:
             yield f"Not measured: {', '.join(missing)}: none of the test images has this label; add some"

@@ -76,6 +76,10 @@ def test_metrics_are_those_of_scikit_learn(honest):
     assert (macro_f1(decided, labels), mean_average_precision(logits, labels)) == pytest.approx(expected, abs=1e-6)
 
 
+def test_of_images_without_any_label_the_average_precision_is_0():
+    assert mean_average_precision(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.bool)) == 0
+
+
 def test_a_label_that_no_image_has_does_not_count():
     labels, scores = torch.tensor([[True, False], [False, False]]), torch.tensor([[0.9, 0.8], [0.1, 0.9]])
 

@@ -123,6 +123,9 @@ class ImageFolder:
             parts[part].append(image)
         kept = {part: self._stacked(some[:limit]) for part, some in parts.items()}
         files = {part: [ImageFile(one.file.path, one.size) for one in some[:limit]] for part, some in parts.items()}
+        if not any(one.file.labels for one in parts[TEST][:limit]):
+            advice = "raise --limit" if limit and limit < len(parts[TEST]) else "add images with labels to them"
+            raise DataError(f"{printable(self.path)}: none of the test images has a label to be measured: {advice}")
         return OwnImages(kept[TRAIN], kept[TEST], limit, tuple(skipped), kept.get(VALIDATION), files)
 
     def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
