@@ -19,6 +19,7 @@ from training.datasets.split_names import SPLITS, TRAIN, split_named
 
 PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
 CAMERA_PREFIXES = {"dsc", "dscf", "dscn", "image", "img", "mvimg", "photo", "pxl", "screenshot"}  # they name no label
+JOINERS = str.maketrans("", "", "\u200c\u200d")  # within words of Persian and of Indian scripts, and within emoji
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
 
 
@@ -193,12 +194,13 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
         )
     alike = defaultdict(list)
     for label in layout.labels:
-        if not (_is_label(label) and label.isprintable()):
+        bare = label.translate(JOINERS)
+        if not (_is_label(bare) and _is_label(label) and bare.isprintable()):
             raise DataError(
                 f"{printable(path / label)}: this name cannot be a label; rename it, without colons, line breaks and "
                 "other unprintable characters"
             )
-        alike[unicodedata.normalize("NFC", label).strip().lower()].append(label)
+        alike[unicodedata.normalize("NFC", bare).strip().lower()].append(label)
     if doubled := next((names for names in alike.values() if len(names) > 1), None):
         raise DataError(
             f"{printable(path)}: the labels {_told_apart(doubled)} differ in spaces, capitals or the encoding of a "

@@ -159,6 +159,19 @@ class TestOtherLayouts:
 
         assert find_layout(tmp_path).kind == "the table LABELS.CSV"
 
+    def test_a_label_may_have_the_joiners_of_its_script_in_it(self, tmp_path):
+        labels = ("\u06a9\u062a\u0627\u0628\u200c\u0647\u0627", "\U0001f469\u200d\U0001f373")
+        for label, name in zip(labels, LABELS, strict=False):
+            (fill(tmp_path) / name).rename(tmp_path / label)
+
+        assert set(labels) < set(find_layout(tmp_path).labels)
+
+    def test_labels_that_differ_in_a_joiner_alone_are_refused(self, tmp_path):
+        (fill(tmp_path) / "daisy").rename(tmp_path / "ro\u200cse")
+
+        with pytest.raises(DataError, match="differ in spaces, capitals or the encoding of a letter alone"):
+            find_layout(tmp_path)
+
     def test_a_hidden_table_is_ignored(self, tmp_path):
         (fill(tmp_path) / "._labels.csv").write_bytes(b"\0\5\x16\7")
 
