@@ -13,13 +13,12 @@ import msgspec
 from serving.model.card import Label
 from training.datasets.folder_files import files_in, holds_folders, images_in, loose_images, subfolders
 from training.datasets.formats import DataError
-from training.datasets.image_file import printable
+from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
 from training.datasets.split_names import SPLITS, TRAIN, split_named
 
 PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
 CAMERA_PREFIXES = {"dsc", "dscf", "dscn", "image", "img", "mvimg", "photo", "pxl", "screenshot"}  # they name no label
-JOINERS = str.maketrans("", "", "\u200c\u200d")  # within words of Persian and of Indian scripts, and within emoji
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
 
 

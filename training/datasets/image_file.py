@@ -12,6 +12,7 @@ from training.datasets.formats import DataError
 
 FIT = "photo"  # how own images become inputs
 SERVICE = Settings()  # training refuses what a service with default settings refuses
+JOINERS = str.maketrans("", "", "\u200c\u200d")  # within words of Persian and of Indian scripts, and within emoji
 
 
 class ReadImage(NamedTuple):
@@ -54,4 +55,4 @@ def read_image(content: bytes, file: Path, side: int) -> ReadImage:
 def printable(path: Path | str) -> str:
     """Return a path that is safe to print in any terminal."""
     text = str(path)
-    return text if text.isprintable() else ascii(text)
+    return text if text.translate(JOINERS).isprintable() else ascii(text)

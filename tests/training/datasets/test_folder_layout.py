@@ -165,6 +165,7 @@ class TestOtherLayouts:
             (fill(tmp_path) / name).rename(tmp_path / label)
 
         assert set(labels) < set(find_layout(tmp_path).labels)
+        assert ImageFolder.open(tmp_path, "own").named(tmp_path / labels[0] / "1.png") == f"{labels[0]}/1.png"
 
     def test_labels_that_differ_in_a_joiner_alone_are_refused(self, tmp_path):
         (fill(tmp_path) / "daisy").rename(tmp_path / "ro\u200cse")
