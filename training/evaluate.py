@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
         for file in options.files:
             classifier = Classifier.open(file)
             _print(classifier.card, evaluate(classifier, options.data_dir, options.images, sizes), options.json)
+    except KeyboardInterrupt:
+        print("Interrupted: nothing was changed. Run the same command again.", file=sys.stderr)
+        return 130
     except (ContractError, DataError, OSError) as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
         return 1

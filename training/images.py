@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folder = ImageFolder.open(options.images, "images", multi_label=options.multi_label)
         _survey(folder, options.model, options.sheet)
+    except KeyboardInterrupt:
+        print("Interrupted: nothing was changed. Run the same command again.", file=sys.stderr)
+        return 130
     except (ContractError, DataError, OSError) as error:
         print(f"training.images: {error}", file=sys.stderr)
         return 1

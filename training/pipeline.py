@@ -33,23 +33,13 @@ def split(recipe: Recipe, data: TrainTest) -> tuple[LabelledImages, LabelledImag
 
     Those of a published data set stay as they were in the trainings that are resumed and compared.
     """
-    images, validation = data.train, data.validation
-    if not validation:
-        split_off = stratified_split if isinstance(data, OwnImages) else LabelledImages.split
-        images, validation = split_off(data.train, min(recipe.validation_images, len(data.train) // 10))
+    if data.validation:
+        return data.train, data.validation
+    split_off = stratified_split if isinstance(data, OwnImages) else LabelledImages.split
+    images, validation = split_off(data.train, min(recipe.validation_images, len(data.train) // 10))
     if not len(validation):
         raise DataError(f"{len(data.train)} training images leave none for validation; take at least 10")
-    _check_labels_occur(validation, data.test)
     return images, validation
-
-
-def _check_labels_occur(validation: LabelledImages, test: LabelledImages) -> None:
-    """Raise DataError where no image of a part has any of several labels, so that nothing can be measured with it."""
-    for name, images in (("validation", validation), ("test", test)):
-        if images.labels.ndim == 2 and not images.labels.any():
-            raise DataError(
-                f"none of the {len(images):,} {name} images has a label: add some that have one, or raise --limit"
-            )
 
 
 def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, console: Console) -> TrainedNetwork:

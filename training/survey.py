@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
@@ -108,6 +109,15 @@ class Survey:
             )
 
     def _unmeasured(self) -> Iterator[str]:
+        """Yield labels of which nothing can be learned or measured."""
+        train = self.data.train
+        if always := [
+            label for label, n in zip(self.folder.labels, self._counts(train), strict=True) if n == len(train)
+        ]:
+            yield (
+                f"Not learned: {', '.join(always)}: each image to train on has this label, so that the model will give "
+                "it to all; add images without it"
+            )
         counts = self._counts(self.data.test)
         if missing := [label for label, count in zip(self.folder.labels, counts, strict=True) if not count]:
             yield f"Not measured: {', '.join(missing)}: none of the test images has this label; add some"
@@ -119,16 +129,21 @@ class Survey:
 
     def _near_duplicates(self) -> Iterator[str]:
         """Yield the near duplicates, first those that contradict each other or make the model look better."""
-        across: list[Pair] = []
-        leaks: list[Pair] = []
-        others: list[Pair] = []
-        for one, other in ((self.images[one], self.images[other]) for one, other in near_duplicates(self.all.pixels)):
-            leaking = one.split != other.split and TEST in {one.split, other.split}
-            kind = across if one.label != other.label else leaks if leaking else others
-            kind.append((one, other))
-        yield from _listed(across, "with different labels: one of them is wrong, or the labels overlap")
-        yield from _listed(leaks, "in training and test: the model will look better than it is; remove one of each")
-        yield from _listed(others, "in one split")
+        labels, splits = (np.array([getattr(image, name) for image in self.images]) for name in ("label", "split"))
+        counts, shown = [0] * 3, [list[Pair]() for _ in range(3)]
+        for pairs in near_duplicates(self.all.pixels):
+            one, other = pairs.T
+            across, leaking = labels[one] != labels[other], (splits[one] == TEST) != (splits[other] == TEST)
+            for kind, chosen in enumerate((across, leaking & ~across, ~leaking & ~across)):
+                counts[kind] += int(chosen.sum())
+                first = pairs[chosen][: MAX_LISTED - len(shown[kind])].tolist()
+                shown[kind] += [(self.images[one], self.images[other]) for one, other in first]
+        which = (
+            "with different labels: one of them is wrong, or the labels overlap",
+            "in training and test: the model will look better than it is; remove one of each",
+            "in one split",
+        )
+        yield from chain.from_iterable(map(_listed, shown, counts, which))
 
 
 def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
@@ -143,13 +158,14 @@ def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
     console.print(f"Thumbnails of each label: {printable(sheet)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _listed(pairs: list[Pair], which: str) -> Iterator[str]:
-    if pairs:
-        yield f"Near duplicates {which} ({len(pairs):,}):"
-    for one, other in pairs[:MAX_LISTED]:
+def _listed(shown: list[Pair], count: int, which: str) -> Iterator[str]:
+    """Yield a line for so many pairs, and one for each that is shown."""
+    if count:
+        yield f"Near duplicates {which} ({count:,}):"
+    for one, other in shown:
         yield f"  {_named(one)} and {_named(other)}"
-    if len(pairs) > MAX_LISTED:
-        yield f"  and {len(pairs) - MAX_LISTED:,} more"
+    if count > len(shown):
+        yield f"  and {count - len(shown):,} more"
 
 
 def _named(image: Surveyed) -> str:

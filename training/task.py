@@ -215,10 +215,15 @@ def macro_accuracy(decided: Tensor, truth: Tensor) -> float:
 
 
 def mean_average_precision(scores: Tensor, truth: Tensor) -> float:
-    """Return the mean over the labels that occur of average precision (mAP). scores, truth: [n, classes]."""
+    """Return the mean over the labels that occur of average precision (mAP), 0 where none does.
+
+    scores, truth: [n, classes].
+    """
     from sklearn.metrics import average_precision_score  # here, since most trainings do without it
 
     occur = truth.any(0)
+    if not occur.any():
+        return 0.0
     precision = average_precision_score(truth[:, occur].numpy(), scores[:, occur].numpy(), average="macro")
     return min(float(precision), 1.0)  # its sums may be larger by a rounding error, which no card allows
 

@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(str(_comparison(versions.all(), options.compare, options.images, options.data_dir)))
         else:
             CONSOLE.print(_table(versions.all()))
+    except KeyboardInterrupt:
+        print(f"Interrupted. To see which version answers: python -m training.versions {options.name}", file=sys.stderr)
+        return 130
     except (ContractError, DataError, OSError, VersionError) as error:
         print(f"training.versions: {error}", file=sys.stderr)
         return 1

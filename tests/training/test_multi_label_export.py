@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,30 @@ class TestImages:
 
         assert "'disc;square;stripes'" in message
         assert "'disc'" in message
+
+    def test_test_images_without_any_label_are_refused(self, tmp_path):
+        table = fill_multi_label(tmp_path, each=10)
+        header, *rows = table.read_text().splitlines()
+        split = [f"{row},{'test' if row.endswith(',') else 'train'}" for row in rows]
+        table.write_text("\n".join([f"{header},split", *split]))
+
+        with pytest.raises(DataError, match="none of the test images has a label to be measured: add images with lab"):
+            ImageFolder.open(table, "shapes", multi_label=True).load()
+
+    def test_a_limit_that_leaves_no_label_to_be_measured_is_refused(self, folder):
+        files = sorted(folder.files, key=lambda file: bool(file.labels))  # those without any are the first ones
+
+        with pytest.raises(DataError, match="none of the test images has a label to be measured: raise --limit"):
+            replace(folder, files=tuple(files)).load(limit=1)
+
+    def test_a_label_that_all_images_have_is_named(self, tmp_path, capsys):
+        table = fill_multi_label(tmp_path, each=10)
+        header, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([header, *(f"{row};picture" for row in rows if not row.endswith(","))]))
+
+        assert images.main([str(table), "--multi-label", "--sheet", str(tmp_path / "sheet.png")]) == 0
+
+        assert "Not learned: picture: each image to train on has this label, so that" in capsys.readouterr().out
 
     def test_the_survey_counts_each_label_and_images_without_any(self, tmp_path, capsys):
         table = fill_multi_label(tmp_path, each=10)

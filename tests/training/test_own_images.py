@@ -324,8 +324,9 @@ class TestRelease:
         assert status == 0
         assert classifier.card.novelty is msgspec.UNSET
         assert classifier.run(np.zeros((1, 28, 28, 1), np.uint8)).novelty is None
-        few, left_out = classifier.card.notes
+        few, guessing, left_out = classifier.card.notes
         assert few.startswith("Calibrated on 6 validation images only")
+        assert guessing.startswith("Not clearly better than guessing: of each label's test images ")
         assert left_out.startswith(
             "The novelty score was left out: it tells noise from test images with an AUROC of 0."
         )

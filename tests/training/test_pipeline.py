@@ -22,12 +22,10 @@ from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
 from training.augment import random_shift
 from training.calibrated_model import CalibratedModel, calibrate
-from training.datasets.formats import DataError
-from training.datasets.labelled import LabelledImages, TrainTest
 from training.export_options import chosen, export_parser
 from training.networks.base import INFERENCE_BATCH, Features, Network
 from training.networks.mlp import MLP
-from training.pipeline import split, train
+from training.pipeline import train
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError
@@ -86,16 +84,6 @@ def test_as_many_photos_of_known_images_are_novel_as_the_recipe_says(data_dir: P
     assert novelty is not None
     assert len(novelty) == len(model.split[1])
     assert (novelty > 0.5).mean() == pytest.approx(0.4, abs=0.06)
-
-
-@pytest.mark.parametrize("name", ["validation", "test"])
-def test_several_labels_that_no_image_of_a_part_has_are_refused(name):
-    some = LabelledImages(torch.zeros(20, 8, 8, 1, dtype=torch.uint8), torch.ones(20, 2, dtype=torch.bool))
-    bare = replace(some, labels=torch.zeros(20, 2, dtype=torch.bool))
-    data = replace(TrainTest(some, some, validation=some), **{name: bare})
-
-    with pytest.raises(DataError, match=f"none of the 20 {name} images has a label: add some that have one, or raise"):
-        split(RECIPES["lecture-mlp"], data)
 
 
 def test_no_more_images_at_once_go_through_a_network_than_fit_into_memory(garments):

@@ -83,6 +83,10 @@ def test_a_perfect_order_has_a_precision_of_1_and_no_more(n, positive):
     assert mean_average_precision(labels.double() - torch.arange(n)[:, None] / 100, labels) == 1
 
 
+def test_of_images_without_any_label_the_average_precision_is_0():
+    assert mean_average_precision(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.bool)) == 0
+
+
 def test_a_label_that_no_image_has_does_not_count():
     labels, scores = torch.tensor([[True, False], [False, False]]), torch.tensor([[0.9, 0.8], [0.1, 0.9]])
 

@@ -22,17 +22,22 @@ MIN_CONTRAST = 0.2  # of a thumbnail, as the length of its differences from thei
 BLOCK = 1_000  # images whose hashes are compared with all others at once: 10,000 images take 0.5 s and 90 MB
 
 
-def near_duplicates(pixels: Tensor) -> Iterator[tuple[int, int]]:
-    """Yield the places of pairs of near duplicates among pixels, uint8 [n, height, width, channels].
+def near_duplicates(pixels: Tensor) -> Iterator[NDArray[np.int64]]:
+    """Yield the places of pairs of near duplicates, int64 [k, 2], among pixels, uint8 [n, height, width, channels].
 
-    Their perceptual hashes differ in few bits, and their thumbnails correlate.
+    Their perceptual hashes differ in few bits, and their thumbnails correlate. The frames of a film are millions of
+    pairs: they come as an array for each block of images.
     """
     hashes, thumbnails = perceptual_hashes(pixels), _thumbnails(pixels)
+    places = np.arange(len(hashes))
     for start in range(0, len(hashes), BLOCK):
-        bits = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None])
-        for one, other in np.argwhere(bits <= MAX_BITS).tolist():
-            if start + one < other and float(thumbnails[start + one] @ thumbnails[other]) >= MIN_CORRELATION:
-                yield start + one, other
+        block = slice(start, start + BLOCK)
+        near = np.bitwise_count(hashes[block, None] ^ hashes[None]) <= MAX_BITS
+        near &= places[block, None] < places
+        rows, columns = near.any(1).nonzero()[0], near.any(0).nonzero()[0]
+        alike = (thumbnails[start + rows] @ thumbnails[columns].T).numpy() >= MIN_CORRELATION
+        one, other = (near[np.ix_(rows, columns)] & alike).nonzero()
+        yield np.stack([start + rows[one], columns[other]], axis=1)
 
 
 def perceptual_hashes(pixels: Tensor) -> NDArray[np.uint64]:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ import msgspec
 from serving.model.card import Label
 from training.datasets.folder_files import files_in, holds_folders, images_in, loose_images, subfolders
 from training.datasets.formats import DataError
-from training.datasets.image_file import printable
-from training.datasets.label_table import find_table, read_table
+from training.datasets.image_file import JOINERS, printable
+from training.datasets.label_table import find_table, foreign_tables, read_table
 from training.datasets.split_names import SPLITS, TRAIN, split_named
 
 PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
@@ -57,8 +57,13 @@ def find_layout(path: Path, multi_label: bool = False) -> Layout:
         raise DataError(
             f"{printable(path)}: folders give each image one label; for several, name a CSV with the columns "
             "file,label and rows such as photos/1.jpg,cat;dog (several labels) or photos/2.jpg, (none of them)"
+            f"{_first_of(foreign_tables(path))}"
         )
-    layout = _of_table(path, table, multi_label) if table else _of_folder(path)
+    if table:
+        layout = _of_table(path, table, multi_label)
+    else:
+        layout = _of_folder(path)
+        layout = replace(layout, left_out=(*foreign_tables(path), *layout.left_out))
     _check_labels(path, layout, "labels" if table else "folders")
     _check_splits(path, layout)
     return layout
@@ -100,7 +105,14 @@ def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
 
 
 def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> Layout:
-    if others := [folder for folder in folders if folder not in splits]:
+    others = [folder for folder in folders if folder not in splits]
+    if unsorted := [folder for folder in others if split_named(folder.name)]:
+        raise DataError(
+            f"{printable(path)}: {_names(splits)} has folders of labels in it, but {_names(unsorted)} has none with "
+            "images, or images beside them: put its images into a folder for each label, such as test/roses/1.jpg, or "
+            "move it away"
+        )
+    if others:
         raise DataError(
             f"{printable(path)}: {_names(splits)} looks like a split with labels in it, {_names(others)} like a label "
             "beside it: have splits alone, or labels alone, in this folder"
@@ -125,7 +137,7 @@ def _of_prefixes(path: Path) -> Layout:
     if len({file.labels for file in files}) < 2:
         raise DataError(
             f"{printable(path)}: {len(images)} images lie in no folder, and their names, such as "
-            f"{printable(images[0].name)}, begin with fewer than 2 labels; {ADVICE}"
+            f"{printable(images[0].name)}, begin with fewer than 2 labels; {ADVICE}{_first_of(foreign_tables(path))}"
         )
     return Layout("labels as the beginnings of file names", files, _message(without, "no label before a number"))
 
@@ -165,21 +177,29 @@ def _message(files: Sequence[Path], why: str) -> tuple[str, ...]:
     return (f"{count}: {why}, such as {printable(files[0])}",) if files else ()
 
 
+def _first_of(messages: Sequence[str]) -> str:
+    """Return the end of a refusal: the first message on what was left out, where there is one."""
+    return f" ({messages[0]})" if messages else ""
+
+
 def _check_labels(path: Path, layout: Layout, noun: str) -> None:
     """Raise DataError where there are too few labels, or where one cannot be a label or looks like another."""
     if len(layout.labels) < 2:
-        found = f" ({layout.left_out[0]})" if layout.left_out else ""
         alone = [printable(folder) for folder in subfolders(path) if holds_folders(folder)] if path.is_dir() else []
         advice = f"where the folders of labels are in it, name {alone[0]}" if len(alone) == 1 else ADVICE
-        raise DataError(f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {advice}{found}")
+        raise DataError(
+            f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {advice}"
+            f"{_first_of(layout.left_out)}"
+        )
     alike = defaultdict(list)
     for label in layout.labels:
-        if not (_is_label(label) and label.isprintable()):
+        bare = label.translate(JOINERS)
+        if not (_is_label(bare) and _is_label(label) and bare.isprintable()):
             raise DataError(
                 f"{printable(path / label)}: this name cannot be a label; rename it, without colons, line breaks and "
                 "other unprintable characters"
             )
-        alike[unicodedata.normalize("NFC", label).strip().lower()].append(label)
+        alike[unicodedata.normalize("NFC", bare).strip().lower()].append(label)
     if doubled := next((names for names in alike.values() if len(names) > 1), None):
         raise DataError(
             f"{printable(path)}: the labels {_told_apart(doubled)} differ in spaces, capitals or the encoding of a "

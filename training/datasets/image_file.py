@@ -1,6 +1,7 @@
 """A file of own images: read and decoded as the service reads and decodes an upload, or refused as it refuses one."""
 
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from serving.errors import Refusal
@@ -11,6 +12,7 @@ from training.datasets.formats import DataError
 
 FIT = "photo"  # how own images become inputs
 SERVICE = Settings()  # training refuses what a service with default settings refuses
+JOINERS = str.maketrans("", "", "\u200c\u200d")  # within words of Persian and of Indian scripts, and within emoji
 
 
 class ReadImage(NamedTuple):
@@ -21,9 +23,12 @@ class ReadImage(NamedTuple):
 
 
 def read_content(file: Path) -> bytes:
-    """Return a file's bytes. Raises DataError when they are more than the service takes."""
+    """Return a file's bytes. Raises DataError for what is not a file, and for more bytes than the service takes."""
     try:
-        size = file.stat().st_size
+        status = file.stat()
+        if not S_ISREG(status.st_mode):  # a pipe would be waited for, and a device may never end
+            raise DataError(f"{printable(file)}: not a file; name an image's file")
+        size = status.st_size
         if size > SERVICE.max_body:
             raise DataError(
                 f"{printable(file)}: The file has {size:,} bytes; at most {SERVICE.max_body:,} are read. Make it "
@@ -50,4 +55,4 @@ def read_image(content: bytes, file: Path, side: int) -> ReadImage:
 def printable(path: Path | str) -> str:
     """Return a path that is safe to print in any terminal."""
     text = str(path)
-    return text if text.isprintable() else ascii(text)
+    return text if text.translate(JOINERS).isprintable() else ascii(text)

@@ -123,6 +123,9 @@ class ImageFolder:
             parts[part].append(image)
         kept = {part: self._stacked(some[:limit]) for part, some in parts.items()}
         files = {part: [ImageFile(one.file.path, one.size) for one in some[:limit]] for part, some in parts.items()}
+        if not any(one.file.labels for one in parts[TEST][:limit]):
+            advice = "raise --limit" if limit and limit < len(parts[TEST]) else "add images with labels to them"
+            raise DataError(f"{printable(self.path)}: none of the test images has a label to be measured: {advice}")
         return OwnImages(kept[TRAIN], kept[TEST], limit, tuple(skipped), kept.get(VALIDATION), files)
 
     def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
@@ -198,7 +201,7 @@ def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile]
     """Raise DataError when a label has too few images, not counting those that the layout sets apart."""
     counts = Counter(label for file in files if file.split in ("", TRAIN) for label in file.labels)
     if few := [f"{counts[label]} of {label!r}" for label in labels if counts[label] < MIN_IMAGES_PER_LABEL]:
-        unread = f", not counting {len(skipped)} that cannot be read, such as {skipped[0]}" if skipped else ""
+        unread = f", not counting {len(skipped)} left out, such as {skipped[0]}" if skipped else ""
         raise DataError(
             f"{printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
             f"{MIN_IMAGES_PER_LABEL}: add some, or move its folder away"

@@ -17,6 +17,7 @@ PREDICTION_COLUMN = "probability"  # of a table of predictions, such as thimble-
 DELIMITERS = ",;\t"  # of columns: spreadsheets write semicolons where a comma is the decimal point
 DELIMITER_LINE = re.compile(r'"?sep=(.)"?,*[\r\n]*', re.IGNORECASE)  # the first line that Excel understands
 SEPARATORS = re.compile(r"[;|]")  # of the labels in a cell
+FIRST_ROW = 80  # characters of it in a message
 SEVERAL = "for images with several labels, add --multi-label"
 
 
@@ -31,11 +32,16 @@ def find_table(path: Path) -> Path | None:
     """Return the table that a path is or, where a folder, has in it; None without one. Raises DataError for several."""
     if path.is_file():
         return path
-    tables = [file for file in sorted(path.glob("*.csv")) if file.is_file() and _has_labels(file)]
+    tables = [file for file in _csv_files(path) if not _objection(file)]
     if len(tables) > 1:
         names = " and ".join(printable(table.name) for table in tables)
         raise DataError(f"{printable(path)}: {names} both give labels; name one of them: --images {tables[0]}")
     return tables[0] if tables else None
+
+
+def foreign_tables(folder: Path) -> tuple[str, ...]:
+    """Return a message for each CSV in a folder that gives no labels, with the reason."""
+    return tuple(filter(None, map(_objection, _csv_files(folder))))
 
 
 def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
@@ -107,15 +113,27 @@ def _named(labels: tuple[str, ...]) -> str:
     return f"the label {'; '.join(labels)!r}" if labels else "no label"
 
 
-def _has_labels(table: Path) -> bool:
-    """Return whether a CSV has the columns of a table, or names a file in its first row; predictions are no labels."""
+def _csv_files(folder: Path) -> list[Path]:
+    """Return the CSVs directly in a folder, by name, except hidden ones."""
+    found = (file for file in sorted(folder.iterdir()) if file.suffix.lower() == ".csv" and file.is_file())
+    return [file for file in found if not file.name.startswith(".")]
+
+
+def _objection(table: Path) -> str:
+    """Return why a CSV gives no labels; "" where it has the columns of a table, or names a file in its first row."""
     try:
         _, first = next(iter(_rows(table)), (1, []))
-    except DataError:  # it belongs to something else
-        return False
-    if _is_header(first):
-        return PREDICTION_COLUMN not in _cells(first)  # a model is not to learn from its own answers
-    return len(first) == len(COLUMNS) and _is_file(table.parent / first[0])
+    except DataError as error:
+        return str(error)
+    if _is_header(first):  # a model is not to learn from its own answers
+        predicted = PREDICTION_COLUMN in _cells(first)
+        return f"{printable(table)}: predictions, which are not taken for labels" if predicted else ""
+    if len(first) == len(COLUMNS) and _is_file(table.parent / first[0]):
+        return ""
+    return (
+        f"{printable(table)}: not taken for a table of labels: its first row is {','.join(first)[:FIRST_ROW]!r}; if it "
+        "gives labels, name its columns file and label"
+    )
 
 
 def _is_file(path: Path) -> bool:

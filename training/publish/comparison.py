@@ -1,4 +1,4 @@
-"""A new model beside the version that answers, and whether it may take its place."""
+"""A new model beside guessing and beside the version that answers, and whether it may take its place."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -67,6 +67,25 @@ class Release:
 
 
 UNLESS_WORSE = Release()
+
+
+def guessing_note(macro_accuracy: float, labels: Tensor) -> str:
+    """Return a note where a model is not clearly better than guessing; "" where it is, and where that cannot be told.
+
+    macro_accuracy: the mean of the labels' own accuracies. labels: those of the test images.
+    """
+    counts = labels.bincount() if labels.ndim == 1 else labels.new_empty(0)
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        return ""
+    chance = 1 / len(counts)
+    error = sqrt(float((chance * (1 - chance) / counts).sum())) / len(counts)
+    if macro_accuracy - chance > STANDARD_ERRORS * error:
+        return ""
+    return (
+        f"Not clearly better than guessing: of each label's test images {macro_accuracy:.0%} are right on average, and "
+        f"guessing has {chance:.0%}. Look whether the images show their labels, and add some."
+    )
 
 
 def compare(

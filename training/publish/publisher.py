@@ -40,7 +40,7 @@ from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, quantize
 from training.option_types import INT8
 from training.progress import stage
 from training.publish.card import calibration_notes, is_card_of, make_card
-from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare
+from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare, guessing_note
 from training.publish.label_figures import label_figures
 from training.publish.model_folder import (
     CONFIGURATION_FILE,
@@ -152,6 +152,8 @@ class Publisher:
         folder = ModelFolder(self.models_dir, name)
         calibration, evaluation = self._evaluate(graph)
         notes = calibration_notes(len(model.split[1]), calibration.conformal)
+        if isinstance(model.recipe.source, ImageFolder):
+            notes += filter(None, [guessing_note(evaluation.macro_accuracy, model.data.test.labels)])
         if reason := self._weak_novelty(evaluation):
             notes.append(reason)
             graph, expected = without_novelty(graph), partial(_probabilities, expected)

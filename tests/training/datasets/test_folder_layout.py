@@ -1,5 +1,6 @@
 """The layouts in which own images may be, and what is refused."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -148,7 +149,34 @@ class TestOtherLayouts:
     def test_a_table_of_something_else_gives_no_labels(self, tmp_path):
         (fill(tmp_path) / "prices.csv").write_bytes(b"rose,\xff\n")
 
-        assert find_layout(tmp_path).kind == "a folder for each label"
+        layout = find_layout(tmp_path)
+
+        assert layout.kind == "a folder for each label"
+        assert layout.left_out[0].startswith(f"{tmp_path}/prices.csv: not a CSV in UTF-8 (")
+
+    def test_the_suffix_of_a_table_may_have_capitals(self, tmp_path):
+        write_table(fill(tmp_path)).rename(tmp_path / "LABELS.CSV")
+
+        assert find_layout(tmp_path).kind == "the table LABELS.CSV"
+
+    def test_a_label_may_have_the_joiners_of_its_script_in_it(self, tmp_path):
+        labels = ("\u06a9\u062a\u0627\u0628\u200c\u0647\u0627", "\U0001f469\u200d\U0001f373")
+        for label, name in zip(labels, LABELS, strict=False):
+            (fill(tmp_path) / name).rename(tmp_path / label)
+
+        assert set(labels) < set(find_layout(tmp_path).labels)
+        assert ImageFolder.open(tmp_path, "own").named(tmp_path / labels[0] / "1.png") == f"{labels[0]}/1.png"
+
+    def test_labels_that_differ_in_a_joiner_alone_are_refused(self, tmp_path):
+        (fill(tmp_path) / "daisy").rename(tmp_path / "ro\u200cse")
+
+        with pytest.raises(DataError, match="differ in spaces, capitals or the encoding of a letter alone"):
+            find_layout(tmp_path)
+
+    def test_a_hidden_table_is_ignored(self, tmp_path):
+        (fill(tmp_path) / "._labels.csv").write_bytes(b"\0\5\x16\7")
+
+        assert find_layout(tmp_path).left_out == ()
 
 
 class TestNamed:
@@ -178,6 +206,43 @@ class TestNamed:
         (message,) = data.skipped
         assert len(data.train) + len(data.test) == 47
         assert "either 'rose' or 'tulip'" in message or "either 'tulip' or 'rose'" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("file,label\n1.jpg,L\xf6ffel\n".encode("cp1252"), "not a CSV in UTF-8 ("),
+        ("file,label\n1.jpg,L\xf6ffel\n".encode("utf-16"), "not a CSV in UTF-8 ("),
+        (b"id,image,class\n1,1.jpg,rose\n", "not taken for a table of labels: its first row is 'id,image,class'; if"),
+    ],
+)
+def test_the_refusal_of_loose_images_says_why_the_table_beside_them_is_not_read(tmp_path, content, reason):
+    for number in range(3):
+        flower(0, number).save(tmp_path / f"IMG_{number}.png")
+    (tmp_path / "labels.csv").write_bytes(content)
+
+    with pytest.raises(DataError, match=re.escape(f"({tmp_path}/labels.csv: {reason}")):
+        find_layout(tmp_path)
+
+
+def test_labels_by_file_names_come_with_a_word_on_a_table_that_is_not_read(flat):
+    (flat / "labels.csv").write_text("image,class\nrose_1.png,tulip\n")
+
+    (left_out,) = find_layout(flat).left_out
+
+    assert left_out.endswith("labels.csv: not taken for a table of labels: its first row is 'image,class'; if it gives "
+                             "labels, name its columns file and label")  # fmt: skip
+
+
+@pytest.mark.parametrize("images", [0, 3])
+def test_a_split_whose_images_are_in_no_folders_of_labels_is_not_called_a_label(splits, images):
+    shutil.rmtree(splits / "test")
+    (splits / "test").mkdir()
+    for number in range(images):
+        flower(0, number).save(splits / "test" / f"{number}.png")
+
+    with pytest.raises(DataError, match="test has none with images, or images beside them: put its images into a fold"):
+        find_layout(splits)
 
 
 def test_a_label_among_the_splits_is_refused(splits):

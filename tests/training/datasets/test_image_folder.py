@@ -173,6 +173,16 @@ class TestLeftOut:
 
         assert left_out == f"{folder}/rose/1.png: No such file or directory"
 
+    def test_a_pipe_that_a_table_names_is_left_out_and_not_waited_for(self, folder):
+        os.mkfifo(folder / "pipe.png")
+        rows = [f"{file.relative_to(folder)},{file.parent.name}" for file in sorted(folder.rglob("*/*.png"))]
+        (folder / "labels.csv").write_text("\n".join(("file,label", "pipe.png,rose", "/dev/zero,rose", *rows)))
+
+        skipped = load(folder).skipped
+
+        reason = "not a file; name an image's file"
+        assert sorted(skipped) == [f"/dev/zero: {reason}", f"{folder}/pipe.png: {reason}"]
+
     def test_hidden_files_and_folders_are_ignored(self, folder):
         (folder / ".cache").mkdir()
         (folder / "rose" / ".DS_Store").write_bytes(b"1")
@@ -254,7 +264,7 @@ def with_nothing_readable(folder: Path) -> None:
         (with_a_line_break, r"rose\nred': this name cannot be a label"),
         (with_a_name_in_no_encoding, r"ros\udce9': this name cannot be a label"),
         (with_few_roses, "too few images: 9 of 'rose'; each label needs at least 10: add some"),
-        (with_damaged_roses, "too few images: 9 of 'rose', not counting 3 that cannot be read, such as "),
+        (with_damaged_roses, "too few images: 9 of 'rose', not counting 3 left out, such as "),
         (with_nothing_readable, "none of 40 sampled images can be read; the first: "),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 
 from serving.model.classifier import Classifier
 from training.datasets.labelled import LabelledImages
-from training.publish.comparison import Release, VersionComparison, compare, compare_cards
+from training.publish.comparison import Release, VersionComparison, compare, compare_cards, guessing_note
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -86,3 +86,27 @@ EQUAL = VersionComparison("version 1", "version 2", 0.9, 0.9, 0.02, 0.01, "by th
 )
 def test_a_rehearsal_and_a_worse_model_take_no_place_unless_told_to(release, comparison, objection):
     assert release.objection(comparison) == objection
+
+
+@pytest.mark.parametrize(
+    ("macro_accuracy", "images", "says"),
+    [
+        (0.125, (4, 4), "12% are right on average, and guessing has 50%"),
+        (0.75, (2, 2), "75% are right on average"),  # chance gives as much every third time
+        (1.0, (2, 2), ""),
+        (0.5, (90, 10), "50% are right on average"),  # where all are given the frequent label
+        (0.75, (2, 0, 2, 2, 2), ""),
+        (1.0, (5, 0), ""),  # of one label alone nothing can be told
+    ],
+)
+def test_a_model_that_is_not_clearly_better_than_guessing_has_a_note(macro_accuracy, images, says):
+    labels = torch.repeat_interleave(torch.arange(len(images)), torch.tensor(images))
+
+    note = guessing_note(macro_accuracy, labels)
+
+    assert says in note
+    assert bool(note) == bool(says)
+
+
+def test_images_of_several_labels_get_no_note_on_guessing():
+    assert guessing_note(0.0, torch.ones(4, 2, dtype=torch.bool)) == ""
