@@ -12,11 +12,11 @@ from serving.model.runtime import open_session
 from training.datasets.labelled import LabelledImages
 from training.datasets.stratified import FOLDS, stratified_folds
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
+from training.networks.base import INFERENCE_BATCH
 from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
 from training.task import MULTI, balanced_regression
 from training.train.head import features_of
 
-BATCH = 100  # images
 PENALTY = 10.0  # of the weights: with a tenth of it, more images with the right label are suspected
 MIN_SIDE = 64  # pixels to which images are enlarged for the pretrained network
 
@@ -42,7 +42,8 @@ def graph_features(file: Path, pixels: Tensor) -> Tensor:
     Raises DataError when it cannot be cut.
     """
     session = open_session(OnnxFeatures.open(file).graph.SerializeToString(), ALL_CORES)
-    batches: list[NDArray[np.float32]] = [session.run(None, {INPUT: part.numpy()})[0] for part in pixels.split(BATCH)]
+    parts = pixels.split(INFERENCE_BATCH)
+    batches: list[NDArray[np.float32]] = [session.run(None, {INPUT: part.numpy()})[0] for part in parts]
     return torch.from_numpy(np.concatenate(batches))
 
 
