@@ -61,7 +61,8 @@ class BatchNorm(nn.BatchNorm2d):
 class PooledConvolution(nn.Conv2d):
     """A convolution of 3x3, and padding, before a pool of 2x2, which drops the last row or column of an odd number.
 
-    Those are not computed: at 13 pixels a side, 25 of 169 places.
+    Those are not computed: at 13 pixels a side, 25 of 169 places. From [n, inputs, h, w] to [n, outputs, h', w'], where
+    h' and w' are h and w without a remainder of 1.
     """
 
     def forward(self, images: Tensor) -> Tensor:
