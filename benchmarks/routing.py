@@ -1,21 +1,32 @@
-"""python -m benchmarks.routing: which share of enlarged test images reaches a model of their own data set.
+"""python -m benchmarks.routing: which share of enlarged test images reaches a model of their own data set, and when.
 
 An image like a model's input, in its size and in being grey or in colour, goes to that model; one that was enlarged has
 to be recognized by what it shows. The first test images of both data sets are enlarged, pixel by pixel (nearest) or
 smoothly (bicubic), and saved as JPEG: as they are, in grey, and garments inverted on white too.
+
+The second table has medians of one image's time on one core, from upload to answer, in milliseconds, where the request
+names the model and where the router finds it (pin the process: taskset -c 0). These images have grain, as photos do.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 
+import numpy as np
 from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.photos import open_models, share_routed
+from benchmarks.photos import MAX_PIXELS, TIMEOUT, open_models, share_routed
+from serving.concurrency import SerialExecutor
+from serving.errors import Refusal
+from serving.inference.options import PredictOptions
+from serving.inference.predictor import Predictor
+from serving.repository.repository import Repository
 from training.datasets.builtin import CIFAR_10, FASHION_MNIST
 from training.datasets.formats import DataError
 
@@ -23,6 +34,10 @@ IMAGES = 200  # of each data set
 SIDES = 64, 224, 400
 RESAMPLINGS = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 QUALITY = 92
+TIMED_IMAGES = 10
+GRAIN = 3.0
+TIMED_SIDES = 400, 800, 1_600, 3_500  # the last has 12 megapixels, as phones' photos have
+REPEATS = 3
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -72,14 +87,51 @@ def _measure(options: argparse.Namespace) -> None:
             ]
             table.add_row(source.title, change.__name__.replace("_", " "), *shares)
     Console(width=130).print(table)
+    Console(width=130).print(_times(options))
 
 
-def enlarged(pixels: Tensor, change: Change, side: int, resampling: Image.Resampling) -> list[bytes]:
-    """Return JPEGs of images [n, height, width, channels], changed and enlarged to side by side pixels."""
-    files = []
-    for image in pixels.numpy():
-        file = BytesIO()
-        change(Image.fromarray(image.squeeze())).resize((side, side), resampling).save(file, "JPEG", quality=QUALITY)
+def _times(options: argparse.Namespace) -> Table:
+    """Return a table of an image's time with its model named and without, for images of CIFAR-10 of several sizes."""
+    predictor = Predictor(Repository(options.models_dir), MAX_PIXELS, SerialExecutor(TIMEOUT))
+    table = Table("Pixels", "Model named, ms", "Routed, ms", "Router's share", box=None)
+    pixels = CIFAR_10.load(options.data_dir, TIMED_IMAGES).test.pixels
+    for side in TIMED_SIDES:
+        named, routed = [], []
+        for upload in enlarged(pixels, as_it_is, side, Image.Resampling.BICUBIC, GRAIN):
+            seconds, model = _timed(predictor, upload, PredictOptions())
+            routed.append(seconds)
+            named.append(_timed(predictor, upload, PredictOptions(model))[0])
+        before, after = 1_000 * median(named), 1_000 * median(routed)
+        table.add_row(f"{side} x {side}", f"{before:.1f}", f"{after:.1f}", f"{1 - before / after:.0%}")
+    return table
+
+
+def _timed(predictor: Predictor, upload: bytes, options: PredictOptions) -> tuple[float, str]:
+    """Return the least of a few times for an upload, in seconds, and the model that answered."""
+    seconds = []
+    for _ in range(REPEATS):
+        start = perf_counter()
+        (item,) = predictor.predict([upload], options).items
+        seconds.append(perf_counter() - start)
+    if isinstance(item, Refusal):
+        raise item
+    return min(seconds), item.model
+
+
+def enlarged(
+    pixels: Tensor, change: Change, side: int, resampling: Image.Resampling, grain: float = 0.0
+) -> list[bytes]:
+    """Return JPEGs of images [n, height, width, channels], changed and enlarged to side by side pixels.
+
+    grain: the standard deviation of noise that is added, in levels of 255.
+    """
+    files, rng = [], np.random.default_rng(0)
+    for pixels_of_one in pixels.numpy():
+        file, image = BytesIO(), change(Image.fromarray(pixels_of_one.squeeze())).resize((side, side), resampling)
+        if grain:
+            noise = rng.normal(0, grain, (side, side, 1))
+            image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+        image.save(file, "JPEG", quality=QUALITY)
         files.append(file.getvalue())
     return files
 

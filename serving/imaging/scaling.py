@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
-# Pixels that the shortest side keeps, by fit, at least. A garment may fill a sixth of it: 85 pixels are three times the
-# 28 of its input. Other photos are only resized: an input of 32 pixels differs by a level or two of 255.
-MIN_SIDES = {"garment": 512, "photo": 256}
-SIDES_LEFT = 4  # how many times the input's side it keeps at least: what is averaged away is beyond the input's grid
+# Pixels that the shortest side keeps at least. A garment is looked for at up to 384 pixels of the longest side, which a
+# photo of 3:2 keeps: one that fills a sixth of it has twice the 28 of its input. Other photos are only resized, and an
+# input of 32 pixels differs by a level or two of 255.
+MIN_SIDE = 256
+SIDES_LEFT = 2  # how many times the input's side it keeps at least: what is averaged away is beyond the input's grid
 SCALED_FORMATS = ("JPEG", "MPO")  # whose decoder scales
 MAX_SIDE = 100_000  # pixels; a longer side is averaged, for resizing it in one step would take gigabytes
 PREMULTIPLIED = {"RGBA": "RGBa", "LA": "La"}  # in which transparent pixels lend no colour to their neighbours
@@ -24,9 +25,9 @@ class Extent(NamedTuple):
     height: float
 
 
-def side_needed(fit: str, height: int, width: int) -> int:
-    """Return what the shortest side of an upload must keep for an input of this size; fit: as the model's card says."""
-    return max(MIN_SIDES[fit], SIDES_LEFT * max(height, width))
+def side_needed(height: int, width: int) -> int:
+    """Return what the shortest side of an upload must keep for an input of this size."""
+    return max(MIN_SIDE, SIDES_LEFT * max(height, width))
 
 
 def draft(image: Image.Image, min_side: int) -> Extent:

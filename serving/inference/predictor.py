@@ -155,8 +155,8 @@ class Predictor:
         """Decode and preprocess one upload: in the event loop if that is quick, otherwise in a process and a thread."""
         if isinstance(upload, Refusal):
             return upload
-        candidates = [classifier] if classifier else self._repository.ready()
-        min_side = max((side_needed(one.card.fit, one.height, one.width) for one in candidates), default=0)
+        candidates = [classifier] if classifier else self._repository.defaults.classifiers
+        min_side = max((side_needed(one.height, one.width) for one in candidates), default=0)
         try:
             if not is_quick(upload):
                 decoded = self.decoders.decode(upload, budget, min_side, timings, deadline)

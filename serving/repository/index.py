@@ -122,6 +122,12 @@ class Defaults:
     things: Default = Default()
     router: Classifier | None = None
 
+    @property
+    def classifiers(self) -> list[Classifier]:
+        """All models that may look at an image for which the client names none."""
+        found = self.garments.classifier, self.things.classifier, self.router
+        return [classifier for classifier in found if classifier]
+
     def by_colour(self, grey: bool) -> Classifier | None:
         """Return the default for an image of which only the colour is known."""
         return (self.garments if grey else self.things).classifier

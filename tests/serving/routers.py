@@ -19,13 +19,17 @@ SLOPE = 100.0  # of the logit, by mean brightness between 0 and 1: it is sure
 
 
 def add_router(
-    folder: Path, name: str = "router", labels: list[str] | None = None, log_odds: float | None = None
+    folder: Path,
+    name: str = "router",
+    labels: list[str] | None = None,
+    log_odds: float | None = None,
+    side: int = SIDE,
 ) -> Path:
     """Write a router into a model folder; returns its file.
 
-    log_odds: of garments, for every image: a router that looks at nothing.
+    log_odds: of garments, for every image: a router that looks at nothing. side: of its input, in pixels.
     """
-    graph = _graph(SLOPE, SLOPE / 2) if log_odds is None else _graph(0.0, log_odds / 2)
+    graph = _graph(SLOPE, SLOPE / 2, side) if log_odds is None else _graph(0.0, log_odds / 2, side)
     path = folder / name / "1" / "model.onnx"
     path.parent.mkdir(parents=True)
     helper.set_model_props(graph, {CARD_KEY: json.dumps(_card(graph, name, labels or LABELS))})
@@ -33,7 +37,7 @@ def add_router(
     return path
 
 
-def _graph(slope: float, bias: float) -> onnx.ModelProto:
+def _graph(slope: float, bias: float, side: int) -> onnx.ModelProto:
     constants = {
         "axes": np.array([1, 2, 3]),
         "weight": np.array([[-slope / 255, slope / 255]], np.float32),
@@ -47,7 +51,7 @@ def _graph(slope: float, bias: float) -> onnx.ModelProto:
         helper.make_node("Gemm", ["column", "weight", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", side, side, 3])
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 2])
     tensors = [from_array(value, key) for key, value in constants.items()]
     graph = helper.make_graph(nodes, "brightness", [image], [probabilities], tensors)
@@ -60,8 +64,9 @@ def _card(graph: onnx.ModelProto, name: str, labels: list[str]) -> dict[str, obj
     card = json.loads({entry.key: entry.value for entry in committed.metadata_props}[CARD_KEY])
     session = open_session(graph.SerializeToString())
     golden = []
+    side = session.get_inputs()[0].shape[1]
     for level in (0, 60, 250):
-        pixels = np.full((SIDE, SIDE, 3), level, np.uint8)
+        pixels = np.full((side, side, 3), level, np.uint8)
         (outputs,) = session.run(["probabilities"], {"image": pixels[None]})
         golden.append(to_builtins(Golden.of(pixels, outputs[0])))
     del card["novelty"]

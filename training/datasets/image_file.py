@@ -47,7 +47,7 @@ def read_image(content: bytes, file: Path, side: int) -> ReadImage:
     try:
         header = read_header(content, PixelBudget(SERVICE.max_pixels))
         size = header.image.size
-        return ReadImage(decode(header, side_needed(FIT, side, side)), size)
+        return ReadImage(decode(header, side_needed(side, side)), size)
     except Refusal as error:
         raise DataError(f"{printable(file)}: {error}") from error
 

@@ -13,5 +13,5 @@ MAX_PHOTO_PIXELS = 10_000_000  # none of these photos has more
 def as_served(photo: bytes, fit: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the input [height, width, channels] that the service makes of a photo's file."""
     height, width, channels = shape
-    decoded = decode(read_header(photo, PixelBudget(MAX_PHOTO_PIXELS)), side_needed(fit, height, width))
+    decoded = decode(read_header(photo, PixelBudget(MAX_PHOTO_PIXELS)), side_needed(height, width))
     return preprocess(decoded, fit, height, width, channels).pixels

@@ -531,7 +531,7 @@ def test_an_extremely_long_image_never_crashes(kind, size, fit):
     upload = saved(Image.new("L", size, 77), kind)
     tracemalloc.start()
 
-    decoded = decode(read_header(upload, PixelBudget(50_000_000)), side_needed(fit, 28, 28))
+    decoded = decode(read_header(upload, PixelBudget(50_000_000)), side_needed(28, 28))
     made = preprocess(decoded, fit, 28, 28, 1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from serving.errors import TooManyPixels
 from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.preprocessing import preprocess
+from serving.imaging.resizing import WORK_SIDE
 from serving.imaging.scaling import side_needed
 
 FORMATS = {
@@ -35,13 +36,13 @@ def photo(width, height, seed=0):
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize(("fit", "sides", "needed"), [("photo", (32, 32), 256), ("photo", (64, 96), 384)])
-def test_more_is_left_than_the_input_needs(fit, sides, needed):
-    assert side_needed(fit, *sides) == needed
+@pytest.mark.parametrize(("sides", "needed"), [((32, 32), 256), ((64, 224), 448)])
+def test_more_is_left_than_the_input_needs(sides, needed):
+    assert side_needed(*sides) == needed
 
 
-def test_of_a_garment_that_fills_a_sixth_thrice_the_input_is_left():
-    assert side_needed("garment", 28, 28) / 6 > 3 * 28
+def test_a_photo_keeps_the_side_at_which_a_garment_is_looked_for():
+    assert side_needed(28, 28) * 3 / 2 >= WORK_SIDE
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -13,6 +13,7 @@ from routers import add_router
 from serving.concurrency import SerialExecutor
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import NullObserver, Predictor
+from serving.inference.timings import Timings
 from serving.model.card import CARD_KEY
 from serving.repository.index import Routing
 from serving.repository.repository import Repository
@@ -135,6 +136,22 @@ def test_a_large_photo_is_routed_too(predictor):
     large = photo(DARK, size=(1_400, 1_100))
 
     assert models_of(predictor, large) == [GARMENTS]
+
+
+def test_a_photo_keeps_what_those_models_need_that_may_answer_and_no_more(models, tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    add_router(folder)
+    add_router(folder, "large", side=500)
+    repository = Repository(folder, routing=Routing(grey=GARMENTS, colour=THINGS))
+    predictor = Predictor(repository, 2_000_000, SerialExecutor(5.0))
+    upload = photo(DARK, size=(1_600, 1_200))
+
+    (routed,), (named,) = (
+        predictor.prepare([upload], classifier, Timings()) for classifier in (None, repository.named("large"))
+    )
+
+    assert (routed.input.size, named.input.size) == ((400, 300), (1_600, 1_200))
 
 
 def test_images_of_one_request_go_to_different_models_and_keep_their_order(predictor):
