@@ -35,7 +35,7 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class CalibratedModel:
-    """A trained network with its data, the temperature that calibrates it, and its novelty score.
+    """A trained network with its data, the temperature that calibrates it, and its novelty score, if it has one.
 
     photos: composed of validation images, uint8 [n, h, w, c]: they set the threshold of novelty; None: those do.
     """
@@ -44,7 +44,7 @@ class CalibratedModel:
     data: TrainTest
     trained: TrainedNetwork
     temperature: float
-    novelty: NoveltyScore
+    novelty: NoveltyScore | None
     photos: Tensor | None = None
 
     @property
@@ -79,7 +79,7 @@ class CalibratedModel:
 
 def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> CalibratedModel:
     """Calibrate a trained network on the validation images. Raises DivergedError."""
-    stage("Calibrating: temperature and novelty score")
+    stage(f"Calibrating: temperature{' and novelty score' if recipe.novelty else ''}")
     images, validation = split(recipe, data)
     known = Sample(validation.pixels, trained.forward_features(validation.pixels))
     logits = known.features.logits
@@ -92,7 +92,7 @@ def calibrate(recipe: Recipe, data: TrainTest, trained: TrainedNetwork) -> Calib
     if recipe.flagged_photos:
         generator = torch.Generator().manual_seed(0)
         photos = photographed(validation.pixels[: PHOTOGRAPHED[recipe.fit]], recipe.fit, generator)
-    novelty = fit_novelty(recipe, trained, temperature, images, known, photos)
+    novelty = fit_novelty(recipe, trained, temperature, images, known, photos) if recipe.novelty else None
     return CalibratedModel(recipe, data, trained, temperature, novelty, photos)
 
 

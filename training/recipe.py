@@ -61,6 +61,7 @@ class Recipe:
     augmentations: tuple[Augmentation, ...] = ()
     # The network is pretrained: its last layer is fitted, and if there are epochs its last blocks learn too.
     frozen: bool = False
+    novelty: bool = True  # the graph says how unlike the training images an image is
     flagged_photos: float = 0.0  # share of photos of known images that is called novel; 0: no photos set the threshold
     int8: bool = False  # publish the graph in int8 where that pays
     mirrored: bool = False  # serve the mean of the logits for an image and for the flipped image
@@ -87,7 +88,7 @@ class Recipe:
     def values(self) -> dict[str, str | int | float | bool | None]:
         """Return by name all parts of the training that can be written down."""
         # Without those that decide on the file and its card alone: a training may be resumed to publish others.
-        names = {field.name for field in fields(self)} - {"int8", "flagged_photos"}
+        names = {field.name for field in fields(self)} - {"int8", "novelty", "flagged_photos"}
         named = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | None)}
         network = self.network()

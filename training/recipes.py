@@ -122,6 +122,7 @@ ROUTER = Recipe(
     learning_rate=0.0,
     schedule="constant",
     validation_images=1_000,
+    novelty=False,  # it hardly tells what is neither (AUROC 0.64), and takes a tenth of the time
     int8=True,
     sample_sizes=WITHOUT_CORRUPTIONS,
 )

@@ -23,7 +23,7 @@ class Outputs(NamedTuple):
     """The outputs of a graph: probabilities [batch, classes] and, where it has that output, novelty [batch]."""
 
     probabilities: NDArray[np.float32]
-    novelty: NDArray[np.float32] | None
+    novelty: NDArray[np.float32] | None = None
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:

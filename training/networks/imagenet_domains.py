@@ -4,11 +4,13 @@ Its 1,000 classes are grouped into the two domains; nothing is trained here. It 
 neither Fashion-MNIST nor CIFAR-10 show.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from training.networks.base import Network
-from training.networks.efficientnet import EfficientNetLite, load_pretrained
+from training.networks.efficientnet import EfficientNetLite, feature_layers, load_pretrained
 
 # Indices of ImageNet's classes. Garments: clothes, shoes, bags, and the cloth that they are made of. Things: animals,
 # and what drives, flies or floats. Other classes count for neither.
@@ -33,11 +35,21 @@ class ImageNetDomains(Network):
 
     def __init__(self) -> None:
         """Load the pretrained weights; raises DataError when the packages are not installed."""
-        super().__init__(load_pretrained(), _Groups(), nn.Identity())  # the last makes the two logits the features
+        body = load_pretrained()
+        classes = _rows(body._fc, (*GARMENTS, *THINGS))
+        super().__init__(feature_layers(body), classes, _Groups(), nn.Identity())  # the last: the logits as features
 
 
 class _Groups(nn.Module):
-    """Sum the probabilities of each group of classes: logits [n, 1000] -> logits [n, 2], garments and things."""
+    """Sum the probabilities of each group of classes: logits of garments, then things [n, 537] -> logits [n, 2]."""
 
     def forward(self, logits: Tensor) -> Tensor:
-        return torch.stack([torch.logsumexp(logits[:, list(group)], 1) for group in (GARMENTS, THINGS)], 1)
+        groups = logits.split([len(GARMENTS), len(THINGS)], 1)
+        return torch.stack([torch.logsumexp(group, 1) for group in groups], 1)
+
+
+def _rows(layer: nn.Linear, rows: Sequence[int]) -> nn.Linear:
+    """Return a layer that has these of another's outputs."""
+    kept = nn.Linear(layer.in_features, len(rows))
+    kept.load_state_dict({name: values[list(rows)] for name, values in layer.state_dict().items()})
+    return kept

@@ -245,4 +245,4 @@ class Publisher:
 
 def _probabilities(predict: Predict, pixels: Pixels) -> Outputs:
     """Return a prediction without its novelty."""
-    return Outputs(predict(pixels).probabilities, None)
+    return Outputs(predict(pixels).probabilities)
