@@ -4,8 +4,9 @@ An image like a model's input, in its size and in being grey or in colour, goes 
 to be recognized by what it shows. The first test images of both data sets are enlarged, pixel by pixel (nearest) or
 smoothly (bicubic), and saved as JPEG: as they are, in grey, and garments inverted on white too.
 
-The second table has medians of one image's time on one core, from upload to answer, in milliseconds, where the request
-names the model and where the router finds it (pin the process: taskset -c 0). These images have grain, as photos do.
+The second table has medians of one photo's time on one core, from upload to answer, in milliseconds, where the request
+names the model and where the router finds it (pin the process: taskset -c 0). The photos are those of DIR/things, see
+benchmarks.photos, or otherwise test images, enlarged to each size and with grain.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.photos import MAX_PIXELS, TIMEOUT, open_models, share_routed
+from benchmarks.photos import MAX_PIXELS, TIMEOUT, find_photos, open_models, share_routed
 from serving.concurrency import SerialExecutor
 from serving.errors import Refusal
 from serving.inference.options import PredictOptions
@@ -34,10 +35,10 @@ IMAGES = 200  # of each data set
 SIDES = 64, 224, 400
 RESAMPLINGS = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 QUALITY = 92
-TIMED_IMAGES = 10
-GRAIN = 3.0
-TIMED_SIDES = 400, 800, 1_600, 3_500  # the last has 12 megapixels, as phones' photos have
-REPEATS = 3
+TIMED_IMAGES = 20
+TIMED_SIZES = (400, 300), (800, 600), (1_600, 1_200), (4_032, 3_024)  # the last is a phone's
+GRAIN = 3.0  # levels of 255: the standard deviation
+REPEATS = 5
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="default: models")
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--images", type=int, default=IMAGES, help=f"of each data set; default: {IMAGES}")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="real photos, of which the time is measured")
     options = parser.parse_args(arguments)
     try:
         _measure(options)
@@ -91,19 +93,39 @@ def _measure(options: argparse.Namespace) -> None:
 
 
 def _times(options: argparse.Namespace) -> Table:
-    """Return a table of an image's time with its model named and without, for images of CIFAR-10 of several sizes."""
+    """Return a table of an image's time with its model named and without, for photos of several sizes."""
     predictor = Predictor(Repository(options.models_dir), MAX_PIXELS, SerialExecutor(TIMEOUT))
     table = Table("Pixels", "Model named, ms", "Routed, ms", "Router's share", box=None)
-    pixels = CIFAR_10.load(options.data_dir, TIMED_IMAGES).test.pixels
-    for side in TIMED_SIDES:
+    for width, height in TIMED_SIZES:
         named, routed = [], []
-        for upload in enlarged(pixels, as_it_is, side, Image.Resampling.BICUBIC, GRAIN):
+        for image in _timed_images(options):
+            upload = phone_photo(image, width, height)
             seconds, model = _timed(predictor, upload, PredictOptions())
             routed.append(seconds)
             named.append(_timed(predictor, upload, PredictOptions(model))[0])
         before, after = 1_000 * median(named), 1_000 * median(routed)
-        table.add_row(f"{side} x {side}", f"{before:.1f}", f"{after:.1f}", f"{1 - before / after:.0%}")
+        table.add_row(f"{width} x {height}", f"{before:.1f}", f"{after:.1f}", f"{1 - before / after:.0%}")
     return table
+
+
+def _timed_images(options: argparse.Namespace) -> list[Image.Image]:
+    """Return some photos of things or, where none are given, test images of CIFAR-10."""
+    if not options.photos:
+        return [Image.fromarray(pixels) for pixels in CIFAR_10.load(options.data_dir, TIMED_IMAGES).test.pixels.numpy()]
+    photos = [photo for photo in find_photos(options.photos / "things") if photo.right]
+    if not photos:
+        raise DataError(f"{options.photos}: no photos there; put them into things/LABEL/")
+    chosen = photos[:: -(-len(photos) // TIMED_IMAGES)]
+    return [Image.open(BytesIO(photo.read())).convert("RGB") for photo in chosen]
+
+
+def phone_photo(image: Image.Image, width: int, height: int) -> bytes:
+    """Return a JPEG of an image enlarged to this size, with grain, without which it would be decoded sooner."""
+    noise = np.random.default_rng(0).normal(0, GRAIN, (height, width, 1))
+    grainy = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)) + noise
+    file = BytesIO()
+    Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
 
 
 def _timed(predictor: Predictor, upload: bytes, options: PredictOptions) -> tuple[float, str]:
@@ -118,20 +140,12 @@ def _timed(predictor: Predictor, upload: bytes, options: PredictOptions) -> tupl
     return min(seconds), item.model
 
 
-def enlarged(
-    pixels: Tensor, change: Change, side: int, resampling: Image.Resampling, grain: float = 0.0
-) -> list[bytes]:
-    """Return JPEGs of images [n, height, width, channels], changed and enlarged to side by side pixels.
-
-    grain: the standard deviation of noise that is added, in levels of 255.
-    """
-    files, rng = [], np.random.default_rng(0)
-    for pixels_of_one in pixels.numpy():
-        file, image = BytesIO(), change(Image.fromarray(pixels_of_one.squeeze())).resize((side, side), resampling)
-        if grain:
-            noise = rng.normal(0, grain, (side, side, 1))
-            image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
-        image.save(file, "JPEG", quality=QUALITY)
+def enlarged(pixels: Tensor, change: Change, side: int, resampling: Image.Resampling) -> list[bytes]:
+    """Return JPEGs of images [n, height, width, channels], changed and enlarged to side by side pixels."""
+    files = []
+    for image in pixels.numpy():
+        file = BytesIO()
+        change(Image.fromarray(image.squeeze())).resize((side, side), resampling).save(file, "JPEG", quality=QUALITY)
         files.append(file.getvalue())
     return files
 

@@ -86,9 +86,9 @@ def is_on_black(image: Image.Image) -> bool:
     return image.mode == "L" or bool((np.ptp(np.asarray(image.resize(COLOUR_SAMPLE)), axis=2) == 0).all())
 
 
-def is_on_white(image: Image.Image) -> bool:
-    """Whether nearly all of an image's border (mode L or RGB) is white, as in a shop's photos and in drawings."""
-    return bool((_border(image) >= 255 - BACKGROUND_TOLERANCE).mean() >= PLAIN_SHARE)
+def is_on_white(image: Image.Image, share: float = PLAIN_SHARE) -> bool:
+    """Whether at least this share of an image's border (mode L or RGB) is white, as in shop photos and in drawings."""
+    return bool((_border(image) >= 255 - BACKGROUND_TOLERANCE).mean() >= share)
 
 
 def _reduce(image: Image.Image) -> Image.Image:

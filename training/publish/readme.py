@@ -50,7 +50,7 @@ On {n:,} test images, on which nothing was chosen or fitted; as served, through 
 | accuracy on {photo_count:,} of them, as photos | {photos:.4f} |
 | accuracy on the same, untouched | {untouched:.4f} |
 
-The temperature folded into the graph, {temperature:.3f}, the thresholds of the sets and that of novelty are fitted on
+The temperature folded into the graph, {temperature:.3f}, {thresholds} are fitted on
 validation images, which are training images kept out of training. The photos are test images enlarged to 280 to 700
 pixels, saved as JPEG, {photo_kind}.
 
@@ -155,6 +155,7 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
         by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
+        thresholds="the thresholds of the sets and that of novelty" if novelty else "and the thresholds of the sets",
         novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
         out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",
         corrupted=_corrupted(corrupted) if corrupted else "",

@@ -119,7 +119,7 @@ def test_where_the_router_is_sure_novelty_does_not_outweigh_it(models, tmp_path,
     assert models_of(predictor, garment("RGB", tinted=True), ship()) == [model, model]
 
 
-@pytest.mark.parametrize(("log_odds", "model"), [(0.2, GARMENTS), (-0.2, THINGS)])
+@pytest.mark.parametrize(("log_odds", "model"), [(0.5, GARMENTS), (-0.5, THINGS)])
 def test_without_novelty_the_router_alone_decides(models, tmp_path, log_odds, model):
     predictor = with_router(models, tmp_path / "models", log_odds, novelty=False)
 
@@ -130,6 +130,15 @@ def test_in_grey_on_black_an_image_is_rather_a_garment(models, tmp_path):
     predictor = with_router(models, tmp_path / "models", log_odds=-2.0)
 
     assert models_of(predictor, garment("L"), garment("RGB"), garment("RGB", tinted=True)) == [GARMENTS] * 2 + [THINGS]
+
+
+@pytest.mark.parametrize(("width", "model"), [(1, GARMENTS), (20, THINGS)])
+def test_in_grey_on_white_too_though_it_touches_some_of_the_border(models, tmp_path, width, model):
+    predictor = with_router(models, tmp_path / "models", log_odds=-0.5, novelty=False)
+    image = Image.new("L", (60, 60), 255)
+    image.paste(90, (0, 0, width, 60))
+
+    assert models_of(predictor, saved(image, "PNG")) == [model]
 
 
 def test_a_large_photo_is_routed_too(predictor):
