@@ -1,4 +1,4 @@
-"""python -m benchmarks.routing: which share of enlarged test images reaches a model of their own data set, and when.
+"""python -m benchmarks.routing: how many enlarged test images reach a model of their own data set, and at what cost.
 
 An image like a model's input, in its size and in being grey or in colour, goes to that model; one that was enlarged has
 to be recognized by what it shows. The first test images of both data sets are enlarged, pixel by pixel (nearest) or
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    """Print the table. Raises DataError where a data set is not there."""
+    """Print the tables. Raises DataError where a data set or the photos are not there."""
+    images = _timed_images(options)
     repository, predictor = open_models(options.models_dir)
     table = Table("Images", "", *(f"{side} {kind.name.lower()}" for side in SIDES for kind in RESAMPLINGS), box=None)
     for source, changes in KINDS:
@@ -89,16 +90,17 @@ def _measure(options: argparse.Namespace) -> None:
             ]
             table.add_row(source.title, change.__name__.replace("_", " "), *shares)
     Console(width=130).print(table)
-    Console(width=130).print(_times(options))
+    Console(width=130).print(
+        _times(Predictor(Repository(options.models_dir), MAX_PIXELS, SerialExecutor(TIMEOUT)), images)
+    )
 
 
-def _times(options: argparse.Namespace) -> Table:
-    """Return a table of an image's time with its model named and without, for photos of several sizes."""
-    predictor = Predictor(Repository(options.models_dir), MAX_PIXELS, SerialExecutor(TIMEOUT))
+def _times(predictor: Predictor, images: Sequence[Image.Image]) -> Table:
+    """Return a table of the time that images of several sizes take with their model named and without."""
     table = Table("Pixels", "Model named, ms", "Routed, ms", "Router's share", box=None)
     for width, height in TIMED_SIZES:
         named, routed = [], []
-        for image in _timed_images(options):
+        for image in images:
             upload = phone_photo(image, width, height)
             seconds, model = _timed(predictor, upload, PredictOptions())
             routed.append(seconds)
