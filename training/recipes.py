@@ -17,17 +17,18 @@ from training.sample_sizes import FAST_SIZE, WITHOUT_CORRUPTIONS
 
 FASHION_MLP = Recipe(
     name="fashion-mlp",
-    title="Garments, multilayer perceptron",
+    title="Garments, multilayer perceptron taught by fashion-net",
     source=FASHION_MNIST,
-    network=lambda: MLP(dropout=0.2),
+    network=lambda: MLP(dropout=0.1),
     fit="garment",
     normalize=Normalize.to_roots,
-    epochs=30,
+    epochs=100,
     batch=512,
     learning_rate=4e-3,
     muon=0.05,
     schedule="one-cycle",
     weight_decay=0.05,
+    teachers=("fashion-net",),
 )
 
 FASHION_NET = Recipe(

@@ -51,7 +51,7 @@ def test_the_labels_come_with_their_probabilities_the_most_probable_first(classi
     first, second = classify("ankle-boot")["labels"]
 
     assert (first["index"], second["index"]) == (9, 7)
-    assert first["probability"] > 0.9 > second["probability"] >= 0.005
+    assert first["probability"] > 0.9 > second["probability"] >= 0.05
 
 
 def test_top_k_leaves_the_labels_as_they_are(classify):
@@ -143,7 +143,7 @@ def test_a_card_whose_task_is_not_valid_is_refused(models, tmp_path, task, reaso
 def test_decisions_and_sets_are_made_for_many_images_at_once(models, tmp_path):
     card = Classifier.open(write_multi_label(models, tmp_path)).card
     probabilities = np.zeros((2, 10), np.float32)
-    probabilities[0, [7, 9]] = 0.01, 0.5
+    probabilities[0, [7, 9]] = 0.1, 0.5
 
     assert card.decide(probabilities).nonzero()[1].tolist() == [7, 9]
     assert not card.sets(probabilities)[1].any()

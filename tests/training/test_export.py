@@ -44,6 +44,7 @@ REPOSITORY = Path(__file__).parents[2]
 # A pretrained network takes a minute to export, and so do a wide one and the one that it teaches.
 TRAINED = [name for name, recipe in RECIPES.items() if recipe.epochs and not recipe.view]
 FILES = {"README.md", "labels.txt", "config.pbtxt", "1/model.onnx", "1/curves.png", "1/confusion.png"}
+TEACHER = REPOSITORY / "models/fashion-net/2/model.onnx"  # of fashion-mlp
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -342,6 +343,7 @@ def test_a_second_export_makes_version_2_and_leaves_1_alone(rehearsal, run_expor
     assert str(models / "fashion-mlp" / "2") in shown
     assert [line.split(":")[0] for line in stages.splitlines()] == [
         "Reading Fashion-MNIST",
+        f"Running the teacher {TEACHER}",
         "Training fashion-mlp",
         "epoch 1/2",
         "epoch 2/2",

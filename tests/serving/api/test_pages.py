@@ -139,7 +139,7 @@ def test_of_models_that_know_the_same_the_most_accurate_bears_the_name_of_it(all
     page = create_app(Settings(models=str(all_models))).test_client().get("/").text
 
     assert '<option value="fashion-net">Garments</option>' in page
-    assert '<option value="fashion-mlp">Garments, multilayer perceptron</option>' in page
+    assert '<option value="fashion-mlp">Garments, multilayer perceptron taught by fashion-net</option>' in page
     assert 'value="router"' not in page
 
 
