@@ -6,7 +6,6 @@ from functools import lru_cache, reduce
 from http import HTTPStatus
 from itertools import chain
 from operator import getitem
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,13 +13,13 @@ from flask import Blueprint, Response, jsonify, render_template, request, send_f
 
 from serving.api.html_replies import PAGE_HEADERS
 from serving.api.replies import PROBLEM
+from serving.api.static_files import STATIC, add_static_files
 from serving.model.card import ModelCard
 from serving.repository.index import Defaults, is_router
 from serving.repository.repository import Repository
 from serving.server.deadline import MIN_BODY_RATE
 from serving.settings import Settings
 
-STATIC = Path(__file__).parent.parent / "static"
 # Drawings, for a first try without an image, each with the label that it has; the spiral is like nothing.
 SAMPLES = {"trouser": "Trouser", "handbag": "Bag", "ship": "ship", "spiral": None}
 OWN_IMAGES = "Own images"  # the titles of their models begin with it
@@ -32,7 +31,8 @@ COVERAGES = (0.8, 0.9, 0.95, 0.99)  # on offer on the page
 
 def blueprint(repository: Repository, document: dict[str, Any], settings: Settings) -> Blueprint:
     """Return the routes of the pages, of their files, and of the OpenAPI document."""
-    pages = Blueprint("pages", __name__, static_folder=STATIC, static_url_path="/static")
+    pages = Blueprint("pages", __name__)
+    add_static_files(pages)
     pages.add_app_template_filter(_subject, "subject")
     pages.add_app_template_filter(_known, "known")
     docs_below = _docs(document)
@@ -115,7 +115,8 @@ def _samples(cards: list[ModelCard], defaults: Defaults) -> dict[str, list[str]]
 
 def _set_headers(response: Response) -> Response:
     """Set what a page may load, answer 304 to a browser that has this content, and compress text."""
-    response.headers.update(PAGE_HEADERS)
+    for name, value in PAGE_HEADERS.items():
+        response.headers.setdefault(name, value)
     if response.status_code == HTTPStatus.OK and "ETag" not in response.headers:  # files have theirs
         response.add_etag()
         response.make_conditional(request)

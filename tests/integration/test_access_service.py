@@ -101,7 +101,8 @@ def test_behind_nginx_the_pages_and_their_files_are_below_its_path(nginx):
 
     links = {link for link in re.findall(r'(?:href|src)="([^"#]+)"', page.text) if link != "/ml/models"}
     answered = {link: requests.get(nginx.removesuffix("/ml") + link, timeout=20).status_code for link in links}
-    assert {"/ml/static/page.js", "/ml/docs"} <= links
+    assert "/ml/docs" in links
+    assert any(re.fullmatch(r"/ml/static/\w+/page\.js", link) for link in links)
     assert {*answered.values()} == {200}
     assert requests.get(f"{nginx}/openapi.json", timeout=20).json()["servers"][0]["url"] == "/ml"
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -86,17 +87,17 @@ def test_the_pages_load_only_files_of_this_service(server):
         assert address.startswith("/")
         seen[address] = requests.get(f"{server.url}{address}", timeout=20)
         if address.endswith((".js", ".css")) or seen[address].headers["Content-Type"].startswith("text/html"):
-            wanted |= loads(seen[address].text) - seen.keys()
+            wanted |= loads(seen[address].text, address) - seen.keys()
 
     assert {answer.status_code for answer in seen.values()} == {200}
-    assert {"/static/copy.js", "/static/thimble.css", "/static/ship.png"} <= seen.keys()
+    assert {"copy.js", "thimble.css", "ship.png"} <= {address.rpartition("/")[2] for address in seen}
     policies = {answer.headers.get("Content-Security-Policy") for answer in seen.values()}
     assert len(policies) == 1
     assert "default-src 'none'; script-src 'self'; style-src 'self';" in policies.pop()
 
 
-def loads(text):
-    """Return the URLs in a page, a script or a style sheet."""
+def loads(text, address):
+    """Return the URLs in a page, a script or a style sheet of this address."""
     found = set(re.findall(r'(?:href|src)="([^"#][^"]*)"|@import "([^"]+)"|\burl\(([^)]+)\)', text))
-    imported = {f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', text)}
+    imported = {urljoin(address, name) for name in re.findall(r'from "(\./[^"]+)"', text)}
     return imported | {part for parts in found for part in parts if part} - {"/models", "/openapi.json"}

@@ -308,7 +308,7 @@ def test_under_a_root_path_all_links_of_the_pages_begin_with_it(serve, settings,
 
 
 def test_a_prefix_from_elsewhere_is_ignored(client):
-    assert 'src="/static/page.js"' in client.get("/", headers={"X-Forwarded-Prefix": "/ml"}).text
+    assert re.search(r'src="/static/\w+/page\.js"', client.get("/", headers={"X-Forwarded-Prefix": "/ml"}).text)
 
 
 SECURITY = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
