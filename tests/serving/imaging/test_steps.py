@@ -1,5 +1,6 @@
-"""docs/trust.md names every step of preprocessing that an answer may list under fit."""
+"""docs/trust.md and the API's description name every step of preprocessing that an answer may list under fit."""
 
+import json
 import re
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,9 @@ from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.preprocessing import preprocess
 from serving.imaging.profiles import NCLX_XY, SRGB_CURVE, make_profile
 
-TRUST = (Path(__file__).parents[3] / "docs/trust.md").read_text()
+ROOT = Path(__file__).parents[3]
+TRUST = (ROOT / "docs/trust.md").read_text()
+API = json.loads((ROOT / "serving/openapi/classify.json").read_text())
 
 
 def file(image, kind="PNG", **options):
@@ -53,4 +56,6 @@ def test_the_documentation_explains_each_step_that_an_answer_may_list():
     table = re.search(r"^\| step in `fit` \|.*\n\|[-|]+\n((?:\|.*\n)+)", TRUST, re.MULTILINE)
     assert table, "no table of the steps"
 
+    description = API["components"]["schemas"]["Prediction"]["properties"]["fit"]["description"]
     assert set(re.findall(r"^\| `([\w-]+)` \|", table[1], re.MULTILINE)) == given
+    assert set(re.findall(r"`([\w-]+)`", description)) == given
