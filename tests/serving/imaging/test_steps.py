@@ -40,6 +40,8 @@ def uploads():
     yield file(colour, "JPEG", exif=exif)
     yield file(Image.fromarray(np.full((40, 40), 30_000, np.uint16)))
     yield file(colour, icc_profile=make_profile(NCLX_XY[12], SRGB_CURVE))
+    yield file(colour, icc_profile=b"not a profile")
+    yield file(colour.convert("CMYK"), "TIFF")
     yield file(Image.new("RGBA", (40, 40), (200, 40, 90, 100)))
     yield file(garment((250, 240, 230), (60, 90, 60)))
     yield file(Image.fromarray(noise))
