@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 if all files are signed with the key and would be served."""
     parser = argparse.ArgumentParser(
         prog="python -m serving.verify",
-        description="Check that model files are signed with a key, keep the contract and lie in the folder of the name "
+        description="Check that model files are signed with a key, would be served, and lie in the folder of the name "
         "and the version that their card says. The signature of model.onnx is in model.sig beside it.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|DIR", help="a model file, or a folder of some")

@@ -73,7 +73,7 @@ class KeyFile:
         except KeyFileError as error:
             if str(error) != self._fault:
                 self._fault = str(error)
-                log.error("%s: %s; the %d keys before stay in force", self._path, error, len(self._keys))
+                log.error("%s: %s; the keys read before stay in force: %d", self._path, error, len(self._keys))
 
 
 def _read(path: Path) -> bytes:

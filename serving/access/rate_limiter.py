@@ -119,7 +119,7 @@ class RateLimiter:
 
 
 def _whole_seconds(seconds: float) -> int:
-    """Return whole seconds after which so many have passed; what a sum of times is off by is not one more."""
+    """Round seconds up to whole ones; the rounding error of a sum of times does not make one more."""
     return max(1, ceil(round(seconds, 6)))
 
 

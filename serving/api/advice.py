@@ -1,4 +1,4 @@
-"""Advice for the sender of a body that is not of the type that its Content-Type says: the next try is to succeed."""
+"""Advice for the sender of a body that is not what its Content-Type says, so that the next try succeeds."""
 
 import re
 

@@ -55,7 +55,7 @@ def _from_base64(text: bytes) -> Upload:
     if foreign := text.translate(None, ALPHABET)[:1]:
         start = max(0, text.index(foreign) - EXCERPT_LENGTH // 2)
         excerpt = text[start : start + EXCERPT_LENGTH].decode()
-        raise ValueError(f"{foreign.decode()!r} in {excerpt!r} is none of its characters")
+        raise ValueError(f"{foreign.decode()!r} in {excerpt!r} is not a character of base64")
     if b"=" not in text:
         text += b"=" * (-len(text) % 4)
     return base64.b64decode(text, validate=True)

@@ -50,8 +50,8 @@ def _model(repository: Repository, name: str, version: str, folder: Path, allowe
     """Return exactly the file that is served, not one that is about to take its place."""
     if not allowed:
         raise NotAllowed(
-            f"This service does not give its models away; start it with {variable('allow_download')}=true to allow "
-            "that."
+            f"This service does not let clients download models; start it with {variable('allow_download')}=true to "
+            "allow that."
         )
     served = repository.named(name, version).digest
     content, digest = run_in_thread(partial(_read, folder / MODEL_FILE))

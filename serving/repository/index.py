@@ -13,7 +13,7 @@ from serving.repository.shadow_rules import ShadowRule
 GARMENTS_DATASET = "Fashion-MNIST"
 THINGS_DATASET = "CIFAR-10"
 DATASETS = {GARMENTS_DATASET, THINGS_DATASET}
-NEITHER = f"{GARMENTS_DATASET} nor {THINGS_DATASET}"
+ROUTED = f"{GARMENTS_DATASET} and {THINGS_DATASET}"
 ROUTER = "router"  # the model that tells which of the data sets an image is like; its two labels are their names
 
 UNLOADED = "unloaded"  # the V2 protocol's word
@@ -190,7 +190,7 @@ def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:
         if name:
             return Default(_answering(models, name), "the operator's choice")
         if others:
-            return Default(max(others, key=age), f"the newest of those of neither {NEITHER}")
+            return Default(max(others, key=age), f"the newest model of data other than {ROUTED}")
         return _most_accurate(ready, dataset)
 
     return Defaults(choose(routing.grey, GARMENTS_DATASET), choose(routing.colour, THINGS_DATASET), router)
@@ -206,7 +206,7 @@ def _most_accurate(classifiers: Collection[Classifier], dataset: str) -> Default
 
     best = max(classifiers, key=rank, default=None)
     of_dataset = best is not None and best.card.dataset == dataset
-    return Default(best, f"the most accurate of {dataset}" if of_dataset else f"there is none of {dataset}")
+    return Default(best, f"the most accurate of {dataset}" if of_dataset else f"there is no model of {dataset}")
 
 
 def _answering(models: Mapping[str, Model], name: str, version: str = "") -> Classifier | None:

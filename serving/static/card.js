@@ -68,7 +68,7 @@ function describe({ name, version, versions, card }, downloads) {
     create("p", "small", `${name}, version ${version}${versions.length > 1 ? ` of ${versions.join(", ")}` : ""}`),
     create("h3", "", `It knows ${card.labels.length} labels`), labels,
     create("h3", "", "How good it is"), table(figures(card)),
-    create("h3", "", "Where it ends"), list(limits(card)),
+    create("h3", "", "Its limits"), list(limits(card)),
     files, links,
   ];
 }
@@ -178,7 +178,7 @@ function fileButton(path, name, text) {
   button.addEventListener("click", async () => {
     const file = await getFile(path).catch(() => null);
     if (file) save(name, file);
-    else button.textContent = "It cannot be had";
+    else button.textContent = "The file is not available";
   });
   return button;
 }

@@ -55,7 +55,7 @@ async function update(say, changed) {
 
 /**
  * Return the page as the service has it now; its policy forbids DOMParser to read text as HTML.
- * @returns {Promise<Document | null>} null where it cannot be had
+ * @returns {Promise<Document | null>} null where it is not available
  */
 function pageNow() {
   return new Promise((resolve) => {

@@ -147,7 +147,7 @@ class LogRelay:
 
 
 def _has_only_records(data: bytes) -> bool:
-    """Whether a piece needs no sorting, as nearly all."""
+    """Whether a piece has only records and needs no sorting, as nearly all pieces."""
     return data.startswith(b'{"') and data.endswith(b"}\n") and data.count(b'}\n{"') + 1 == data.count(b"\n")
 
 

@@ -274,7 +274,7 @@ def test_a_question_about_a_drawing_ends_with_the_next_and_keeps_no_file(page):
             page.locator("#board").click()
 
     expect(page.locator("#draw-answer li")).to_have_count(3)
-    assert ended == ["net::ERR_ABORTED"]
+    assert {*ended} == {"net::ERR_ABORTED"}  # twice where a slow machine asks twice for a click
     page.wait_for_function("window.held <= 0")
 
 

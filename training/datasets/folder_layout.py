@@ -101,7 +101,7 @@ def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
         for inner in sorted(subfolders(folder))
         for file in files_in(inner)
     ]
-    return Layout("a folder for each label, in each folders of splits", tuple(files), _loose_message(path))
+    return Layout("a folder for each label, with folders of splits in each", tuple(files), _loose_message(path))
 
 
 def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> Layout:

@@ -188,7 +188,7 @@ def _without_copies(images: Sequence[OwnImage], skipped: list[str]) -> list[OwnI
         other = next((copy for copy in others if {*copy.labels} != {*first.labels}), None)
         if other:
             skipped.append(
-                f"{printable(first.path)}: the very file is {printable(other.path)}, so that its label is either "
+                f"{printable(first.path)}: the same image as {printable(other.path)}, so that its label is either "
                 f"{';'.join(first.labels)!r} or {';'.join(other.labels)!r}: neither is learned; remove the wrong one"
             )
         else:

@@ -127,11 +127,11 @@ def _objection(table: Path) -> str:
         return str(error)
     if _is_header(first):  # a model is not to learn from its own answers
         predicted = PREDICTION_COLUMN in _cells(first)
-        return f"{printable(table)}: predictions, which are not taken for labels" if predicted else ""
+        return f"{printable(table)}: predictions, which are not read as labels" if predicted else ""
     if len(first) == len(COLUMNS) and _is_file(table.parent / first[0]):
         return ""
     return (
-        f"{printable(table)}: not taken for a table of labels: its first row is {','.join(first)[:FIRST_ROW]!r}; if it "
+        f"{printable(table)}: not read as a table of labels: its first row is {','.join(first)[:FIRST_ROW]!r}; if it "
         "gives labels, name its columns file and label"
     )
 

@@ -79,7 +79,7 @@ def test_while_the_file_is_broken_the_keys_before_stay_in_force_and_the_log_says
 
     assert [keys.find(digest("one")).name for _ in range(3)] == ["ann"] * 3
     (record,) = (record for record in caplog.records if record.levelname == "ERROR")
-    assert record.getMessage().endswith("; the 1 keys before stay in force")
+    assert record.getMessage().endswith("; the keys read before stay in force: 1")
 
     path.write_text(line("ann", "one"))
     keys.find(digest("one"))

@@ -251,7 +251,7 @@ def test_the_newest_model_of_another_data_set_is_the_default_for_everything(fold
 
     assert {repository.default(grey).card.name for grey in (True, False)} == {"flowers"}
     assert repository.default_reasons(repository.find("flowers")) == [
-        f"{domain}: the newest of those of neither Fashion-MNIST nor CIFAR-10" for domain in ("garments", "things")
+        f"{domain}: the newest model of data other than Fashion-MNIST and CIFAR-10" for domain in ("garments", "things")
     ]
     assert not repository.is_default(repository.find("garments"))
 
@@ -282,7 +282,7 @@ def test_the_reason_of_a_default_says_what_there_is_none_of(folder, forge):
 
     assert repository.default_reasons(repository.find("garments")) == [
         "garments: the most accurate of Fashion-MNIST",
-        "things: there is none of CIFAR-10",
+        "things: there is no model of CIFAR-10",
     ]
 
 

@@ -213,7 +213,7 @@ class TestNamed:
     [
         ("file,label\n1.jpg,L\xf6ffel\n".encode("cp1252"), "not a CSV in UTF-8 ("),
         ("file,label\n1.jpg,L\xf6ffel\n".encode("utf-16"), "not a CSV in UTF-8 ("),
-        (b"id,image,class\n1,1.jpg,rose\n", "not taken for a table of labels: its first row is 'id,image,class'; if"),
+        (b"id,image,class\n1,1.jpg,rose\n", "not read as a table of labels: its first row is 'id,image,class'; if"),
     ],
 )
 def test_the_refusal_of_loose_images_says_why_the_table_beside_them_is_not_read(tmp_path, content, reason):
@@ -230,7 +230,7 @@ def test_labels_by_file_names_come_with_a_word_on_a_table_that_is_not_read(flat)
 
     (left_out,) = find_layout(flat).left_out
 
-    assert left_out.endswith("labels.csv: not taken for a table of labels: its first row is 'image,class'; if it gives "
+    assert left_out.endswith("labels.csv: not read as a table of labels: its first row is 'image,class'; if it gives "
                              "labels, name its columns file and label")  # fmt: skip
 
 
