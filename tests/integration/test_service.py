@@ -264,12 +264,21 @@ def test_head_has_the_headers_of_get(server):
     assert head.headers["Content-Length"] == str(len(got.content))
 
 
-def test_a_malformed_chunk_is_a_bad_request(strict_server):
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        (b"zz\r\nhello\r\n0\r\n\r\n", "Invalid character in chunk size"),
+        (b"5;" + b"a" * 200_000, "a chunk's size and extensions, or the trailers, pass 65,536 bytes"),
+    ],
+    ids=["size", "endless"],
+)
+def test_a_malformed_chunk_is_a_bad_request_that_says_so(strict_server, chunks, reason):
     with open_request(strict_server, [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]) as connection:
-        connection.sendall(b"zz\r\nhello\r\n0\r\n\r\n")
+        connection.sendall(chunks)
         status, problem = read_answer(connection)
 
     assert (status, problem["code"]) == (400, "bad-request")
+    assert problem["detail"].startswith(f"The chunked body is malformed: {reason}; write each chunk behind its length")
 
 
 @pytest.mark.trains
