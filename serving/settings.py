@@ -32,7 +32,9 @@ TYPE_WORDS = {
 # prometheus_client reads this variable once, when it is imported; the server sets it before.
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-AtLeastOne = Annotated[int, Meta(ge=1)]
+MAX_COUNT = 2**40  # as good as no limit; larger ones pass the 64 bits in which decoders are told theirs
+AtLeastOne = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Workers = Annotated[int, Meta(ge=1, le=1_024)]  # processes: a port's number in this place would take all memory
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=3_600)]
 SecondsOrNever = Annotated[float, Meta(ge=0, le=3_600)]  # 0 is never
@@ -66,7 +68,7 @@ class Settings:
     host: str = "127.0.0.1"
     # Not PORT: Kubernetes sets THIMBLE_PORT to an address when a service is called thimble.
     http_port: Port = 8000
-    workers: AtLeastOne | None = None
+    workers: Workers | None = None
     default_grey: str | None = None
     default_colour: str | None = None
     poll_seconds: SecondsOrNever = 1.0
