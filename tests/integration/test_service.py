@@ -94,6 +94,13 @@ def test_the_log_of_the_start_has_the_address_the_cores_and_the_models(server):
     assert f"Thimble on {server.url}" in log
     assert "usable cores" in log
     assert "models ready: cifar-cnn:2, fashion-mlp:2" in log
+    assert "is not a setting" not in log
+
+
+def test_the_log_of_the_start_has_a_setting_that_is_misspelt(start):
+    server = start(workers="1", key_file="keys.txt")
+
+    assert "THIMBLE_KEY_FILE is not a setting, and is ignored; is THIMBLE_KEYS_FILE meant?" in server.log.read_text()
 
 
 def test_many_clients_at_once_are_all_answered(server, image):
