@@ -23,6 +23,9 @@ def main() -> NoReturn:
     for setting, (flag, meaning) in FLAGS.items():
         parser.add_argument(flag, dest=setting, metavar=flag.removeprefix("--").upper(), help=meaning)
     flags = {setting: value for setting, value in vars(parser.parse_args()).items() if value is not None}
+    for setting, value in flags.items():
+        if not value:  # as in --models "$UNSET": an empty variable would mean the default
+            parser.error(f"{FLAGS[setting][0]} has an empty value; give one, or leave it out for the default")
     os.environ.update({variable(setting): value for setting, value in flags.items()})
     try:
         settings = Settings.from_environment().check()

@@ -30,7 +30,7 @@ from serving.server.shared_folder import (
 )
 from serving.server.syn_filter import drop_syns
 from serving.server.worker import Worker
-from serving.settings import Settings, SettingsError, shared_folder, variable
+from serving.settings import Settings, SettingsError, misspelt, shared_folder, variable
 from serving.telemetry.dropped_lines import DroppedLines
 from serving.telemetry.log_relay import LogRelay
 from serving.telemetry.logs import GunicornLogger, text_wanted
@@ -150,6 +150,8 @@ def when_ready(server: Arbiter) -> None:
         *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),
     ):
         server.log.info("%s", line)
+    for name, setting in misspelt().items():
+        server.log.warning("%s is not a setting, and is ignored; is %s meant?", name, setting)
 
 
 def stop(server: Arbiter, number: int, frame: FrameType | None) -> None:

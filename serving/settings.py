@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_type_hints
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # importing it loads numpy and Pillow
     from serving.repository.model_key import ModelKey
 
 PREFIX = "THIMBLE_"
+SIMILARITY = 0.8  # of a misspelt name: KEY_FILE and KEYS_FILE have 0.94, KEY and MODEL_KEY 0.5
 TYPE_WORDS = {
     "`int | null`": "a whole number",
     "`int`": "a whole number",
@@ -32,7 +34,9 @@ TYPE_WORDS = {
 # prometheus_client reads this variable once, when it is imported; the server sets it before.
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-AtLeastOne = Annotated[int, Meta(ge=1)]
+MAX_COUNT = 2**40  # as good as no limit; larger ones pass the 64 bits in which decoders are told theirs
+AtLeastOne = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Workers = Annotated[int, Meta(ge=1, le=1_024)]  # processes: a port's number in this place would take all memory
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=3_600)]
 SecondsOrNever = Annotated[float, Meta(ge=0, le=3_600)]  # 0 is never
@@ -66,7 +70,7 @@ class Settings:
     host: str = "127.0.0.1"
     # Not PORT: Kubernetes sets THIMBLE_PORT to an address when a service is called thimble.
     http_port: Port = 8000
-    workers: AtLeastOne | None = None
+    workers: Workers | None = None
     default_grey: str | None = None
     default_colour: str | None = None
     poll_seconds: SecondsOrNever = 1.0
@@ -170,6 +174,17 @@ class Settings:
 def variable(name: str) -> str:
     """Return the environment variable of a field."""
     return PREFIX + name.upper()
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that are no setting, but nearly one, with the setting that may be meant.
+
+    Others are not looked at: Kubernetes sets THIMBLE_PORT and the like, and the commands have variables of their own.
+    """
+    known = {field.name.upper() for field in fields(Settings)}
+    unknown = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX) and name.isascii()} - known
+    nearest = {name: get_close_matches(name, known, 1, SIMILARITY) for name in sorted(unknown)}
+    return {PREFIX + name: PREFIX + found[0] for name, found in nearest.items() if found}
 
 
 def shared_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -14,6 +14,7 @@ IDENTITY = ("", "identity")  # the content codings that change nothing
 WINDOW_BITS = {"gzip": zlib.MAX_WBITS + 16, "deflate": zlib.MAX_WBITS}
 RAW_WINDOW_BITS = -zlib.MAX_WBITS  # of deflate without zlib's head, as some clients send it (RFC 9110, section 8.4.1.2)
 ZLIB_METHOD, ZLIB_CHECK = 8, 31  # of the head: the method, and what divides its two bytes (RFC 1950, section 2.2)
+NO_HEAD = "incorrect header check"  # in zlib's message where what begins is of another kind
 ALIASES = {"x-gzip": "gzip"}  # RFC 9110, section 8.4.1.3
 MAX_MEMBERS = 1_000  # of a gzip body (RFC 1952, section 2.2); each takes time, even an empty one
 PIECE_BYTES = 1024 * 1024  # inflated in one go, which takes milliseconds; other requests go on in between
@@ -73,6 +74,8 @@ def _inflate(body: bytes, coding: str, max_bytes: int) -> Iterator[bytes]:
                 piece = decompressor.decompress(data, size)
             except zlib.error as error:
                 what = "body" if members == 1 else f"body's member {members}"
+                if window != RAW_WINDOW_BITS and NO_HEAD not in str(error):
+                    raise BadRequest(f"The {coding} data of the {what} is damaged: {error}; send it again.") from error
                 raise BadRequest(f"The {what} is not {coding}, as its Content-Encoding says: {error}.") from error
             yield piece
             left -= len(piece)

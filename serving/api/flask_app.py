@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from serving.api.classify import PATH
 from serving.api.html_replies import is_browser_form, not_found_page, prefers_page, refusal_page
 from serving.api.replies import ProblemReplies
+from serving.api.v2.protocol import PATH as V2_PATH
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
 
@@ -79,4 +80,6 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
 
 
 def _paths(app: Flask, v2: bool) -> list[str]:
-    return sorted({rule.rule for rule in app.url_map.iter_rules() if is_v2(rule.rule) == v2})
+    """Return the paths of the V2 protocol, or the others and where that begins."""
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
+    return sorted(rule for rule in rules if is_v2(rule) == v2 or rule == V2_PATH)

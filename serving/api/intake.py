@@ -15,6 +15,7 @@ from serving.access.rate_limiter import RateLimiter
 from serving.errors import BadRequest, Overloaded, RateLimited, SlowBody, TooLarge
 from serving.inference.admission import Admission
 from serving.server.deadline import Deadline
+from serving.server.request import MalformedBodyError
 from serving.settings import Settings, shared_folder
 
 FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker reads at once; of smaller ones as many more
@@ -127,7 +128,12 @@ class Intake:
             try:
                 body: bytes = stream.read(self.max_body + 1 if length is None else length)
                 incomplete = length is not None and len(body) < length
-            except OSError:  # a chunked body that ended early or is malformed
+            except MalformedBodyError as error:
+                raise BadRequest(
+                    f"The chunked body is malformed: {error}; write each chunk behind its length in hexadecimal, or "
+                    "send the body whole, with its Content-Length."
+                ) from error
+            except OSError:  # a chunked body that ended early
                 incomplete = True
         if not incomplete:
             return body

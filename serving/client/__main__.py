@@ -18,9 +18,13 @@ from serving.prediction import Prediction
 
 URL_VARIABLE, KEY_VARIABLE = "THIMBLE_URL", "THIMBLE_KEY"
 PROGRESS_FROM = 5  # files
-FOR_ALL_ALIKE = ("unknown-model", "unauthorised", "not-allowed")  # codes of problems that all files would have
+# Codes of problems that all files would have. What is asked is not valid as a rule; of empty files nothing is asked.
+FOR_ALL_ALIKE = (
+    "bad-request", "unknown-model", "not-found", "method-not-allowed", "unauthorised", "not-allowed",
+)  # fmt: skip
 ENDS = """exit status: 0 all images are answered, 1 some are not, or the answers cannot be written, 2 the command is
-wrong (no such option, model or key), 3 the service does not answer, 130 interrupted"""
+wrong (no such
+option, value, model or key), 3 the service does not answer, 130 interrupted"""
 
 
 class ClassifyRun:

@@ -95,8 +95,6 @@ def serve(connection: socket.socket) -> None:
 def main() -> None:
     """Fork a process for each socket that comes over standard input, until that ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets processes that have ended
-    for interrupt in (signal.SIGINT, signal.SIGTERM):  # they come to the service too, which finishes its requests
-        signal.signal(interrupt, signal.SIG_IGN)
     configure_pillow()
     control = _blocking(sys.stdin.fileno())
     _end_with_parent()

@@ -13,7 +13,7 @@ from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
 from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
-from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, unreadable
+from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, register_deep_tiffs, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end
 from serving.imaging.modes import (
@@ -55,6 +55,7 @@ def configure_pillow() -> None:
     Image.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread reserves memory, and other requests wait for the cores
+    register_deep_tiffs()
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 
 

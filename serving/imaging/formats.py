@@ -5,6 +5,7 @@ import io
 import re
 import struct
 import zlib
+from itertools import product
 
 from PIL import Image, ImageCms, TiffImagePlugin
 
@@ -41,6 +42,7 @@ SAMPLE_BITS = (1, 2, 4, 8, 16)
 PHOTOMETRICS = {
     0: "grey, white is zero", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "L*a*b*",
 }  # fmt: skip
+GREY_PHOTOMETRICS = (0, 1)
 PLANES = "planar configuration 2 (a plane for each channel)"
 PLANAR_MODES = ("RGB", "RGBA", "CMYK")  # that Pillow reads from planes
 USUAL_MASKS = {16: ((0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)), 24: ((0xFF0000, 0xFF00, 0xFF),)}  # by bits, of a BMP
@@ -72,6 +74,24 @@ def unreadable(upload: bytes) -> UnreadableImage:
     )
 
 
+def register_deep_tiffs() -> None:
+    """Tell Pillow of TIFFs of 16 bits that it does not know: big-endian grey whose zero is white, and grey with alpha.
+
+    It has no mode for the latter, and reads their four bytes as if they were CMYK.
+    """
+    known = TiffImagePlugin.OPEN_INFO
+    known[TiffImagePlugin.MM, 0, (1,), 1, (16,), ()] = "I;16B", "I;16B"
+    for order, photometric, extra in product((TiffImagePlugin.II, TiffImagePlugin.MM), GREY_PHOTOMETRICS, (0, 1, 2)):
+        known[order, photometric, (1,), 1, (16, 16), (extra,)] = "CMYK", "CMYK"
+
+
+def is_grey_pair(image: Image.Image) -> bool:
+    """Whether an image of mode CMYK has the bytes of grey and alpha in it, of 16 bits each."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.mode != "CMYK":
+        return False
+    return image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) in GREY_PHOTOMETRICS
+
+
 def check_planes(image: Image.Image) -> None:
     """Raise UnreadableImage for a TIFF with a plane for each channel of which Pillow would make another image.
 
@@ -83,7 +103,7 @@ def check_planes(image: Image.Image) -> None:
         return
     bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
     is_wide = bits[0] > 8 and image.tile[0].codec_name == "raw"  # libtiff reads those that are compressed
-    if is_wide or image.mode not in PLANAR_MODES:
+    if is_wide or image.mode not in PLANAR_MODES or is_grey_pair(image):
         raise _unsupported("TIFF", f"{PLANES} with {' and '.join(map(str, bits))} bits a sample")
 
 

@@ -1,12 +1,13 @@
 """Pillow's many modes: to 8 bits a channel with or without alpha, and in the end to opaque grey or RGB."""
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImagePalette, TiffImagePlugin
+from PIL import Image, ImageChops, ImageOps, ImagePalette, TiffImagePlugin
 
-from serving.imaging.formats import undefined_range
+from serving.imaging.formats import is_grey_pair, undefined_range
 
 MAX_LEVEL = 0xFFFF  # of 16 bits
 TO_8_BIT = ((np.arange(0x10000) + 128) // 257).astype(np.uint8)  # by the 16-bit level; 257 is 65,535 / 255
@@ -17,6 +18,7 @@ GREY_MODES = ("1", "L", "LA", "La")
 MAX_8_BIT = 0xFF
 # Pillow's raw modes for 16 bits a channel take one byte of each: of a PNG's the upper, or the lower.
 DEEP_COLOURS, LOWER_BYTES = "RGB;16B", "RGB;16L"
+PREMULTIPLIED_ALPHA = 1  # of TIFF's kinds of extra samples; 0 means nothing, 2 is alpha
 GREY_WITH_ALPHA = "LA;16B"  # Pillow's raw mode of a PNG of 16 bits, which it decodes to RGBA
 
 Key = tuple[int, ...]
@@ -27,10 +29,12 @@ class Layout(NamedTuple):
     """How the pixels lie in a file, which Pillow forgets when it loads them.
 
     grey: it has grey and alpha, though the mode has colours. box: of a GIF, what the first frame covers; None: all.
+    upper: of a TIFF of grey and alpha of 16 bits, which of each two bytes is the upper one; None: it is no such.
     """
 
     grey: bool
     box: tuple[int, int, int, int] | None
+    upper: int | None = None
 
 
 def scale_key(image: Image.Image) -> None:
@@ -91,12 +95,21 @@ def read_layout(image: Image.Image) -> Layout:
     """Return how the pixels lie in the file of an image, which must not be loaded yet."""
     tile = _first_tile(image)
     box = tile.extents if tile and image.format == "GIF" else None
-    return Layout(_png_raw_mode(image) == GREY_WITH_ALPHA, None if box == (0, 0, *image.size) else box)
+    grey, box = _png_raw_mode(image) == GREY_WITH_ALPHA, None if box == (0, 0, *image.size) else box
+    return Layout(grey, box, _upper_byte(image) if is_grey_pair(image) else None)
+
+
+def _upper_byte(image: Image.Image) -> int:
+    """Return which of two bytes is the upper one: libtiff, which reads compressed files, gives this machine's order."""
+    tile = _first_tile(image)
+    if tile and tile.codec_name == "libtiff":
+        return int(sys.byteorder == "little")
+    return int(image.tag_v2.prefix == TiffImagePlugin.II)  # type: ignore[attr-defined]
 
 
 def has_deep_channels(image: Image.Image) -> bool:
     """Whether a file has more than 8 bits a channel; the image must not be loaded yet."""
-    if image.mode.startswith("I") or image.info.get("bit_depth", 8) > 8:  # the latter is of HEIC
+    if image.mode.startswith("I") or image.info.get("bit_depth", 8) > 8 or is_grey_pair(image):  # the second: of HEIC
         return True
     tile = _first_tile(image)
     if image.format not in DEEP_FORMATS or not tile:
@@ -111,6 +124,8 @@ def to_channels(image: Image.Image, layout: Layout) -> Image.Image:
         raise undefined_range(image)
     if image.mode.startswith("I"):
         return _from_16_bit(image)
+    if layout.upper is not None:
+        return _from_grey_pairs(image, layout.upper)
     if image.has_transparency_data:
         mode = "LA" if layout.grey or image.mode in GREY_MODES else "RGBA"
         return image if image.mode == mode else image.convert(mode)
@@ -157,6 +172,19 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     if not isinstance(key, int):
         return grey
     return Image.merge("LA", [grey, Image.fromarray(np.where(levels == key, np.uint8(0), np.uint8(255)))])
+
+
+def _from_grey_pairs(image: Image.Image, upper: int) -> Image.Image:
+    """Return grey and alpha of the upper eight bits, as Pillow does of a PNG, or grey where the alpha means nothing."""
+    bands, tags = image.split(), image.tag_v2  # type: ignore[attr-defined]
+    (kind,) = tags[TiffImagePlugin.EXTRASAMPLES]
+    grey, alpha = bands[upper], bands[2 + upper]
+    if kind == PREMULTIPLIED_ALPHA:
+        together = Image.merge("LA", [grey, alpha]).tobytes()
+        grey = Image.frombytes("La", image.size, together).convert("LA").getchannel("L")
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0:
+        grey = ImageOps.invert(grey)
+    return Image.merge("LA", [grey, alpha]) if kind else grey
 
 
 def _levels(image: Image.Image) -> NDArray[np.integer]:

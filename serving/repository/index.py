@@ -153,8 +153,7 @@ class ModelIndex:
     @classmethod
     def of(cls, models: Mapping[str, Model], routing: Routing) -> Self:
         """Index these models; where the routing names no default, take the model that suits best."""
-        missing = (name for name in (routing.grey, routing.colour) if name and name not in models)
-        faults = [f"the default model {name!r} is not here; add it, or change the setting" for name in missing]
+        faults = [fault for name in (routing.grey, routing.colour) if name and (fault := _fault(models, name))]
         pairs = {}
         for rule in routing.shadow_rules:
             found = _pair(models, rule)
@@ -175,6 +174,16 @@ def is_router(classifier: Classifier) -> bool:
     return card.name == ROUTER and set(card.labels) == DATASETS
 
 
+def _fault(models: Mapping[str, Model], name: str) -> str:
+    """Return why the model that the operator chose cannot be a default model; empty where it can, or is not loaded."""
+    if name not in models:
+        return f"the default model {name!r} is not here; add it, or change the setting"
+    classifier = models[name].classifier
+    if classifier and is_router(classifier):
+        return f"the default model {name!r} only chooses between others, and knows no labels of images; name another"
+    return ""
+
+
 def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:
     signatures = {model.classifier: model.signatures for model in models.values() if model.classifier}
     ready = [classifier for classifier in signatures if not is_router(classifier)]
@@ -188,7 +197,8 @@ def _defaults(models: Mapping[str, Model], routing: Routing) -> Defaults:
 
     def choose(name: str | None, dataset: str) -> Default:
         if name:
-            return Default(_answering(models, name), "the operator's choice")
+            chosen = None if _fault(models, name) else _answering(models, name)
+            return Default(chosen, "the operator's choice")
         if others:
             return Default(max(others, key=age), f"the newest model of data other than {ROUTED}")
         return _most_accurate(ready, dataset)

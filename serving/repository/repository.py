@@ -12,7 +12,7 @@ from serving.errors import NoModel, Overloaded, UnknownModel
 from serving.model.classifier import Classifier
 from serving.repository.commands import LOAD, UNLOAD, Command, WorkerCommands
 from serving.repository.golden_check import GoldenCheck
-from serving.repository.index import Defaults, Model, ModelIndex, Routing, ShadowPair, Version
+from serving.repository.index import Defaults, Model, ModelIndex, Routing, ShadowPair, Version, is_router
 from serving.repository.loader import Loader, LoadEvent
 from serving.repository.reloader import Reloader
 from serving.repository.scan import FolderScan
@@ -78,8 +78,9 @@ class Repository:
     def check_ready(self) -> list[Classifier]:
         """Return the answering classifiers, which have just reproduced their golden samples; raises NoModel."""
         ready = self.ready()
-        if not ready:
-            raise NoModel("No model is loaded; the service's log and GET /models say why.")
+        if all(is_router(classifier) for classifier in ready):  # which answers only clients that name it
+            what = "No model but the router" if ready else "No model"
+            raise NoModel(f"{what} is loaded; the service's log and GET /models say why.")
         self._golden.check(ready)
         return ready
 

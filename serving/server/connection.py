@@ -48,7 +48,7 @@ class Connection:
         self._parser = httptools.HttpRequestParser(self)
         self._requests: deque[HTTPRequest] = deque()  # several where a client does not wait for its responses
         self._last = HTTPRequest(self)  # the one that is being parsed
-        self._fault: MalformedRequestError | None = None
+        self.fault: MalformedRequestError | None = None
         self._head_is_replayed = False  # the next head is that of the request before, given to a fresh parser
         self._completed = 0  # requests that have been parsed whole
         self._sending = False
@@ -78,8 +78,8 @@ class Connection:
         """Receive until a head is whole; return whether it is, or the client has ended before."""
         deadline, arrived = time.monotonic() + (head_timeout if self._requests else timeout), 0
         while not (self._requests and self._requests[0].head_complete):
-            if self._fault or arrived > MAX_HEAD_BYTES:
-                raise self._fault or self._malformed(f"its head is longer than {MAX_HEAD_BYTES:,} bytes")
+            if self.fault or arrived > MAX_HEAD_BYTES:
+                raise self.fault or self._malformed(f"its head is longer than {MAX_HEAD_BYTES:,} bytes")
             if (left := deadline - time.monotonic()) <= 0:
                 raise TimeoutError
             self._client.settimeout(left)
@@ -93,7 +93,7 @@ class Connection:
 
     def receive(self) -> int:
         """Read and parse what has arrived, or wait for it; return the number of bytes, 0 at the end or a fault."""
-        data = b"" if self._fault else self._recv()
+        data = b"" if self.fault else self._recv()
         if not data:
             return 0
         completed = self._completed
@@ -102,11 +102,11 @@ class Connection:
         except httptools.HttpParserInvalidMethodError as error:
             line = REQUEST_LINE.match(data) if self._completed == completed else None  # otherwise of one before
             if line:
-                self._fault = UnknownMethodError(line[1].decode(), line[2])
+                self.fault = UnknownMethodError(line[1].decode(), line[2])
             else:
-                self._fault = self._malformed(NOT_A_REQUEST if self._completed else str(error))
+                self.fault = self._malformed(NOT_A_REQUEST if self._completed else str(error))
         except httptools.HttpParserError as error:
-            self._fault = self._fault or self._malformed(str(error))
+            self.fault = self.fault or self._malformed(str(error))
         return len(data)
 
     def send(self, data: bytes) -> None:
@@ -219,8 +219,8 @@ class Connection:
             self._refuse(f"the requests before it, which wait, have more than {MAX_WAITING_HEADERS:,} headers")
 
     def _refuse(self, fault: str) -> None:
-        self._fault = self._malformed(fault)
-        raise self._fault
+        self.fault = self._malformed(fault)
+        raise self.fault
 
     def _malformed(self, fault: str) -> MalformedRequestError:
         return MalformedRequestError(fault, self._last.target)

@@ -19,8 +19,16 @@ class BrokenBodyError(OSError):
     """A body ended early, or is malformed."""
 
 
+class MalformedBodyError(BrokenBodyError):
+    """The chunks of a body are malformed; the message says why."""
+
+
 class BodySource(Protocol):
     """The connection that a body arrives on."""
+
+    @property
+    def fault(self) -> Exception | None:
+        """What is malformed in what has arrived, if anything."""
 
     def receive(self) -> int:
         """Read and parse what has arrived, or wait for it; return the number of bytes, 0 at the end or a fault."""
@@ -55,7 +63,7 @@ class HTTPRequest:
             overhead = overhead + count if len(self._body) == before else 0
             if not count or overhead > MAX_HEAD_BYTES:
                 self._body.clear()
-                raise BrokenBodyError("the body ended early" if not count else "its chunk headers have no end")
+                raise self._broken(has_ended=not count)
             time.sleep(0)  # yield, so that one fast client cannot starve the others
         if 0 <= size < len(self._body):
             data = bytes(memoryview(self._body)[:size])
@@ -64,6 +72,12 @@ class HTTPRequest:
             data = bytes(self._body)
             self._body.clear()
         return data
+
+    def _broken(self, has_ended: bool) -> BrokenBodyError:
+        if not has_ended:
+            return MalformedBodyError(f"a chunk's size and extensions, or the trailers, pass {MAX_HEAD_BYTES:,} bytes")
+        fault = self._connection.fault
+        return MalformedBodyError(str(fault)) if fault else BrokenBodyError("the body ended early")
 
     def environ(self, base_environ: Mapping[str, Any]) -> dict[str, Any]:
         """Return the WSGI environ (PEP 3333); base_environ: the part that all requests of a connection share."""

@@ -94,6 +94,13 @@ def test_the_log_of_the_start_has_the_address_the_cores_and_the_models(server):
     assert f"Thimble on {server.url}" in log
     assert "usable cores" in log
     assert "models ready: cifar-cnn:2, fashion-mlp:2" in log
+    assert "is not a setting" not in log
+
+
+def test_the_log_of_the_start_has_a_setting_that_is_misspelt(start):
+    server = start(workers="1", key_file="keys.txt")
+
+    assert "THIMBLE_KEY_FILE is not a setting, and is ignored; is THIMBLE_KEYS_FILE meant?" in server.log.read_text()
 
 
 def test_many_clients_at_once_are_all_answered(server, image):
@@ -264,12 +271,21 @@ def test_head_has_the_headers_of_get(server):
     assert head.headers["Content-Length"] == str(len(got.content))
 
 
-def test_a_malformed_chunk_is_a_bad_request(strict_server):
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        (b"zz\r\nhello\r\n0\r\n\r\n", "Invalid character in chunk size"),
+        (b"5;" + b"a" * 200_000, "a chunk's size and extensions, or the trailers, pass 65,536 bytes"),
+    ],
+    ids=["size", "endless"],
+)
+def test_a_malformed_chunk_is_a_bad_request_that_says_so(strict_server, chunks, reason):
     with open_request(strict_server, [b"Content-Type: image/png", b"Transfer-Encoding: chunked"]) as connection:
-        connection.sendall(b"zz\r\nhello\r\n0\r\n\r\n")
+        connection.sendall(chunks)
         status, problem = read_answer(connection)
 
     assert (status, problem["code"]) == (400, "bad-request")
+    assert problem["detail"].startswith(f"The chunked body is malformed: {reason}; write each chunk behind its length")
 
 
 @pytest.mark.trains

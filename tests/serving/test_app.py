@@ -66,7 +66,8 @@ def test_an_unknown_path_is_refused_with_those_that_exist(client):
 
     assert detail.startswith("No such path. Paths: ")
     paths = detail.removeprefix("No such path. Paths: ").rstrip(".").split(", ")
-    assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz"} <= set(paths)
+    assert {"/classify", "/livez", "/models", "/models/<name>", "/readyz", "/v2"} <= set(paths)
+    assert "/v2/models/<name>" not in paths  # those are listed below /v2
 
 
 JAVA = "text/html, image/gif, image/jpeg, */*; q=0.2"  # that of its HttpURLConnection

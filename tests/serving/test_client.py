@@ -493,3 +493,16 @@ def test_an_output_that_would_replace_a_picture_is_refused(tmp_path, capsys):
     assert ended.value.code == 2
     assert "its name is that of an image, which would be lost; name another file" in capsys.readouterr().err
     assert picture.read_bytes() == b"one"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("bad-request", "400 B"), ("not-found", "404 N"), ("method-not-allowed", "405 M")]
+)
+def test_what_is_wrong_with_the_command_is_said_once_and_is_exit_status_2(peer, tmp_path, capsys, code, status):
+    (tmp_path / "cat.jpg").write_bytes(b"one")
+    service = peer(http(BUSY | {"code": code, "detail": "top_k='0' is not a whole number of at least 1."}, status))
+
+    assert main(["--url", service.url, "--top-k", "0", *[str(tmp_path / "cat.jpg")] * 2]) == 2
+
+    assert capsys.readouterr().err == "top_k='0' is not a whole number of at least 1.\n"
+    assert len(service.requests) == 1

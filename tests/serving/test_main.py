@@ -39,6 +39,8 @@ def test_help_names_every_flag(run):
         (["--port", "70000"], {}, "--port='70000': Expected a whole number <= 65535"),
         (["--workers", "0"], {}, "--workers='0': Expected a whole number >= 1"),
         ([], {"THIMBLE_BODY_SECONDS": "soon"}, "THIMBLE_BODY_SECONDS='soon': Expected a number"),
+        (["--models="], {}, "--models has an empty value; give one, or leave it out for the default"),
+        (["--port", ""], {"THIMBLE_HTTP_PORT": "9000"}, "--port has an empty value"),
         (["--colour", "red"], {}, "unrecognized arguments: --colour red"),
     ],
 )

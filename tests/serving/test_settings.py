@@ -11,7 +11,7 @@ import pytest
 from serving.access.rate_limit import RateLimit
 from serving.cpu import usable_cores
 from serving.repository.shadow_rules import ShadowRule
-from serving.settings import Settings, SettingsError, variable
+from serving.settings import Settings, SettingsError, misspelt, variable
 
 SAMPLES = {
     "models": ("elsewhere", "elsewhere"),
@@ -72,6 +72,9 @@ def test_other_variables_are_ignored():
         ("http_port", "65536"),
         ("http_port", "-1"),
         ("workers", "0"),
+        ("workers", "8000"),
+        ("max_pixels", "1099511627777"),
+        ("max_body", "999999999999999999999"),
         ("workers", "two"),
         ("max_in_flight", "0"),
         ("max_in_flight", "1.5"),
@@ -185,3 +188,21 @@ def test_a_list_of_digests_is_not_taken_for_a_key(models, tmp_path):
 
     with pytest.raises(SettingsError, match=r"^THIMBLE_MODEL_KEY="):
         Settings.from_environment({"THIMBLE_MODELS": str(models)} | named).check()
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told_with_the_setting():
+    environment = {"THIMBLE_KEY_FILE": "/keys", "THIMBLE_RATE_LIMT": "1/minute", "THIMBLE_MODEL": "models"}
+
+    assert misspelt(environment) == {
+        "THIMBLE_KEY_FILE": "THIMBLE_KEYS_FILE",
+        "THIMBLE_MODEL": "THIMBLE_MODELS",
+        "THIMBLE_RATE_LIMT": "THIMBLE_RATE_LIMIT",
+    }
+
+
+def test_the_variables_of_others_are_not_taken_for_misspelt_settings():
+    kubernetes = ("PORT", "SERVICE_HOST", "SERVICE_PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "SERVICE_PORT_HTTP")
+    commands = ("URL", "KEY", "DATA")  # of serving.client and of training
+    names = [f"THIMBLE_{name}" for name in (*kubernetes, *commands)]
+
+    assert misspelt(dict.fromkeys([*names, *map(variable, SAMPLES), "KEYS_FIL"], "x")) == {}

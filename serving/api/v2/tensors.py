@@ -62,7 +62,9 @@ def decode_json(document: bytes | Raw, kind: Any, place: str = "") -> Any:
     try:
         return msgspec.json.decode(document, type=kind)
     except JSON_ERRORS as error:
-        reason = str(error).replace("`$", f"`${place}", 1)
+        reason = str(error)
+        if place:  # msgspec names no place where the whole document is of another type
+            reason = reason.replace("`$", f"`${place}", 1) if "`$" in reason else f"{reason} - at `${place}`"
         raise BadRequest(f"The JSON of the request is not valid: {reason}.{advise_json(bytes(document))}") from error
 
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import tracemalloc
 import zlib
 
@@ -181,3 +182,16 @@ def test_a_compressed_image_over_the_pixel_limit_is_refused_as_others(models, im
 def test_damage_is_a_bad_request():
     with pytest.raises(BadRequest), read_content(environ(gzip.compress(bytes(2 * MB))[:900]), intake(4 * MB, 9 * MB)):
         pass
+
+
+@pytest.mark.parametrize(("coding", "place"), [("gzip", -8), ("deflate", -1)])
+def test_damage_is_not_taken_for_another_coding(client, boot, coding, place):
+    body = bytearray(gzip.compress(boot) if coding == "gzip" else zlib.compress(boot))
+    body[place] ^= 1  # of the checksum
+
+    response = client.post("/classify", data=bytes(body), headers={"Content-Encoding": coding})
+
+    assert response.status_code == 400
+    assert re.fullmatch(
+        rf"The {coding} data of the body is damaged: .*incorrect data check; send it again\.", response.json["detail"]
+    )

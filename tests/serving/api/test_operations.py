@@ -1,6 +1,7 @@
 """The probes and the metrics: alive is not yet ready."""
 
 import pytest
+from routers import add_router
 
 from serving.app import create_app
 from serving.settings import Settings
@@ -38,6 +39,15 @@ def test_one_sound_model_is_enough_to_be_ready(serve, forge):
     forge("garments/2")
 
     assert serve().get("/readyz").json["models"] == ["garments:2"]
+
+
+def test_a_router_alone_is_not_ready_since_it_has_no_model_to_choose(serve, folder):
+    add_router(folder)
+    client = serve()
+
+    for path in ("/readyz", "/v2/health/ready"):
+        assert client.get(path).status_code == 503
+    assert client.get("/readyz").json["detail"].startswith("No model but the router is loaded;")
 
 
 def test_a_model_that_gives_wrong_answers_by_now_is_not_ready(serve, forge, monkeypatch):

@@ -50,12 +50,31 @@ def bmp(bits, masks, pixels):
     return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels
 
 
+@pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_16_bits_of_grey_whose_zero_is_white_are_not_inverted(compression):
-    decoded = read(tiff(65_535 - DEEP_GREY, "miniswhite", compression=compression))
+def test_16_bits_of_grey_whose_zero_is_white_are_not_inverted(compression, order):
+    decoded = read(tiff(65_535 - DEEP_GREY, "miniswhite", compression=compression, byteorder=order))
 
     np.testing.assert_array_equal(np.asarray(decoded.image), GREY)
     assert decoded.steps == ("8-bit",)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "predictor": True}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha", "unspecified"])
+def test_16_bits_of_grey_with_transparency_are_read(order, options, photometric, kind):
+    alpha = np.where(X < 16, 65_535, 13_107).astype(np.uint16)  # a fifth of it
+    grey = 65_535 - DEEP_GREY if photometric == "miniswhite" else DEEP_GREY
+    if kind == "assocalpha":  # the colour comes multiplied by it
+        grey = (grey.astype(np.uint64) * alpha // 65_535).astype(np.uint16)
+    pixels = np.stack([grey, alpha], -1)
+
+    decoded = read(tiff(pixels, photometric, planarconfig="contig", extrasamples=[kind], byteorder=order, **options))
+
+    seen = GREY if kind == "unspecified" else np.where(X < 16, GREY, 204 + GREY / 5)
+    np.testing.assert_allclose(np.asarray(decoded.image), seen, atol=1.5)
+    assert decoded.steps == ("8-bit",) + ("flattened",) * (kind != "unspecified")
 
 
 def test_12_bits_of_grey_are_scaled():
@@ -135,10 +154,15 @@ def test_a_heic_of_10_bits_is_said_to_become_8():
         "planar configuration 2 (a plane for each channel)",
         id=f"planes of grey and transparency, {way}",
     ) for way in COMPRESSIONS),
+    *(pytest.param(
+        tiff(np.stack([DEEP_GREY] * 2), "minisblack", planarconfig="separate", extrasamples=[1], compression=way),
+        "planar configuration 2 (a plane for each channel) with 16 and 16 bits a sample",
+        id=f"planes of 16 bits of grey and transparency, {way}",
+    ) for way in COMPRESSIONS),
     pytest.param(
-        tiff(np.stack([DEEP_GREY] * 2, -1), "minisblack", planarconfig="contig", extrasamples=["unassalpha"]),
-        "photometric interpretation 1 (grey) with 16 and 16 bits a sample; extra samples (as of transparency): 1",
-        id="16 bits of grey and transparency",
+        tiff(np.stack([DEEP_GREY] * 3, -1), "minisblack", planarconfig="contig", extrasamples=["unassalpha", 0]),
+        "photometric interpretation 1 (grey) with 16 and 16 and 16 bits a sample; extra samples",
+        id="16 bits of grey, transparency and more",
     ),
     pytest.param(
         tiff(np.stack([GREY] * 2, -1), "miniswhite", planarconfig="contig", extrasamples=["unassalpha"]),
@@ -149,11 +173,6 @@ def test_a_heic_of_10_bits_is_said_to_become_8():
         tiff(np.stack([GREY] * 5, -1), "separated", planarconfig="contig", extrasamples=["unassalpha"]),
         "photometric interpretation 5 (CMYK) with 8 and 8 and 8 and 8 and 8 bits a sample; extra samples",
         id="CMYK and transparency",
-    ),
-    pytest.param(
-        tiff(DEEP_GREY, "miniswhite", byteorder=">"),
-        "photometric interpretation 0 (grey, white is zero) with 16 bits a sample",
-        id="white is zero, big-endian",
     ),
 ])  # fmt: skip
 def test_a_tiff_that_would_be_read_wrongly_is_refused_by_its_kind(upload, kind):

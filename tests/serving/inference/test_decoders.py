@@ -16,6 +16,7 @@ from serving.errors import BadRequest, Overloaded, TooManyPixels, UnreadableImag
 from serving.imaging.decoding import PixelBudget, configure_pillow, decode, read_header
 from serving.inference.decoders import Decoders
 from serving.inference.timings import Timings
+from serving.settings import MAX_COUNT
 
 ROOT = Path(__file__).parents[3]
 SLOW = many_scans(2_000, 4_000)  # half a minute
@@ -47,6 +48,13 @@ def limits(monkeypatch):
 def ask(decoders, upload, budget=None, min_side=0, seconds=60.0):
     budget = budget or PixelBudget(50_000_000)
     return decoders.decode(upload, budget, min_side, Timings(), time.monotonic() + seconds)
+
+
+def test_the_largest_limit_of_pixels_that_can_be_set_still_decodes(decoders, ended):
+    decoded = ask(decoders, saved(quarters(400, 200), "PNG"), PixelBudget(MAX_COUNT))
+
+    assert decoded.image.size == (400, 200)
+    assert not ended
 
 
 def descendants(process: int) -> list[int]:

@@ -377,3 +377,15 @@ def test_a_file_named_like_a_version_is_ignored(folder, forge):
 
     assert model.versions == ("1",)
     assert model.reason is None
+
+
+def test_the_router_is_no_default_model_though_the_operator_names_it(folder, forge, caplog):
+    forge("garments/1")
+    add_router(folder)
+
+    repository = Repository(folder, routing=Routing(colour="router"))
+
+    assert "the default model 'router' only chooses between others" in caplog.text
+    assert repository.default(grey=True).card.name == "garments"
+    with pytest.raises(NoModel, match="No model for colour images is loaded"):
+        repository.default(grey=False)

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 import pytest
 
 from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError, UnknownMethodError
-from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError
+from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError, MalformedBodyError
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_endless_trailers_and_chunk_extensions_are_cut_off(client, connection, e
         sending = threads.submit(client.sendall, head("Transfer-Encoding: chunked") + b"1\r\nx\r\n" + endless)
         request = connection.next(10)
 
-        with pytest.raises(BrokenBodyError):
+        with pytest.raises(MalformedBodyError, match="size and extensions, or the trailers, pass 65,536 bytes"):
             request.read()
         connection.close()
 
@@ -304,15 +304,16 @@ def test_a_body_that_ends_early_is_broken(client, connection):
     request = connection.next(10)
     client.close()
 
-    with pytest.raises(BrokenBodyError):
+    with pytest.raises(BrokenBodyError, match="ended early"):
         request.read()
 
 
-def test_a_malformed_chunk_breaks_the_body(client, connection):
-    client.sendall(head("Transfer-Encoding: chunked") + b"3\r\nabc\r\nnot a length\r\n")
+@pytest.mark.parametrize("chunk", [b"not a length\r\n", b"-1\r\n", b"f" * 17 + b"\r\n", b"0\r\nno colon\r\n"])
+def test_a_malformed_chunk_breaks_the_body_and_is_not_its_end(client, connection, chunk):
+    client.sendall(head("Transfer-Encoding: chunked") + b"3\r\nabc\r\n" + chunk)
     request = connection.next(10)
 
-    with pytest.raises(BrokenBodyError):
+    with pytest.raises(MalformedBodyError, match=r"[Cc]hunk size|header"):
         request.read()
     assert not request.body_complete
 

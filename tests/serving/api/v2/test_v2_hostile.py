@@ -70,6 +70,21 @@ def test_json_of_another_form_is_refused(client, body):
     assert refused(client, body).startswith("The JSON of the request is not valid: ")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"inputs": 5}, "$.inputs"),
+        (with_tensor(shape="1"), "$.inputs[0].shape"),
+        (with_tensor(shape=[1, "28"]), "$.inputs[0].shape[1]"),
+        (with_tensor(datatype="BYTES", shape=[1], data="aGVsbG8="), "$.inputs[0].data"),
+        ({"inputs": [GOOD], "outputs": "novelty"}, "$.outputs"),
+        ({"inputs": [GOOD], "id": 5}, "$.id"),
+    ],
+)
+def test_json_of_another_form_is_refused_with_the_place(client, wrong, place):
+    assert refused(client, wrong).endswith(f" - at `{place}`.")
+
+
 @pytest.mark.parametrize(("count", "number"), [(0, "no"), (2, "more than one"), (9, "more than one")])
 def test_a_model_has_one_input(client, count, number):
     assert refused(client, {"inputs": [GOOD] * count}) == f"The request has {number} input; the model has one: image."
