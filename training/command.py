@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 REFUSED, INTERRUPTED = 1, 130  # exit statuses; a shell gives 130 itself where a signal ended the process
 
@@ -32,3 +33,10 @@ def exit_status(
         sys.stderr.write(f"{name}: {error}\n")
         return REFUSED
     return 0
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise OSError, before any work, where a folder cannot be made since a file is in its place or above it."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise NotADirectoryError(f"{folder}: {there} is a file; name another folder with {option}")

@@ -1,6 +1,6 @@
 """python -m training.export: from a recipe to a model folder that the service takes as it is."""
 
-from training.command import exit_status, quit_on_ctrl_c
+from training.command import check_folder, exit_status, quit_on_ctrl_c
 
 if __name__ == "__main__":
     quit_on_ctrl_c()
@@ -69,6 +69,9 @@ def _export_all(options: argparse.Namespace, sizes: SampleSizes) -> None:
     if options.list:
         Console().print(recipes_table(RECIPES.values()))
         return
+    check_folder(options.models_dir, "--models-dir")
+    if options.tensorboard:
+        check_folder(options.tensorboard, "--tensorboard")
     device = find_device(options.device)
     with CtrlC() as ctrl_c, join_process_group(device.type) as group:
         console = Console(quiet=not group.is_main)

@@ -1,6 +1,6 @@
 """python -m training.images: looks at own images before anything is learned from them."""
 
-from training.command import exit_status, quit_on_ctrl_c
+from training.command import check_folder, exit_status, quit_on_ctrl_c
 
 if __name__ == "__main__":
     quit_on_ctrl_c()
@@ -54,7 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _survey(images: Path, multi_label: bool, model: Path | None, sheet: Path) -> None:
+    check_folder(sheet.parent, "--sheet")
+    if sheet.is_dir():
+        raise DataError(f"{sheet}: a folder; name a PNG to write with --sheet")
     folder = ImageFolder.open(images, "images", multi_label=multi_label)
+    if any(file.path.name == sheet.name and file.path.resolve() == sheet.resolve() for file in folder.files):
+        raise DataError(f"{sheet}: one of the images, which the thumbnails would replace; name another with --sheet")
     classifier = Classifier.open(model) if model else None
     if classifier:
         folder = _as_seen_by(classifier, folder)
