@@ -45,7 +45,7 @@ SERVING = [
     "api.flask_app", "api.openapi", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
-    "command", "progress", "augment", "template", "sample_sizes", "version_folders",
+    "command", "regression", "progress", "augment", "template", "sample_sizes", "version_folders",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
     "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.foreign_file",
     "datasets.label_table", "datasets.split_names",
