@@ -46,10 +46,11 @@ SERVING = [
     "api.flask_app", "api.openapi", "app", "gunicorn_conf", "__main__",
 ]  # fmt: skip
 TRAINING = [
-    "progress", "augment", "template", "sample_sizes", "version_folders",
+    "command", "regression", "progress", "augment", "template", "sample_sizes", "version_folders",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
-    "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.label_table", "datasets.split_names",
-    "datasets.folder_files", "datasets.folder_layout",
+    "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.foreign_file",
+    "datasets.label_table", "datasets.split_names",
+    "datasets.folder_files", "datasets.left_out", "datasets.folder_layout",
     "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.composed", "datasets.outliers",
     "datasets.domains", "datasets.views", "task",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",

@@ -1,9 +1,15 @@
 """python -m training.evaluate: the metrics of exported files on their test sets, through onnxruntime."""
 
+from training.command import exit_status, quit_on_ctrl_c
+
+if __name__ == "__main__":
+    quit_on_ctrl_c()
+
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -27,6 +33,8 @@ from training.report import evaluation_table
 from training.sample_sizes import FULL_SIZE, OWN_IMAGES_SIZE, SampleSizes
 from training.task import task_of
 
+REFUSALS = (ContractError, DataError, OSError)
+
 
 def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE) -> int:
     """Evaluate each file; returns the exit status. sizes: of the samples that the evaluation takes."""
@@ -38,17 +46,18 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     parser.add_argument("--images", type=Path, metavar="DIR", help="the own images that the model was trained on")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line for each file")
     options = parser.parse_args(arguments)
-    try:
-        for file in options.files:
-            classifier = Classifier.open(file)
-            _print(classifier.card, evaluate(classifier, options.data_dir, options.images, sizes), options.json)
-    except KeyboardInterrupt:
-        print("Interrupted: nothing was changed. Run the same command again.", file=sys.stderr)
-        return 130
-    except (ContractError, DataError, OSError) as error:
-        print(f"training.evaluate: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(
+        "training.evaluate",
+        partial(_evaluate_all, options, sizes),
+        REFUSALS,
+        "nothing was changed. Run the same command again.",
+    )
+
+
+def _evaluate_all(options: argparse.Namespace, sizes: SampleSizes) -> None:
+    for file in options.files:
+        classifier = Classifier.open(file)
+        _print(classifier.card, evaluate(classifier, options.data_dir, options.images, sizes), options.json)
 
 
 def _print(card: ModelCard, evaluation: Evaluation, as_json: bool) -> None:

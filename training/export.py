@@ -1,5 +1,10 @@
 """python -m training.export: from a recipe to a model folder that the service takes as it is."""
 
+from training.command import check_folder, exit_status, quit_on_ctrl_c
+
+if __name__ == "__main__":
+    quit_on_ctrl_c()
+
 import argparse
 import atexit
 import gc
@@ -7,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,31 +57,28 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     keep_memory()
     gc.freeze()  # what was imported is not garbage,
     atexit.register(gc.freeze)  # and a process that ends need not look for any, which takes a second
-    try:
-        if options.list:
-            Console().print(recipes_table(RECIPES.values()))
-            return 0
-        device = find_device(options.device)
-        with CtrlC() as ctrl_c, join_process_group(device.type) as group:
-            console = Console(quiet=not group.is_main)
-            CONSOLE.quiet = console.quiet
-            context = RunContext(
-                device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group
-            )
-            for planned in _planned(options):
-                _train_and_export(planned, context, options, console, sizes)
-    except KeyboardInterrupt:
-        how = "again" if options.checkpoint else "with --resume to resume after the last finished epoch"
-        print(
-            "Interrupted: the current export was stopped, and the models are as they were before it. Run the same "
-            f"command {how}.",
-            file=sys.stderr,
-        )
-        return 130
-    except REFUSALS as error:
-        print(f"training.export: {error}", file=sys.stderr)
-        return 1
-    return 0
+    how = "again" if options.checkpoint else "with --resume to resume after the last finished epoch"
+    interrupted = (
+        "what was written, as told above, is complete, and all other models are as they were before. Run the same "
+        f"command {how}."
+    )
+    return exit_status("training.export", partial(_export_all, options, sizes), REFUSALS, interrupted)
+
+
+def _export_all(options: argparse.Namespace, sizes: SampleSizes) -> None:
+    if options.list:
+        Console().print(recipes_table(RECIPES.values()))
+        return
+    check_folder(options.models_dir, "--models-dir")
+    if options.tensorboard:
+        check_folder(options.tensorboard, "--tensorboard")
+    device = find_device(options.device)
+    with CtrlC() as ctrl_c, join_process_group(device.type) as group:
+        console = Console(quiet=not group.is_main)
+        CONSOLE.quiet = console.quiet
+        context = RunContext(device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group)
+        for planned in _planned(options):
+            _train_and_export(planned, context, options, console, sizes)
 
 
 class _Planned(NamedTuple):

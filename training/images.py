@@ -1,9 +1,15 @@
 """python -m training.images: looks at own images before anything is learned from them."""
 
+from training.command import check_folder, exit_status, quit_on_ctrl_c
+
+if __name__ == "__main__":
+    quit_on_ctrl_c()
+
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +27,7 @@ from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 
 MAX_MISLABELS = 20
+REFUSALS = (ContractError, DataError, OSError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,19 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where to draw the thumbnails (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    try:
-        folder = ImageFolder.open(options.images, "images", multi_label=options.multi_label)
-        _survey(folder, options.model, options.sheet)
-    except KeyboardInterrupt:
-        print("Interrupted: nothing was changed. Run the same command again.", file=sys.stderr)
-        return 130
-    except (ContractError, DataError, OSError) as error:
-        print(f"training.images: {error}", file=sys.stderr)
-        return 1
-    return 0
+    survey = partial(_survey, options.images, options.multi_label, options.model, options.sheet)
+    return exit_status("training.images", survey, REFUSALS, "nothing was changed. Run the same command again.")
 
 
-def _survey(folder: ImageFolder, model: Path | None, sheet: Path) -> None:
+def _survey(images: Path, multi_label: bool, model: Path | None, sheet: Path) -> None:
+    check_folder(sheet.parent, "--sheet")
+    if sheet.is_dir():
+        raise DataError(f"{sheet}: a folder; name a PNG to write with --sheet")
+    folder = ImageFolder.open(images, "images", multi_label=multi_label)
+    if any(file.path.name == sheet.name and file.path.resolve() == sheet.resolve() for file in folder.files):
+        raise DataError(f"{sheet}: one of the images, which the thumbnails would replace; name another with --sheet")
     classifier = Classifier.open(model) if model else None
     if classifier:
         folder = _as_seen_by(classifier, folder)

@@ -15,10 +15,11 @@ from training.datasets.formats import DataError
 from training.evaluation.evaluate_graph import Evaluation
 from training.label_font import drawable
 from training.networks.base import count_parameters
-from training.networks.layers import layers
+from training.networks.layers import blocks, layers
 from training.recipe import Recipe
 from training.train.trainer import Epoch
 
+MAX_LAYERS = 50  # that are listed one by one: a screen
 MAX_CONFUSION_INCHES = 30  # of a side: the matrix of 300 labels would otherwise take gigabytes
 MAX_LABELS_WITH_COUNTS = 20  # with more, the numbers of a confusion matrix would not fit into its cells
 
@@ -42,11 +43,17 @@ def recipes_table(recipes: Iterable[Recipe]) -> Table:
 
 
 def summary(network: nn.Module, title: str, shape: tuple[int, int, int]) -> Table:
-    """Return type, output shape and parameters of each layer, for an input [channels, height, width]."""
+    """Return type, output shape and parameters of each layer, for an input [channels, height, width].
+
+    Of a network of many layers the blocks are listed.
+    """
+    listed = layers(network, shape)
+    if len(listed) > MAX_LAYERS:
+        listed = blocks(network, shape)
     caption = f"{count_parameters(network):,} parameters"
     table = Table("Layer", "Output shape", "Parameters", title=escape(title), caption=caption)
     table.columns[2].justify = "right"
-    for layer in layers(network, shape):
+    for layer in listed:
         table.add_row(layer.kind, str(layer.shape), f"{layer.parameters:,}")
     return table
 

@@ -120,7 +120,8 @@ class Survey:
             )
         counts = self._counts(self.data.test)
         if missing := [label for label, count in zip(self.folder.labels, counts, strict=True) if not count]:
-            yield f"Not measured: {', '.join(missing)}: none of the test images has this label; add some"
+            advice = "raise --limit" if self.data.limit else "add some"
+            yield f"Not measured: {', '.join(missing)}: none of the test images has this label; {advice}"
 
     def _counts(self, images: LabelledImages) -> list[int]:
         """Return how many images have each label."""
@@ -149,7 +150,8 @@ class Survey:
 def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
     """Print what was found and what is wrong; draw the thumbnails into a PNG."""
     folder = survey.folder
-    console.print(f"{printable(folder.path)}: {folder.layout}", markup=False, highlight=False, soft_wrap=True)
+    limited = f"; of each split the first {survey.data.limit:,} images, as --limit says" if survey.data.limit else ""
+    console.print(f"{printable(folder.path)}: {folder.layout}{limited}", markup=False, highlight=False, soft_wrap=True)
     console.print(survey.table())
     console.print(survey.sizes(), markup=False, highlight=False, soft_wrap=True)
     for finding in survey.findings():

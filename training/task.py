@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from serving.model.task import MIN_PROBABILITY, SINGLE_LABEL, MultiLabel, SingleLabel
 from training.datasets.labelled import truth_of
+from training.regression import fitted
 
 MAX_ITERATIONS = 500  # of a regression
 EVEN = 0.5  # the threshold of a label before any is fitted
@@ -194,7 +195,7 @@ def balanced_regression(features: NDArray[np.float32], labels: NDArray[np.int64]
 
     regression = LogisticRegression(C=1 / penalty, class_weight="balanced", max_iter=MAX_ITERATIONS)
     with threadpool_limits(1, "blas"):  # with more threads its small products take ten times as long
-        return regression.fit(features, labels)
+        return fitted(regression, features, labels)
 
 
 SINGLE, MULTI = SingleLabelTask(), MultiLabelTask()

@@ -1,8 +1,14 @@
 """python -m training.versions: lists the versions of a model, compares two, and changes which one answers."""
 
+from training.command import exit_status, quit_on_ctrl_c
+
+if __name__ == "__main__":
+    quit_on_ctrl_c()
+
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +26,7 @@ from training.publish.versions import Version, VersionError, Versions
 
 CONSOLE = Console()
 DRAFT = "draft"  # as a version's name
+REFUSALS = (ContractError, DataError, OSError, VersionError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,26 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparing = {"--images": options.images, "--data-dir": options.data_dir}
     if not options.compare and (given := [name for name, value in comparing.items() if value]):
         parser.error(f"nothing is compared: leave {' and '.join(given)} out, or add --compare")
+    return exit_status(
+        "training.versions",
+        partial(_list_or_change, options),
+        REFUSALS,
+        f"to see which version answers: python -m training.versions {options.name}",
+    )
+
+
+def _list_or_change(options: argparse.Namespace) -> None:
     models = options.models_dir or default_models_dir(options.name)
     versions = Versions(ModelFolder(models, options.name))
-    try:
-        if options.promote:
-            published = versions.promote() if options.promote == DRAFT else versions.restore(options.promote)
-            _say(f"{published} answers now")
-        elif options.roll_back:
-            before, withdrawn = versions.roll_back()
-            _say(f"{before} answers now; to have {withdrawn.name} answer again: --promote {withdrawn.name}")
-        elif options.compare:
-            _say(str(_comparison(versions.all(), options.compare, options.images, options.data_dir)))
-        else:
-            CONSOLE.print(_table(versions.all()))
-    except KeyboardInterrupt:
-        print(f"Interrupted. To see which version answers: python -m training.versions {options.name}", file=sys.stderr)
-        return 130
-    except (ContractError, DataError, OSError, VersionError) as error:
-        print(f"training.versions: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if options.promote:
+        published = versions.promote() if options.promote == DRAFT else versions.restore(options.promote)
+        _say(f"{published} answers now")
+    elif options.roll_back:
+        before, withdrawn = versions.roll_back()
+        _say(f"{before} answers now; to have {withdrawn.name} answer again: --promote {withdrawn.name}")
+    elif options.compare:
+        _say(str(_comparison(versions.all(), options.compare, options.images, options.data_dir)))
+    else:
+        CONSOLE.print(_table(versions.all()))
 
 
 def _parser() -> argparse.ArgumentParser:

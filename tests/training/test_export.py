@@ -305,6 +305,19 @@ def without_backbones(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_backbones")
+@pytest.mark.parametrize("option", ["--models-dir", "--tensorboard"])
+def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(tmp_path, capsys, option):
+    (tmp_path / "file").write_text("in the way")
+    folders = {"--models-dir": tmp_path / "models", option: tmp_path / "file/inner"}
+
+    status = export.main(["fashion-mlp", *(str(part) for item in folders.items() for part in item)])
+
+    message = f"{tmp_path}/file/inner: {tmp_path}/file is a file; name another folder with {option}"
+    assert status == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_network_that_cannot_be_built_is_refused_before_any_training(run_export, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(RECIPES, "first", replace(RECIPES["lecture-mlp"], name="first"))
     monkeypatch.setitem(RECIPES, "second", replace(RECIPES["fashion-large"], name="second"))

@@ -8,12 +8,13 @@ import pytest
 import torch
 from own_images import LABELS, fill, flower
 from PIL import Image
+from rich.console import Console
 
 from training import images
 from training.datasets.image_folder import ImageFile, ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages
 from training.evaluation.mislabels import likely_mislabels
-from training.survey import Survey
+from training.survey import Survey, print_survey
 
 
 @pytest.fixture
@@ -52,6 +53,35 @@ def test_photos_are_looked_at_in_the_input_that_an_export_gives_them(tmp_path, c
     text = survey(fill(tmp_path / "flowers", sides=(96, 100), channels=3), capsys)
 
     assert "48 images of 96 x 96 to 100 x 100 pixels; the input has 96 x 96 pixels in colour" in text
+
+
+def test_a_limited_survey_says_so(folder):
+    limited = Survey(opened := ImageFolder.open(folder, "flowers"), opened.load(limit=3))
+    console = Console(width=200)
+
+    with console.capture() as capture:
+        print_survey(limited, console, folder.parent / "sheet.png")
+
+    assert f"{folder}: a folder for each label; of each split the first 3 images, as --limit says" in capture.get()
+    assert "none of the test images has this label; raise --limit" in capture.get()
+
+
+@pytest.mark.parametrize(
+    ("sheet", "reason"),
+    [
+        ("flowers/rose/1.png", "one of the images, which the thumbnails would replace; name another with --sheet"),
+        ("flowers/tulip/../rose/1.png", "one of the images, which the thumbnails would replace"),
+        ("flowers/rose", "a folder; name a PNG to write with --sheet"),
+        ("flowers/rose/1.png/sheet.png", "1.png is a file; name another folder with --sheet"),
+    ],
+)
+def test_thumbnails_that_have_no_place_are_refused_and_replace_no_image(folder, sheet, reason, capsys):
+    before = (folder / "rose/1.png").read_bytes()
+
+    assert images.main([str(folder), "--sheet", str(folder.parent / sheet)]) == 1
+
+    assert reason in capsys.readouterr().err
+    assert (folder / "rose/1.png").read_bytes() == before
 
 
 def test_the_thumbnails_have_a_row_for_each_label(folder, capsys):

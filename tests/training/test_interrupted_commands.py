@@ -1,13 +1,36 @@
-"""Ctrl-C ends the commands that train nothing with a line, not with a traceback."""
+"""Ctrl-C ends a command with a line, not with a traceback, and at once while it loads its packages."""
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from own_images import fill
 
+from serving.model.classifier import Classifier
 from training import evaluate, images, versions
+from training.command import exit_status
+from training.train.interrupt import CtrlC, without_interruption
 
-MODELS = Path(__file__).parents[2] / "models"
+REPOSITORY = Path(__file__).parents[2]
+MODELS = REPOSITORY / "models"
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let this process be interrupted even if it was started in the background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 def interrupted(*_: Any, **__: Any) -> None:
@@ -16,8 +39,7 @@ def interrupted(*_: Any, **__: Any) -> None:
 
 def test_an_interrupt_ends_with_130_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(images, "print_survey", interrupted)
-    monkeypatch.setattr(evaluate, "test_images", interrupted)
-    monkeypatch.setattr(versions, "_table", interrupted)
+    monkeypatch.setattr(Classifier, "open", interrupted)
 
     statuses = (
         images.main([str(fill(tmp_path / "flowers"))]),
@@ -27,3 +49,73 @@ def test_an_interrupt_ends_with_130_and_says_so(tmp_path, monkeypatch, capsys):
 
     assert statuses == (130, 130, 130)
     assert capsys.readouterr().err.count("Interrupted") == 3
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("command", ["export", "evaluate", "images", "versions", "lecture"])
+def test_an_interrupt_while_packages_are_loaded_shows_no_traceback(tmp_path, command):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    path = os.pathsep.join(map(str, (tmp_path, REPOSITORY)))
+
+    ended = subprocess.run(
+        [sys.executable, "-m", f"training.{command}", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.usefixtures("_interruptible")
+class TestExitStatus:
+    @pytest.mark.parametrize("before", [signal.SIG_DFL, signal.default_int_handler])
+    def test_an_interrupt_is_told_with_what_to_do(self, before, capsys):
+        signal.signal(signal.SIGINT, before)
+
+        assert exit_status("training.x", press, (), "nothing was changed.") == 130
+        assert capsys.readouterr().err == "Interrupted: nothing was changed.\n"
+
+    def test_an_interrupt_that_a_shell_ignores_in_the_background_stays_ignored(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        assert exit_status("training.x", press, (), "nothing was changed.") == 0
+
+    def test_a_refusal_is_told_by_the_name_of_the_command(self, capsys):
+        assert exit_status("training.x", partial(Path("gone").read_text), (OSError,), "") == 1
+        assert capsys.readouterr().err.startswith("training.x: [Errno 2] No such file")
+
+    def test_another_error_is_a_bug_and_keeps_its_traceback(self):
+        with pytest.raises(ZeroDivisionError):
+            exit_status("training.x", lambda: 1 / 0, (OSError,), "")
+
+
+@pytest.mark.usefixtures("_interruptible")
+class TestWithoutInterruption:
+    def twice(self, done: list[int]) -> None:
+        with without_interruption():
+            done.append(1)
+            press()
+            done.append(2)
+        done.append(3)
+
+    @pytest.mark.parametrize("outer", [CtrlC, without_interruption])
+    def test_an_interrupt_takes_effect_at_the_end(self, outer: Callable[[], Any]):
+        done: list[int] = []
+
+        with pytest.raises(KeyboardInterrupt), outer():
+            self.twice(done)
+
+        assert done == ([1, 2] if outer is CtrlC else [1, 2, 3])
+
+    def test_an_interrupt_that_is_ignored_stays_so(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        done: list[int] = []
+
+        self.twice(done)
+
+        assert done == [1, 2, 3]

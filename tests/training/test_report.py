@@ -7,13 +7,16 @@ import pytest
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from training.evaluation.calibration import ClassificationMetrics
 from training.evaluation.evaluate_graph import CorruptedMetrics, Evaluation, NoveltyMetrics, PhotoMetrics
 from training.label_font import drawable
 from training.networks import efficientnet
+from training.networks.base import count_parameters
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
+from training.networks.net import Residual
 from training.recipes import RECIPES
 from training.report import (
     draw_confusion,
@@ -75,6 +78,17 @@ def test_a_summary_lists_layers_shapes_and_parameters():
     assert rows(table)[-3:] == [("Linear", "(64,)", "65,600"), ("ReLU", "(64,)", "0"), ("Linear", "(10,)", "650")]
     assert "a title" in rendered(table)
     assert "122,570 parameters" in rendered(table)
+
+
+@pytest.mark.parametrize(("residuals", "kinds"), [(16, ["Conv2d", "BatchNorm", "GELU"] * 16), (17, ["Residual"] * 17)])
+def test_a_summary_of_many_layers_has_a_row_for_each_block(residuals, kinds):
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Sequential(*(Residual(2) for _ in range(residuals))))
+
+    table = summary(network, "", (1, 4, 4))
+
+    assert [kind for kind, _, _ in rows(table)] == ["Conv2d", *kinds]
+    assert {shape for _, shape, _ in rows(table)} == {"(2, 4, 4)"}
+    assert sum(int(parameters) for _, _, parameters in rows(table)) == count_parameters(network)
 
 
 def test_a_summary_leaves_the_network_as_it_was():

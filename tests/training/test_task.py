@@ -1,5 +1,6 @@
 """The tasks: what a training has to know of single and of several labels."""
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score
@@ -14,7 +15,17 @@ from training.evaluation.calibration import (
     fit_temperature,
     uncalibrated,
 )
-from training.task import MIN_POSITIVES, MULTI, SINGLE, THRESHOLD_RANGE, macro_f1, mean_average_precision, task_of
+from training.task import (
+    MAX_ITERATIONS,
+    MIN_POSITIVES,
+    MULTI,
+    SINGLE,
+    THRESHOLD_RANGE,
+    balanced_regression,
+    macro_f1,
+    mean_average_precision,
+    task_of,
+)
 
 
 @pytest.fixture
@@ -23,6 +34,15 @@ def honest() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(20_000, 3, generator=generator)
     return logits, torch.rand(logits.shape, generator=generator) < logits.sigmoid()
+
+
+def test_a_regression_that_does_not_converge_warns_nobody():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(200, 60)).astype(np.float32) * np.logspace(0, 5, 60, dtype=np.float32)
+
+    regression = balanced_regression(features, generator.integers(0, 4, 200), penalty=1e-9)
+
+    assert regression.n_iter_.max() == MAX_ITERATIONS
 
 
 def test_the_temperature_of_honest_logits_is_found(honest):

@@ -21,6 +21,14 @@ def images_in(folder: Path) -> Iterator[Path]:
     return (file for file in files_in(folder) if file.suffix.lower() in SUFFIXES)
 
 
+def unfollowed_links(folder: Path, deep: bool = True) -> Iterator[Path]:
+    """Yield the links in a folder that lead nowhere and, unless not deep, those below it and the links to folders."""
+    for link in folder.rglob("*") if deep else folder.iterdir():
+        hidden = any(_is_hidden(part) for part in link.relative_to(folder).parts)
+        if link.is_symlink() and not hidden and ((deep and link.is_dir()) or not link.exists()):
+            yield link
+
+
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders directly in a folder, except hidden ones."""
     return (path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))

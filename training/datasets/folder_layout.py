@@ -15,6 +15,7 @@ from training.datasets.folder_files import files_in, holds_folders, images_in, l
 from training.datasets.formats import DataError
 from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
+from training.datasets.left_out import counted, link_messages
 from training.datasets.split_names import SPLITS, TRAIN, split_named
 
 PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
@@ -82,26 +83,31 @@ def _of_folder(path: Path) -> Layout:
         )
     if not any(True for folder in folders for _ in images_in(folder)) and any(loose_images(path)):
         return _of_prefixes(path)
-    if folders and all(_holds_splits(folder) for folder in folders):
+    if any(_holds_splits(folder) for folder in folders):
         return _of_labels_with_splits(path, folders)
     return _of_labels(path, folders)
 
 
 def _of_labels(path: Path, folders: Sequence[Path], split: str = "") -> Layout:
     files = [LabelledFile((folder.name,), file, split) for folder in folders for file in files_in(folder)]
-    empty = {folder.name for folder in folders} - {label for file in files for label in file.labels}
-    left_out = [f"{printable(path / name)}: an empty folder, which gives no label" for name in sorted(empty)]
-    return Layout("a folder for each label", tuple(files), (*left_out, *_loose_message(path)))
+    return Layout("a folder for each label", tuple(files), _beside(path, folders))
 
 
 def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
+    split = [folder for folder in folders if _holds_splits(folder)]
+    if others := [folder for folder in folders if folder not in split and any(files_in(folder))]:
+        named = _names(sorted(subfolders(split[0])))
+        raise DataError(
+            f"{printable(path)}: {_names(split)} has the folders of splits {named} in it, {_names(others)} has not, or "
+            "images beside them: put all images of each label into such folders, into train and at least one other"
+        )
     files = [
         LabelledFile((folder.name,), file, split_named(inner.name))
         for folder in folders
         for inner in sorted(subfolders(folder))
         for file in files_in(inner)
     ]
-    return Layout("a folder for each label, with folders of splits in each", tuple(files), _loose_message(path))
+    return Layout("a folder for each label, with folders of splits in each", tuple(files), _beside(path, folders))
 
 
 def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> Layout:
@@ -125,7 +131,7 @@ def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> L
     parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)]
     left_out = [message for part in parts for message in part.left_out]
     kind = f"splits ({', '.join(folder.name for folder in splits)}), in each a folder for each label"
-    return Layout(kind, tuple(file for part in parts for file in part.files), (*left_out, *_loose_message(path)))
+    return Layout(kind, tuple(file for part in parts for file in part.files), (*left_out, *_beside(path, ())))
 
 
 def _of_prefixes(path: Path) -> Layout:
@@ -139,7 +145,8 @@ def _of_prefixes(path: Path) -> Layout:
             f"{printable(path)}: {len(images)} images lie in no folder, and their names, such as "
             f"{printable(images[0].name)}, begin with fewer than 2 labels; {ADVICE}{_first_of(foreign_tables(path))}"
         )
-    return Layout("labels as the beginnings of file names", files, _message(without, "no label before a number"))
+    left_out = (*counted(without, "no label before a number"), *link_messages(path, ()))
+    return Layout("labels as the beginnings of file names", files, left_out)
 
 
 def _of_table(path: Path, table: Path, multi_label: bool) -> Layout:
@@ -147,7 +154,7 @@ def _of_table(path: Path, table: Path, multi_label: bool) -> Layout:
     files = tuple(LabelledFile(row.labels, file, _split_of(table, file, row.split)) for file, row in rows.items())
     unnamed = [file for file in images_in(path) if file not in rows] if path.is_dir() else []
     kind = f"the table {table.name}{', which names splits' if any(file.split for file in files) else ''}"
-    return Layout(kind, files, _message(unnamed, f"not in {table.name}"))
+    return Layout(kind, files, counted(unnamed, f"not in {table.name}"))
 
 
 def _split_of(table: Path, file: Path, name: str) -> str:
@@ -167,14 +174,14 @@ def _holds_splits(folder: Path) -> bool:
     return holds_folders(folder) and all(splits) and TRAIN in splits and len(splits) > 1
 
 
-def _loose_message(path: Path) -> tuple[str, ...]:
-    return _message(sorted(loose_images(path)), "no label, since beside the folders of labels")
-
-
-def _message(files: Sequence[Path], why: str) -> tuple[str, ...]:
-    """Return the message, where there are any, for images that are left out together."""
-    count = f"{len(files):,} images" if len(files) > 1 else "1 image"
-    return (f"{count}: {why}, such as {printable(files[0])}",) if files else ()
+def _beside(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:
+    """Return the messages for empty folders, loose images beside the folders of labels, and links not followed."""
+    empty = [folder for folder in folders if not any(files_in(folder))]
+    return (
+        *(f"{printable(folder)}: an empty folder, which gives no label" for folder in empty),
+        *counted(sorted(loose_images(path)), "no label, since beside the folders of labels"),
+        *link_messages(path, folders),
+    )
 
 
 def _first_of(messages: Sequence[str]) -> str:

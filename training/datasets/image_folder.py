@@ -20,6 +20,7 @@ from training.datasets.folder_layout import LabelledFile, find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
+from training.datasets.left_out import refusal_messages
 from training.datasets.split_names import TEST, TRAIN, VALIDATION
 from training.progress import track
 
@@ -92,7 +93,7 @@ class ImageFolder:
         layout = find_layout(path, multi_label)
         labels = layout.labels
         files = sorted(layout.files, key=lambda file: (KEPT_FIRST.index(file.split), _rank(_within(path, file.path))))
-        _refuse_few(path, labels, files)
+        _refuse_few(path, labels, files, layout.left_out)
         train_files = [file.path for file, part in zip(files, _parts(files), strict=True) if part == TRAIN]
         typical, channels = _input_for(train_files[-sample_size:])
         side, typical = side or largest_filled(INPUT_SIDES, typical), side or typical
@@ -117,7 +118,7 @@ class ImageFolder:
         skipped: list[str] = []
         images = _without_copies(list(self._read(skipped)), skipped)
         labelled = [image.file for image in images]
-        _refuse_few(self.path, self.labels, labelled, skipped)
+        _refuse_few(self.path, self.labels, labelled, (*skipped, *self.left_out))
         parts: dict[str, list[OwnImage]] = defaultdict(list)
         for image, part in zip(images, _parts(labelled), strict=True):
             parts[part].append(image)
@@ -130,15 +131,17 @@ class ImageFolder:
 
     def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
         """Yield the images; append to skipped why others cannot be read."""
+        refused: dict[Path, str] = {}
         for file in track(f"Reading {len(self.files):,} images", self.files, len(self.files)):
             try:
                 content = read_content(file.path)
                 decoded, size = read_image(content, file.path, self.side)
             except DataError as reason:
-                skipped.append(str(reason))
+                refused[file.path] = str(reason)
                 continue
             pixels = preprocess(decoded, FIT, self.side, self.side, self.channels).pixels
             yield OwnImage(file, hashlib.sha256(content).digest(), size, pixels)
+        skipped += refusal_messages(refused)
 
     def _stacked(self, images: Sequence[OwnImage]) -> LabelledImages:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
@@ -201,7 +204,7 @@ def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile]
     """Raise DataError when a label has too few images, not counting those that the layout sets apart."""
     counts = Counter(label for file in files if file.split in ("", TRAIN) for label in file.labels)
     if few := [f"{counts[label]} of {label!r}" for label in labels if counts[label] < MIN_IMAGES_PER_LABEL]:
-        unread = f", not counting {len(skipped)} left out, such as {skipped[0]}" if skipped else ""
+        unread = f", without what was left out, such as {skipped[0]}" if skipped else ""
         raise DataError(
             f"{printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
             f"{MIN_IMAGES_PER_LABEL}: add some, or move its folder away"

@@ -3,19 +3,21 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
+from training.datasets.foreign_file import advice_on
 from training.datasets.formats import DataError
 from training.datasets.image_file import printable
 
 COLUMNS = ("file", "label")
 SPLIT_COLUMN = "split"  # optional
 PREDICTION_COLUMN = "probability"  # of a table of predictions, such as thimble-classify --csv writes
-DELIMITERS = ",;\t"  # of columns: spreadsheets write semicolons where a comma is the decimal point
-DELIMITER_LINE = re.compile(r'"?sep=(.)"?,*[\r\n]*', re.IGNORECASE)  # the first line that Excel understands
+DELIMITERS = ",;\t|"  # of columns: spreadsheets write semicolons where a comma is the decimal point
+# The first line that Excel understands; others write sep=\t, repeat the separator, or leave it out.
+DELIMITER_LINE = re.compile(r'\s*"?sep=(\\t|[^\w\r\n"\0]?)[^\w\r\n]*[\r\n]*', re.IGNORECASE)
 SEPARATORS = re.compile(r"[;|]")  # of the labels in a cell
 FIRST_ROW = 80  # characters of it in a message
 SEVERAL = "for images with several labels, add --multi-label"
@@ -29,8 +31,13 @@ class TableRow(NamedTuple):
 
 
 def find_table(path: Path) -> Path | None:
-    """Return the table that a path is or, where a folder, has in it; None without one. Raises DataError for several."""
-    if path.is_file():
+    """Return the table that a path is or, where a folder, has in it; None without one.
+
+    Raises DataError for several, and for a file that is something else.
+    """
+    if not path.is_dir():
+        if advice := advice_on(path) if path.is_file() else "neither a folder nor a file: name a folder of images":
+            raise DataError(f"{printable(path)}: {advice}")
         return path
     tables = [file for file in _csv_files(path) if not _objection(file)]
     if len(tables) > 1:
@@ -156,10 +163,9 @@ def _rows(table: Path) -> list[tuple[int, list[str]]]:
     """Return the rows that are not empty, with the lines that they end in. Raises DataError for no CSV in UTF-8."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            stated = DELIMITER_LINE.fullmatch(first)
-            reader = csv.reader(file if stated else chain([first], file), delimiter=_delimiter(first))
-            rows = [(reader.line_num + bool(stated), row) for row in reader if any(row)]
+            above, first, stated = _beginning(file)
+            reader = csv.reader(chain([first], file), delimiter=_delimiter(table, first, stated))
+            rows = [(above + reader.line_num, row) for row in reader if any(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise _not_a_csv(table, str(error)) from error
     if nul := next((line for line, row in rows if "\0" in "".join(row)), None):
@@ -167,13 +173,25 @@ def _rows(table: Path) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _delimiter(first: str) -> str:
-    """Return what separates the columns: as the first line says, or as it separates the columns' names."""
-    if stated := DELIMITER_LINE.fullmatch(first):
-        return stated[1]
-    return next(
-        (each for each in DELIMITERS if _is_header(next(csv.reader([first], delimiter=each), []))), DELIMITERS[0]
-    )
+def _beginning(lines: Iterable[str]) -> tuple[int, str, str]:
+    """Return how many lines are above the first row, that row, and the separator that a line above it states."""
+    stated = ""
+    for above, line in enumerate(lines):
+        if found := DELIMITER_LINE.fullmatch(line):
+            stated = str(found[1]).replace("\\t", "\t")
+        elif line.strip():
+            return above, line, stated
+    return 0, "", stated
+
+
+def _delimiter(table: Path, first: str, stated: str) -> str:
+    """Return what separates the columns: what gives the columns' names or an image's file; otherwise as stated."""
+    candidates: list[str] = [each for each in (stated, *DELIMITERS) if each]
+    rows = {each: next(csv.reader([first], delimiter=each), []) for each in candidates}
+    for each, row in rows.items():
+        if _is_header(row) or (len(row) >= len(COLUMNS) and _is_file(table.parent / row[0].strip())):
+            return each
+    return stated or DELIMITERS[0]
 
 
 def _not_a_csv(table: Path, reason: str) -> DataError:

@@ -34,7 +34,11 @@ QUANTIZATION = (
 
 
 class _CalibrationImages:
-    """Calibration images as onnxruntime's quantizer reads them."""
+    """Calibration images as onnxruntime's quantizer reads them: each part has images from all over the row.
+
+    The first part sets the width of the bins of all: where it has only images that novelty knows, whose distance is 0
+    but for rounding, others would need billions of bins.
+    """
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._pixels = pixels
@@ -45,8 +49,8 @@ class _CalibrationImages:
         return -(-len(self._pixels) // IMAGES_AT_ONCE) * IMAGES_AT_ONCE
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Begin to give the images of a part, of which the last may be shorter."""
-        self._images = iter(self._pixels[start_index:end_index])
+        """Begin to give the images of a part: as many as the quantizer asks for, or fewer."""
+        self._images = iter(self._pixels[start_index // IMAGES_AT_ONCE :: len(self) // IMAGES_AT_ONCE])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         """Return the next image of the part as a batch of one, by the input's name; None after the last.

@@ -1,10 +1,16 @@
 """python -m training.lecture: recompute the lecture's worked examples, as a report with a table of agreement."""
 
+from training.command import exit_status, quit_on_ctrl_c
+
+if __name__ == "__main__":
+    quit_on_ctrl_c()
+
 import argparse
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -56,21 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report and return the exit status, which is 0 even if a result disagrees with the lecture."""
     options = _parser().parse_args(arguments)
     keep_memory()
-    try:
-        _make_writable(options.out)
-        start = time.perf_counter()
-        lesson = Lesson(FASHION_MNIST.load(options.data_dir), CIFAR_10.load(options.data_dir), options.full)
-        sections = list(_sections(lesson))
-        report = Report(sections, _run_note(lesson, time.perf_counter() - start))
-        _write(report, options.out)
-    except KeyboardInterrupt:
-        print("Interrupted: no report was written.", file=sys.stderr)
-        return 130
-    except (DataError, OSError) as error:
-        print(f"training.lecture: {error}", file=sys.stderr)
-        return 1
+    interrupted = "no report was written. Run the same command again."
+    return exit_status("training.lecture", partial(_report, options), (DataError, OSError), interrupted)
+
+
+def _report(options: argparse.Namespace) -> None:
+    _make_writable(options.out)
+    start = time.perf_counter()
+    lesson = Lesson(FASHION_MNIST.load(options.data_dir), CIFAR_10.load(options.data_dir), options.full)
+    sections = list(_sections(lesson))
+    report = Report(sections, _run_note(lesson, time.perf_counter() - start))
+    _write(report, options.out)
     _print_result(report, options.out, options.json)
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

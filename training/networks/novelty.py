@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from training.datasets.pixels import to_images
 from training.networks.base import Features
+from training.regression import fitted
 
 BLOCKS = 8  # a side, at most, to which an image is reduced
 DIRECTIONS = 16  # of a layer's feature maps: as good as all of them on the synthetic outliers, and small
@@ -171,7 +172,8 @@ def _weigh(
     from sklearn.linear_model import LogisticRegression  # here, since what reads versions does without it
 
     regression = LogisticRegression(C=regularization, max_iter=1_000)
-    regression.fit((standard - standard.mean(0))[:, :used].numpy(), is_novel.numpy(), (counts * len(standard)).numpy())
+    evidence = (standard - standard.mean(0))[:, :used].numpy()
+    fitted(regression, evidence, is_novel.numpy(), (counts * len(standard)).numpy())
     weights: Tensor = torch.zeros_like(deviation)
     weights[:used] = torch.from_numpy(regression.coef_[0])
     weights /= deviation

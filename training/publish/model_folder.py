@@ -11,6 +11,7 @@ from typing import Any
 
 from serving.model.card import MODEL_FILE
 from serving.model.triton_config import triton_config
+from training.train.interrupt import without_interruption
 from training.version_folders import newest_file, version_numbers
 
 # The fields of a tensor in config.pbtxt, in their order there.
@@ -79,10 +80,14 @@ class ModelFolder:
             raise OSError(error.errno, advice, str(self.models)) from error
 
     def publish(self, draft: Path, version: str) -> Path:
-        """Move a draft into place: the folder of its version first, then each file beside it.
+        """Move a draft into place: the folder of its version first, then each file beside it; Ctrl-C waits meanwhile.
 
         Raises FileExistsError when another export has published this version meanwhile.
         """
+        with without_interruption():
+            return self._publish(draft, version)
+
+    def _publish(self, draft: Path, version: str) -> Path:
         target, older = self.path, self.newest()
         target.mkdir(exist_ok=True)
         try:
@@ -103,11 +108,12 @@ class ModelFolder:
     def keep(self, draft: Path) -> Path:
         """Keep a draft instead of publishing it, in place of the one kept before; returns its folder."""
         target = self.path / DRAFT
-        if target.exists():
-            shutil.rmtree(target)
-        target.mkdir(parents=True)
-        for file in draft.iterdir():
-            file.replace(target / file.name)
+        with without_interruption():
+            if target.exists():
+                shutil.rmtree(target)
+            target.mkdir(parents=True)
+            for file in draft.iterdir():
+                file.replace(target / file.name)
         return target
 
 

@@ -55,6 +55,7 @@ from training.publish.report import write_report
 from training.publish.verification import verify, verify_labels
 from training.report import draw_confusion, draw_curves, evaluation_table
 from training.sample_sizes import FULL_SIZE, SampleSizes
+from training.train.interrupt import without_interruption
 
 MIN_NOVELTY_AUROC = 0.8  # on each out-of-distribution set; a score that tells them worse misleads whoever reads it
 CURVES_FILE, CONFUSION_FILE = "curves.png", "confusion.png"
@@ -191,16 +192,17 @@ class Publisher:
         before = self._compare(folder, card, evaluation)
         if before:
             self._say(str(before))
-        if objection := self.release.objection(before):
-            kept = folder.keep(draft)
-            target = kept / card.version
-            self._say(f"Not published: {objection}. Kept as a draft in {kept}; to publish it:")
-            self._say(f"python -m training.versions {folder.name} --models-dir {folder.models} --promote")
-        else:
-            target = folder.publish(draft, card.version)
-            self._say(f"Written to {target}; to serve it: python -m serving --models {folder.models}")
-        if (report := target / REPORT_FILE).exists():
-            self._say(f"How good it is, with pictures of its mistakes: {report}")
+        with without_interruption():  # what was written is told, too
+            if objection := self.release.objection(before):
+                kept = folder.keep(draft)
+                target = kept / card.version
+                self._say(f"Not published: {objection}. Kept as a draft in {kept}; to publish it:")
+                self._say(f"python -m training.versions {folder.name} --models-dir {folder.models} --promote")
+            else:
+                target = folder.publish(draft, card.version)
+                self._say(f"Written to {target}; to serve it: python -m serving --models {folder.models}")
+            if (report := target / REPORT_FILE).exists():
+                self._say(f"How good it is, with pictures of its mistakes: {report}")
 
     def _compare(self, folder: ModelFolder, card: ModelCard, evaluation: Evaluation) -> VersionComparison | None:
         """Compare with the version that answers; None where there is none that the service would take."""

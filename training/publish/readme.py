@@ -70,8 +70,7 @@ Exported with {libraries}.
 
 ## What it is not for
 
-It knows only its {classes} labels and {gives}, whatever the image shows. `novel` in an answer
-says that the image is unlike the training images; its absence proves nothing. It was measured on {dataset} alone:
+It knows only its {classes} labels and {gives}, whatever the image shows. {unlike} It was measured on {dataset} alone:
 expect lower accuracy on photographs that differ from it in framing, light or background. An upload of another size is
 preprocessed first: {fit}.
 Look at the `fit` field of an answer, and at the pixels that the model saw (`?seen=true`), before you trust one.
@@ -79,6 +78,8 @@ Look at the `fit` field of an answer, and at the pixels that the model saw (`?se
 Licence: {licence}.
 """
 
+NOVEL = "`novel` in an answer\nsays that the image is unlike the training images; its absence proves nothing."
+NOT_NOVEL = "Nothing in an\nanswer says that the image is unlike the training images."
 OUT_OF_DISTRIBUTION = """
 The novelty score separates test images from images of other things with this area under the receiver operating
 characteristic curve (AUROC: 1 is perfect, 0.5 is guessing). Nothing was fitted on these images.
@@ -156,6 +157,7 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
         thresholds="the thresholds of the sets and that of novelty" if novelty else "and the thresholds of the sets",
+        unlike=NOVEL if novelty else NOT_NOVEL,
         novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
         out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",
         corrupted=_corrupted(corrupted) if corrupted else "",

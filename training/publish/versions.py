@@ -22,6 +22,7 @@ from training.publish.model_folder import (
     labels_text,
     triton_text,
 )
+from training.train.interrupt import without_interruption
 
 State = Literal["answers", "older", "withdrawn", "draft"]
 
@@ -74,8 +75,9 @@ class Versions:
         version = self.folder.next_version()
         if draft.name != version:
             draft = _renumbered(draft, version)
-        published = self.folder.publish(draft.parent, version)
-        draft.parent.rmdir()
+        with without_interruption():
+            published = self.folder.publish(draft.parent, version)
+            draft.parent.rmdir()
         return published
 
     def roll_back(self) -> tuple[Path, Path]:
@@ -91,10 +93,11 @@ class Versions:
         classifier = Classifier.open(before / MODEL_FILE)
         withdrawn = self.folder.path / WITHDRAWN / newest.name
         withdrawn.parent.mkdir(exist_ok=True)
-        newest.rename(withdrawn)
-        if (readme := self.folder.path / README_FILE).exists():
-            readme.replace(withdrawn / README_FILE)
-        self._describe(before, classifier)
+        with without_interruption():
+            newest.rename(withdrawn)
+            if (readme := self.folder.path / README_FILE).exists():
+                readme.replace(withdrawn / README_FILE)
+            self._describe(before, classifier)
         return before, withdrawn
 
     def restore(self, version: str) -> Path:
@@ -108,10 +111,11 @@ class Versions:
                 f"version {versions[-1].name} is higher than {version} and would answer: roll it back first"
             )
         classifier = Classifier.open(withdrawn / MODEL_FILE)
-        if versions and (readme := self.folder.path / README_FILE).exists():
-            readme.replace(versions[-1] / README_FILE)
-        restored = withdrawn.rename(self.folder.path / version)
-        self._describe(restored, classifier)
+        with without_interruption():
+            if versions and (readme := self.folder.path / README_FILE).exists():
+                readme.replace(versions[-1] / README_FILE)
+            restored = withdrawn.rename(self.folder.path / version)
+            self._describe(restored, classifier)
         return restored
 
     def _describe(self, version: Path, classifier: Classifier) -> None:
@@ -133,9 +137,20 @@ def _renumbered(draft: Path, version: str) -> Path:
     """Give a draft another version number, in its card and its README too; returns its folder."""
     file, readme = draft / MODEL_FILE, draft.parent / README_FILE
     card = msgspec.structs.replace(Classifier.open(file).card, version=version)
-    file.write_bytes(with_metadata(onnx.load(file), card.to_metadata()))
     paths = re.compile(rf"(?<=[`(]){draft.name}/")  # of the model file and the plots
-    readme.write_text(paths.sub(f"{version}/", readme.read_text(encoding="utf-8")), encoding="utf-8")
+    text = paths.sub(f"{version}/", readme.read_text(encoding="utf-8"))
+    _replace(file, with_metadata(onnx.load(file), card.to_metadata()))
+    _replace(readme, text.encode())
     target = draft.with_name(version)
     shutil.rmtree(target, ignore_errors=True)  # of a promotion that was interrupted
     return draft.rename(target)
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Give a file another content, or keep it as it is where there is no room."""
+    new_file = file.with_suffix(".new")
+    try:
+        new_file.write_bytes(content)
+        new_file.replace(file)
+    finally:
+        new_file.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ def load_weights(
     except LOADING_ERRORS as error:
         raise CheckpointError(
             f"{file}: not the weights of the recipe's network as --train-only or torch.save(network.state_dict(), FILE)"
-            f" writes them: {textwrap.shorten(str(error), REASON_LENGTH, placeholder=' ...')}"
+            f" writes them: {_reason(error)}"
         ) from error
     if not all(weights.isfinite().all() for weights in network.parameters()):
         raise CheckpointError(f"{file}: some of its weights are NaN or infinite; take an earlier checkpoint")
@@ -90,10 +90,17 @@ class SavedRun:
             raise CheckpointError(f"{self.file}: no saved training to resume; leave --resume out") from error
         except LOADING_ERRORS as error:
             raise CheckpointError(
-                f"{self.file}: not a training saved by training.export ({error}); delete it and train anew"
+                f"{self.file}: not a training saved by training.export ({_reason(error)}); delete it and train anew"
             ) from error
         found = [(name, identity.get(name), self.identity.get(name)) for name in {**self.identity, **identity}]
         others = [f"{name} {theirs}, not {own}" for name, theirs, own in found if theirs != own]
         if others:
             raise CheckpointError(f"{self.file}: saved by another training: {'; '.join(others)}; leave --resume out")
         return state
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be loaded, without PyTorch's advice to run what is in it."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds something else than tensors, or is damaged"
+    return textwrap.shorten(str(error), REASON_LENGTH, placeholder=" ...")

@@ -1,6 +1,9 @@
 """Ctrl-C that is never lost: Python drops a KeyboardInterrupt that is raised in a finalizer or a callback from C."""
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
@@ -29,3 +32,20 @@ class CtrlC:
     def _press(self, number: int, frame: FrameType | None) -> None:
         self._pressed = True
         raise KeyboardInterrupt
+
+
+@contextmanager
+def without_interruption() -> Iterator[None]:
+    """Inside the block, which is short, Ctrl-C waits: it takes effect at the end."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():  # ignored, or not ours to set
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)

@@ -87,6 +87,31 @@ class TestSplits:
             ("test", TEST),
         }
 
+    @pytest.mark.parametrize("unsplit", ["rose", "rose/train", "rose/other"])
+    def test_labels_with_and_without_splits_in_them_are_not_merged(self, splits, tmp_path, unsplit):
+        for file in sorted(splits.rglob("*.png")):
+            label, split = file.parent.name, file.parts[-3]
+            within = unsplit if label == "rose" else f"{label}/{split}"
+            target = tmp_path / "labels" / within / f"{split}-{file.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+
+        merged = "daisy and tulip and violet has the folders of splits test and train and val in it, rose has not"
+        with pytest.raises(DataError, match=f"{merged}, or images beside them: put all images"):
+            find_layout(tmp_path / "labels")
+
+    def test_an_empty_folder_beside_labels_with_splits_in_them_merges_nothing(self, splits, tmp_path):
+        for file in sorted(splits.rglob("*.png")):
+            target = tmp_path / "labels" / file.parent.name / file.parts[-3] / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+        (tmp_path / "labels/zinnia").mkdir()
+
+        layout = find_layout(tmp_path / "labels")
+
+        assert {file.split for file in layout.files} == {TRAIN, VALIDATION, TEST}
+        assert layout.left_out == (f"{tmp_path}/labels/zinnia: an empty folder, which gives no label",)
+
     @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir"])
     def test_what_an_archive_adds_is_neither_a_label_nor_an_image(self, splits, name):
         for folder in (splits, splits / "train", splits / "train/rose"):

@@ -27,12 +27,28 @@ def write(folder: Path, text: str) -> Path:
         "sep=;\r\nfile;label\r\n1.png;rose, red\r\n",
         '\ufeff"sep=|"\r\n1.png|rose, red\r\n',
         'sep=,\nfile,label\n1.png,"rose, red"\n',
+        "sep=\\t\r\nfile\tlabel\r\n1.png\trose, red\r\n",
+        "sep=;;\r\nfile;label\r\n1.png;rose, red\r\n",
+        ' "SEP=;"\r\n\r\nfile;label\r\n1.png;rose, red\r\n',
+        "sep=\r\nfile;label\r\n1.png;rose, red\r\n",
+        'sep=;\nfile,label\n1.png,"rose, red"\n',
+        "\n\nfile;label\n1.png;rose, red\n",
+        "file|label\n1.png|rose, red\n",
     ],
 )
 def test_columns_are_separated_as_the_first_line_says_or_does(tmp_path, text):
     rows = read_table(write(tmp_path, text))
 
     assert {file.name: row.labels for file, row in rows.items()} == {"1.png": ("rose, red",)}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_columns_without_names_are_separated_as_the_file_in_the_first_row_is(tmp_path, separator):
+    (tmp_path / "1.png").write_bytes(b"1")
+
+    rows = read_table(write(tmp_path, f"1.png{separator}rose\n2.png{separator}tulip\n"))
+
+    assert [row.labels for row in rows.values()] == [("rose",), ("tulip",)]
 
 
 def test_a_line_is_counted_after_the_one_that_names_the_separator(tmp_path):

@@ -240,6 +240,23 @@ def test_novelty_reads_what_was_never_in_int8_as_it_is(network, garments):
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is reset on Linux alone")
+def test_images_that_novelty_knows_before_others_take_no_more_memory(garments):
+    network, normalize = mirrored(), Normalize.to_standard(garments.train.pixels)
+    known, other = (garments.train.take(slice(start, start + 40)) for start in (0, 40))
+    with torch.inference_mode():
+        samples = [Sample(p, network.eval().forward_features(normalize(p))) for p in (known.pixels, other.pixels)]
+    novelty = NoveltyScore(samples[0], known.labels, SHARPNESS).fit(*samples)
+    original = to_onnx(ExportedModel(normalize, network, SHARPNESS, novelty).eval(), 28, 28, 1)
+    quantize(original, garments.train.pixels[:1].numpy())  # imports the tools
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_of_memory()
+
+    quantize(original, garments.train.pixels[:80].numpy())
+
+    assert peak_of_memory() - before < 200_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is reset on Linux alone")
 def test_many_calibration_images_take_no_more_memory_than_a_few_of_them(garments):
     network = Network(conv(1, 256), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, 10))
     original = to_onnx(ExportedModel(Normalize.to_unit(garments.train.pixels), network, SHARPNESS).eval(), 28, 28, 1)

@@ -1,3 +1,5 @@
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,47 @@ def test_an_interrupted_draft_leaves_nothing_behind(tmp_path, kind):
 
     assert tree(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+@pytest.fixture
+def _ctrl_c_at_each_move(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Press Ctrl-C before each file is moved."""
+    replace = Path.replace
+
+    def interrupted_replace(file: Path, target: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return replace(file, target)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(Path, "replace", interrupted_replace)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_version_is_published_with_its_readme_though_ctrl_c_was_pressed(tmp_path, request):
+    folder = ModelFolder(tmp_path, "net")
+    publish(folder, "1", "first")
+    request.getfixturevalue("_ctrl_c_at_each_move")
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(folder, "2", "second")
+
+    first = {"net/1/model.onnx": "first", "net/1/README.md": "first"}
+    assert tree(tmp_path) == first | {"net/2/model.onnx": "second", "net/README.md": "second"}
+
+
+def test_a_draft_is_kept_whole_though_ctrl_c_was_pressed(tmp_path, request):
+    folder = ModelFolder(tmp_path, "net")
+    request.getfixturevalue("_ctrl_c_at_each_move")
+
+    with folder.draft() as draft:
+        (draft / "1").mkdir()
+        (draft / "1/model.onnx").write_text("first")
+        (draft / "README.md").write_text("first")
+        with pytest.raises(KeyboardInterrupt):
+            folder.keep(draft)
+
+    assert tree(tmp_path) == {"net/.draft/1/model.onnx": "first", "net/.draft/README.md": "first"}
 
 
 def test_a_draft_lies_beside_the_models_under_a_name_that_serving_ignores(tmp_path):

@@ -205,6 +205,7 @@ def test_a_graph_without_novelty_is_described_as_such():
     text = written(msgspec.structs.replace(CARD, novelty=msgspec.UNSET))
 
     assert "| images called novel | the graph has no such output |" in text
+    assert "`novel`" not in text
     assert "AUROC" not in text
 
 

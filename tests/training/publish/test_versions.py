@@ -1,6 +1,9 @@
 """The versions of a model: listed, compared, promoted and rolled back."""
 
+import resource
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -193,3 +196,43 @@ def test_a_damaged_draft_is_not_promoted(folder, capsys):
     assert run(folder, "--promote") == 1
 
     assert answering(folder) == "1"
+
+
+@pytest.fixture
+def _little_room() -> Iterator[None]:
+    """Have files of more than 10 kB not fit on the disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_draft_survives_that_it_cannot_be_given_another_number(folder, request, capsys):
+    put(folder.path, "2")
+    request.getfixturevalue("_little_room")
+
+    assert run(folder, "--promote") == 1
+
+    assert "File too large" in capsys.readouterr().err
+    assert Classifier.open(folder.path / ".draft/2/model.onnx").card.version == "2"
+    assert [path.name for path in (folder.path / ".draft/2").iterdir()] == ["model.onnx"]
+
+
+def test_a_roll_back_is_done_whole_though_ctrl_c_is_pressed(folder, monkeypatch):
+    put(folder.path, "2")
+    replace = Path.replace
+
+    def interrupted_replace(file: Path, target: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return replace(file, target)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(Path, "replace", interrupted_replace)
+    try:
+        status = run(folder, "--roll-back")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert status == 130
+    assert readme(folder).startswith("# fashion-mlp: ")
+    assert (folder.path / ".withdrawn/2/README.md").exists()

@@ -99,6 +99,22 @@ class TestWeights:
         with pytest.raises(CheckpointError, match=r"weights\.pt: not the weights of the recipe's network"):
             load_weights(MLP(), file)
 
+    @pytest.mark.parametrize("how", ["by torch", "by pickle", "image"])
+    def test_the_message_does_not_advise_to_run_code_in_the_file(self, tmp_path, file, how):
+        if how == "image":
+            file.write_bytes(FOREIGN["image"])
+        else:
+            write_trap(file, tmp_path / "sprung", how)
+
+        messages = []
+        for load in (lambda: load_weights(MLP(), file), SavedRun(file, IDENTITY).load):
+            with pytest.raises(CheckpointError) as refusal:
+                load()
+            messages.append(str(refusal.value))
+
+        assert all("it holds something else than tensors, or is damaged" in message for message in messages)
+        assert not any("weights_only" in message for message in messages)
+
     def test_the_message_does_not_name_hundreds_of_weights(self, file):
         torch.save({f"{number}.weight": torch.zeros(1) for number in range(999)}, file)
 

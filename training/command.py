@@ -1,0 +1,42 @@
+"""How a command ends: with a line for a refusal or for Ctrl-C, and never with a traceback for either."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REFUSED, INTERRUPTED = 1, 130  # exit statuses; a shell gives 130 itself where a signal ended the process
+
+
+def quit_on_ctrl_c() -> None:
+    """Have Ctrl-C end the process at once, while a command imports packages, which takes seconds."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background a shell has it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def exit_status(
+    name: str, command: Callable[[], object], refusals: tuple[type[Exception], ...], interrupted: str
+) -> int:
+    """Run a command and return its exit status; say on standard error why it was refused, or that it was interrupted.
+
+    name: of the command, before a refusal. refusals: the errors whose message is for people. interrupted: what became
+    of the work, and what to do.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"Interrupted: {interrupted}\n")
+        return INTERRUPTED
+    except refusals as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return REFUSED
+    return 0
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise OSError, before any work, where a folder cannot be made since a file is in its place or above it."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise NotADirectoryError(f"{folder}: {there} is a file; name another folder with {option}")
