@@ -95,7 +95,6 @@ def test_a_folder_of_photos_that_is_not_a_label_is_refused(tmp_path, capsys):
 
 @pytest.mark.trains
 def test_an_export_that_fails_says_why_on_standard_error(tmp_path, capfd):
-    (tmp_path / "models").write_text("a file in place of the folder")
     (tmp_path / "fashion-mnist").mkdir()
     (tmp_path / "fashion-mnist/train-images-idx3-ubyte.gz").write_bytes(b"no")
 

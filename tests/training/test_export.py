@@ -304,7 +304,6 @@ def without_backbones(monkeypatch):
     monkeypatch.setattr(efficientnet, "find_spec", lambda name: None)
 
 
-@pytest.mark.usefixtures("without_backbones")
 @pytest.mark.parametrize("option", ["--models-dir", "--tensorboard"])
 def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(tmp_path, capsys, option):
     (tmp_path / "file").write_text("in the way")
@@ -318,6 +317,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.usefixtures("without_backbones")
 def test_a_network_that_cannot_be_built_is_refused_before_any_training(run_export, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(RECIPES, "first", replace(RECIPES["lecture-mlp"], name="first"))
     monkeypatch.setitem(RECIPES, "second", replace(RECIPES["fashion-large"], name="second"))

@@ -63,7 +63,7 @@ def test_the_list_says_of_a_network_without_its_packages_what_it_needs(monkeypat
     cells = {row[0]: row[2:5] for row in rows(table)}
     assert list(cells) == list(RECIPES)
     assert cells["cifar-net"] == (r"needs thimble\[backbones]", "", str(RECIPES["cifar-net"].epochs))
-    assert cells["fashion-mlp"] == ("mlp 784-128-10", "101,770", "30")
+    assert cells["fashion-mlp"] == ("mlp 784-128-10", "101,770", "100")
     assert "[backbones]" in rendered(table)
 
 
