@@ -28,7 +28,7 @@ class BodySource(Protocol):
 
     @property
     def fault(self) -> Exception | None:
-        """What is malformed in what has arrived, if anything."""
+        """The fault of what has arrived, where it is malformed."""
 
     def receive(self) -> int:
         """Read and parse what has arrived, or wait for it; return the number of bytes, 0 at the end or a fault."""
