@@ -70,16 +70,16 @@ Exported with {libraries}.
 
 ## What it is not for
 
-It knows only its {classes} labels and {gives}, whatever the image shows. {unlike} It was measured on {dataset} alone:
-expect lower accuracy on photographs that differ from it in framing, light or background. An upload of another size is
-preprocessed first: {fit}.
+It knows only its {classes} labels and {gives}, whatever the image shows. {unlike}
+It was measured on {dataset} alone: expect lower accuracy on photographs that differ from it in framing, light or
+background. An upload of another size is preprocessed first: {fit}.
 Look at the `fit` field of an answer, and at the pixels that the model saw (`?seen=true`), before you trust one.
 {notes}
 Licence: {licence}.
 """
 
-NOVEL = "`novel` in an answer\nsays that the image is unlike the training images; its absence proves nothing."
-NOT_NOVEL = "Nothing in an\nanswer says that the image is unlike the training images."
+NOVEL = "`novel` in an answer says that the image is unlike the training images; its absence proves nothing."
+NOT_NOVEL = "Nothing in an answer says that the image is unlike the training images."
 OUT_OF_DISTRIBUTION = """
 The novelty score separates test images from images of other things with this area under the receiver operating
 characteristic curve (AUROC: 1 is perfect, 0.5 is guessing). Nothing was fitted on these images.
