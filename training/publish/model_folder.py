@@ -79,15 +79,12 @@ class ModelFolder:
             advice = f"{error.strerror}: not published; make room, and run the same command with --resume"
             raise OSError(error.errno, advice, str(self.models)) from error
 
+    @without_interruption()
     def publish(self, draft: Path, version: str) -> Path:
         """Move a draft into place: the folder of its version first, then each file beside it; Ctrl-C waits meanwhile.
 
         Raises FileExistsError when another export has published this version meanwhile.
         """
-        with without_interruption():
-            return self._publish(draft, version)
-
-    def _publish(self, draft: Path, version: str) -> Path:
         target, older = self.path, self.newest()
         target.mkdir(exist_ok=True)
         try:
@@ -105,15 +102,15 @@ class ModelFolder:
             file.replace(target / file.name)
         return target / version
 
+    @without_interruption()
     def keep(self, draft: Path) -> Path:
         """Keep a draft instead of publishing it, in place of the one kept before; returns its folder."""
         target = self.path / DRAFT
-        with without_interruption():
-            if target.exists():
-                shutil.rmtree(target)
-            target.mkdir(parents=True)
-            for file in draft.iterdir():
-                file.replace(target / file.name)
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        for file in draft.iterdir():
+            file.replace(target / file.name)
         return target
 
 

@@ -1,5 +1,3 @@
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,21 +87,6 @@ def test_an_interrupted_draft_leaves_nothing_behind(tmp_path, kind):
 
     assert tree(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
-
-
-@pytest.fixture
-def _ctrl_c_at_each_move(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Press Ctrl-C before each file is moved."""
-    replace = Path.replace
-
-    def interrupted_replace(file: Path, target: Path) -> Path:
-        signal.raise_signal(signal.SIGINT)
-        return replace(file, target)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(Path, "replace", interrupted_replace)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_a_version_is_published_with_its_readme_though_ctrl_c_was_pressed(tmp_path, request):

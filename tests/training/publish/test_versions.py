@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,20 +217,11 @@ def test_a_draft_survives_that_it_cannot_be_given_another_number(folder, request
     assert [path.name for path in (folder.path / ".draft/2").iterdir()] == ["model.onnx"]
 
 
-def test_a_roll_back_is_done_whole_though_ctrl_c_is_pressed(folder, monkeypatch):
+def test_a_roll_back_is_done_whole_though_ctrl_c_is_pressed(folder, request):
     put(folder.path, "2")
-    replace = Path.replace
+    request.getfixturevalue("_ctrl_c_at_each_move")
 
-    def interrupted_replace(file: Path, target: Path) -> Path:
-        signal.raise_signal(signal.SIGINT)
-        return replace(file, target)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(Path, "replace", interrupted_replace)
-    try:
-        status = run(folder, "--roll-back")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    status = run(folder, "--roll-back")
 
     assert status == 130
     assert readme(folder).startswith("# fashion-mlp: ")
