@@ -125,8 +125,12 @@ def phone_photo(image: Image.Image, width: int, height: int) -> bytes:
     """Return a JPEG of an image enlarged to this size, with grain, without which it would be decoded sooner."""
     noise = np.random.default_rng(0).normal(0, GRAIN, (height, width, 1))
     grainy = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)) + noise
+    return _jpeg(Image.fromarray(grainy.clip(0, 255).astype(np.uint8)))
+
+
+def _jpeg(image: Image.Image) -> bytes:
     file = BytesIO()
-    Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=QUALITY)
+    image.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
 
 
@@ -144,12 +148,8 @@ def _timed(predictor: Predictor, upload: bytes, options: PredictOptions) -> tupl
 
 def enlarged(pixels: Tensor, change: Change, side: int, resampling: Image.Resampling) -> list[bytes]:
     """Return JPEGs of images [n, height, width, channels], changed and enlarged to side by side pixels."""
-    files = []
-    for image in pixels.numpy():
-        file = BytesIO()
-        change(Image.fromarray(image.squeeze())).resize((side, side), resampling).save(file, "JPEG", quality=QUALITY)
-        files.append(file.getvalue())
-    return files
+    images = (change(Image.fromarray(image.squeeze())) for image in pixels.numpy())
+    return [_jpeg(image.resize((side, side), resampling)) for image in images]
 
 
 if __name__ == "__main__":
