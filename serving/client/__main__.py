@@ -23,8 +23,7 @@ FOR_ALL_ALIKE = (
     "bad-request", "unknown-model", "not-found", "method-not-allowed", "unauthorised", "not-allowed",
 )  # fmt: skip
 ENDS = """exit status: 0 all images are answered, 1 some are not, or the answers cannot be written, 2 the command is
-wrong (no such
-option, value, model or key), 3 the service does not answer, 130 interrupted"""
+wrong (no such option, value, model or key), 3 the service does not answer, 130 interrupted"""
 
 
 class ClassifyRun:

@@ -86,6 +86,17 @@ def test_as_many_photos_of_known_images_are_novel_as_the_recipe_says(data_dir: P
     assert (novelty > 0.5).mean() == pytest.approx(0.4, abs=0.06)
 
 
+def test_a_recipe_without_novelty_gives_probabilities_alone(garments):
+    recipe = replace(RECIPES["lecture-mlp"], novelty=False, validation_images=5)
+    data = replace(garments, train=garments.train.take(slice(50)))
+    network = TrainedNetwork.of(recipe, recipe.normalize(data.train.pixels), recipe.network(), ())
+
+    outputs = calibrate(recipe, data, network).predict(data.test.pixels.numpy())
+
+    assert outputs.novelty is None
+    assert outputs.probabilities.shape == (len(data.test), 10)
+
+
 def test_no_more_images_at_once_go_through_a_network_than_fit_into_memory(garments):
     seen: list[int] = []
 

@@ -221,14 +221,19 @@ def test_a_sum_takes_values_in_float32_as_they_are_where_none_is_in_int8(activat
     assert {made_by[name] for name in names} == summed
 
 
+def with_novelty(network, train, count):
+    """Return the graph of a network with a novelty score that knows the first images, and is to tell the next ones."""
+    normalize = Normalize.to_standard(train.pixels)
+    known, other = (train.take(slice(start, start + count)) for start in (0, count))
+    with torch.inference_mode():
+        samples = [Sample(p, network.eval().forward_features(normalize(p))) for p in (known.pixels, other.pixels)]
+    novelty = NoveltyScore(samples[0], known.labels, SHARPNESS).fit(*samples)
+    return to_onnx(ExportedModel(normalize, network, SHARPNESS, novelty).eval(), 28, 28, 1)
+
+
 @pytest.mark.parametrize("network", [mirrored, lambda: mirrored().network], ids=["mirrored", "plain"])
 def test_novelty_reads_what_was_never_in_int8_as_it_is(network, garments):
-    network, normalize = network(), Normalize.to_standard(garments.train.pixels)
-    train, other = (garments.train.take(slice(start, start + 60)) for start in (0, 60))
-    with torch.inference_mode():
-        samples = [Sample(p, network.eval().forward_features(normalize(p))) for p in (train.pixels, other.pixels)]
-    novelty = NoveltyScore(samples[0], train.labels, SHARPNESS).fit(*samples)
-    original = to_onnx(ExportedModel(normalize, network, SHARPNESS, novelty).eval(), 28, 28, 1)
+    original = with_novelty(network(), garments.train, 60)
 
     int8 = quantize(original, garments.train.pixels[:5].numpy())
 
@@ -241,12 +246,7 @@ def test_novelty_reads_what_was_never_in_int8_as_it_is(network, garments):
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is reset on Linux alone")
 def test_images_that_novelty_knows_before_others_take_no_more_memory(garments):
-    network, normalize = mirrored(), Normalize.to_standard(garments.train.pixels)
-    known, other = (garments.train.take(slice(start, start + 40)) for start in (0, 40))
-    with torch.inference_mode():
-        samples = [Sample(p, network.eval().forward_features(normalize(p))) for p in (known.pixels, other.pixels)]
-    novelty = NoveltyScore(samples[0], known.labels, SHARPNESS).fit(*samples)
-    original = to_onnx(ExportedModel(normalize, network, SHARPNESS, novelty).eval(), 28, 28, 1)
+    original = with_novelty(mirrored(), garments.train, 40)
     quantize(original, garments.train.pixels[:1].numpy())  # imports the tools
     Path("/proc/self/clear_refs").write_text("5")
     before = peak_of_memory()
