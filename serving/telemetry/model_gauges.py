@@ -42,7 +42,7 @@ class ModelGauges(Collector):
 
 
 class ReferenceGauges(Collector):
-    """The references in the cards of ready models: predictions for the validation images that calibrated them."""
+    """The references in the cards of ready models: of validation images; for set sizes and novelty, of test images."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository

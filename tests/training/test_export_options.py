@@ -118,7 +118,7 @@ def test_a_checkpoint_of_own_images_can_be_exported():
     ("arguments", "advice"),
     [
         ([], "--fine-tune has its last blocks learn too"),
-        (["--minutes", "5"], "--fine-tune and --backbone none would need one"),
+        (["--minutes", "5"], "It has an effect with --fine-tune or --backbone none"),
         (["--backbone", "efficientnet-lite0"], ""),
     ],
 )

@@ -1,1 +1,1 @@
-"""The lecture's worked examples, recomputed: one file per section of the report."""
+"""The worked examples of an introductory lecture on deep learning, recomputed: one file per section of the report."""
