@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
 
 def _export_all(options: argparse.Namespace, sizes: SampleSizes) -> None:
     if options.list:
-        Console().print(recipes_table(RECIPES.values()))
+        Console().print(recipes_table(recipe.on(find_device(options.device).type) for recipe in RECIPES.values()))
         return
     check_folder(options.models_dir, "--models-dir")
     if options.tensorboard:
@@ -77,7 +77,7 @@ def _export_all(options: argparse.Namespace, sizes: SampleSizes) -> None:
         console = Console(quiet=not group.is_main)
         CONSOLE.quiet = console.quiet
         context = RunContext(device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group)
-        for planned in _planned(options):
+        for planned in _planned(options, device.type):
             _train_and_export(planned, context, options, console, sizes)
 
 
@@ -89,27 +89,27 @@ class _Planned(NamedTuple):
     kept: bool = False
 
 
-def _planned(options: argparse.Namespace) -> Iterator[_Planned]:
+def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
     """Yield the recipes, and what is made of each.
 
     Their networks are built once before: one that cannot be built is refused before others are trained. Raises
     DataError.
     """
-    recipes = list(chosen(options))
+    recipes = list(chosen(options, device))
     if options.checkpoint:
         yield from map(_Planned, recipes)
         return
-    for recipe in list(_with_teachers(recipes, options.models_dir)):
+    for recipe in list(_with_teachers(recipes, options.models_dir, device)):
         recipe.network()
     taught_by = {teacher for recipe in recipes for teacher in recipe.teachers}
-    for recipe in _with_teachers(recipes, options.models_dir):
+    for recipe in _with_teachers(recipes, options.models_dir, device):
         # A draft teaches nobody: of a teacher that must not be published the weights are kept.
         unpublished_teacher = options.publish is False and recipe.name in taught_by
         exported = not options.train_only and (recipe in recipes or not unpublished_teacher)
         yield _Planned(recipe, exported, unpublished_teacher or not exported)
 
 
-def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
+def _with_teachers(recipes: Iterable[Recipe], models: Path, device: str) -> Iterator[Recipe]:
     """Yield the recipes, before each those of its teachers that have no model yet; a rehearsal has short ones too."""
     for recipe in recipes:
         for teacher in recipe.teachers:
@@ -118,8 +118,8 @@ def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
                 find_teacher(teacher, models, RECIPES)
             except TeacherError:
                 if name in RECIPES:
-                    epochs = min(RECIPES[name].epochs, recipe.epochs)
-                    yield replace(RECIPES[name], epochs=epochs, minutes=recipe.minutes)
+                    own = RECIPES[name].on(device)
+                    yield replace(own, epochs=min(own.epochs, recipe.epochs), minutes=recipe.minutes)
         yield recipe
 
 
@@ -153,7 +153,7 @@ def _train_and_export(
         console.print(f"Written to {file}", markup=False, soft_wrap=True)
     if context.group.is_main and planned.exported:
         model = calibrate(recipe, data, trained)
-        release = Release(options.publish, rehearsal(options, recipe))
+        release = Release(options.publish, rehearsal(options, recipe, context.device.type))
         taken = sizes.at_most(recipe.sample_sizes)
         publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
         int8 = recipe.int8 and not (options.float or options.int8)
