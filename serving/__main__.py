@@ -15,11 +15,14 @@ FLAGS = {  # by setting
     "workers": ("--workers", "worker processes (default: the usable cores)"),
     "models": ("--models", f"the model folder (default {Settings.models})"),
 }
+SETTINGS = "All other settings are environment variables, THIMBLE_...: README.md and docs/operations.md list them."
 
 
 def main() -> NoReturn:
     """Become gunicorn; each flag sets an environment variable."""
-    parser = argparse.ArgumentParser(prog="python -m serving", description="Serve the models of a folder over HTTP.")
+    parser = argparse.ArgumentParser(
+        prog="python -m serving", description="Serve the models of a folder over HTTP.", epilog=SETTINGS
+    )
     for setting, (flag, meaning) in FLAGS.items():
         parser.add_argument(flag, dest=setting, metavar=flag.removeprefix("--").upper(), help=meaning)
     flags = {setting: value for setting, value in vars(parser.parse_args()).items() if value is not None}

@@ -58,7 +58,7 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=SIDES,
         help="width and height of the input for own images, in pixels (default: what the images fill, at most 224 with "
-        "a backbone and 64 without); fewer show less, and take less time",
+        "a backbone and 64 without); a smaller one shows less, and takes less time",
     )
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--limit", type=option_types.at_least_one, metavar="N", help="use only N images: a rehearsal")
@@ -66,14 +66,14 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", *DEVICES), default="auto", help="default: the fastest available")
-    parser.add_argument("--epochs", type=option_types.at_least_one, help="train for so many epochs instead")
+    parser.add_argument("--epochs", type=option_types.at_least_one, metavar="N", help="default: the recipe's number")
     parser.add_argument(
         "--minutes",
         type=option_types.minutes,
         metavar="N",
-        help="train for so long instead: the schedule fits itself to the time",
+        help="train for so long instead of a number of epochs: the schedule fits itself to the time",
     )
-    parser.add_argument("--seed", type=option_types.seed, help="another seed")
+    parser.add_argument("--seed", type=option_types.seed, metavar="N", help="of all random numbers (default: 1)")
     parser.add_argument(
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
     )
@@ -97,12 +97,13 @@ def _add_publishing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--publish",
         action=argparse.BooleanOptionalAction,
-        help="have it answer, or keep a draft; otherwise a draft is kept of a rehearsal and of a clearly worse model",
+        help="publish in any case, or keep a draft in any case (default: publish, but keep a draft of a rehearsal and "
+        "of a clearly worse model while a version answers)",
     )
     parser.add_argument(
-        "--int8", action="store_true", help="NAME in float32, and NAME-int8, if it is faster and as good"
+        "--int8", action="store_true", help="publish NAME in float32, and NAME-int8 if that is faster and as good"
     )
-    parser.add_argument("--float", action="store_true", help="NAME in float32 also where its recipe takes int8")
+    parser.add_argument("--float", action="store_true", help="publish float32 even if the recipe takes int8")
 
 
 def default_models_dir(name: str | None) -> Path:
@@ -199,8 +200,8 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
         )
     elif options.minutes:
         stage(
-            "These photos need no budget: a pretrained network learns them in seconds. --fine-tune and --backbone none "
-            "would need one."
+            "--minutes is not needed: a pretrained network learns these photos in seconds. It has an effect with "
+            "--fine-tune or --backbone none."
         )
     else:
         stage(

@@ -1,10 +1,12 @@
-"""Asks a running service: from serving.client import Client, Problem, or python -m serving.client IMAGE ...
+"""The client for Python programs; in a shell, python -m serving.client IMAGE ... does the same.
+
+    from serving.client import Client, Problem
 
     with Client("http://127.0.0.1:8000") as client:
         for answer in client.classify(["cat.jpg", "dog.png"], model="cifar-net"):
             print(answer.detail if isinstance(answer, Problem) else answer.label)
 
-It needs nothing that the service needs to answer, neither Flask nor onnxruntime.
+It imports neither Flask nor onnxruntime, nor anything else that only the service needs.
 """
 
 import os

@@ -32,7 +32,7 @@ DRAIN_TIMEOUT = 5.0  # seconds to accept those that had connected when the servi
 
 LOST_COUNTS = (
     "the folder that the workers share was removed, and is made again; /metrics lacks what they count: send SIGHUP to "
-    "the first process, which replaces them"
+    "gunicorn's master, which replaces them"
 )
 
 

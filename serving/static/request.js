@@ -158,7 +158,7 @@ const noAnswer = (detail) => new RequestError("no-answer", "The service does not
 function fromElsewhere(status) {
   if (status === 413) return new RequestError("too-large", "The picture is too large", "A proxy before the service refuses it.");
   if (status >= 500) return new RequestError("proxy-error", "The service does not answer", `In its place a proxy answers with status ${status}.`);
-  return new RequestError("bad-answer", "Something else than the service answers", `Status ${status}, and not the JSON that was asked for.`);
+  return new RequestError("bad-answer", "The answer is not from the service", `Status ${status}, and not the JSON that was asked for.`);
 }
 
 /**

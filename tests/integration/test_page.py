@@ -349,10 +349,10 @@ def test_an_empty_file_is_refused_with_what_to_do(page):
     (503, "", "In its place a proxy answers with status 503.", "Wait a little, then try again."),
     (502, "null", "In its place a proxy answers with status 502.", "Wait a little, then try again."),
     (413, "<html>", "A proxy before the service refuses it.", "Save the picture smaller, and try again."),
-    (200, "null", "Something else than the service answers", "Try again."),
-    (200, '{"ok": true}', "Something else than the service answers", "Try again."),
-    (200, '{"predictions": null}', "Something else than the service answers", "Try again."),
-    (200, '{"predictions": [{}]}', "Something else than the service answers", "Try again."),
+    (200, "null", "The answer is not from the service", "Try again."),
+    (200, '{"ok": true}', "The answer is not from the service", "Try again."),
+    (200, '{"predictions": null}', "The answer is not from the service", "Try again."),
+    (200, '{"predictions": [{}]}', "The answer is not from the service", "Try again."),
 ])  # fmt: skip
 def test_what_a_proxy_answers_is_said_in_words(page, status, body, said, advice):
     page.route("**/classify?*", lambda route: route.fulfill(status=status, body=body))
@@ -369,7 +369,7 @@ def test_what_is_not_an_explanation_is_said_in_words(page, body):
 
     choose(page, "bag")
 
-    expect(page.locator(".finding")).to_contain_text("Something else than the service answers")
+    expect(page.locator(".finding")).to_contain_text("The answer is not from the service")
 
 
 def test_a_drawing_that_cannot_be_fetched_is_reported(page):

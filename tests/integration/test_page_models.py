@@ -109,7 +109,7 @@ def test_what_is_not_a_card_is_said_in_words(page, body):
 
     page.get_by_role("button", name="About the models").click()
 
-    expect(page.get_by_role("dialog")).to_contain_text("Something else than the service answers")
+    expect(page.get_by_role("dialog")).to_contain_text("The answer is not from the service")
 
 
 def test_a_model_can_be_saved_where_that_is_allowed(browser, start, models):

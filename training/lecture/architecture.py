@@ -61,7 +61,7 @@ def section(lesson: Lesson) -> Section:
     return Section(
         title="Depth and width",
         blocks=(
-            "How many layers should a network have, and how wide should they be? No formula tells. The answer "
+            "How many layers should a network have, and how wide should they be? No formula says. The answer "
             "takes experiments, guided by the error on validation images. The test images must not guide them: after a "
             "choice by their error, nothing is left to measure how well the choice does on new images.",
             _errors_plot(errors),
