@@ -23,17 +23,19 @@ PIECE_BYTES = 65_536  # of a body that is arriving: so many of each connection a
 
 
 class MemoryBudget:
-    """Limits the bytes of the bodies that this process holds, so that clients together cannot fill its memory."""
+    """Limits the bytes that this process holds for its clients, so that together they cannot fill its memory."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, holds: str = "large bodies are being read") -> None:
+        """holds: what takes the memory, for the message."""
         self._max_bytes = max_bytes
+        self._holds = holds
         self._used = 0
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
         """Reserve that many bytes within the block; raises Overloaded when they are not free."""
         if self._used and self._used + size > self._max_bytes:
-            raise Overloaded("Too many large bodies are being read at once; ask again a little later.")
+            raise Overloaded(f"Too many {self._holds} at once; ask again a little later.")
         self._used += size
         try:
             yield

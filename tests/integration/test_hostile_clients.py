@@ -154,4 +154,4 @@ def test_a_low_limit_of_open_files_is_raised_as_far_as_it_may_be(start):
 
         assert requests.get(f"{soft.url}/livez", timeout=20).status_code == 200
     assert "Too many open files" not in soft.log.read_text()
-    assert "a process may have 120 files open, and a full worker needs 700" in hard.log.read_text()
+    assert "a process may have 120 files open, and a full worker needs 1200" in hard.log.read_text()

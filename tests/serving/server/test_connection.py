@@ -385,6 +385,24 @@ def test_a_client_that_does_not_read_can_be_given_up(client, connection):
             connection.send(bytes(10_000_000))
 
 
+def test_a_large_response_may_take_longer_to_read(client, connection, ends):
+    ends[1].settimeout(0.1)
+    with ThreadPoolExecutor() as threads:
+        sent = threads.submit(connection.send, bytes(1_000_000))
+        time.sleep(0.3)
+
+        assert len(client.makefile("rb").read(1_000_000)) == 1_000_000
+        sent.result()
+
+
+def test_a_client_that_does_not_read_its_response_times_out(connection, ends, monkeypatch):
+    monkeypatch.setattr("serving.server.connection.MIN_BODY_RATE", 1e9)
+    ends[1].settimeout(0.1)
+
+    with pytest.raises(TimeoutError):
+        connection.send(bytes(1_000_000))
+
+
 def test_a_head_that_arrives_too_slowly_times_out(client, connection):
     client.sendall(b"POST /classify HTTP/1.1\r\n")
 
