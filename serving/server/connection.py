@@ -151,7 +151,7 @@ class Connection:
             self._client.shutdown(socket.SHUT_WR)
             self._client.settimeout(LINGER_TIMEOUT)
             while self._recv() and time.monotonic() < deadline:
-                pass
+                time.sleep(0)  # yield, so that one fast client cannot starve the others
 
     def _recv(self) -> bytes:
         self.waiting_since = time.monotonic()

@@ -2,6 +2,8 @@
 
 import gc
 import socket
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -12,6 +14,22 @@ import pytest
 
 from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError, MalformedBodyError
+
+# Prints how often another greenlet has its turn while three pieces are discarded that are here already.
+LINGER = """
+from gevent import monkey, sleep, spawn
+monkey.patch_all()
+import itertools
+import socket
+from serving.server.connection import RECV_BYTES, Connection
+client, server = socket.socketpair()
+client.sendall(bytes(2 * RECV_BYTES + 1))
+client.shutdown(socket.SHUT_WR)
+turns = itertools.count()
+spawn(lambda: [sleep(0) for _ in turns])
+Connection(server).linger()
+print(next(turns))
+"""
 
 
 @pytest.fixture
@@ -401,6 +419,12 @@ def test_a_client_that_does_not_read_its_response_times_out(connection, ends, mo
 
     with pytest.raises(TimeoutError):
         connection.send(bytes(1_000_000))
+
+
+def test_a_refused_client_that_goes_on_sending_fast_does_not_hold_up_others():
+    turns = subprocess.run([sys.executable, "-c", LINGER], capture_output=True, text=True, check=True)
+
+    assert int(turns.stdout) >= 2
 
 
 def test_a_head_that_arrives_too_slowly_times_out(client, connection):
