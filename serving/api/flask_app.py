@@ -11,10 +11,12 @@ from werkzeug.exceptions import HTTPException
 
 from serving.api.classify import PATH
 from serving.api.html_replies import is_browser_form, not_found_page, prefers_page, refusal_page
-from serving.api.replies import ProblemReplies
+from serving.api.replies import METHODS, ProblemReplies
 from serving.api.v2.protocol import PATH as V2_PATH
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
+
+ALL_PATHS = "*"  # the target of a request; only OPTIONS may have it
 
 
 class MsgspecProvider(JSONProvider):
@@ -42,6 +44,7 @@ def flask_app(problems: ProblemReplies) -> Flask:
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
     app.before_request(_ignore_range)
+    app.before_request(_answer_for_all_paths)
     app.register_error_handler(Refusal, refuse)
     app.register_error_handler(HTTPException, lambda error: _handle_http_error(error, app, refuse))
     return app
@@ -56,6 +59,11 @@ def refuse_unrouted(app: Flask, environ: WSGIEnvironment, refusal: Refusal) -> R
 def _ignore_range() -> None:
     """Answer with the whole file, as RFC 9110 permits: the files are small, and Werkzeug refuses unknown units."""
     request.environ.pop("HTTP_RANGE", None)
+
+
+def _answer_for_all_paths() -> Response | None:
+    """Answer OPTIONS *, which asks for the methods of the whole service (RFC 9110, section 9.3.7)."""
+    return Response(headers={"Allow": METHODS}) if request.environ["PATH_INFO"] == ALL_PATHS else None
 
 
 def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refusal], Response]) -> Response:

@@ -115,6 +115,13 @@ def test_a_method_that_is_not_allowed_is_refused_with_those_that_are(client):
     assert response.json["detail"] == "GET is not allowed here; use OPTIONS, POST."
 
 
+def test_the_service_as_a_whole_says_which_methods_it_has(client):
+    response = client.open(method="OPTIONS", environ_overrides={"PATH_INFO": "*"})
+
+    assert (response.status_code, response.data) == (200, b"")
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
 @pytest.mark.parametrize("address", ["/models", "/models/fashion-mlp", "/livez", "/readyz"])
 def test_head_is_answered_as_get_without_the_body(client, address):
     head, get = client.head(address), client.get(address)

@@ -455,6 +455,14 @@ def test_the_path_is_decoded_and_the_query_stays_encoded(client, connection, tar
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_options_may_ask_for_all_paths(client, connection, method):
+    client.sendall(head(first=f"{method} * HTTP/1.1"))
+
+    with pytest.raises(MalformedRequestError, match="its target is neither a path nor a URL with a host"):
+        connection.next(10)
+
+
 @pytest.mark.parametrize("target", ["http://[/x", "http://[/livez", "http://a]b/livez", "http://?x", "http:///livez"])
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
 def test_a_target_that_is_a_url_without_a_host_is_refused(client, connection, method, target):
