@@ -7,7 +7,7 @@ from wsgiref.types import WSGIEnvironment
 import msgspec
 from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 from serving.api.classify import PATH
 from serving.api.html_replies import is_browser_form, not_found_page, prefers_page, refusal_page
@@ -77,6 +77,8 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
         405: MethodNotAllowed(f"{request.method} is not allowed here; use {methods}."),
         500: InternalError(),
     }
+    if isinstance(error, BadHost):
+        refusals[400] = BadRequest(f"The Host {request.environ['HTTP_HOST'][:120]!r} is not a valid name of a host.")
     refusal = refusals.get(error.code or 500) or BadRequest(error.description or error.name)
     response = refuse(refusal)
     if isinstance(refusal, NotFound) and not is_v2(request.path):
