@@ -70,7 +70,7 @@ def test_a_connection_accepted_before_the_listener_closes_is_answered(worker, li
 
 
 def test_a_response_is_closed_once_its_client_has_read_it(worker, listener):
-    size, closed = 10_000_000, []
+    size, closed = 20_000_000, []
 
     class Parts(list):
         def close(self):
