@@ -78,7 +78,8 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
         500: InternalError(),
     }
     if isinstance(error, BadHost):
-        refusals[400] = BadRequest(f"The Host {request.environ['HTTP_HOST'][:120]!r} is not a valid name of a host.")
+        host = request.environ.get("HTTP_HOST", "")
+        refusals[400] = BadRequest(f"The Host {host[:120]!r} is not a valid name of a host.")
     refusal = refusals.get(error.code or 500) or BadRequest(error.description or error.name)
     response = refuse(refusal)
     if isinstance(refusal, NotFound) and not is_v2(request.path):
