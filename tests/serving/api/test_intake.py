@@ -93,7 +93,7 @@ def test_bodies_share_a_budget_of_memory():
 
 @pytest.mark.parametrize("announced", ["60", None])
 def test_a_body_keeps_its_memory_until_it_is_answered(announced):
-    environ = {"wsgi.input": io.BytesIO(bytes(60)), "CONTENT_LENGTH": announced, "wsgi.input_terminated": True}
+    environ = {"wsgi.input": io.BytesIO(bytes(60)), "CONTENT_LENGTH": announced}
     intake = small_intake()
 
     with read_content(environ, intake) as body:
