@@ -134,6 +134,8 @@ class Intake:
                     f"The chunked body is malformed: {error}; write each chunk behind its length in hexadecimal, or "
                     "send the body whole, with its Content-Length."
                 ) from error
+            except TimeoutError as error:  # of the connection: its client has been silent for longer than it may be
+                raise SlowBody("The body stopped arriving before its end; send it again.") from error
             except OSError:  # a chunked body that ended early
                 incomplete = True
         if not incomplete:
