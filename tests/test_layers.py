@@ -74,7 +74,7 @@ TRAINING = [
     "publish.export_command", "publish.readme",
     "publish.comparison", "publish.verification", "publish.predictions", "publish.report", "publish.publisher",
     "publish.versions",
-    "export", "evaluate", "versions",
+    "export", "evaluate", "versions", "scripts",
     "lecture.agreement", "lecture.section", "lecture.plots", "lecture.xor", "lecture.descent", "lecture.collapse",
     "lecture.nonlinearities", "lecture.outputs", "lecture.architecture", "lecture.approximation", "lecture.gradients",
     "lecture.symmetry", "lecture.overfitting", "lecture.demo", "lecture.fashion_demo", "lecture.cifar_demo",
