@@ -1,5 +1,6 @@
 """python -m training.images: what it says of a folder of own images."""
 
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -114,9 +115,7 @@ def test_a_training_image_that_is_nearly_a_test_image_is_named(scenes, capsys):
 
     text = survey(scenes, capsys)
 
-    assert (
-        "Near duplicates in training and test: the model will look better than it is; remove one of each (1):" in text
-    )
+    assert "Near duplicates in two splits: the model will look better than it is; remove one of each (1):" in text
     assert f"{scenes}/train/park/larger.png (park, train) and {scenes}/test/park/3.png (park, test)" in text
 
 
@@ -150,6 +149,19 @@ def test_a_folder_that_nothing_can_be_learned_from_is_refused(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"training.images: {tmp_path}: 0 folders in it")
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_validation_image_that_is_nearly_another_splits_is_named(scenes, split, capsys):
+    for label in ("park", "town"):
+        (scenes / "val" / label).mkdir(parents=True)
+    Image.open(scenes / "train/town/4.png").rotate(180).save(scenes / "val/town/other.png")
+    Image.open(scenes / f"{split}/park/3.png").resize((90, 90)).save(scenes / "val/park/larger.png")
+
+    text = survey(scenes, capsys)
+
+    assert "Near duplicates in two splits: the model will look better than it is; remove one of each (1):" in text
+    assert f"{scenes}/val/park/larger.png (park, validation)" in text
+
+
 def test_a_model_of_other_labels_finds_no_mislabels(folder, capsys):
     model = Path(__file__).parents[2] / "models/cifar-cnn/2/model.onnx"
 
@@ -163,6 +175,22 @@ def test_a_confident_contradiction_is_a_likely_mislabel():
     labels = torch.tensor([0, 0, 1, 1, 0, 0])
 
     found = likely_mislabels(probabilities, labels)
+def test_of_many_files_that_are_left_out_a_few_are_named_and_all_are_listed_beside_the_thumbnails(folder, capsys):
+    for number in range(12):
+        shutil.copy(folder / f"rose/{number}.png", folder / f"rose/{number} (1).png")
+    (folder / "rose/broken.jpg").write_bytes(b"no")
+    shutil.copy(folder / "daisy/0.png", folder / "tulip/daisy.png")
+
+    lines = [line for line in survey(folder, capsys).splitlines() if line.startswith("Left out: ")]
+
+    listed = folder.parent / "sheet-left-out.txt"
+    messages = listed.read_text().splitlines()
+    assert len(messages) == 14
+    assert lines == [*(f"Left out: {each}" for each in messages[:10]), f"Left out: 4 more; all 14 are in {listed}"]
+    assert "neither is learned; remove the wrong one" in messages[0]
+    assert "rose/broken.jpg: The 2 bytes are not a complete image" in messages[1]
+
+
 
     assert [(one.place, one.labels) for one in found] == [(4, (1,))]  # the last does so without confidence
     assert found[0].margin == pytest.approx(0.9)

@@ -181,7 +181,7 @@ def _within(path: Path, file: Path) -> Path:
 
 
 def _without_copies(images: Sequence[OwnImage], skipped: list[str]) -> list[OwnImage]:
-    """Return the images without copies of others; append to skipped which were left out, and why."""
+    """Return the images without copies of others; add to skipped which were left out, and why."""
     copies: dict[bytes, list[OwnImage]] = defaultdict(list)
     for image in images:
         copies[image.digest].append(image)
@@ -190,9 +190,10 @@ def _without_copies(images: Sequence[OwnImage], skipped: list[str]) -> list[OwnI
         first, *others = (image.file for image in same)
         other = next((copy for copy in others if {*copy.labels} != {*first.labels}), None)
         if other:
-            skipped.append(
+            skipped.insert(  # the first are told in any case
+                0,
                 f"{printable(first.path)}: the same image as {printable(other.path)}, so that its label is either "
-                f"{';'.join(first.labels)!r} or {';'.join(other.labels)!r}: neither is learned; remove the wrong one"
+                f"{';'.join(first.labels)!r} or {';'.join(other.labels)!r}: neither is learned; remove the wrong one",
             )
         else:
             kept.append(same[0])
