@@ -49,7 +49,7 @@ TRAINING = [
     "command", "regression", "progress", "augment", "template", "sample_sizes", "version_folders",
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
     "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.foreign_file",
-    "datasets.label_table", "datasets.split_names",
+    "datasets.label_table", "datasets.split_names", "datasets.name_prefix",
     "datasets.folder_files", "datasets.left_out", "datasets.folder_layout",
     "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.composed", "datasets.outliers",
     "datasets.domains", "datasets.views", "task",
