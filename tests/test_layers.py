@@ -50,7 +50,7 @@ TRAINING = [
     "datasets", "datasets.formats", "datasets.pixels", "datasets.served", "datasets.labelled", "datasets.stratified",
     "datasets.download", "datasets.builtin", "datasets.image_file", "datasets.foreign_file",
     "datasets.label_table", "datasets.split_names", "datasets.name_prefix",
-    "datasets.folder_files", "datasets.left_out", "datasets.folder_layout",
+    "datasets.folder_files", "datasets.left_out", "datasets.folder_layout", "datasets.folder_splits",
     "datasets.image_folder", "datasets.duplicates", "datasets.patterns", "datasets.composed", "datasets.outliers",
     "datasets.domains", "datasets.views", "task",
     "networks", "networks.activations", "networks.base", "networks.mlp", "networks.cnn", "networks.net",
