@@ -387,6 +387,9 @@ class FromCheckpoint:
 @pytest.fixture(scope="module")
 def exported(run_export: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> FromCheckpoint:
     folder = tmp_path_factory.mktemp("checkpoint")
+        "Features of 15 images",
+        "Features of 135 images",
+        "Features of 135 images",
     network, file = saved_mlp(folder)
     with redirect_stdout(io.StringIO()) as printed:
         status = run_export(folder / "models", "lecture-mlp", "--checkpoint", str(file))
