@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
 
+from serving.model.card import ContractError
 from training.calibrated_model import DivergedError, calibrate
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
@@ -37,14 +37,16 @@ from training.survey import Survey, print_survey
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError
 from training.train.devices import DeviceError, find_device
-from training.train.distillation import CHECKPOINTS, TeacherError, find_teacher
+from training.train.distillation import CHECKPOINTS, TeacherError, find_teacher, is_rehearsal
 from training.train.distributed import join_process_group
 from training.train.head import with_best_normalization
 from training.train.interrupt import CtrlC
 from training.train.tensorboard import LogError, tensorboard
 from training.train.trainer import RunContext
 
-REFUSALS = (DataError, DeviceError, CheckpointError, TeacherError, LogError, DivergedError, ExportError, OSError)
+REFUSALS = (
+    ContractError, DataError, DeviceError, CheckpointError, TeacherError, LogError, DivergedError, ExportError, OSError,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE) -> int:
@@ -99,27 +101,32 @@ def _planned(options: argparse.Namespace) -> Iterator[_Planned]:
     if options.checkpoint:
         yield from map(_Planned, recipes)
         return
-    for recipe in list(_with_teachers(recipes, options.models_dir)):
+    with_teachers = list(_with_teachers(recipes, options))
+    for recipe in with_teachers:
         recipe.network()
-    taught_by = {teacher for recipe in recipes for teacher in recipe.teachers}
-    for recipe in _with_teachers(recipes, options.models_dir):
+    taught_by = {teacher for recipe in with_teachers for teacher in recipe.teachers}
+    for recipe in _with_teachers(recipes, options):
         # A draft teaches nobody: of a teacher that must not be published the weights are kept.
         unpublished_teacher = options.publish is False and recipe.name in taught_by
         exported = not options.train_only and (recipe in recipes or not unpublished_teacher)
         yield _Planned(recipe, exported, unpublished_teacher or not exported)
 
 
-def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
-    """Yield the recipes, before each those of its teachers that have no model yet; a rehearsal has short ones too."""
+def _with_teachers(recipes: Iterable[Recipe], options: argparse.Namespace) -> Iterator[Recipe]:
+    """Yield the recipes, before each those of its teachers that have no model yet; a rehearsal has short ones too.
+
+    What only a rehearsal trained is no model yet, except for another rehearsal.
+    """
     for recipe in recipes:
+        rehearsed = is_rehearsal(recipe, RECIPES, options.limit)
         for teacher in recipe.teachers:
             name = teacher.partition(":")[0]
             try:
-                find_teacher(teacher, models, RECIPES)
+                find_teacher(teacher, options.models_dir, RECIPES, rehearsed)
             except TeacherError:
                 if name in RECIPES:
-                    epochs = min(RECIPES[name].epochs, recipe.epochs)
-                    yield replace(RECIPES[name], epochs=epochs, minutes=recipe.minutes)
+                    epochs = min(RECIPES[name].epochs, recipe.epochs) if rehearsed else RECIPES[name].epochs
+                    yield from _with_teachers([replace(RECIPES[name], epochs=epochs, minutes=recipe.minutes)], options)
         yield recipe
 
 

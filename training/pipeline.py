@@ -19,7 +19,7 @@ from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.report import epochs_table, last_layer_alone, summary
 from training.train.checkpoint import SavedRun
-from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
+from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, is_rehearsal, soft_labels, trained_file
 from training.train.fine_tuning import fine_tuned, tail_training
 from training.train.head import fit_head
 from training.train.loop import train_network
@@ -46,7 +46,7 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
     """Train a recipe's network.
 
     models: the folder of its teachers, and of the saved training. console: gets the network, the epochs and the counts
-    of images. Raises DataError, CheckpointError and TeacherError.
+    of images. Raises DataError, CheckpointError, TeacherError and ContractError.
     """
     images, validation = split(recipe, data)
     used = len(images.take(slice(recipe.train_images)))
@@ -55,7 +55,8 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
         f"{len(data.test):,} to test"
     )
     _print_network(recipe, data, console)
-    teachers = [find_teacher(teacher, models, RECIPES) for teacher in recipe.teachers]
+    rehearsed = is_rehearsal(recipe, RECIPES, data.limit)
+    teachers = [find_teacher(teacher, models, RECIPES, rehearsed) for teacher in recipe.teachers]
     if recipe.epochs or not recipe.frozen:
         context = _saved(recipe, images, teachers, context, models, console)
     if recipe.frozen:

@@ -1,25 +1,42 @@
 """The teachers of a recipe: found among the models and the trained networks, and run."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
+from msgspec import UNSET, UnsetType
 
+from serving.model.card import ContractError
 from serving.model.classifier import Classifier
+from training.graph.onnx_export import with_metadata
 from training.recipes import RECIPES
-from training.train.distillation import COMMITTED_MODELS, Teacher, TeacherError, find_teacher, soft_labels, trained_file
+from training.train.distillation import (
+    COMMITTED_MODELS,
+    Teacher,
+    TeacherError,
+    find_teacher,
+    is_rehearsal,
+    soft_labels,
+    trained_file,
+)
 from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32
 from training.train.trained_network import from_checkpoint
 
 
-def versions(models: Path, name: str, *numbers: str) -> Path:
-    """Put an empty file in place of each version's model; returns the folder of models."""
+def versions(models: Path, name: str, *numbers: str, limit: int | UnsetType = UNSET) -> Path:
+    """Put a model in the place of each version, as trained on so many images; returns the folder of models."""
+    original = COMMITTED_MODELS / "fashion-mlp/2/model.onnx"
+    card = Classifier.open(original).card
+    limited = msgspec.structs.replace(card, training=msgspec.structs.replace(card.training, limit=limit))
     for number in numbers:
         (models / name / number).mkdir(parents=True)
-        (models / name / number / "model.onnx").touch()
+        (models / name / number / "model.onnx").write_bytes(with_metadata(onnx.load(original), limited.to_metadata()))
     return models
 
 
@@ -34,6 +51,44 @@ def test_a_folder_that_is_not_a_version_or_has_no_model_is_skipped(tmp_path):
     (models / "wise" / "2").mkdir()
 
     assert find_teacher("wise", models, {}).file == tmp_path / "wise" / "1" / "model.onnx"
+
+
+def test_a_model_of_a_rehearsal_teaches_other_rehearsals_alone(tmp_path):
+    models = versions(tmp_path, "wise", "3", limit=100)
+
+    assert find_teacher("wise", models, {}, rehearsed=True).name == "wise:3"
+    with pytest.raises(TeacherError, match="train it first"):
+        find_teacher("wise", models, {})
+
+
+@pytest.mark.parametrize(("usual", "taught"), [(200, True), (201, False)])
+def test_a_model_of_fewer_than_half_of_the_epochs_is_that_of_a_rehearsal(tmp_path, usual, taught):
+    models, recipes = versions(tmp_path, "wise", "3"), {"wise": replace(RECIPES["fashion-mlp"], epochs=usual)}
+
+    with nullcontext() if taught else pytest.raises(TeacherError):
+        assert find_teacher("wise", models, recipes).name == "wise:3"  # of 100 epochs
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "rehearsal"),
+    [({}, None, False), ({}, 100, True), ({"minutes": 1.0}, None, True), ({"epochs": 49}, None, True)],
+)
+def test_few_images_a_time_and_few_epochs_make_a_rehearsal(changes, limit, rehearsal):
+    assert is_rehearsal(replace(RECIPES["fashion-mlp"], **changes), RECIPES, limit) == rehearsal
+
+
+def test_a_version_of_a_rehearsal_teaches_where_it_is_named(tmp_path):
+    models = versions(tmp_path, "wise", "3", limit=100)
+
+    assert find_teacher("wise:3", models, {}).name == "wise:3"
+
+
+def test_a_damaged_teacher_is_refused(tmp_path):
+    models = versions(tmp_path, "wise", "1")
+    (models / "wise/1/model.onnx").write_bytes(b"damaged")
+
+    with pytest.raises(ContractError, match=rf"{models}/wise/1/model\.onnx: "):
+        find_teacher("wise", models, {})
 
 
 def test_a_model_in_the_models_folder_comes_before_a_committed_one(tmp_path):
