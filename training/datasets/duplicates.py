@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.datasets.pixels import to_images
+from training.datasets.pixels import as_many, to_images
 
 HASHED_SIDE = 32  # pixels, of the grey image whose frequencies are hashed
 FREQUENCIES = 8  # the lowest in each direction: they survive what saving anew changes
@@ -65,5 +65,5 @@ def _thumbnails(pixels: Tensor) -> Tensor:
 def _resized(pixels: Tensor, side: int) -> Tensor:
     """Return images [n, channels, side, side] between 0 and 1."""
     sides = (side, side)
-    parts = (to_images(part) for part in pixels.split(BLOCK))
+    parts = map(to_images, pixels.split(as_many(BLOCK, pixels)))
     return torch.cat([functional.interpolate(part, sides, mode="bilinear", antialias=True) for part in parts])
