@@ -37,7 +37,7 @@ from training.survey import Survey, print_survey
 from training.train.allocator import keep_memory
 from training.train.checkpoint import CheckpointError
 from training.train.devices import DeviceError, find_device
-from training.train.distillation import CHECKPOINTS, TeacherError, find_teacher, is_rehearsal
+from training.train.distillation import CHECKPOINTS, TeacherError, find_teacher
 from training.train.distributed import join_process_group
 from training.train.head import with_best_normalization
 from training.train.interrupt import CtrlC
@@ -113,20 +113,21 @@ def _planned(options: argparse.Namespace) -> Iterator[_Planned]:
 
 
 def _with_teachers(recipes: Iterable[Recipe], options: argparse.Namespace) -> Iterator[Recipe]:
-    """Yield the recipes, before each those of its teachers that have no model yet; a rehearsal has short ones too.
+    """Yield the recipes, before each those of its teachers that have no model yet: short ones for a short training.
 
-    What only a rehearsal trained is no model yet, except for another rehearsal.
+    A model that was trained with --limit counts with --limit alone.
     """
     for recipe in recipes:
-        rehearsed = is_rehearsal(recipe, RECIPES, options.limit)
         for teacher in recipe.teachers:
             name = teacher.partition(":")[0]
             try:
-                find_teacher(teacher, options.models_dir, RECIPES, rehearsed)
+                find_teacher(teacher, options.models_dir, RECIPES, limited=options.limit is not None)
             except TeacherError:
                 if name in RECIPES:
-                    epochs = min(RECIPES[name].epochs, recipe.epochs) if rehearsed else RECIPES[name].epochs
-                    yield from _with_teachers([replace(RECIPES[name], epochs=epochs, minutes=recipe.minutes)], options)
+                    teaching = RECIPES[name]
+                    if recipe.epochs < RECIPES[recipe.name].epochs:
+                        teaching = replace(teaching, epochs=min(teaching.epochs, recipe.epochs))
+                    yield from _with_teachers([replace(teaching, minutes=recipe.minutes)], options)
         yield recipe
 
 

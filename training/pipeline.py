@@ -19,7 +19,7 @@ from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.report import epochs_table, last_layer_alone, summary
 from training.train.checkpoint import SavedRun
-from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, is_rehearsal, soft_labels, trained_file
+from training.train.distillation import CHECKPOINTS, Teacher, find_teacher, soft_labels, trained_file
 from training.train.fine_tuning import fine_tuned, tail_training
 from training.train.head import fit_head
 from training.train.loop import train_network
@@ -55,8 +55,8 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
         f"{len(data.test):,} to test"
     )
     _print_network(recipe, data, console)
-    rehearsed = is_rehearsal(recipe, RECIPES, data.limit)
-    teachers = [find_teacher(teacher, models, RECIPES, rehearsed) for teacher in recipe.teachers]
+    limited = data.limit is not None
+    teachers = [find_teacher(teacher, models, RECIPES, limited) for teacher in recipe.teachers]
     if recipe.epochs or not recipe.frozen:
         context = _saved(recipe, images, teachers, context, models, console)
     if recipe.frozen:

@@ -293,7 +293,7 @@ def test_a_teacher_of_a_rehearsal_alone_is_trained_anew(run_export, tmp_path, mo
     assert run_export(tmp_path, "lecture-mlp") == 0
 
     trainings = [opened(tmp_path, "wise", number).card.training for number in (1, 2)]
-    assert [(training.limit, training.epochs) for training in trainings] == [(60, 1), (msgspec.UNSET, 3)]
+    assert [(training.limit, training.epochs) for training in trainings] == [(60, 3), (msgspec.UNSET, 3)]
     assert [opened(tmp_path, "lecture-mlp", n).card.training.teachers[0].partition(" ")[0] for n in (1, 2)] == [
         "wise:1",
         "wise:2",

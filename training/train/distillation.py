@@ -67,16 +67,15 @@ class Teacher:
         return lambda pixels: infer(served, normalize, pixels.to(device), precision).softmax(1).cpu()
 
 
-def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe], rehearsed: bool = False) -> Teacher:
+def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe], limited: bool = False) -> Teacher:
     """Return a teacher among these models, those trained beside them, or those that came with the code.
 
-    teacher: NAME, for the newest version, or NAME:VERSION. rehearsed: whether the newest version may be that of a
-    rehearsal: of few images, or of fewer than half of the usual epochs. Raises TeacherError, and ContractError for a
-    damaged file.
+    teacher: NAME, for the newest version, or NAME:VERSION. limited: whether the newest version may have learned from
+    some of the images alone, in a rehearsal. Raises TeacherError, and ContractError for a damaged file.
     """
     name, _, wanted = teacher.partition(":")
     file = _version(models / name, wanted)
-    if file and (not _is_rehearsed(file, recipes.get(name)) or rehearsed or wanted):
+    if file and (not Classifier.open(file).card.training.limit or limited or wanted):
         return Teacher(f"{name}:{file.parent.name}", file)
     weights = trained_file(models, name)
     if not wanted and name in recipes and weights.exists():
@@ -112,18 +111,6 @@ def soft_labels(
             labels = labels + torch.stack(seen) / len(teachers)
         kept.save({"soft_labels": labels})
     return labels
-
-
-def is_rehearsal(recipe: Recipe, recipes: Mapping[str, Recipe], limit: int | None) -> bool:
-    """Return whether a training has few images, a time, or fewer than half of the epochs that its recipe has."""
-    usual = recipes.get(recipe.name, recipe)
-    return limit is not None or recipe.minutes is not None or 2 * recipe.epochs < usual.epochs
-
-
-def _is_rehearsed(file: Path, recipe: Recipe | None) -> bool:
-    """Return whether a model has learned from few images, or in fewer than half of the epochs that its recipe has."""
-    training = Classifier.open(file).card.training
-    return bool(training.limit) or bool(recipe and 2 * training.epochs < recipe.epochs)
 
 
 def _version(folder: Path, wanted: str) -> Path | None:

@@ -1,6 +1,5 @@
 """The teachers of a recipe: found among the models and the trained networks, and run."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from training.train.distillation import (
     Teacher,
     TeacherError,
     find_teacher,
-    is_rehearsal,
     soft_labels,
     trained_file,
 )
@@ -56,25 +54,9 @@ def test_a_folder_that_is_not_a_version_or_has_no_model_is_skipped(tmp_path):
 def test_a_model_of_a_rehearsal_teaches_other_rehearsals_alone(tmp_path):
     models = versions(tmp_path, "wise", "3", limit=100)
 
-    assert find_teacher("wise", models, {}, rehearsed=True).name == "wise:3"
+    assert find_teacher("wise", models, {}, limited=True).name == "wise:3"
     with pytest.raises(TeacherError, match="train it first"):
         find_teacher("wise", models, {})
-
-
-@pytest.mark.parametrize(("usual", "taught"), [(200, True), (201, False)])
-def test_a_model_of_fewer_than_half_of_the_epochs_is_that_of_a_rehearsal(tmp_path, usual, taught):
-    models, recipes = versions(tmp_path, "wise", "3"), {"wise": replace(RECIPES["fashion-mlp"], epochs=usual)}
-
-    with nullcontext() if taught else pytest.raises(TeacherError):
-        assert find_teacher("wise", models, recipes).name == "wise:3"  # of 100 epochs
-
-
-@pytest.mark.parametrize(
-    ("changes", "limit", "rehearsal"),
-    [({}, None, False), ({}, 100, True), ({"minutes": 1.0}, None, True), ({"epochs": 49}, None, True)],
-)
-def test_few_images_a_time_and_few_epochs_make_a_rehearsal(changes, limit, rehearsal):
-    assert is_rehearsal(replace(RECIPES["fashion-mlp"], **changes), RECIPES, limit) == rehearsal
 
 
 def test_a_version_of_a_rehearsal_teaches_where_it_is_named(tmp_path):
