@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from own_images import fill
 
 from training import export
 from training.datasets.image_folder import ImageFolder
@@ -42,6 +43,26 @@ def test_a_folder_in_the_place_of_a_recipe_is_refused_with_the_option_for_own_im
     message = refusal_of([str(tmp_path), "--name", "kitchen"], capsys)
 
     assert f"'{tmp_path}' is not a recipe; for own images, name them with --images {tmp_path}" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "folder"),
+    [
+        ((), "--models-dir", "own-models"),
+        (("--models-dir", "rose/models"), "--models-dir", "models"),
+        (("--models-dir", ".models", "--tensorboard", "logs"), "--tensorboard", "logs"),
+    ],
+)
+def test_a_folder_that_would_become_a_label_among_the_images_is_refused(
+    tmp_path, monkeypatch, capsys, options, option, folder
+):
+    monkeypatch.chdir(fill(tmp_path / "flowers"))
+
+    assert export.main(["--images", ".", "--name", "kitchen", *options]) == 1
+
+    advice = f"name a folder outside of them, such as {option} {tmp_path}/{folder}"
+    assert f"{folder}: among the images, where it would be a label; {advice}\n" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == ["daisy", "rose", "tulip", "violet"]
 
 
 @pytest.mark.parametrize("option", ["--limit", "--epochs"])

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.augment import flip_lr
 from training.datasets.labelled import LabelledImages
+from training.datasets.pixels import as_many
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
 from training.task import SINGLE, Task
@@ -23,8 +24,8 @@ from training.train.running_metrics import RunningMetrics
 from training.train.schedule import Schedule
 from training.train.training_views import TrainingViews
 
-EVALUATION_BATCH = 1_000
-INIT_IMAGES = 5_000  # training images from which a network may compute fixed weights
+EVALUATION_BATCH = 1_000  # small images
+INIT_IMAGES = 5_000  # small training images from which a network may compute fixed weights
 TEACHER_TEMPERATURE = 2.0  # of distillation
 
 
@@ -76,7 +77,7 @@ class Trainer:
         self._context = context
         self.normalize = recipe.normalize(train.pixels)
         network = recipe.network()
-        network.init_from_data(self.normalize(train.pixels[:INIT_IMAGES]))
+        network.init_from_data(self.normalize(train.pixels[: as_many(INIT_IMAGES, train.pixels)]))
         self._precision = fastest(network, context.device)
         self._micro_batch = context.micro_batch or micro_batch(network, context.device)
         self.network = self._precision.to_device(network)
@@ -211,7 +212,8 @@ def infer(network: nn.Module, normalize: Normalize, pixels: Tensor, precision: P
     """Return float32 logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
     network.eval()
     with torch.inference_mode(), precision.autocast():
-        batches = [network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)]
+        parts = pixels.split(as_many(EVALUATION_BATCH, pixels))
+        batches = [network(precision.cast(normalize(batch))) for batch in parts]
     return torch.cat(batches).float()
 
 
