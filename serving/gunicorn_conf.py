@@ -40,6 +40,7 @@ JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are an
 # Loaded once: the workers share its memory, and one that replaces a killed one is ready sooner. All of it may cross a
 # fork. Flask is not among them: its log handler would end in a traceback under gevent.
 PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinja2", "werkzeug.routing")
+FILES_PER_CONNECTION = 2  # itself, and the file that it is sent
 OTHER_FILES = 200  # of a worker, beside its connections: pipes of decoders, counts, model files that are being loaded
 NO_ROOM = (
     "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
@@ -90,7 +91,7 @@ def on_starting(server: Arbiter) -> None:
         server.log.warning("%s", NO_ROOM)
     elif shared_memory.is_dir() and shared_parent != shared_memory:
         server.log.warning("%s has no room; the workers share their counts in %s", shared_memory, shared_parent)
-    _allow_open_files(server, server.cfg.worker_connections + OTHER_FILES)
+    _allow_open_files(server, FILES_PER_CONNECTION * server.cfg.worker_connections + OTHER_FILES)
     for module in PRELOADED:
         importlib.import_module(module)
     gc.collect()

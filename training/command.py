@@ -30,9 +30,17 @@ def exit_status(
         sys.stderr.write(f"Interrupted: {interrupted}\n")
         return INTERRUPTED
     except refusals as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.write(f"{name}: {message_of(error)}\n")
         return REFUSED
     return 0
+
+
+def message_of(error: Exception) -> str:
+    """Return what an error says; of one of the system the file and the reason, without the number."""
+    if not (isinstance(error, OSError) and error.strerror):
+        return str(error)
+    file = "" if error.filename is None else str(error.filename)
+    return f"{file if file.isprintable() else ascii(file)}: {error.strerror}" if file else error.strerror
 
 
 def check_folder(folder: Path, option: str) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
 
+from serving.model.card import ContractError
 from training.calibrated_model import DivergedError, calibrate
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
@@ -44,7 +44,9 @@ from training.train.interrupt import CtrlC
 from training.train.tensorboard import LogError, tensorboard
 from training.train.trainer import RunContext
 
-REFUSALS = (DataError, DeviceError, CheckpointError, TeacherError, LogError, DivergedError, ExportError, OSError)
+REFUSALS = (
+    ContractError, DataError, DeviceError, CheckpointError, TeacherError, LogError, DivergedError, ExportError, OSError,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE) -> int:
@@ -66,18 +68,18 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
 
 
 def _export_all(options: argparse.Namespace, sizes: SampleSizes) -> None:
+    device = find_device(options.device)
     if options.list:
-        Console().print(recipes_table(RECIPES.values()))
+        Console().print(recipes_table(recipe.on(device.type) for recipe in RECIPES.values()))
         return
     check_folder(options.models_dir, "--models-dir")
     if options.tensorboard:
         check_folder(options.tensorboard, "--tensorboard")
-    device = find_device(options.device)
     with CtrlC() as ctrl_c, join_process_group(device.type) as group:
         console = Console(quiet=not group.is_main)
         CONSOLE.quiet = console.quiet
         context = RunContext(device, check=ctrl_c.check, resume=options.resume, compiled=options.compile, group=group)
-        for planned in _planned(options):
+        for planned in _planned(options, device.type):
             _train_and_export(planned, context, options, console, sizes)
 
 
@@ -89,37 +91,43 @@ class _Planned(NamedTuple):
     kept: bool = False
 
 
-def _planned(options: argparse.Namespace) -> Iterator[_Planned]:
+def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
     """Yield the recipes, and what is made of each.
 
     Their networks are built once before: one that cannot be built is refused before others are trained. Raises
     DataError.
     """
-    recipes = list(chosen(options))
+    recipes = list(chosen(options, device))
     if options.checkpoint:
         yield from map(_Planned, recipes)
         return
-    for recipe in list(_with_teachers(recipes, options.models_dir)):
+    with_teachers = list(_with_teachers(recipes, options, device))
+    for recipe in with_teachers:
         recipe.network()
-    taught_by = {teacher for recipe in recipes for teacher in recipe.teachers}
-    for recipe in _with_teachers(recipes, options.models_dir):
+    taught_by = {teacher for recipe in with_teachers for teacher in recipe.teachers}
+    for recipe in _with_teachers(recipes, options, device):
         # A draft teaches nobody: of a teacher that must not be published the weights are kept.
         unpublished_teacher = options.publish is False and recipe.name in taught_by
         exported = not options.train_only and (recipe in recipes or not unpublished_teacher)
         yield _Planned(recipe, exported, unpublished_teacher or not exported)
 
 
-def _with_teachers(recipes: Iterable[Recipe], models: Path) -> Iterator[Recipe]:
-    """Yield the recipes, before each those of its teachers that have no model yet; a rehearsal has short ones too."""
+def _with_teachers(recipes: Iterable[Recipe], options: argparse.Namespace, device: str) -> Iterator[Recipe]:
+    """Yield the recipes, before each those of its teachers that have no model yet: short ones for a short training.
+
+    A model that was trained with --limit counts with --limit alone.
+    """
     for recipe in recipes:
         for teacher in recipe.teachers:
             name = teacher.partition(":")[0]
             try:
-                find_teacher(teacher, models, RECIPES)
+                find_teacher(teacher, options.models_dir, RECIPES, limited=options.limit is not None)
             except TeacherError:
                 if name in RECIPES:
-                    epochs = min(RECIPES[name].epochs, recipe.epochs)
-                    yield replace(RECIPES[name], epochs=epochs, minutes=recipe.minutes)
+                    teaching = RECIPES[name].on(device)
+                    if recipe.epochs < RECIPES[recipe.name].on(device).epochs:
+                        teaching = replace(teaching, epochs=min(teaching.epochs, recipe.epochs))
+                    yield from _with_teachers([replace(teaching, minutes=recipe.minutes)], options, device)
         yield recipe
 
 
@@ -153,7 +161,7 @@ def _train_and_export(
         console.print(f"Written to {file}", markup=False, soft_wrap=True)
     if context.group.is_main and planned.exported:
         model = calibrate(recipe, data, trained)
-        release = Release(options.publish, rehearsal(options, recipe))
+        release = Release(options.publish, rehearsal(options, recipe, context.device.type))
         taken = sizes.at_most(recipe.sample_sizes)
         publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
         int8 = recipe.int8 and not (options.float or options.int8)

@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from training import option_types
+from training.datasets.folder_files import is_read_among
+from training.datasets.formats import DataError
+from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder
 from training.networks.efficientnet import has_pretrained
 from training.option_types import BACKBONES, INT8, NO_BACKBONE, ONNX_SUFFIX
@@ -161,14 +164,26 @@ def _publishing_contradiction(options: argparse.Namespace) -> str | None:
     return None
 
 
-def chosen(options: argparse.Namespace) -> Iterator[Recipe]:
-    """Yield the recipes to train, with the length and the seed of the command line. Raises DataError."""
+def chosen(options: argparse.Namespace, device: str) -> Iterator[Recipe]:
+    """Yield the recipes as a device of this type trains them, with the length and seed asked for. Raises DataError."""
     if options.images:
+        _refuse_outputs_among_images(options)
         folder = ImageFolder.open(options.images, options.name, multi_label=options.multi_label, side=options.side)
         recipes = [_own_recipe(folder, options)]
     else:
-        recipes = [RECIPES[name] for name in options.recipes or DEFAULT]
+        recipes = [RECIPES[name].on(device) for name in options.recipes or DEFAULT]
     yield from (_as_asked(recipe, options) for recipe in recipes)
+
+
+def _refuse_outputs_among_images(options: argparse.Namespace) -> None:
+    """Raise DataError where what is written would be read as a label the next time."""
+    for option, folder in (("--models-dir", options.models_dir), ("--tensorboard", options.tensorboard)):
+        if folder and is_read_among(options.images, folder):
+            outside = options.images.resolve().parent / folder.name
+            raise DataError(
+                f"{printable(folder)}: among the images, where it would be a label; name a folder outside of them, "
+                f"such as {option} {printable(outside)}"
+            )
 
 
 def _own_recipe(folder: ImageFolder, options: argparse.Namespace) -> Recipe:
@@ -211,12 +226,15 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
     return has_pretrained()
 
 
-def rehearsal(options: argparse.Namespace, recipe: Recipe) -> str:
-    """Return what makes an export a rehearsal: few images, or fewer than half of the usual epochs; "" for none."""
+def rehearsal(options: argparse.Namespace, recipe: Recipe, device: str) -> str:
+    """Return what makes an export a rehearsal: few images, or fewer than half of the usual epochs; "" for none.
+
+    device: the type of the one that trained.
+    """
     if options.limit:
         return f"--limit {options.limit}"
     if isinstance(recipe.source, ImageFolder):
         usual = own_recipe(recipe.source, recipe.frozen, recipe.epochs > 0)
     else:
-        usual = RECIPES[recipe.name]
+        usual = RECIPES[recipe.name].on(device)
     return f"{recipe.epochs} of {usual.epochs} epochs" if 2 * recipe.epochs < usual.epochs else ""

@@ -8,11 +8,13 @@ from training.graph.onnx_backbone import OnnxBackbone, to_bytes, to_imagenet, to
 from training.graph.onnx_features import OnnxFeatures
 from training.networks.normalize import Normalize
 from training.own_recipe import PRETRAINED_SIDES, own_recipe, pretrained_side
+from training.progress import stage
 from training.recipe import Recipe
 
 
 def grafted_recipe(folder: ImageFolder, backbone: Path) -> Recipe:
     """Return the recipe for own images whose last layer learns from another classifier's features. Raises DataError."""
+    stage(f"Reading {backbone}")
     features = OnnxFeatures.open(backbone)
     largest = max(features.height, features.width)
     sides = [*(side for side in PRETRAINED_SIDES if side < largest), largest]

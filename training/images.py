@@ -17,6 +17,7 @@ from rich.console import Console
 
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
+from training.datasets.folder_files import is_read_among
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.split_names import TRAIN
@@ -27,6 +28,7 @@ from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 
 MAX_MISLABELS = 20
+THUMBNAILS = Path("thumbnails.png")
 REFUSALS = (ContractError, DataError, OSError)
 
 
@@ -45,15 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--sheet",
         type=Path,
         metavar="FILE",
-        default=Path("thumbnails.png"),
-        help="where to draw the thumbnails (default: %(default)s)",
+        help=f"where to draw the thumbnails (default: {THUMBNAILS}, outside of DIR)",
     )
     options = parser.parse_args(arguments)
     survey = partial(_survey, options.images, options.multi_label, options.model, options.sheet)
     return exit_status("training.images", survey, REFUSALS, "nothing was changed. Run the same command again.")
 
 
-def _survey(images: Path, multi_label: bool, model: Path | None, sheet: Path) -> None:
+def _survey(images: Path, multi_label: bool, model: Path | None, asked: Path | None) -> None:
+    sheet = asked or _thumbnails_of(images)
     check_folder(sheet.parent, "--sheet")
     if sheet.is_dir():
         raise DataError(f"{sheet}: a folder; name a PNG to write with --sheet")
@@ -70,6 +72,11 @@ def _survey(images: Path, multi_label: bool, model: Path | None, sheet: Path) ->
     print_survey(survey, console, sheet)
     for line in _mislabels(survey, model, classifier) if model and classifier else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _thumbnails_of(images: Path) -> Path:
+    """Return where thumbnails are drawn if nobody says: here, or beside the images where they would be among them."""
+    return images.resolve().parent / THUMBNAILS if is_read_among(images, THUMBNAILS) else THUMBNAILS
 
 
 def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:

@@ -46,7 +46,7 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
     """Train a recipe's network.
 
     models: the folder of its teachers, and of the saved training. console: gets the network, the epochs and the counts
-    of images. Raises DataError, CheckpointError and TeacherError.
+    of images. Raises DataError, CheckpointError, TeacherError and ContractError.
     """
     images, validation = split(recipe, data)
     used = len(images.take(slice(recipe.train_images)))
@@ -55,7 +55,8 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
         f"{len(data.test):,} to test"
     )
     _print_network(recipe, data, console)
-    teachers = [find_teacher(teacher, models, RECIPES) for teacher in recipe.teachers]
+    limited = data.limit is not None
+    teachers = [find_teacher(teacher, models, RECIPES, limited) for teacher in recipe.teachers]
     if recipe.epochs or not recipe.frozen:
         context = _saved(recipe, images, teachers, context, models, console)
     if recipe.frozen:

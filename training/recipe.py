@@ -1,10 +1,10 @@
 """A recipe: data, network and optimizers as a value."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -69,6 +69,11 @@ class Recipe:
     train_images: int | None = None  # how many of the others to train on; None: all
     sample_sizes: SampleSizes = FULL_SIZE  # of the evaluation of the exported model
     seed: int = 1
+    on_cpu: Mapping[str, Any] = field(default_factory=dict)  # fields that have other values on a processor
+
+    def on(self, device: str) -> Self:
+        """Return the recipe as a device of this type trains it: a processor affords fewer epochs than a GPU."""
+        return replace(self, **self.on_cpu) if device == "cpu" else self
 
     def to_served(self, network: Network) -> Network | Mirrored:
         """Return a trained network as it is served, from normalized images to logits."""

@@ -80,6 +80,7 @@ CIFAR_NET = Recipe(
     views=20,
     flagged_photos=0.254,
     int8=True,
+    on_cpu={"epochs": 6, "batch": 100, "learning_rate": 5e-4},  # small batches take more steps in few epochs
 )
 
 FASHION_LARGE = replace(
@@ -93,6 +94,7 @@ FASHION_LARGE = replace(
     view=garment_views,
     views=40,
     int8=False,
+    on_cpu={},
 )
 
 CIFAR_CNN = Recipe(

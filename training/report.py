@@ -7,13 +7,15 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import ImageFont
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
+from training.datasets.builtin import FASHION_MNIST
 from training.datasets.formats import DataError
 from training.evaluation.evaluate_graph import Evaluation
-from training.label_font import drawable
+from training.label_font import FONT_FILE, drawable
 from training.networks.base import count_parameters
 from training.networks.layers import blocks, layers
 from training.recipe import Recipe
@@ -21,15 +23,14 @@ from training.train.trainer import Epoch
 
 MAX_LAYERS = 50  # that are listed one by one: a screen
 MAX_CONFUSION_INCHES = 30  # of a side: the matrix of 300 labels would otherwise take gigabytes
+LABEL_POINTS, POINTS_PER_INCH = 10, 72  # matplotlib's size of an axis' labels
 MAX_LABELS_WITH_COUNTS = 20  # with more, the numbers of a confusion matrix would not fit into its cells
 
 
 def recipes_table(recipes: Iterable[Recipe]) -> Table:
-    """Return the recipes, one a row; of a network that cannot be built here, what it needs."""
-    table = Table("Recipe", "Data", "Network", "Parameters", "Epochs", "Title")
-    table.columns[0].no_wrap = True
-    for column in table.columns[1:]:
-        column.overflow = "fold"
+    """Return the recipes with their titles, one a row; of a network that cannot be built here, what it needs."""
+    table = Table("Recipe", "Data", "Network", "Parameters", "Epochs", box=None, padding=(0, 2, 1, 0))
+    table.columns[1].max_width = len(FASHION_MNIST.title)  # so that no word is cut at 80 columns
     for recipe in recipes:
         try:
             network = recipe.network()
@@ -38,7 +39,7 @@ def recipes_table(recipes: Iterable[Recipe]) -> Table:
         else:
             described = network.title, f"{count_parameters(network):,}"
         cells = map(escape, (recipe.source.title, *described))
-        table.add_row(recipe.name, *cells, str(recipe.epochs), recipe.title)
+        table.add_row(f"[bold]{recipe.name}[/]\n{escape(recipe.title)}", *cells, str(recipe.epochs))
     return table
 
 
@@ -137,7 +138,8 @@ def plot_epochs(axes: Axes, epochs: Sequence[Epoch], name: str) -> None:
 def draw_confusion(counts: Tensor, labels: Sequence[str], path: Path) -> None:
     """Plot a confusion matrix, counts [true label, predicted label], into a PNG; labels are drawn as the font can."""
     labels = drawable(labels)
-    side = min(2.5 + 0.45 * len(labels), MAX_CONFUSION_INCHES)
+    room = max(map(ImageFont.truetype(str(FONT_FILE), LABEL_POINTS).getlength, labels)) / POINTS_PER_INCH
+    side = min(1 + max(1.5, room) + 0.45 * len(labels), MAX_CONFUSION_INCHES)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1)

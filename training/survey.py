@@ -1,7 +1,7 @@
 """A survey of own images, before anything is learned from them: what was found, and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -91,9 +91,13 @@ class Survey:
         span = " to ".join(dict.fromkeys(f"{width:,} x {height:,}" for width, height in (least, most)))
         return f"{len(sizes):,} images of {span} pixels; the input has {side} x {side} pixels in {colour}"
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The messages for what was found and is not learned."""
+        return (*self.folder.left_out, *self.data.skipped)
+
     def findings(self) -> Iterator[str]:
-        """Yield messages for all that is wrong, or that should be known."""
-        yield from (f"Left out: {message}" for message in (*self.folder.left_out, *self.data.skipped))
+        """Yield messages for all that is wrong with the other images, or that should be known."""
         yield from self._imbalance()
         yield from self._unmeasured()
         yield from self._near_duplicates()
@@ -134,30 +138,43 @@ class Survey:
         counts, shown = [0] * 3, [list[Pair]() for _ in range(3)]
         for pairs in near_duplicates(self.all.pixels):
             one, other = pairs.T
-            across, leaking = labels[one] != labels[other], (splits[one] == TEST) != (splits[other] == TEST)
+            across, leaking = labels[one] != labels[other], splits[one] != splits[other]
             for kind, chosen in enumerate((across, leaking & ~across, ~leaking & ~across)):
                 counts[kind] += int(chosen.sum())
                 first = pairs[chosen][: MAX_LISTED - len(shown[kind])].tolist()
                 shown[kind] += [(self.images[one], self.images[other]) for one, other in first]
         which = (
             "with different labels: one of them is wrong, or the labels overlap",
-            "in training and test: the model will look better than it is; remove one of each",
+            "in two splits: the model will look better than it is; remove one of each",
             "in one split",
         )
         yield from chain.from_iterable(map(_listed, shown, counts, which))
 
 
 def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
-    """Print what was found and what is wrong; draw the thumbnails into a PNG."""
+    """Print what was found and what is wrong; draw the thumbnails into a PNG.
+
+    Where much was left out, all of it is listed in a file beside the thumbnails.
+    """
     folder = survey.folder
     limited = f"; of each split the first {survey.data.limit:,} images, as --limit says" if survey.data.limit else ""
     console.print(f"{printable(folder.path)}: {folder.layout}{limited}", markup=False, highlight=False, soft_wrap=True)
     console.print(survey.table())
     console.print(survey.sizes(), markup=False, highlight=False, soft_wrap=True)
-    for finding in survey.findings():
+    for finding in chain(_left_out(survey.left_out, sheet), survey.findings()):
         console.print(finding, style="yellow", markup=False, highlight=False, soft_wrap=True)
     draw_thumbnails(survey.all, folder.labels, sheet)
     console.print(f"Thumbnails of each label: {printable(sheet)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _left_out(messages: Sequence[str], sheet: Path) -> Iterator[str]:
+    """Yield a line for each of the first messages; write all into a file beside the thumbnails where there are more."""
+    yield from (f"Left out: {message}" for message in messages[:MAX_LISTED])
+    if len(messages) > MAX_LISTED:
+        listed = sheet.with_name(f"{sheet.stem}-left-out.txt")
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text("".join(f"{message}\n" for message in messages), encoding="utf-8")
+        yield f"Left out: {len(messages) - MAX_LISTED:,} more; all {len(messages):,} are in {printable(listed)}"
 
 
 def _listed(shown: list[Pair], count: int, which: str) -> Iterator[str]:

@@ -12,7 +12,8 @@ ANY = "*"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 METHODS = "GET, HEAD, POST"
 REQUEST_HEADERS = (
-    "Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Request-ID"
+    "Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Request-ID, "
+    "traceparent, tracestate"
 )
 EXPOSED_HEADERS = (
     "ETag, Inference-Header-Content-Length, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, Thimble-Model, "

@@ -23,7 +23,7 @@ PIECE_BYTES = 1024 * 1024  # inflated in one go, which takes milliseconds; other
 def read_content(environ: WSGIEnvironment, intake: Intake) -> AbstractContextManager[bytes]:
     """Return the block in which the inflated body is at hand; its memory is reserved until then. Raises Refusal."""
     if "HTTP_CONTENT_ENCODING" not in environ and intake.has_arrived(environ):  # as small ones do
-        return nullcontext(intake.read_body(environ))
+        return nullcontext(intake.read_body(environ, ExitStack()))
     return _read_content(environ, intake)
 
 
@@ -35,13 +35,9 @@ def _read_content(environ: WSGIEnvironment, intake: Intake) -> Iterator[bytes]:
         raise UnsupportedType(
             f"Content-Encoding {coding[:20]!r} is unsupported; send gzip, deflate, or the body uncompressed."
         )
-    with intake.reserve_memory(environ):
-        body = intake.read_body(environ)
-        if coding in IDENTITY:
-            yield body
-            return
-        with ExitStack() as reserved:
-            yield _inflate_within_limits(body, coding, intake, reserved)
+    with ExitStack() as reserved:
+        body = intake.read_body(environ, reserved)
+        yield body if coding in IDENTITY else _inflate_within_limits(body, coding, intake, reserved)
 
 
 def _inflate_within_limits(body: bytes, coding: str, intake: Intake, reserved: ExitStack) -> bytes:

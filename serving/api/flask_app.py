@@ -7,14 +7,16 @@ from wsgiref.types import WSGIEnvironment
 import msgspec
 from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 from serving.api.classify import PATH
 from serving.api.html_replies import is_browser_form, not_found_page, prefers_page, refusal_page
-from serving.api.replies import ProblemReplies
+from serving.api.replies import METHODS, ProblemReplies
 from serving.api.v2.protocol import PATH as V2_PATH
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Refusal
+
+ALL_PATHS = "*"  # the target of a request; only OPTIONS may have it
 
 
 class MsgspecProvider(JSONProvider):
@@ -42,6 +44,7 @@ def flask_app(problems: ProblemReplies) -> Flask:
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
     app.before_request(_ignore_range)
+    app.before_request(_answer_for_all_paths)
     app.register_error_handler(Refusal, refuse)
     app.register_error_handler(HTTPException, lambda error: _handle_http_error(error, app, refuse))
     return app
@@ -58,6 +61,11 @@ def _ignore_range() -> None:
     request.environ.pop("HTTP_RANGE", None)
 
 
+def _answer_for_all_paths() -> Response | None:
+    """Answer OPTIONS *, which asks for the methods of the whole service (RFC 9110, section 9.3.7)."""
+    return Response(headers={"Allow": METHODS}) if request.environ["PATH_INFO"] == ALL_PATHS else None
+
+
 def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refusal], Response]) -> Response:
     """Return an error of Flask's own as a problem document, with the methods that are allowed.
 
@@ -69,6 +77,9 @@ def _handle_http_error(error: HTTPException, app: Flask, refuse: Callable[[Refus
         405: MethodNotAllowed(f"{request.method} is not allowed here; use {methods}."),
         500: InternalError(),
     }
+    if isinstance(error, BadHost):
+        host = request.environ.get("HTTP_HOST", "")
+        refusals[400] = BadRequest(f"The Host {host[:120]!r} is not a valid name of a host.")
     refusal = refusals.get(error.code or 500) or BadRequest(error.description or error.name)
     response = refuse(refusal)
     if isinstance(refusal, NotFound) and not is_v2(request.path):

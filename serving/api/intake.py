@@ -1,7 +1,7 @@
 """Take in the body of a request, within its limits in bytes, images, time and memory."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
@@ -18,22 +18,24 @@ from serving.server.deadline import Deadline
 from serving.server.request import MalformedBodyError
 from serving.settings import Settings, shared_folder
 
-FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker reads at once; of smaller ones as many more
-NO_CONTEXT = nullcontext()
+FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker holds at once; of smaller ones as many more
+PIECE_BYTES = 65_536  # of a body that is arriving: so many of each connection are not counted yet
 
 
 class MemoryBudget:
-    """Limits the bytes of the bodies that this process holds, so that clients together cannot fill its memory."""
+    """Limits the bytes that this process holds for its clients, so that together they cannot fill its memory."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, holds: str = "large bodies are being read") -> None:
+        """holds: what takes the memory, for the message."""
         self._max_bytes = max_bytes
+        self._holds = holds
         self._used = 0
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
         """Reserve that many bytes within the block; raises Overloaded when they are not free."""
         if self._used and self._used + size > self._max_bytes:
-            raise Overloaded("Too many large bodies are being read at once; ask again a little later.")
+            raise Overloaded(f"Too many {self._holds} at once; ask again a little later.")
         self._used += size
         try:
             yield
@@ -77,14 +79,11 @@ class Intake:
         """Whether the whole body has come with its head, as small ones do."""
         return getattr(environ["wsgi.input"], "body_complete", False)
 
-    def reserve_memory(self, environ: WSGIEnvironment) -> AbstractContextManager[None]:
-        """Return the block in which a request's body takes memory, from arrival to answer; raises Overloaded."""
-        if self.has_arrived(environ):
-            return NO_CONTEXT
-        return self.memory.reserve(min(self.max_body, _content_length(environ) or self.max_body))
+    def read_body(self, environ: WSGIEnvironment, reserved: ExitStack) -> bytes:
+        """Return the whole body; raises TooLarge, SlowBody, Overloaded and BadRequest.
 
-    def read_body(self, environ: WSGIEnvironment) -> bytes:
-        """Return the whole body; raises TooLarge, SlowBody and BadRequest."""
+        reserved: takes the reservations of the memory of a body that has not come with its head.
+        """
         length = _content_length(environ)
         if length is not None and length > self.max_body:
             raise self.too_large()
@@ -92,7 +91,7 @@ class Intake:
         if self.has_arrived(environ):
             body: bytes = stream.read()
         else:
-            body = self._read_within_deadline(stream, length, environ.get("gunicorn.socket"))
+            body = self._read_within_deadline(stream, length, environ.get("gunicorn.socket"), reserved)
         if len(body) > self.max_body:
             raise self.too_large()
         return body
@@ -120,19 +119,23 @@ class Intake:
         """Return the refusal of more images than the limit."""
         return TooLarge(f"The request has more than {self.max_images} images; send them in several requests.")
 
-    def _read_within_deadline(self, stream: Any, length: int | None, connection: socket | None) -> bytes:
+    def _read_within_deadline(
+        self, stream: Any, length: int | None, connection: socket | None, reserved: ExitStack
+    ) -> bytes:
         """Return a body that is still arriving; length: as announced."""
         received = partial(getattr, stream, "received", 0)
         watch = self.deadline.watch(connection, received) if connection else nullcontext()
         with watch as arrival:
             try:
-                body: bytes = stream.read(self.max_body + 1 if length is None else length)
+                body = b"".join(self._pieces(stream, self.max_body + 1 if length is None else length, reserved))
                 incomplete = length is not None and len(body) < length
             except MalformedBodyError as error:
                 raise BadRequest(
                     f"The chunked body is malformed: {error}; write each chunk behind its length in hexadecimal, or "
                     "send the body whole, with its Content-Length."
                 ) from error
+            except TimeoutError as error:  # of the connection: its client has been silent for longer than it may be
+                raise SlowBody("The body stopped arriving before its end; send it again.") from error
             except OSError:  # a chunked body that ended early
                 incomplete = True
         if not incomplete:
@@ -140,6 +143,13 @@ class Intake:
         if arrival and arrival.late:
             raise SlowBody(f"The body did not arrive within {arrival.seconds:.3g} s; send a smaller image.")
         raise BadRequest("The body ended early; send it again.")
+
+    def _pieces(self, stream: Any, size: int, reserved: ExitStack) -> Iterator[bytes]:
+        """Yield up to so many bytes, and reserve their memory once they are here: announced ones shut nobody out."""
+        while size and (piece := stream.read(min(size, PIECE_BYTES))):
+            reserved.enter_context(self.memory.reserve(len(piece)))
+            yield piece
+            size -= len(piece)
 
 
 def _content_length(environ: WSGIEnvironment) -> int | None:

@@ -1,11 +1,13 @@
 """GET /models/<name>/<version>/<file>: a model's README, its figures and, where that is allowed, the model itself."""
 
 import hashlib
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from flask import Blueprint, Response, request, send_from_directory
 
+from serving.api.intake import MemoryBudget
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel, NotAllowed, NotFound
 from serving.model.card import MODEL_FILE
@@ -19,12 +21,15 @@ TYPES = {
     "confusion.png": "image/png",
     MODEL_FILE: "application/octet-stream",
 }
+DOWNLOAD_BYTES = 256 << 20  # of models that a worker holds while their clients read them
+COPIES = 2  # of a model while it is sent: alone, and behind its head
 
 
 def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     """Return the route that sends the files of a model."""
     api = Blueprint("model_files", __name__)
     models = settings.folder.absolute()  # its links are followed anew each time, as for the models
+    memory = MemoryBudget(DOWNLOAD_BYTES, "models are being downloaded")
 
     @api.get("/models/<name>/<version>/<file>")
     def model_file(name: str, version: str, file: str) -> Response:
@@ -33,7 +38,12 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
         repository.find(name).version(version)  # raises UnknownModel
         folder = models / name if file == README else models / name / version
         if file == MODEL_FILE:
-            return _model(repository, name, version, folder, settings.allow_download)
+            if not settings.allow_download:
+                raise NotAllowed(
+                    "This service does not let clients download models; start it with "
+                    f"{variable('allow_download')}=true to allow that."
+                )
+            return _model(repository, name, version, folder, memory)
         try:
             if not (folder / file).is_file():
                 raise NotFound(f"{name}/{version} has no {file}.")
@@ -46,22 +56,28 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     return api
 
 
-def _model(repository: Repository, name: str, version: str, folder: Path, allowed: bool) -> Response:
-    """Return exactly the file that is served, not one that is about to take its place."""
-    if not allowed:
-        raise NotAllowed(
-            f"This service does not let clients download models; start it with {variable('allow_download')}=true to "
-            "allow that."
-        )
-    served = repository.named(name, version).digest
-    content, digest = run_in_thread(partial(_read, folder / MODEL_FILE))
-    if digest != served:
-        raise NoModel(f"The file of {name}/{version} is not the one that is served; ask again a little later.")
-    response = Response(content, mimetype=TYPES[MODEL_FILE])
-    response.headers["Content-Disposition"] = f"attachment; filename={MODEL_FILE}"
-    response.set_etag(digest)
-    response.make_conditional(request)
-    return response
+def _model(repository: Repository, name: str, version: str, folder: Path, memory: MemoryBudget) -> Response:
+    """Return exactly the file that is served, not one that is about to take its place; raises NoModel, Overloaded."""
+    served, path = repository.named(name, version).digest, folder / MODEL_FILE
+    with ExitStack() as reserved:
+        reserved.enter_context(memory.reserve(COPIES * _size(path)))
+        content, digest = run_in_thread(partial(_read, path))
+        if digest != served:
+            raise NoModel(f"The file of {name}/{version} is not the one that is served; ask again a little later.")
+        response = Response(content, mimetype=TYPES[MODEL_FILE])
+        response.headers["Content-Disposition"] = f"attachment; filename={MODEL_FILE}"
+        response.set_etag(digest)
+        response.make_conditional(request)
+        response.call_on_close(reserved.pop_all().close)
+        return response
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; 0 where there is none any more."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _read(path: Path) -> tuple[bytes, str]:

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, jsonify
 from msgspec import UNSET, Struct, UnsetType
 
 from serving.model.card import ModelCard
+from serving.model.classifier import Classifier
 from serving.repository.index import Model, Version, is_router
 from serving.repository.repository import Repository
 
@@ -23,7 +24,8 @@ class VersionState(Struct, frozen=True, kw_only=True):
 class ModelListing(Struct, frozen=True, kw_only=True):
     """A model as clients see it; reason: why no version answers, or not the highest.
 
-    role: router for the model that chooses among the default models. default_reason: why the model is one of these.
+    role: router for the model that chooses among the default models; only a card says it. default_reason: why the model
+    is one of these.
     """
 
     name: str
@@ -31,7 +33,7 @@ class ModelListing(Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...]
     states: list[VersionState]
     state: str
-    role: Literal["classifier", "router"] = "classifier"
+    role: Literal["classifier", "router"] | None = None
     default: bool
     default_reason: str | UnsetType = UNSET
     digest: str | None = None
@@ -65,13 +67,17 @@ def _listing(model: Model, repository: Repository) -> ModelListing:
         versions=model.versions,
         states=[_state(version) for version in model.files.values()],
         state="ready" if card else "unavailable",
-        role="router" if model.classifier and is_router(model.classifier) else "classifier",
+        role=_role(model.classifier) if model.classifier else None,
         default=repository.is_default(model),
         default_reason="; ".join(repository.default_reasons(model)) or UNSET,
         digest=digest,
         card=card,
         reason=model.reason or UNSET,
     )
+
+
+def _role(classifier: Classifier) -> Literal["classifier", "router"]:
+    return "router" if is_router(classifier) else "classifier"
 
 
 def _state(version: Version) -> VersionState:

@@ -15,6 +15,7 @@ from serving.telemetry.metrics import Metrics
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 MODEL_HEADER = "Thimble-Model"
+METHODS = "GET, HEAD, OPTIONS, POST"  # of all paths together
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from serving.access.caller import ANSWER_HEADERS_KEY, KEY_NAME
-from serving.api.replies import ProblemReplies
+from serving.api.replies import METHODS, ProblemReplies
 from serving.api.v2.protocol import as_v2_error, is_v2
 from serving.errors import BadRequest, MethodNotAllowed, Refusal
 from serving.inference.timings import REPORTED_STAGES, TIMINGS_KEY, Timings
@@ -25,7 +25,6 @@ ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 PROBE_PATHS = ("/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready")  # logged only when they fail
 MAX_PATH_LENGTH = 200
 MAX_METHOD_LENGTH = 40
-METHODS = "GET, HEAD, OPTIONS, POST"  # of all paths together
 RECORD_AT = 16  # requests: made into records together, each takes less time than alone, between others
 LOGGED = ("REQUEST_METHOD", "PATH_INFO", KEY_NAME, TIMINGS_KEY, "HTTP_TRACEPARENT", "HTTP_TRACESTATE")
 WRITE_BYTES = 3_500  # a pipe takes up to 4,096 bytes of one process before those of another

@@ -76,11 +76,12 @@ class Client:
         busy (429 or 503) it is asked up to five times for an image, after as long as its Retry-After says, at most 30
         seconds each time; then the image's answer is that problem.
 
-        Raises ClientError when the service does not answer, and OSError when a file cannot be read.
+        Raises ClientError when the service does not answer, OSError when a file cannot be read, and TypeError for an
+        image that is not a file, such as an array of pixels.
         """
         given = {"model": model, "top_k": top_k, "coverage": coverage}
         query = urlencode({name: value for name, value in given.items() if value is not None})
-        several = [images] if isinstance(images, ONE_IMAGE) else images
+        several = images if isinstance(images, Iterable) and not isinstance(images, ONE_IMAGE) else [images]
         return [self._ask(_content(image), f"/classify?{query}") for image in several]
 
     def _ask(self, content: bytes, path: str) -> Prediction | Problem:
@@ -115,7 +116,11 @@ class Client:
 
 
 def _content(image: Image) -> bytes:
-    """Return the bytes of an image's file; raises OSError, and TypeError for a file that is open for reading text."""
+    """Return the bytes of an image's file; raises OSError, and TypeError for what has no bytes of a file."""
+    if not isinstance(image, ONE_IMAGE):
+        raise TypeError(
+            f"{type(image).__name__} is not a file; give its path, its bytes, or a file opened for reading bytes"
+        )
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
     content = image.read() if isinstance(image, OpenFile) else Path(image).read_bytes()

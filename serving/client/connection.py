@@ -3,7 +3,7 @@
 import http.client
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -65,14 +65,18 @@ class ServiceConnection:
             return self._post(self._path + path, body)
 
     def _post(self, path: str, body: bytes) -> RawResponse:
-        try:
-            return self._exchange_with_retry(path, body)
-        except OSError as error:
-            self._http.close()
-            raise NoAnswerError(f"{self._url} does not answer: {error}. Is the service running there?") from error
-        except http.client.HTTPException as error:
-            self._http.close()
-            raise BadAnswerError(f"{self._url} does not answer with valid HTTP: {error!r}. Check the URL.") from error
+        with ExitStack() as failed:
+            failed.callback(self._http.close)  # after an interrupt too: what is left of this answer is not the next one
+            try:
+                response = self._exchange_with_retry(path, body)
+            except OSError as error:
+                raise NoAnswerError(f"{self._url} does not answer: {error}. Is the service running there?") from error
+            except http.client.HTTPException as error:
+                raise BadAnswerError(
+                    f"{self._url} does not answer with valid HTTP: {error!r}. Check the URL."
+                ) from error
+            failed.pop_all()
+            return response
 
     def _exchange_with_retry(self, path: str, body: bytes) -> RawResponse:
         reused = self._http.sock is not None
@@ -99,7 +103,6 @@ class ServiceConnection:
         while piece := response.read1(READ_BYTES):
             body += piece
             if len(body) > MAX_RESPONSE_BYTES:
-                self._http.close()
                 raise BadAnswerError(
                     f"{self._url} answers with more than {MAX_RESPONSE_BYTES:,} bytes, which this service never does; "
                     "check the URL."

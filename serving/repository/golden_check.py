@@ -2,6 +2,7 @@
 
 import threading
 import time
+from weakref import WeakSet
 
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel
@@ -16,18 +17,18 @@ class GoldenCheck:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._good: list[Classifier] = []
+        self._good: WeakSet[Classifier] = WeakSet()  # weak: so that replaced models are freed
         self._good_at = 0.0
 
     def check(self, classifiers: list[Classifier]) -> None:
         """Raise NoModel if one of these gives wrong answers."""
         with self._lock:  # whoever asks meanwhile waits for the same run
-            if self._good == classifiers and time.monotonic() < self._good_at + VALID_SECONDS:
+            if self._good == WeakSet(classifiers) and time.monotonic() < self._good_at + VALID_SECONDS:
                 return
-            self._good = []
+            self._good = WeakSet()
             for classifier in classifiers:
                 _run(classifier)
-            self._good, self._good_at = classifiers, time.monotonic()
+            self._good, self._good_at = WeakSet(classifiers), time.monotonic()
 
 
 def _run(classifier: Classifier) -> None:

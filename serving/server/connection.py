@@ -13,6 +13,7 @@ from termios import FIONREAD
 
 import httptools
 
+from serving.server.deadline import MIN_BODY_RATE
 from serving.server.request import MAX_HEAD_BYTES, HTTPRequest
 
 HEAD_TIMEOUT = 10.0  # seconds from a head's first byte to its last: it fits one packet, and packets are lost
@@ -110,12 +111,14 @@ class Connection:
         return len(data)
 
     def send(self, data: bytes) -> None:
-        """Send all of it; raises OSError."""
+        """Send all of it, at the least rate of a body that the client reads; raises OSError."""
         self.waiting_since, self._sending = time.monotonic(), True
         try:
             sent = self._client.send(data)
             if sent < len(data):  # seldom; gevent's sendall makes one system call more to find that out first
-                self._client.sendall(data[sent:])
+                rest = memoryview(data)[sent:]
+                self._client.settimeout((self._client.gettimeout() or 0) + len(rest) / MIN_BODY_RATE)
+                self._client.sendall(rest)
         finally:
             self.waiting_since, self._sending = None, False
 
@@ -148,7 +151,7 @@ class Connection:
             self._client.shutdown(socket.SHUT_WR)
             self._client.settimeout(LINGER_TIMEOUT)
             while self._recv() and time.monotonic() < deadline:
-                pass
+                time.sleep(0)  # yield, so that one fast client cannot starve the others
 
     def _recv(self) -> bytes:
         self.waiting_since = time.monotonic()

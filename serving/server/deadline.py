@@ -1,4 +1,4 @@
-"""The least rate at which a request's body must arrive, so that a slow client cannot hold its connection for ever."""
+"""The least rate at which a body must arrive or be read, so that a slow client cannot hold its connection for ever."""
 
 import socket
 import threading

@@ -109,7 +109,8 @@ class HTTPRequest:
             return f"its version is {self.version}"
         if names.count(b"host") > 1 or (self.version == "1.1" and b"host" not in names):
             return "it must have exactly one Host header"
-        is_path = self.target.startswith(b"/") or self.target == b"*" or self.method == "CONNECT"
+        is_path = self.target.startswith(b"/") or self.method == "CONNECT"
+        is_path = is_path or (self.target == b"*" and self.method == "OPTIONS")
         if not (is_path or URL.fullmatch(self.target)):
             return "its target is neither a path nor a URL with a host"
         if codings and self.version == "1.0":

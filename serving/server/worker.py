@@ -153,11 +153,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         parts = self.wsgi(environ, response.start)
         try:
             response.body = b"".join(parts)
+            keep_alive = request.keep_alive and request.body_complete and self.alive
+            connection.send(response.message(keep_alive, request.method))
         finally:
-            if hasattr(parts, "close"):
+            if hasattr(parts, "close"):  # what the response holds may go only now
                 parts.close()
-        keep_alive = request.keep_alive and request.body_complete and self.alive
-        connection.send(response.message(keep_alive, request.method))
         self.log.access(response, request, environ, datetime.now() - started)
         if not request.body_complete:
             connection.linger()

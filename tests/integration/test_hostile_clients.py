@@ -12,6 +12,8 @@ import pytest
 import requests
 from polling import wait_until
 
+from serving.api.intake import FULL_SIZE_BODIES
+
 COMMAND = (sys.executable, "-m", "serving")
 GET = b"GET /livez HTTP/1.1\r\nHost: thimble\r\n\r\n"
 SLOW_BODY = b"POST /classify HTTP/1.1\r\nHost: thimble\r\nContent-Length: 5000\r\n\r\nabc"
@@ -48,6 +50,16 @@ def test_the_client_that_was_silent_for_longest_has_to_go(small_server):
         assert first.recv(1) == b""
         others[-1].sendall(GET)
         assert others[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_large_bodies_that_are_announced_and_not_sent_shut_no_upload_out(small_server):
+    with ExitStack() as silent:
+        for _ in range(FULL_SIZE_BODIES):
+            silent.enter_context(connection := connect(small_server))
+            connection.sendall(SLOW_BODY.replace(b"5000", b"33000000"))
+        time.sleep(0.5)
+
+        assert requests.post(f"{small_server.url}/classify", data=b"x" * 200_000, timeout=20).status_code == 422
 
 
 def test_an_offer_of_a_websocket_is_ignored(server):
@@ -154,4 +166,4 @@ def test_a_low_limit_of_open_files_is_raised_as_far_as_it_may_be(start):
 
         assert requests.get(f"{soft.url}/livez", timeout=20).status_code == 200
     assert "Too many open files" not in soft.log.read_text()
-    assert "a process may have 120 files open, and a full worker needs 700" in hard.log.read_text()
+    assert "a process may have 120 files open, and a full worker needs 1200" in hard.log.read_text()

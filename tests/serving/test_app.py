@@ -115,6 +115,21 @@ def test_a_method_that_is_not_allowed_is_refused_with_those_that_are(client):
     assert response.json["detail"] == "GET is not allowed here; use OPTIONS, POST."
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example"])
+def test_a_host_that_cannot_be_one_is_named(client, host):
+    response = client.get("/models", headers={"Host": host})
+
+    assert response.status_code == 400
+    assert response.json["detail"] == f"The Host {host!r} is not a valid name of a host."
+
+
+def test_the_service_as_a_whole_says_which_methods_it_has(client):
+    response = client.open(method="OPTIONS", environ_overrides={"PATH_INFO": "*"})
+
+    assert (response.status_code, response.data) == (200, b"")
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
 @pytest.mark.parametrize("address", ["/models", "/models/fashion-mlp", "/livez", "/readyz"])
 def test_head_is_answered_as_get_without_the_body(client, address):
     head, get = client.head(address), client.get(address)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from serving.api import pages
 from serving.client import BadAnswerError, Client, NoAnswerError, Problem, connection
@@ -141,6 +144,20 @@ def test_a_file_that_is_open_for_text_is_refused(tmp_path):
         client.classify(opened)
 
 
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((28, 28, 3), np.uint8), Image.new("L", (28, 28)), None, 5],
+    ids=lambda image: type(image).__name__,
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_not_a_file_is_refused_with_what_to_give(image, several):
+    with (
+        Client() as client,
+        pytest.raises(TypeError, match="is not a file; give its path, its bytes, or a file opened"),
+    ):
+        client.classify([image] if several else image)
+
+
 def test_each_of_several_threads_gets_the_answers_to_its_own_images(peer):
     labels = [str(number) for number in range(200)]
     service = peer(*[http({"predictions": [PREDICTION | {"label": label}]}) for label in labels])
@@ -238,6 +255,18 @@ def test_a_closed_connection_is_opened_again(peer):
 
     assert len(answers) == 2
     assert service.connections == 2
+
+
+def test_a_client_that_was_interrupted_can_be_used_again(peer):
+    service = peer(b"", GOOD)  # the first image gets no answer
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    with Client(service.url) as client:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            client.classify(b"1")
+        signal.signal(signal.SIGALRM, before)
+
+        assert client.classify(b"2")[0].label == "cat"
 
 
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests"])

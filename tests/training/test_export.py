@@ -274,6 +274,32 @@ def test_a_missing_teacher_is_exported_first(run_export, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"lecture-mlp", "wise", ".checkpoints"}
 
 
+@pytest.mark.parametrize(("option", "published"), [("--publish", {"wise", "wiser"}), ("--no-publish", set())])
+def test_teachers_of_a_missing_teacher_are_trained_before_it(run_export, tmp_path, monkeypatch, option, published):
+    monkeypatch.setitem(RECIPES, "wiser", replace(RECIPES["lecture-mlp"], name="wiser"))
+    monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise", teachers=("wiser",)))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
+
+    assert run_export(tmp_path, "lecture-mlp", "--limit", "60", "--epochs", "1", option) == 0
+
+    assert {path.name for path in tmp_path.iterdir()} == {"lecture-mlp", ".checkpoints", *published}
+
+
+def test_a_teacher_of_a_rehearsal_alone_is_trained_anew(run_export, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise", epochs=3))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",), epochs=1))
+    assert run_export(tmp_path, "lecture-mlp", "--limit", "60") == 0
+
+    assert run_export(tmp_path, "lecture-mlp") == 0
+
+    trainings = [opened(tmp_path, "wise", number).card.training for number in (1, 2)]
+    assert [(training.limit, training.epochs) for training in trainings] == [(60, 3), (msgspec.UNSET, 3)]
+    assert [opened(tmp_path, "lecture-mlp", n).card.training.teachers[0].partition(" ")[0] for n in (1, 2)] == [
+        "wise:1",
+        "wise:2",
+    ]
+
+
 def test_of_a_teacher_of_a_draft_the_weights_alone_are_kept(run_export, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise"))
     monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
@@ -361,6 +387,9 @@ def test_a_second_export_makes_version_2_and_leaves_1_alone(rehearsal, run_expor
         "epoch 1/2",
         "epoch 2/2",
         "Calibrating",
+        "Features of 15 images",
+        "Features of 135 images",
+        "Features of 135 images",
         "Exporting the graph",
         "Calibrating",
         "Photos of 10 test images",

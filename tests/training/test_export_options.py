@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from own_images import fill
 
 from training import export
 from training.datasets.image_folder import ImageFolder
@@ -13,10 +14,13 @@ from training.export_options import (
     contradiction_in,
     default_models_dir,
     export_parser,
+    rehearsal,
     takes_pretrained,
 )
 from training.own_recipe import PHOTO_SIDE
 from training.recipes import RECIPES
+
+CPU, GPU = "cpu", "cuda"
 
 
 def refusal_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -39,6 +43,26 @@ def test_a_folder_in_the_place_of_a_recipe_is_refused_with_the_option_for_own_im
     message = refusal_of([str(tmp_path), "--name", "kitchen"], capsys)
 
     assert f"'{tmp_path}' is not a recipe; for own images, name them with --images {tmp_path}" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "folder"),
+    [
+        ((), "--models-dir", "own-models"),
+        (("--models-dir", "rose/models"), "--models-dir", "models"),
+        (("--models-dir", ".models", "--tensorboard", "logs"), "--tensorboard", "logs"),
+    ],
+)
+def test_a_folder_that_would_become_a_label_among_the_images_is_refused(
+    tmp_path, monkeypatch, capsys, options, option, folder
+):
+    monkeypatch.chdir(fill(tmp_path / "flowers"))
+
+    assert export.main(["--images", ".", "--name", "kitchen", *options]) == 1
+
+    advice = f"name a folder outside of them, such as {option} {tmp_path}/{folder}"
+    assert f"{folder}: among the images, where it would be a label; {advice}\n" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == ["daisy", "rose", "tulip", "violet"]
 
 
 @pytest.mark.parametrize("option", ["--limit", "--epochs"])
@@ -101,7 +125,22 @@ def test_minutes_are_refused_in_several_processes(capsys, monkeypatch):
 def test_minutes_are_the_budget_of_each_recipe():
     options = export_parser().parse_args(["fashion-mlp", "cifar-cnn", "--minutes", "0.5", "--seed", "3"])
 
-    assert [(recipe.minutes, recipe.seed) for recipe in chosen(options)] == [(0.5, 3), (0.5, 3)]
+    assert [(recipe.minutes, recipe.seed) for recipe in chosen(options, CPU)] == [(0.5, 3), (0.5, 3)]
+
+
+def test_a_processor_trains_a_recipe_for_as_many_epochs_as_it_affords():
+    options = export_parser().parse_args(["cifar-net"])
+    (affordable,), (whole,) = chosen(options, CPU), chosen(options, GPU)
+
+    assert affordable.epochs < whole.epochs
+    assert rehearsal(options, affordable, CPU) == rehearsal(options, whole, GPU) == ""
+    assert rehearsal(options, affordable, GPU) == f"{affordable.epochs} of {whole.epochs} epochs"
+
+
+def test_epochs_that_are_asked_for_are_those_of_any_device():
+    options = export_parser().parse_args(["cifar-net", "--epochs", "2"])
+
+    assert [recipe.epochs for device in (CPU, GPU) for recipe in chosen(options, device)] == [2, 2]
 
 
 def test_a_draft_may_be_trained_without_publishing_anything():

@@ -1,5 +1,6 @@
 """python -m training.images: what it says of a folder of own images."""
 
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -92,6 +93,36 @@ def test_the_thumbnails_have_a_row_for_each_label(folder, capsys):
         assert sheet.height > len(LABELS) * 64
 
 
+@pytest.mark.parametrize(
+    ("here", "named", "sheet"),
+    [
+        ("flowers", ".", "thumbnails.png"),
+        ("flowers/rose", "..", "thumbnails.png"),
+        (".", "flowers", "thumbnails.png"),
+        ("flowers/.notes", "..", "flowers/.notes/thumbnails.png"),
+    ],
+)
+def test_thumbnails_do_not_become_an_image_among_the_others(folder, monkeypatch, here, named, sheet):
+    (folder / ".notes").mkdir()
+    before = sorted(folder.rglob("[!.]*.png"))
+    monkeypatch.chdir(folder.parent / here)
+
+    assert images.main([named]) == 0
+
+    assert (folder.parent / sheet).is_file()
+    assert [file for file in sorted(folder.rglob("*.png")) if file.parent.name != ".notes"] == before
+
+
+def test_thumbnails_beside_a_table_stay_there_since_it_names_the_images(folder, monkeypatch):
+    rows = (f"{file.relative_to(folder)},{file.parent.name}\n" for file in sorted(folder.rglob("*.png")))
+    (folder / "labels.csv").write_text("file,label\n" + "".join(rows))
+    monkeypatch.chdir(folder)
+
+    assert images.main(["."]) == 0
+
+    assert (folder / "thumbnails.png").is_file()
+
+
 def test_the_thumbnails_are_a_png_whatever_their_name(folder, tmp_path):
     assert images.main([str(folder), "--sheet", str(tmp_path / "sheet")]) == 0
 
@@ -114,10 +145,21 @@ def test_a_training_image_that_is_nearly_a_test_image_is_named(scenes, capsys):
 
     text = survey(scenes, capsys)
 
-    assert (
-        "Near duplicates in training and test: the model will look better than it is; remove one of each (1):" in text
-    )
+    assert "Near duplicates in two splits: the model will look better than it is; remove one of each (1):" in text
     assert f"{scenes}/train/park/larger.png (park, train) and {scenes}/test/park/3.png (park, test)" in text
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_validation_image_that_is_nearly_another_splits_is_named(scenes, split, capsys):
+    for label in ("park", "town"):
+        (scenes / "val" / label).mkdir(parents=True)
+    Image.open(scenes / "train/town/4.png").rotate(180).save(scenes / "val/town/other.png")
+    Image.open(scenes / f"{split}/park/3.png").resize((90, 90)).save(scenes / "val/park/larger.png")
+
+    text = survey(scenes, capsys)
+
+    assert "Near duplicates in two splits: the model will look better than it is; remove one of each (1):" in text
+    assert f"{scenes}/val/park/larger.png (park, validation)" in text
 
 
 def test_unreadable_files_loose_images_and_few_images_are_named(folder, capsys):
@@ -131,6 +173,22 @@ def test_unreadable_files_loose_images_and_few_images_are_named(folder, capsys):
     assert "Left out: 1 image: no label, since beside the folders of labels" in text
     assert "rose/broken.jpg: The 2 bytes are not a complete image" in text
     assert "Imbalance: 10 images to train on of " in text
+
+
+def test_of_many_files_that_are_left_out_a_few_are_named_and_all_are_listed_beside_the_thumbnails(folder, capsys):
+    for number in range(12):
+        shutil.copy(folder / f"rose/{number}.png", folder / f"rose/{number} (1).png")
+    (folder / "rose/broken.jpg").write_bytes(b"no")
+    shutil.copy(folder / "daisy/0.png", folder / "tulip/daisy.png")
+
+    lines = [line for line in survey(folder, capsys).splitlines() if line.startswith("Left out: ")]
+
+    listed = folder.parent / "sheet-left-out.txt"
+    messages = listed.read_text().splitlines()
+    assert len(messages) == 14
+    assert lines == [*(f"Left out: {each}" for each in messages[:10]), f"Left out: 4 more; all 14 are in {listed}"]
+    assert "neither is learned; remove the wrong one" in messages[0]
+    assert "rose/broken.jpg: The 2 bytes are not a complete image" in messages[1]
 
 
 def test_a_label_without_test_images_is_named(folder, capsys):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -51,15 +52,25 @@ def test_an_interrupt_ends_with_130_and_says_so(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.count("Interrupted") == 3
 
 
+def scripts() -> list[tuple[str, ...]]:
+    """Return how the console scripts of training are started, as arguments of Python."""
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"].values()
+    named = [script.partition(":") for script in declared if script.startswith("training.")]
+    return [("-c", f"import sys; from {module} import {name}; sys.exit({name}())") for module, _, name in named]
+
+
+MODULES = [("-m", f"training.{command}") for command in ("export", "evaluate", "images", "versions", "lecture")]
+
+
 @pytest.mark.usefixtures("_interruptible")
-@pytest.mark.parametrize("command", ["export", "evaluate", "images", "versions", "lecture"])
+@pytest.mark.parametrize("command", [*MODULES, *scripts()], ids=" ".join)
 def test_an_interrupt_while_packages_are_loaded_shows_no_traceback(tmp_path, command):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
     path = os.pathsep.join(map(str, (tmp_path, REPOSITORY)))
 
     ended = subprocess.run(
-        [sys.executable, "-m", f"training.{command}", "--help"],
+        [sys.executable, *command, "--help"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
@@ -87,7 +98,19 @@ class TestExitStatus:
 
     def test_a_refusal_is_told_by_the_name_of_the_command(self, capsys):
         assert exit_status("training.x", partial(Path("gone").read_text), (OSError,), "") == 1
-        assert capsys.readouterr().err.startswith("training.x: [Errno 2] No such file")
+        assert capsys.readouterr().err == "training.x: gone: No such file or directory\n"
+
+    def test_a_refused_file_whose_name_would_change_the_terminal_is_told_in_codes(self, capsys):
+        assert exit_status("training.x", partial(Path("gone\x1b[2J").read_text), (OSError,), "") == 1
+        assert capsys.readouterr().err == "training.x: 'gone\\x1b[2J': No such file or directory\n"
+
+    @pytest.mark.parametrize("error", [OSError("full"), OSError(28, "full")])
+    def test_a_refusal_without_a_file_is_told_as_it_is(self, capsys, error):
+        def refuse() -> None:
+            raise error
+
+        assert exit_status("training.x", refuse, (OSError,), "") == 1
+        assert capsys.readouterr().err == "training.x: full\n"
 
     def test_another_error_is_a_bug_and_keeps_its_traceback(self):
         with pytest.raises(ZeroDivisionError):

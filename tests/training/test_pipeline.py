@@ -56,7 +56,7 @@ def run(data_dir: Path, target: Path) -> Callable[..., CalibratedModel]:
 
     def run(*command: str, console: Console | None = None) -> CalibratedModel:
         options = export_parser().parse_args(command)
-        (recipe,) = chosen(options)
+        (recipe,) = chosen(options, "cpu")
         data = recipe.source.load(data_dir, options.limit)
         context = RunContext(resume=options.resume)
         return calibrate(recipe, data, train(recipe, data, context, target, console or Console(quiet=True)))

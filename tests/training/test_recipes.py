@@ -115,6 +115,7 @@ def test_the_values_of_a_recipe_are_all_its_fields_of_the_training_that_can_be_w
         *("source", "task"),  # the labels that are saved beside them say which task it is
         "normalizations",
         *("int8", "novelty", "sample_sizes", "flagged_photos"),  # decide on the file alone
+        "on_cpu",  # what it changes is among the others
     }
     named = {
         "network": "net 64-256-256 residual",

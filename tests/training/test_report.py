@@ -3,8 +3,10 @@ import struct
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -36,8 +38,8 @@ def rows(table: Table) -> list[tuple[str, ...]]:
     return list(zip(*([str(cell) for cell in column.cells] for column in table.columns), strict=True))
 
 
-def rendered(table: Table) -> str:
-    console = Console(width=120)
+def rendered(table: Table, width: int = 120) -> str:
+    console = Console(width=width)
     with console.capture() as capture:
         console.print(table)
     return capture.get()
@@ -60,11 +62,20 @@ def test_the_list_says_of_a_network_without_its_packages_what_it_needs(monkeypat
 
     table = recipes_table(RECIPES.values())
 
-    cells = {row[0]: row[2:5] for row in rows(table)}
-    assert list(cells) == list(RECIPES)
-    assert cells["cifar-net"] == (r"needs thimble\[backbones]", "", str(RECIPES["cifar-net"].epochs))
-    assert cells["fashion-mlp"] == ("mlp 784-128-10", "101,770", "100")
+    cells = {row[0].partition("\n")[0]: row[2:5] for row in rows(table)}
+    assert list(cells) == [f"[bold]{name}[/]" for name in RECIPES]
+    assert cells["[bold]cifar-net[/]"] == (r"needs thimble\[backbones]", "", str(RECIPES["cifar-net"].epochs))
+    assert cells["[bold]fashion-mlp[/]"] == ("mlp 784-128-10", "101,770", "100")
     assert "[backbones]" in rendered(table)
+
+
+def test_the_list_fits_a_narrow_terminal_with_all_words_whole():
+    lines = rendered(recipes_table(RECIPES.values()), width=80).splitlines()
+
+    words = {word for line in lines for word in line.split()}
+    assert max(map(len, lines)) == 80
+    for recipe in RECIPES.values():
+        assert words >= {*recipe.title.split(), *recipe.source.title.split(), *recipe.network().title.split()}
 
 
 def test_a_summary_lists_layers_shapes_and_parameters():
@@ -164,6 +175,19 @@ def test_the_confusion_is_a_square_png_that_grows_with_the_labels(tmp_path, clas
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert width == height
     assert width > 45 * classes
+
+
+@pytest.mark.parametrize("letters", [39, 200])
+def test_long_labels_leave_the_confusion_matrix_its_room(tmp_path, letters):
+    path, blue = tmp_path / "confusion.png", (8, 48, 107)  # of a cell with all images of a label
+
+    with warnings.catch_warnings(action="error"):
+        draw_confusion(torch.eye(2, dtype=torch.int64) * 7, ["healthy", "m" * letters], path)
+
+    with Image.open(path) as image:
+        cells = (np.asarray(image.convert("RGB")) == blue).all(2)
+    assert cells.any(0).sum() > 60
+    assert cells.any(1).sum() > 60
 
 
 def test_a_label_without_images_leaves_the_confusion_matrix_whole(tmp_path):

@@ -10,6 +10,7 @@ import pooch
 import requests
 import torch
 
+from training.command import message_of
 from training.datasets.formats import Bytes, DataError
 from training.datasets.labelled import LabelledImages, TrainTest
 from training.progress import DownloadBar
@@ -93,4 +94,4 @@ def _download(url: str, md5: str, target: Path) -> Path:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (message_of(error).splitlines() or [type(error).__name__])[0]

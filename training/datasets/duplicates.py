@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.datasets.pixels import to_images
+from training.datasets.pixels import as_many, to_images
 
 HASHED_SIDE = 32  # pixels, of the grey image whose frequencies are hashed
 FREQUENCIES = 8  # the lowest in each direction: they survive what saving anew changes
@@ -19,7 +19,8 @@ THUMBNAIL_SIDE = 16
 # no pair is reported, among 2,000 of Fashion-MNIST 26 are.
 MIN_CORRELATION = 0.98
 MIN_CONTRAST = 0.2  # of a thumbnail, as the length of its differences from their mean
-BLOCK = 1_000  # images whose hashes are compared with all others at once: 10,000 images take 0.5 s and 90 MB
+BLOCK = 1_000  # images at once, at most; to resize them, small ones
+PAIRS_AT_ONCE = 10_000_000  # whose hashes are compared: they take 90 MB, however many images there are
 
 
 def near_duplicates(pixels: Tensor) -> Iterator[NDArray[np.int64]]:
@@ -30,8 +31,9 @@ def near_duplicates(pixels: Tensor) -> Iterator[NDArray[np.int64]]:
     """
     hashes, thumbnails = perceptual_hashes(pixels), _thumbnails(pixels)
     places = np.arange(len(hashes))
-    for start in range(0, len(hashes), BLOCK):
-        block = slice(start, start + BLOCK)
+    size = min(BLOCK, PAIRS_AT_ONCE // len(hashes) + 1)
+    for start in range(0, len(hashes), size):
+        block = slice(start, start + size)
         near = np.bitwise_count(hashes[block, None] ^ hashes[None]) <= MAX_BITS
         near &= places[block, None] < places
         rows, columns = near.any(1).nonzero()[0], near.any(0).nonzero()[0]
@@ -63,5 +65,5 @@ def _thumbnails(pixels: Tensor) -> Tensor:
 def _resized(pixels: Tensor, side: int) -> Tensor:
     """Return images [n, channels, side, side] between 0 and 1."""
     sides = (side, side)
-    parts = (to_images(part) for part in pixels.split(BLOCK))
+    parts = map(to_images, pixels.split(as_many(BLOCK, pixels)))
     return torch.cat([functional.interpolate(part, sides, mode="bilinear", antialias=True) for part in parts])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serving.imaging.suffixes import SUFFIXES
+from training.datasets.label_table import find_table
 
 ARCHIVE_FOLDERS = {"__macosx", "@eadir"}  # of macOS in a zip file, and of Synology: they hold no images of the owner
 
@@ -32,6 +33,17 @@ def unfollowed_links(folder: Path, deep: bool = True) -> Iterator[Path]:
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders directly in a folder, except hidden ones."""
     return (path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+
+
+def is_read_among(images: Path, place: Path) -> bool:
+    """Return whether a file or folder in this place would be taken for one of the images, or for one of their labels.
+
+    Raises DataError where the folder of images has several tables.
+    """
+    root, inner = images.resolve(), place.resolve()
+    if not (images.is_dir() and inner.is_relative_to(root)) or find_table(images):
+        return False
+    return not any(_is_hidden(part) for part in inner.relative_to(root).parts)
 
 
 def _is_hidden(name: str) -> bool:

@@ -1,6 +1,5 @@
 """The layout of own images: which files there are, the label of each, and its split where the folders name splits."""
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,10 +15,9 @@ from training.datasets.formats import DataError
 from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
 from training.datasets.left_out import counted, link_messages
+from training.datasets.name_prefix import prefix_of
 from training.datasets.split_names import SPLITS, TRAIN, split_named
 
-PREFIX = re.compile(r"(.*?[^\W\d_])[\W_]*\d")  # of rose_1 and rose-01-closed: rose
-CAMERA_PREFIXES = {"dsc", "dscf", "dscn", "image", "img", "mvimg", "photo", "pxl", "screenshot"}  # they name no label
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
 
 
@@ -136,10 +134,9 @@ def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> L
 
 def _of_prefixes(path: Path) -> Layout:
     images = sorted(loose_images(path))
-    found = {file: match[1].strip() for file in images if (match := PREFIX.match(file.stem))}
-    cameras = {file for file, label in found.items() if label.lower() in CAMERA_PREFIXES}
-    files = tuple(LabelledFile((label,), file) for file, label in found.items() if file not in cameras)
-    without = [file for file in images if file not in found or file in cameras]
+    found = {file: prefix_of(file.stem) for file in images}
+    files = tuple(LabelledFile((label,), file) for file, label in found.items() if label)
+    without = [file for file, label in found.items() if not label]
     if len({file.labels for file in files}) < 2:
         raise DataError(
             f"{printable(path)}: {len(images)} images lie in no folder, and their names, such as "

@@ -40,9 +40,7 @@ def read_idx(path: Path, dimensions: int) -> Bytes:
                 )
             values = file.read()
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DataError(
-            f"{path}: not a complete gzipped IDX file ({error}); delete it, and it is downloaded again"
-        ) from error
+        raise _unreadable(path, "gzipped IDX file", error) from error
     if len(values) != prod(shape):
         raise DataError(
             f"{path}: its header says {prod(shape):,} bytes of values, but it holds {len(values):,}; delete it, "
@@ -79,13 +77,18 @@ def _cifar_contents(place: Path, names: Sequence[str]) -> list[tuple[str, bytes]
             members = [member for member in archive if Path(member.name).name in names and member.isfile()]
             found = {Path(member.name).name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]  # a file, see isfile()
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(
-            f"{place}: not a complete tar.gz archive ({error}); delete it, and it is downloaded again"
-        ) from error
+        raise _unreadable(place, "tar.gz archive", error) from error
     missing = [name for name in names if name not in found]
     if missing:
         raise DataError(f"{place}: {', '.join(missing)} not found in it; take CIFAR-10's binary version")
     return [(name, found[name]) for name in names]
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    """Return the refusal of a file: the system's reason, or that the file is damaged and can be downloaded again."""
+    if isinstance(error, OSError) and error.strerror:
+        return DataError(f"{path}: cannot be read ({error.strerror}); mend it, or name another folder with --data-dir")
+    return DataError(f"{path}: not a complete {kind} ({error}); delete it, and it is downloaded again")
 
 
 def _read_file(path: Path) -> bytes:

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Self
@@ -17,6 +18,7 @@ from serving.imaging.decoding import configure_pillow
 from serving.imaging.preprocessing import preprocess
 from serving.model.card import Name
 from training.datasets.folder_layout import LabelledFile, find_layout
+from training.datasets.folder_splits import first_of_each_split, in_split_order, split_of_each
 from training.datasets.formats import DataError
 from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
@@ -25,11 +27,9 @@ from training.datasets.split_names import TEST, TRAIN, VALIDATION
 from training.progress import track
 
 MIN_IMAGES_PER_LABEL = 10  # so that two of them are test images
-TEST_FRACTION = 5  # one image of a label in so many is a test image
 INPUT_SIDES = (28, 32, 64)  # that an input may have: those of the known small data sets, and one for photos
 SAMPLE_SIZE = 500  # images that decide on size and colour; to decode all of many photos twice would take long
 GREY_SHARE = 0.95  # of the sample: a few scans in colour don't make grey images colour images
-KEPT_FIRST = (TEST, VALIDATION, "", TRAIN)  # of copies in several splits, the one that measures stays
 
 
 class ImageFile(NamedTuple):
@@ -92,9 +92,9 @@ class ImageFolder:
         configure_pillow()
         layout = find_layout(path, multi_label)
         labels = layout.labels
-        files = sorted(layout.files, key=lambda file: (KEPT_FIRST.index(file.split), _rank(_within(path, file.path))))
+        files = in_split_order(layout.files, partial(_within, path))
         _refuse_few(path, labels, files, layout.left_out)
-        train_files = [file.path for file, part in zip(files, _parts(files), strict=True) if part == TRAIN]
+        train_files = [file.path for file, split in zip(files, split_of_each(files), strict=True) if split == TRAIN]
         typical, channels = _input_for(train_files[-sample_size:])
         side, typical = side or largest_filled(INPUT_SIDES, typical), side or typical
         return cls(name, path, labels, tuple(files), side, channels, layout.kind, layout.left_out, typical, multi_label)
@@ -113,26 +113,33 @@ class ImageFolder:
 
         Leaves out and lists the files that cannot be read. Does the same with copies of a file, which could be in the
         training and in the test set, and with both of two copies that have different labels. Ignores data_dir, the
-        place of downloaded data. Raises DataError when too few images are left.
+        place of downloaded data. Raises DataError when too few images are left. limit: only the first images of each
+        split are read, at most so many.
         """
         skipped: list[str] = []
-        images = _without_copies(list(self._read(skipped)), skipped)
+        listed = first_of_each_split(self.files, limit) if limit else self.files
+        images = _without_copies(list(self._read(listed, skipped)), skipped)
         labelled = [image.file for image in images]
-        _refuse_few(self.path, self.labels, labelled, (*skipped, *self.left_out))
-        parts: dict[str, list[OwnImage]] = defaultdict(list)
-        for image, part in zip(images, _parts(labelled), strict=True):
-            parts[part].append(image)
-        kept = {part: self._stacked(some[:limit]) for part, some in parts.items()}
-        files = {part: [ImageFile(one.file.path, one.size) for one in some[:limit]] for part, some in parts.items()}
-        if not any(one.file.labels for one in parts[TEST][:limit]):
-            advice = "raise --limit" if limit and limit < len(parts[TEST]) else "add images with labels to them"
-            raise DataError(f"{printable(self.path)}: none of the test images has a label to be measured: {advice}")
+        if not limit:
+            _refuse_few(self.path, self.labels, labelled, (*skipped, *self.left_out))
+        splits: dict[str, list[OwnImage]] = defaultdict(list)
+        for image, split in zip(images, split_of_each(labelled), strict=True):
+            splits[split].append(image)
+        for split, needed in (
+            (TEST, "test images has a label to be measured"),
+            (TRAIN, "training images has a label to be learned"),
+        ):
+            if not any(one.file.labels for one in splits[split]):
+                advice = "raise --limit" if len(listed) < len(self.files) else "add images with labels to them"
+                raise DataError(f"{printable(self.path)}: none of the {needed}: {advice}")
+        kept = {split: self._stacked(some) for split, some in splits.items()}
+        files = {split: [ImageFile(one.file.path, one.size) for one in some] for split, some in splits.items()}
         return OwnImages(kept[TRAIN], kept[TEST], limit, tuple(skipped), kept.get(VALIDATION), files)
 
-    def _read(self, skipped: list[str]) -> Iterator[OwnImage]:
+    def _read(self, files: Sequence[LabelledFile], skipped: list[str]) -> Iterator[OwnImage]:
         """Yield the images; append to skipped why others cannot be read."""
         refused: dict[Path, str] = {}
-        for file in track(f"Reading {len(self.files):,} images", self.files, len(self.files)):
+        for file in track(f"Reading {len(files):,} images", files, len(files)):
             try:
                 content = read_content(file.path)
                 decoded, size = read_image(content, file.path, self.side)
@@ -169,11 +176,6 @@ def is_model_name(name: str) -> bool:
     return True
 
 
-def _rank(path: Path) -> bytes:
-    """Return the sort key of an image: a pseudo-random but fixed order, in which a new image moves few others."""
-    return hashlib.sha256(bytes(path)).digest()
-
-
 def _within(path: Path, file: Path) -> Path:
     """Return a file's path in the folder of images, or of their table; one that lies elsewhere stays as it is."""
     root = path.parent if path.is_file() else path
@@ -181,7 +183,7 @@ def _within(path: Path, file: Path) -> Path:
 
 
 def _without_copies(images: Sequence[OwnImage], skipped: list[str]) -> list[OwnImage]:
-    """Return the images without copies of others; append to skipped which were left out, and why."""
+    """Return the images without copies of others; add to skipped which were left out, and why."""
     copies: dict[bytes, list[OwnImage]] = defaultdict(list)
     for image in images:
         copies[image.digest].append(image)
@@ -190,9 +192,10 @@ def _without_copies(images: Sequence[OwnImage], skipped: list[str]) -> list[OwnI
         first, *others = (image.file for image in same)
         other = next((copy for copy in others if {*copy.labels} != {*first.labels}), None)
         if other:
-            skipped.append(
+            skipped.insert(  # the first are told in any case
+                0,
                 f"{printable(first.path)}: the same image as {printable(other.path)}, so that its label is either "
-                f"{';'.join(first.labels)!r} or {';'.join(other.labels)!r}: neither is learned; remove the wrong one"
+                f"{';'.join(first.labels)!r} or {';'.join(other.labels)!r}: neither is learned; remove the wrong one",
             )
         else:
             kept.append(same[0])
@@ -214,7 +217,7 @@ def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile]
 def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     """Return the median of the images' shorter sides, and the channels of the input that suits them."""
     sides, greys, skipped = [], [], []
-    for file in sample:
+    for file in track(f"Looking at {len(sample):,} images for their size and colours", sample, len(sample)):
         try:
             decoded, size = read_image(read_content(file), file, max(INPUT_SIDES))
         except DataError as reason:
@@ -225,23 +228,3 @@ def _input_for(sample: Sequence[Path]) -> tuple[int, int]:
     if not sides:
         raise DataError(f"none of {len(skipped)} sampled images can be read; the first: {skipped[0]}")
     return int(median(sides)), 1 if sum(greys) >= GREY_SHARE * len(greys) else 3
-
-
-def _parts(files: Sequence[LabelledFile]) -> list[str]:
-    """Return the split of each file: that of the layout, or test for the first fifth of each label's others.
-
-    Of several labels the rarest counts, so that no label's fifth is left to chance. With a folder of test images, all
-    others are training images.
-    """
-    parts = [file.split or TRAIN for file in files]
-    if TEST in parts:
-        return parts
-    found = Counter(label for file in files for label in file.labels)
-    rarest = [min(file.labels, key=lambda label: (found[label], label), default=None) for file in files]
-    counts = Counter(label for label, part in zip(rarest, parts, strict=True) if part == TRAIN)
-    wanted = {label: count // TEST_FRACTION for label, count in counts.items()}
-    for place, label in enumerate(rarest):
-        if parts[place] == TRAIN and wanted[label]:
-            parts[place] = TEST
-            wanted[label] -= 1
-    return parts

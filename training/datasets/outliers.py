@@ -13,22 +13,25 @@ from torch.nn import functional
 
 from training.datasets.composed import SILHOUETTE
 from training.datasets.patterns import blobs, grounds, prints
-from training.datasets.pixels import to_images, to_pixels
+from training.datasets.pixels import as_many, to_images, to_pixels
 
 SHAPES_PER_IMAGE = 5  # drawn over one another
 PART = 0.3, 0.6  # of the height or width of what an image shows
+DRAWN_AT_ONCE = 1_000  # small images: of large ones all together take gigabytes
 COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduced
 
 
 def outliers(pixels: Tensor, generator: Generator) -> Tensor:
     """Return an outlier for each training image, uint8 [n, h, w, c], with equal numbers of each kind."""
-    images = to_images(pixels)
-    parts = images.tensor_split(len(KINDS))
-    kinds_made = [kind(part, generator) for kind, part in zip(KINDS, parts, strict=True) if len(part)]
-    made = torch.cat(kinds_made)
-    if made.shape[1] > 1:  # every other one is grey, so that a lack of colour alone is not a sign of an outlier
-        made[::2] = made[::2].mean(1, keepdim=True)
-    return to_pixels(made)
+    made, at_once = torch.empty_like(pixels), as_many(DRAWN_AT_ONCE, pixels)
+    places = torch.arange(len(pixels)).tensor_split(len(KINDS))
+    for kind, own in zip(KINDS, places, strict=True):
+        for part in filter(len, own.tensor_split(len(own) // at_once + 1)):
+            drawn = kind(to_images(pixels[part]), generator)
+            grey = part % 2 == 0  # every other one, so that a lack of colour alone is not a sign of an outlier
+            drawn[grey] = drawn[grey].mean(1, keepdim=True)
+            made[part] = to_pixels(drawn)
+    return made
 
 
 def shuffled(images: Tensor, generator: Generator, across: int = 2) -> Tensor:

@@ -7,6 +7,13 @@ from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
+SMALL_IMAGE = 3 * 32 * 32  # values
+
+
+def as_many(small: int, pixels: Tensor) -> int:
+    """Return how many of these images [n, ...] take as much memory as so many small ones; at most as many."""
+    return max(1, small * SMALL_IMAGE // max(SMALL_IMAGE, pixels.shape[1:].numel()))
+
 
 def to_images(pixels: Tensor) -> Tensor:
     """Return pixels, uint8 [n, h, w, c], as images [n, c, h, w] between 0 and 1."""

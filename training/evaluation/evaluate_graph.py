@@ -23,7 +23,7 @@ from training.evaluation.calibration import (
 )
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from training.evaluation.ood_sets import KnownImages, ood_sets
-from training.progress import stage
+from training.progress import stage, track
 from training.sample_sizes import FULL_SIZE, SampleSizes
 from training.task import SINGLE, Task, macro_accuracy
 
@@ -128,9 +128,10 @@ def evaluate_graph(
 
 def _corrupted(predict: Predict, inputs: EvaluationInputs, test: LabelledImages, size: int) -> CorruptedMetrics:
     """Measure each severity of each corruption on the next images of the test set, which begins again at its end."""
-    stage("Evaluating on corrupted images")
     pixels, outputs, labels = test.pixels.numpy(), [], []
-    for number, (name, severity) in enumerate(product(CORRUPTIONS, SEVERITIES)):
+    corruptions = list(product(CORRUPTIONS, SEVERITIES))
+    tracked = track("Evaluating on corrupted images", corruptions, len(corruptions))
+    for number, (name, severity) in enumerate(tracked):
         places = (number * size + np.arange(size)) % len(test)
         corrupted = corrupt(pixels[places], name, severity, np.random.default_rng(number))
         outputs.append(predict(corrupted).probabilities)

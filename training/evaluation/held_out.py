@@ -14,6 +14,7 @@ from training.datasets.stratified import FOLDS, stratified_folds
 from training.graph.onnx_features import ALL_CORES, OnnxFeatures
 from training.networks.base import INFERENCE_BATCH
 from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
+from training.progress import track
 from training.task import MULTI, balanced_regression
 from training.train.head import features_of
 
@@ -30,7 +31,7 @@ def held_out_probabilities(features: Tensor, labels: Tensor, classes: int) -> Te
     folds = stratified_folds(labels)
     predict = _predict_one if labels.ndim == 1 else _predict_several
     probabilities = torch.zeros(len(labels), classes)
-    for fold in range(FOLDS):
+    for fold in track(f"Fitting {FOLDS} last layers, each to other images", range(FOLDS), FOLDS):
         rest = folds != fold
         probabilities[~rest] = predict(standard[rest], labels[rest], standard[~rest], classes)
     return probabilities
@@ -43,7 +44,8 @@ def graph_features(file: Path, pixels: Tensor) -> Tensor:
     """
     session = open_session(OnnxFeatures.open(file).graph.SerializeToString(), ALL_CORES)
     parts = pixels.split(INFERENCE_BATCH)
-    batches: list[NDArray[np.float32]] = [session.run(None, {INPUT: part.numpy()})[0] for part in parts]
+    tracked = track(f"Features of {len(pixels):,} images", parts, len(parts))
+    batches: list[NDArray[np.float32]] = [session.run(None, {INPUT: part.numpy()})[0] for part in tracked]
     return torch.from_numpy(np.concatenate(batches))
 
 

@@ -10,14 +10,14 @@ is the score: the features find near things, and the distances those that no out
 validation images and on synthetic outliers. Out-of-distribution data sets have no part in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.datasets.pixels import to_images
+from training.datasets.pixels import as_many, to_images
 from training.networks.base import Features
 from training.regression import fitted
 
@@ -30,6 +30,7 @@ PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
 # Of the logistic regressions: scikit-learn's C for the distances alone, and with REGULARIZED_FEATURES features. With N
 # times as many, each of which tells less, it is N * N times as large.
 REGULARIZATION, REGULARIZATION_WITH_FEATURES, REGULARIZED_FEATURES = 0.03, 1e-4, 256
+IMAGES_AT_ONCE = 1_000  # small ones, where a score is fitted
 MIN_DEVIATION = 1e-6
 MIN_LENGTH = 1e-12
 MIN_SQUARED_CHORD = 1e-4  # below this, rounding decides
@@ -40,6 +41,15 @@ class Sample(NamedTuple):
 
     pixels: Tensor
     features: Features
+
+    def parts(self) -> Iterator["Sample"]:
+        """Yield the images in parts: as floats, large ones all together take gigabytes."""
+        maps, penultimate, logits = self.features
+        size = as_many(IMAGES_AT_ONCE, self.pixels)
+        for start in range(0, len(self.pixels), size):
+            part = slice(start, start + size)
+            features = Features(tuple(means[part] for means in maps), penultimate[part], logits[part])
+            yield Sample(self.pixels[part], features)
 
 
 class Distance(nn.Module):
@@ -102,7 +112,7 @@ class NoveltyScore(nn.Module):
         """
         super().__init__()
         features = train.features
-        self.blocks = Distance(_blocks(train.pixels))
+        self.blocks = Distance(torch.cat([_blocks(part.pixels) for part in train.parts()]))
         self.maps = nn.ModuleList(Distance(means, DIRECTIONS) for means in features.maps)
         self.nearest = NearestDistance(features.penultimate, labels)
         self.all = Distance(features.penultimate, PENULTIMATE_DIRECTIONS)
@@ -119,12 +129,11 @@ class NoveltyScore(nn.Module):
         photos: others that are as little novel; where they are given they set the threshold. flagged: the share of the
         images that set it that is called novel.
         """
-        known = [(self.evidence(validation).double(), 1.0)]
+        known = [(self._measure(validation), 1.0)]
         if photos:
-            seen = self.evidence(photos).double()
-            known = [(known[0][0], 1 - PHOTOS_WEIGHT), (seen, PHOTOS_WEIGHT)]
-        novel = self.evidence(outliers).double()
-        weights = _weigh(known, novel, REGULARIZATION, self.distances(validation).shape[1])
+            known = [(known[0][0], 1 - PHOTOS_WEIGHT), (self._measure(photos), PHOTOS_WEIGHT)]
+        novel = self._measure(outliers)
+        weights = _weigh(known, novel, REGULARIZATION, self.distances(next(validation.parts())).shape[1])
         if self.weigh_features:
             wider = validation.features.penultimate.shape[1] / REGULARIZED_FEATURES
             weights = weights + _weigh(known, novel, REGULARIZATION_WITH_FEATURES * wider**2)
@@ -134,6 +143,9 @@ class NoveltyScore(nn.Module):
         slope = 1 / logits.std(correction=0).clamp_min(MIN_DEVIATION)
         self.weigh = _linear((weights * slope)[None], -(logits * slope).quantile(1 - flagged)[None])
         return self
+
+    def _measure(self, sample: Sample) -> Tensor:
+        return torch.cat([self.evidence(part) for part in sample.parts()]).double()
 
     def evidence(self, sample: Sample) -> Tensor:
         """Return what is weighed [n, count]: the distances and, where asked for, the penultimate features."""

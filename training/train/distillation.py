@@ -67,13 +67,15 @@ class Teacher:
         return lambda pixels: infer(served, normalize, pixels.to(device), precision).softmax(1).cpu()
 
 
-def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe]) -> Teacher:
+def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe], limited: bool = False) -> Teacher:
     """Return a teacher among these models, those trained beside them, or those that came with the code.
 
-    teacher: NAME, for the newest version, or NAME:VERSION. Raises TeacherError.
+    teacher: NAME, for the newest version, or NAME:VERSION. limited: whether the newest version may have learned from
+    some of the images alone, in a rehearsal. Raises TeacherError, and ContractError for a damaged file.
     """
     name, _, wanted = teacher.partition(":")
-    if file := _version(models / name, wanted):
+    file = _version(models / name, wanted)
+    if file and (not Classifier.open(file).card.training.limit or limited or wanted):
         return Teacher(f"{name}:{file.parent.name}", file)
     weights = trained_file(models, name)
     if not wanted and name in recipes and weights.exists():

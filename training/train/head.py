@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -14,8 +15,8 @@ from training.datasets.labelled import LabelledImages
 from training.datasets.stratified import stratified_split
 from training.networks.base import INFERENCE_BATCH, Network
 from training.networks.normalize import Normalize
-from training.progress import track
-from training.recipe import Recipe
+from training.progress import stage, track
+from training.recipe import Recipe, name_of
 from training.task import SINGLE
 from training.train.logit_adjustment import adjust_biases
 from training.train.trained_network import TrainedNetwork
@@ -58,10 +59,11 @@ def fit_head(recipe: Recipe, train: LabelledImages, validation: LabelledImages) 
         return task.quality(logits, validation.labels), -loss_and_accuracy(logits, validation.labels, task)[0]
 
     classes, doubled = len(recipe.source.labels), torch.cat([train.labels] * 2)
+    learned = (plain, train.labels, ()), (mirrored, doubled, (flip_lr.__name__,))
+    tried = list(product(learned, PENALTIES))
     fits = [
         _Fit(task.fit_layer(features, labels, penalty, classes), penalty, features, augmentations)
-        for features, labels, augmentations in ((plain, train.labels, ()), (mirrored, doubled, (flip_lr.__name__,)))
-        for penalty in PENALTIES
+        for (features, labels, augmentations), penalty in track(f"Fitting {len(tried)} last layers", tried, len(tried))
     ]
     best = max(fits, key=score)
     if task is SINGLE:
@@ -77,7 +79,10 @@ def with_best_normalization(recipe: Recipe, train: LabelledImages, validation: L
     """Return the recipe with that of its normalizations which is the most accurate on some validation images."""
     tried = stratified_split(train, TRIED_IMAGES)[1] if len(train) > TRIED_IMAGES else train
     some = tried, validation.take(slice(TRIED_IMAGES))
-    found = [(fit_head(replace(recipe, normalize=each), *some), each) for each in recipe.normalizations]
+    found = []
+    for each in recipe.normalizations:
+        stage(f"Trying pixels normalized {name_of(each).replace('_', ' ')}")
+        found.append((fit_head(replace(recipe, normalize=each), *some), each))
     _, best = max(found, key=lambda pair: (pair[0].epochs[-1].val_accuracy, -pair[0].epochs[-1].val_loss))
     return replace(recipe, normalize=best)
 

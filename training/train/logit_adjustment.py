@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.datasets.stratified import FOLDS, stratified_folds
+from training.progress import track
 from training.task import SINGLE
 
 UNEVEN = 2.0  # times as many images as another label: with less, the biases stay
@@ -31,7 +32,7 @@ def adjust_biases(head: nn.Linear, features: Tensor, labels: Tensor, penalty: fl
     copies = len(features) // len(labels)
     folds, targets = stratified_folds(labels).repeat(copies), labels.repeat(copies)
     logits = torch.zeros(len(targets), classes, dtype=torch.float64)
-    for fold in range(FOLDS):
+    for fold in track(f"Fitting {FOLDS} last layers, each to other images", range(FOLDS), FOLDS):
         rest = folds != fold
         fitted = SINGLE.fit_layer(features[rest], targets[rest], penalty, classes)
         logits[~rest] = fitted(features[~rest]).double()

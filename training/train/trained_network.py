@@ -11,6 +11,7 @@ from torch import Tensor
 from training.datasets.labelled import LabelledImages
 from training.networks.base import INFERENCE_BATCH, Features, Mirrored, Network
 from training.networks.normalize import Normalize
+from training.progress import track
 from training.recipe import Recipe
 from training.train.checkpoint import LOADING_ERRORS, CheckpointError, load_weights, write_whole
 from training.train.precision import CPU_FLOAT32
@@ -49,8 +50,10 @@ class TrainedNetwork:
 
     def forward_features(self, pixels: Tensor) -> Features:
         """Return the served network's activations for raw pixels [n, h, w, c], batch by batch."""
+        parts = pixels.split(INFERENCE_BATCH)
         with torch.inference_mode():
-            batches = [self.served.forward_features(self.normalize(each)) for each in pixels.split(INFERENCE_BATCH)]
+            images = map(self.normalize, track(f"Features of {len(pixels):,} images", parts, len(parts)))
+            batches = [self.served.forward_features(batch) for batch in images]
         maps, penultimate, logits = zip(*batches, strict=True)
         means = tuple(torch.cat(layer) for layer in zip(*maps, strict=True))
         return Features(means, torch.cat(penultimate), torch.cat(logits))

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.augment import flip_lr
 from training.datasets.labelled import LabelledImages
+from training.datasets.pixels import as_many
 from training.networks.normalize import Normalize
 from training.recipe import Recipe
 from training.task import SINGLE, Task
@@ -18,15 +19,13 @@ from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.flips import TRIED_AT, labels_allow_flips
 from training.train.optimizers import Optimizers
-from training.train.precision import CPU_FLOAT32, Precision, fastest
+from training.train.precision import CPU_FLOAT32, Precision, fastest, micro_batch
 from training.train.running_metrics import RunningMetrics
 from training.train.schedule import Schedule
 from training.train.training_views import TrainingViews
 
-EVALUATION_BATCH = 1_000
-# Images: on a processor a larger batch goes through the network in parts, so that activations stay in its cache.
-MICRO_BATCH = 512
-INIT_IMAGES = 5_000  # training images from which a network may compute fixed weights
+EVALUATION_BATCH = 1_000  # small images
+INIT_IMAGES = 5_000  # small training images from which a network may compute fixed weights
 TEACHER_TEMPERATURE = 2.0  # of distillation
 
 
@@ -49,8 +48,7 @@ class RunContext:
 
     report: gets images seen, loss, accuracy and the seconds left during an epoch. on_epoch: gets each finished epoch.
     check: raises KeyboardInterrupt if the training is to end. saved: the file to save to after each epoch. resume:
-    start from that file. micro_batch: images that go through the network at once; None: whole batches on a GPU,
-    MICRO_BATCH elsewhere.
+    start from that file. micro_batch: images that go through the network at once; None: as many as are fastest.
     """
 
     device: torch.device = CPU_FLOAT32.device
@@ -62,11 +60,6 @@ class RunContext:
     compiled: bool = False
     group: ProcessGroup = SINGLE_PROCESS
     micro_batch: int | None = None
-
-    @property
-    def images_at_once(self) -> int | None:
-        """The images that go through the network at once; None: a whole batch."""
-        return self.micro_batch or (None if self.device.type == "cuda" else MICRO_BATCH)
 
 
 class Trainer:
@@ -84,8 +77,9 @@ class Trainer:
         self._context = context
         self.normalize = recipe.normalize(train.pixels)
         network = recipe.network()
-        network.init_from_data(self.normalize(train.pixels[:INIT_IMAGES]))
+        network.init_from_data(self.normalize(train.pixels[: as_many(INIT_IMAGES, train.pixels)]))
         self._precision = fastest(network, context.device)
+        self._micro_batch = context.micro_batch or micro_batch(network, context.device)
         self.network = self._precision.to_device(network)
         self._forward = torch.compile(self.network) if context.compiled else self.network
         self.normalize.to(context.device)
@@ -107,7 +101,7 @@ class Trainer:
         for batch in group.batches(order, self._recipe.batch):
             self.network.zero_grad()
             shard = group.shard(batch)
-            for indices in shard.split(self._context.images_at_once or len(shard)):
+            for indices in shard.split(self._micro_batch or len(shard)):
                 self._context.check()
                 logits = self._logits(indices, number)
                 loss = self._loss(logits, indices, number)
@@ -218,7 +212,8 @@ def infer(network: nn.Module, normalize: Normalize, pixels: Tensor, precision: P
     """Return float32 logits [n, classes] of raw pixels [n, h, w, c], batch by batch in evaluation mode."""
     network.eval()
     with torch.inference_mode(), precision.autocast():
-        batches = [network(precision.cast(normalize(batch))) for batch in pixels.split(EVALUATION_BATCH)]
+        parts = pixels.split(as_many(EVALUATION_BATCH, pixels))
+        batches = [network(precision.cast(normalize(batch))) for batch in parts]
     return torch.cat(batches).float()
 
 

@@ -14,7 +14,7 @@ from training.progress import track
 from training.recipe import Recipe, name_of
 from training.train.checkpoint import CheckpointError, SavedRun
 
-MAX_VIEWS_ON_CPU = 8  # teachers look at each view, which takes a processor minutes
+MAX_VIEWS_ON_CPU = 8  # it takes most of a minute to draw one, and minutes to have teachers look at it
 
 
 class TrainingView(NamedTuple):
@@ -52,14 +52,14 @@ class TrainingViews:
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
     """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
 
-    A GPU draws them itself; a processor draws at most MAX_VIEWS_ON_CPU for a network with teachers. folder: keeps them
-    for a training that is resumed and for other recipes, which may need fewer.
+    A GPU draws them itself; a processor draws at most MAX_VIEWS_ON_CPU. folder: keeps them for a training that is
+    resumed and for other recipes, which may need fewer.
     """
     if recipe.view is None:
         return pixels[None]
     count = min(recipe.views, recipe.epochs)
     if device.type != "cuda":
-        device, count = torch.device("cpu"), min(count, MAX_VIEWS_ON_CPU) if recipe.teachers else count
+        device, count = torch.device("cpu"), min(count, MAX_VIEWS_ON_CPU)
     identity = {"seed": recipe.seed, "device": device.type, "pixels": sha256(pixels)}
     kept = SavedRun(folder / f"{name_of(recipe.view)}.pt", identity)
     try:

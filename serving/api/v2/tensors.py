@@ -140,10 +140,12 @@ def _numbers(data: Raw, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _files(data: Raw, count: int) -> list[Upload]:
-    """Return image files written as base64 or data: URLs; where a single one is bad, its refusal."""
-    if bytes(data).count(b'"') > QUOTES_PER_IMAGE * count:  # before parsing, as for numbers
+    """Return image files written as base64 or data: URLs, for [n, 1] each in a list too; of a bad one, its refusal."""
+    document = bytes(data)
+    if max(document.count(b'"'), document.count(b"[")) > QUOTES_PER_IMAGE * count:  # before parsing, as for numbers
         raise BadRequest(f"'data' has too many texts; the shape has {count}.")
-    texts = decode_json(data, list[str], ".inputs[0].data")
+    rows = decode_json(data, list[str | list[str]], ".inputs[0].data")
+    texts = [text for row in rows for text in ([row] if isinstance(row, str) else row)]
     if len(texts) != count:
         raise BadRequest(f"'data' has {len(texts)} texts; the shape has {count}.")
     return [decode_text(text) for text in texts]

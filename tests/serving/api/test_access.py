@@ -235,7 +235,7 @@ def test_a_preflight_is_answered_without_a_key(serve, keys_file):
     assert answer.headers["Access-Control-Allow-Origin"] == APP
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
     allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
-    assert {"authorization", "content-type", "x-api-key"} <= {*allowed}
+    assert {"authorization", "content-type", "x-api-key", "traceparent", "tracestate"} <= {*allowed}
 
 
 def test_a_star_allows_any_origin(serve):

@@ -2,10 +2,13 @@
 
 import io
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bodies import MULTIPART
 
+from serving.api.content import read_content
 from serving.api.intake import Intake, MemoryBudget
 from serving.app import create_app
 from serving.errors import Overloaded
@@ -65,15 +68,15 @@ def test_a_body_that_arrives_too_slowly_is_refused(models):
     assert response.json["detail"] == "The body did not arrive within 0.05 s; send a smaller image."
 
 
-def test_a_body_that_cannot_be_read_is_refused(client):
+def test_a_body_whose_client_falls_silent_is_refused_as_slow(client):
     server, sender = socket.socketpair()
     server.settimeout(0.01)
 
     with server, sender, server.makefile("rb") as stream:
         response = client.post("/classify", environ_overrides={"CONTENT_LENGTH": "20", "wsgi.input": stream})
 
-    assert response.status_code == 400
-    assert "ended early" in response.json["detail"]
+    assert (response.status_code, response.json["code"]) == (408, "slow-body")
+    assert response.json["detail"] == "The body stopped arriving before its end; send it again."
 
 
 def test_bodies_share_a_budget_of_memory():
@@ -88,13 +91,41 @@ def test_bodies_share_a_budget_of_memory():
         pass
 
 
-@pytest.mark.parametrize(("announced", "left"), [("60", 40), (None, 20), ("500", 20)])
-def test_a_body_keeps_its_memory_until_it_is_answered(announced, left):
-    intake = Intake(80, 1, Deadline(1.0), MemoryBudget(100), Admission(1, 1.0))
-    environ = {"wsgi.input": io.BytesIO(), "CONTENT_LENGTH": announced}
+@pytest.mark.parametrize("announced", ["60", None])
+def test_a_body_keeps_its_memory_until_it_is_answered(announced):
+    environ = {"wsgi.input": io.BytesIO(bytes(60)), "CONTENT_LENGTH": announced}
+    intake = small_intake()
 
-    with intake.reserve_memory(environ):
-        with intake.memory.reserve(left):
+    with read_content(environ, intake) as body:
+        assert len(body) == 60
+        with intake.memory.reserve(40):
             pass
-        with pytest.raises(Overloaded), intake.memory.reserve(left + 1):
+        with pytest.raises(Overloaded), intake.memory.reserve(41):
             pass
+    with intake.memory.reserve(100):
+        pass
+
+
+@pytest.mark.parametrize("announced", ["80", None])
+def test_clients_that_announce_large_bodies_and_send_nothing_shut_nobody_out(announced):
+    intake = small_intake()
+    server, silent = socket.socketpair()
+    with ThreadPoolExecutor() as threads, server, server.makefile("rb") as stream, silent:
+        waiting = threads.submit(read, {"wsgi.input": stream, "CONTENT_LENGTH": announced}, intake)
+        while not waiting.running():
+            time.sleep(0.001)
+        time.sleep(0.05)
+
+        assert len(read({"wsgi.input": io.BytesIO(bytes(80)), "CONTENT_LENGTH": "80"}, intake)) == 80
+        silent.sendall(bytes(80))
+        silent.shutdown(socket.SHUT_WR)
+        assert len(waiting.result()) == 80
+
+
+def small_intake():
+    return Intake(80, 1, Deadline(1.0), MemoryBudget(100), Admission(1, 1.0))
+
+
+def read(environ, intake):
+    with read_content(environ, intake) as body:
+        return body

@@ -8,7 +8,7 @@ import pytest
 from serving.app import create_app
 from serving.settings import Settings
 
-MAX_SHARE = 1.5  # of a body's bytes that may be taken beside it: room for a copy, and not for an object a value
+MAX_SHARE = 2.5  # of a body's bytes that may be taken beside it: room for two copies, and not for an object a value
 INFER, INDEX = "/v2/models/fashion-mlp/infer", "/v2/repository/index"
 LOAD, UNLOAD = (f"/v2/repository/models/fashion-mlp/{change}" for change in ("load", "unload"))
 
@@ -31,6 +31,7 @@ BODIES = {
     "shape": (INFER, request(shape=b"[%s]" % many(b"1")), 400),
     "inputs": (INFER, request(inputs=b"," + many(b'{"name":"","shape":[],"datatype":""}')), 400),
     "files": (INFER, request(data=b"[%s]" % many(b'""')), 400),
+    "files in lists": (INFER, request(data=b"[%s]" % many(b"[]")), 400),
     "images": ("/classify", b'{"images":[%s]}' % many(b'""'), 413),
     "images twice": ("/classify", b'{"images":["a"],"images":[%s]}' % many(b'""'), 413),
     "images to explain": ("/explain", b'{"images":[%s]}' % many(b'""'), 413),

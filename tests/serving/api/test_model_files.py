@@ -8,6 +8,8 @@ import pytest
 from serving.app import create_app
 from serving.settings import Settings
 
+MODEL = "fashion-mlp/2/model.onnx"
+
 
 @pytest.fixture(scope="module")
 def generous(models):
@@ -39,6 +41,18 @@ def test_the_model_is_not_given_away_unless_that_is_allowed(client, generous, mo
     with generous.get("/models/fashion-mlp/2/model.onnx") as response:
         assert response.data == (models / "fashion-mlp/2/model.onnx").read_bytes()
         assert response.headers["Content-Disposition"] == "attachment; filename=model.onnx"
+
+
+def test_models_that_are_read_slowly_take_no_more_memory_than_a_limit(models, monkeypatch):
+    monkeypatch.setattr("serving.api.model_files.DOWNLOAD_BYTES", 3 * (models / MODEL).stat().st_size)
+    client = create_app(Settings(models=str(models), allow_download=True)).test_client()
+
+    with client.get(f"/models/{MODEL}") as first:
+        refused = client.get(f"/models/{MODEL}")
+        assert (first.status_code, refused.status_code, refused.headers["Retry-After"]) == (200, 503, "1")
+        assert refused.json["detail"] == "Too many models are being downloaded at once; ask again a little later."
+    with client.get(f"/models/{MODEL}") as again:
+        assert again.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,16 @@ def test_the_router_is_listed_with_its_role_and_is_no_default(serve, forge, fold
     assert (listed["router"]["default"], "default_reason" in listed["router"]) == (False, False)
 
 
+def test_a_model_that_is_not_loaded_has_no_role(forge, folder):
+    forge("garments/1")
+    add_router(folder)
+    client = create_app(Settings(models=str(folder), allow_loading=True)).test_client()
+
+    assert client.post("/v2/repository/models/router/unload").status_code == 200
+
+    assert client.get("/models/router").json["role"] is None
+
+
 def test_a_model_is_found_by_name(client):
     listed = {model["name"]: model for model in client.get("/models").json["models"]}
 

@@ -299,6 +299,18 @@ def test_a_version_that_no_longer_answers_frees_its_memory(start, forge):
     assert repository.find("garments").files["1"].state == "idle"
 
 
+def test_a_probe_of_readiness_keeps_no_replaced_version_in_memory(start, forge):
+    forge("garments/1")
+    repository = start()
+    before = weakref.ref(repository.named("garments"))
+    repository.check_ready()
+
+    forge("garments/2")
+    poll_twice(repository)
+
+    assert before() is None
+
+
 def test_a_version_that_a_client_named_stays_loaded(start, forge):
     forge("garments/1")
     forge("garments/2")

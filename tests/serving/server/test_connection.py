@@ -2,6 +2,8 @@
 
 import gc
 import socket
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -12,6 +14,22 @@ import pytest
 
 from serving.server.connection import MAX_PIPELINED, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import MAX_HEAD_BYTES, BrokenBodyError, MalformedBodyError
+
+# Prints how often another greenlet has its turn while three pieces are discarded that are here already.
+LINGER = """
+from gevent import monkey, sleep, spawn
+monkey.patch_all()
+import itertools
+import socket
+from serving.server.connection import RECV_BYTES, Connection
+client, server = socket.socketpair()
+client.sendall(bytes(2 * RECV_BYTES + 1))
+client.shutdown(socket.SHUT_WR)
+turns = itertools.count()
+spawn(lambda: [sleep(0) for _ in turns])
+Connection(server).linger()
+print(next(turns))
+"""
 
 
 @pytest.fixture
@@ -385,6 +403,30 @@ def test_a_client_that_does_not_read_can_be_given_up(client, connection):
             connection.send(bytes(10_000_000))
 
 
+def test_a_large_response_may_take_longer_to_read(client, connection, ends):
+    ends[1].settimeout(0.1)
+    with ThreadPoolExecutor() as threads:
+        sent = threads.submit(connection.send, bytes(1_000_000))
+        time.sleep(0.3)
+
+        assert len(client.makefile("rb").read(1_000_000)) == 1_000_000
+        sent.result()
+
+
+def test_a_client_that_does_not_read_its_response_times_out(connection, ends, monkeypatch):
+    monkeypatch.setattr("serving.server.connection.MIN_BODY_RATE", 1e9)
+    ends[1].settimeout(0.1)
+
+    with pytest.raises(TimeoutError):
+        connection.send(bytes(1_000_000))
+
+
+def test_a_refused_client_that_goes_on_sending_fast_does_not_hold_up_others():
+    turns = subprocess.run([sys.executable, "-c", LINGER], capture_output=True, text=True, check=True)
+
+    assert int(turns.stdout) >= 2
+
+
 def test_a_head_that_arrives_too_slowly_times_out(client, connection):
     client.sendall(b"POST /classify HTTP/1.1\r\n")
 
@@ -411,6 +453,14 @@ def test_the_path_is_decoded_and_the_query_stays_encoded(client, connection, tar
     environ = connection.next(10).environ({})
 
     assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_options_may_ask_for_all_paths(client, connection, method):
+    client.sendall(head(first=f"{method} * HTTP/1.1"))
+
+    with pytest.raises(MalformedRequestError, match="its target is neither a path nor a URL with a host"):
+        connection.next(10)
 
 
 @pytest.mark.parametrize("target", ["http://[/x", "http://[/livez", "http://a]b/livez", "http://?x", "http:///livez"])

@@ -4,6 +4,8 @@ import logging
 import os
 import socket
 
+import gevent
+import gevent.socket
 import pytest
 from gevent import get_hub
 from gevent.ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -65,6 +67,33 @@ def test_a_connection_accepted_before_the_listener_closes_is_answered(worker, li
         client.close()
     assert [answer[-2:] for answer in answers] == [b"ok"] * 3
     assert ports == [str(address[1])] * 3
+
+
+def test_a_response_is_closed_once_its_client_has_read_it(worker, listener):
+    size, closed = 20_000_000, []
+
+    class Parts(list):
+        def close(self):
+            closed.append(True)
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Length", str(size))])
+        return Parts([bytes(size)])
+
+    worker.wsgi, worker.alive = application, False
+    server = worker.server_class(listener, spawn=10)
+    server.start()
+    with gevent.socket.create_connection(listener.getsockname()) as client:
+        client.sendall(REQUEST)
+        received = len(client.recv(1_000))
+        gevent.sleep(0.05)
+        assert not closed
+        while data := client.recv(1_000_000):
+            received += len(data)
+
+    until(lambda: closed)
+    server.stop()
+    assert received > size
 
 
 @pytest.mark.parametrize("end", ["plain HTTP", "closed"])

@@ -194,5 +194,5 @@ def test_a_cache_that_cannot_be_written_is_reported(home, cache):
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
 
-    with pytest.raises(DataError, match="could not be downloaded"):
+    with pytest.raises(DataError, match=rf"could not be downloaded:\n  http:.*: {cache.parent}.*: [A-Z][a-z ]+\n"):
         garments_from(home(GARMENTS).url).load()

@@ -1,5 +1,6 @@
 """Near duplicates are found by perceptual hashes."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import skimage.data
 import torch
 from PIL import Image, ImageEnhance
 
+from training.datasets import duplicates
 from training.datasets.duplicates import near_duplicates
 from training.evaluation.ood_sets import PHOTOS
 
@@ -51,6 +53,21 @@ def test_plain_images_are_no_duplicates():
     plain = torch.arange(0, 200, 20, dtype=torch.uint8)[:, None, None, None].expand(-1, 28, 28, 1)
 
     assert pairs(plain) == []
+
+
+def test_the_memory_for_comparing_hashes_does_not_grow_with_the_number_of_images(monkeypatch):
+    monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 1_000_000)
+    pixels = torch.randint(0, 256, (6_000, 16, 16, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    blocks = near_duplicates(pixels)
+    next(blocks)  # the hashes are there now
+
+    tracemalloc.start()
+    rest = list(blocks)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(rest) > 30
+    assert peak < 20_000_000  # blocks of 1,000 images take 54 MB
 
 
 def test_a_film_of_many_frames_takes_no_object_for_each_of_its_pairs(photos):

@@ -94,6 +94,14 @@ def test_a_refusal_of_an_idx_file_says_what_to_do(tmp_path, content, advice):
         read_idx(path, 3)
 
 
+@pytest.mark.parametrize("read", [lambda path: read_idx(path, 3), lambda path: read_cifar(path, ["a.bin"])])
+def test_a_file_that_the_system_does_not_read_is_not_called_damaged(tmp_path, read):
+    (loop := tmp_path / "file.gz").symlink_to("file.gz")
+
+    with pytest.raises(DataError, match=r"file\.gz: cannot be read \(Too many levels of symbolic links\); mend it"):
+        read(loop)
+
+
 def test_a_missing_idx_file_is_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.gz"):
         read_idx(tmp_path / "nowhere.gz", 3)

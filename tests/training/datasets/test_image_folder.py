@@ -11,6 +11,7 @@ from own_images import LABELS, fill, flower
 from PIL import Image
 
 from training import export
+from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages, TrainTest
 
@@ -131,6 +132,31 @@ class TestSplit:
         assert len(whole.train.labels[:10].unique()) > 1
         assert (len(limited.train), len(limited.test), limited.limit) == (5, 5, 5)
         assert torch.equal(limited.train.pixels, whole.train.pixels[:5])
+        assert torch.equal(limited.test.pixels, whole.test.pixels[:5])
+
+    def test_with_a_limit_the_other_images_are_not_even_read(self, folder, capsys):
+        opened = ImageFolder.open(folder, "flowers")
+        listed = opened.load().files
+        for file in {*folder.rglob("*.png")} - {one.path for split in listed.values() for one in split[:5]}:
+            file.unlink()
+        assert capsys.readouterr().err.splitlines() == [
+            "Looking at 40 images for their size and colours",
+            "Reading 48 images",
+        ]
+
+        limited = opened.load(limit=5)
+
+        assert capsys.readouterr().err == "Reading 10 images\n"
+        assert (len(limited.train), len(limited.test), limited.skipped) == (5, 5, ())
+
+    @pytest.mark.parametrize(("split", "purpose"), [("train", "training images"), ("test", "test images")])
+    def test_a_limit_that_leaves_no_image_that_can_be_read_is_refused(self, folder, split, purpose):
+        opened = ImageFolder.open(folder, "flowers")
+        for file in opened.load().files[split][:2]:
+            file.path.write_bytes(b"no")
+
+        with pytest.raises(DataError, match=f"none of the {purpose} has a label to be [a-z]+: raise --limit"):
+            opened.load(limit=2)
 
     def test_images_in_folders_below_a_label_have_that_label(self, folder):
         (folder / "rose" / "2019" / "may").mkdir(parents=True)

@@ -27,7 +27,7 @@ def told(images: LabelledImages, classes: int) -> Tensor:
     return held_out_probabilities(images.pixels.float().mean((1, 2)), images.labels, classes)
 
 
-def test_an_image_with_a_wrong_label_is_told_by_the_others():
+def test_an_image_with_a_wrong_label_is_told_by_the_others(capsys):
     images = colours(*[0] * 20, *[1] * 20, *[2] * 20)
     images.labels[7] = 2
 
@@ -35,6 +35,7 @@ def test_an_image_with_a_wrong_label_is_told_by_the_others():
 
     assert probabilities.sum(1).tolist() == pytest.approx([1] * 60, abs=1e-5)
     assert (probabilities.argmax(1) != images.labels).nonzero().flatten().tolist() == [7]
+    assert capsys.readouterr().err == "Fitting 5 last layers, each to other images\n"
 
 
 def test_the_labels_of_an_image_with_several_are_told_by_the_others():
@@ -68,7 +69,7 @@ def test_a_file_that_ends_without_a_layer_of_weights_is_refused(tmp_path):
         graph_features(file, colours(0, 1).pixels)
 
 
-def test_a_graph_gives_the_input_of_its_last_layer(tmp_path):
+def test_a_graph_gives_the_input_of_its_last_layer(tmp_path, capsys):
     file = tmp_path / "model.onnx"
     file.write_bytes(classifier(channels_last=True, uint8=True).SerializeToString())
 
@@ -76,6 +77,7 @@ def test_a_graph_gives_the_input_of_its_last_layer(tmp_path):
 
     assert len(features) == 3
     assert features[0].dist(features[1]) < features[0].dist(features[2])
+    assert capsys.readouterr().err == "Features of 3 images\n"
 
 
 def test_the_pretrained_network_gives_features_of_small_grey_images():

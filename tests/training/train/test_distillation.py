@@ -3,23 +3,38 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
+from msgspec import UNSET, UnsetType
 
+from serving.model.card import ContractError
 from serving.model.classifier import Classifier
+from training.graph.onnx_export import with_metadata
 from training.recipes import RECIPES
-from training.train.distillation import COMMITTED_MODELS, Teacher, TeacherError, find_teacher, soft_labels, trained_file
+from training.train.distillation import (
+    COMMITTED_MODELS,
+    Teacher,
+    TeacherError,
+    find_teacher,
+    soft_labels,
+    trained_file,
+)
 from training.train.loop import train_network
 from training.train.precision import CPU_FLOAT32
 from training.train.trained_network import from_checkpoint
 
 
-def versions(models: Path, name: str, *numbers: str) -> Path:
-    """Put an empty file in place of each version's model; returns the folder of models."""
+def versions(models: Path, name: str, *numbers: str, limit: int | UnsetType = UNSET) -> Path:
+    """Put a model in the place of each version, as trained on so many images; returns the folder of models."""
+    original = COMMITTED_MODELS / "fashion-mlp/2/model.onnx"
+    card = Classifier.open(original).card
+    limited = msgspec.structs.replace(card, training=msgspec.structs.replace(card.training, limit=limit))
     for number in numbers:
         (models / name / number).mkdir(parents=True)
-        (models / name / number / "model.onnx").touch()
+        (models / name / number / "model.onnx").write_bytes(with_metadata(onnx.load(original), limited.to_metadata()))
     return models
 
 
@@ -34,6 +49,28 @@ def test_a_folder_that_is_not_a_version_or_has_no_model_is_skipped(tmp_path):
     (models / "wise" / "2").mkdir()
 
     assert find_teacher("wise", models, {}).file == tmp_path / "wise" / "1" / "model.onnx"
+
+
+def test_a_model_of_a_rehearsal_teaches_other_rehearsals_alone(tmp_path):
+    models = versions(tmp_path, "wise", "3", limit=100)
+
+    assert find_teacher("wise", models, {}, limited=True).name == "wise:3"
+    with pytest.raises(TeacherError, match="train it first"):
+        find_teacher("wise", models, {})
+
+
+def test_a_version_of_a_rehearsal_teaches_where_it_is_named(tmp_path):
+    models = versions(tmp_path, "wise", "3", limit=100)
+
+    assert find_teacher("wise:3", models, {}).name == "wise:3"
+
+
+def test_a_damaged_teacher_is_refused(tmp_path):
+    models = versions(tmp_path, "wise", "1")
+    (models / "wise/1/model.onnx").write_bytes(b"damaged")
+
+    with pytest.raises(ContractError, match=rf"{models}/wise/1/model\.onnx: "):
+        find_teacher("wise", models, {})
 
 
 def test_a_model_in_the_models_folder_comes_before_a_committed_one(tmp_path):

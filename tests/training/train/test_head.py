@@ -105,6 +105,18 @@ def test_the_best_normalization_is_tried_on_images_of_all_labels():
     )
 
 
+def test_what_takes_long_is_told_before_it_begins(capsys):
+    own = replace(recipe(2), normalizations=(Normalize.to_unit, Normalize.to_roots))
+
+    with_best_normalization(own, images(20, 50), images(20, 20, seed=1))
+
+    fitting = ["Features of 70 images", "Features of 70 mirrored images", "Features of 40 images",
+               "Fitting 8 last layers", "Fitting 5 last layers, each to other images"]  # fmt: skip
+    assert capsys.readouterr().err.splitlines() == [
+        "Trying pixels normalized to unit", *fitting, "Trying pixels normalized to roots", *fitting
+    ]  # fmt: skip
+
+
 def test_a_label_without_training_images_is_never_answered():
     trained = fit_head(recipe(), images(20, 20), images(20, 20, seed=1))
 

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
+from training.networks.base import Network
 from training.networks.cnn import CNN
 from training.networks.mlp import MLP
 from training.networks.net import Net
-from training.train.precision import CPU_FLOAT32, Precision, fastest
+from training.train.precision import CPU_FLOAT32, Precision, fastest, micro_batch
 
 CPU = torch.device("cpu")
 
@@ -50,6 +52,13 @@ def test_an_mlp_stays_in_float32_on_a_graphics_card_too(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
 
     assert fastest(MLP(), torch.device("cuda")).dtype == torch.float32
+
+
+def test_few_images_at_once_go_through_depthwise_convolutions_on_a_processor_and_whole_batches_on_a_graphics_card():
+    depthwise = Network(nn.Conv2d(3, 6, 3, groups=3))
+
+    assert micro_batch(depthwise, CPU) < micro_batch(CNN(), CPU)
+    assert micro_batch(depthwise, torch.device("cuda")) is micro_batch(CNN(), torch.device("cuda")) is None
 
 
 @pytest.mark.parametrize(

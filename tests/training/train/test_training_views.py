@@ -60,11 +60,8 @@ def test_fewer_than_are_kept_are_the_first_of_them_and_more_begin_with_them(draw
     assert torch.equal(draw(), two)
 
 
-def test_a_processor_draws_only_so_many_for_teachers_to_look_at(draw):
-    more = MAX_VIEWS_ON_CPU + 1
-
-    assert len(draw(replace(RECIPE, views=more))) == MAX_VIEWS_ON_CPU
-    assert len(draw(replace(RECIPE, views=more, teachers=()))) == more
+def test_a_processor_draws_only_so_many(draw):
+    assert len(draw(replace(RECIPE, views=MAX_VIEWS_ON_CPU + 1))) == MAX_VIEWS_ON_CPU
 
 
 def test_those_of_another_seed_are_drawn_anew(draw):

@@ -308,7 +308,7 @@ def test_files_in_json_are_as_many_as_the_shape_says(client, data):
     assert refused(client, tensor) == f"'data' has {len(data)} texts; the shape has 2."
 
 
-@pytest.mark.parametrize("data", [[5], "aGVsbG8=", [["aGVsbG8="]], [None]])
+@pytest.mark.parametrize("data", [[5], "aGVsbG8=", [[["aGVsbG8="]]], [None]])
 def test_files_in_json_are_texts(client, data):
     assert "is not valid" in refused(client, with_tensor(datatype="BYTES", shape=[1], data=data))
 

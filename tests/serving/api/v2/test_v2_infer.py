@@ -129,9 +129,11 @@ def test_files_are_decoded_and_fitted_as_classify_does(client, image, shape):
     assert probabilities[0].max() == pytest.approx(classified["predictions"][0]["probability"], abs=2e-6)
 
 
-def test_files_may_be_base64_in_json(client, image):
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+def test_files_may_be_base64_in_json(client, image, shape):
     texts = [b64encode(image("bag")).decode(), "data:image/png;base64," + b64encode(image("trouser")).decode()]
-    tensor = {"name": "image", "shape": [2], "datatype": "BYTES", "data": texts}
+    data = np.array(texts).reshape(shape).tolist()
+    tensor = {"name": "image", "shape": shape, "datatype": "BYTES", "data": data}
 
     answer = client.post("/v2/models/fashion-mlp/infer", json={"inputs": [tensor]}).json
 
