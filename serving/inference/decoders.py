@@ -17,7 +17,7 @@ from serving.imaging.decoder import Job, Outcome, receive, send
 from serving.imaging.decoding import DecodedImage, PixelBudget
 from serving.inference.timings import Timings
 
-# Seconds of the processor. Phone photos of all formats take 0.05 to 0.4 s; whoever sends others delays them by no more.
+# Seconds of the processor. Photos of 12 megapixels take 0.03 s (JPEG) to 0.45 s, large HEICs 0.9: those begin again.
 QUICK_SECONDS = 0.5
 SLOW_SECONDS = 5.0  # 50 megapixels of the slowest format take 2 s
 SLOW_NICENESS = 3  # a quick image that competes for the core gets two thirds of it
