@@ -212,10 +212,21 @@ def _whitening(values: Tensor, means: Tensor, directions: int | None = None) -> 
     """
     deviation = values.std(0, correction=0).clamp_min(MIN_DEVIATION)
     standard = ((values - means) / deviation).double()
-    variances, vectors = torch.linalg.eigh(standard.T @ standard / len(standard))
+    variances, vectors = _eigh(standard.T @ standard / len(standard))
     kept = slice(-directions if directions else None, None)
     scaled = vectors[:, kept] / (variances[kept].clamp_min(0) + VARIANCE_FLOOR).sqrt() / deviation[:, None]
     return _linear(scaled.T, -values.mean(0).double() @ scaled)
+
+
+def _eigh(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalues and the eigenvectors of a covariance [d, d]."""
+    try:
+        variances, vectors = torch.linalg.eigh(covariance)
+    except RuntimeError:  # LinAlgError: in one thread MKL may fail where few images leave a low rank
+        from scipy.linalg import eigh
+
+        variances, vectors = map(torch.from_numpy, eigh(covariance.numpy()))
+    return variances, vectors
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

@@ -195,3 +195,15 @@ def test_a_network_gives_its_maps_penultimate_features_and_logits(network, shape
     assert tuple(found.penultimate.shape) == (3, features)
     torch.testing.assert_close(found.logits, network(images))
     torch.testing.assert_close(network[-1](found.penultimate), found.logits)
+
+
+def test_a_covariance_that_pytorch_cannot_take_apart_is_taken_apart_otherwise(generator, monkeypatch):
+    values = torch.randn(20, 6, generator=generator)
+    usual = Distance(values)(values)
+
+    def fail(covariance: torch.Tensor) -> None:
+        raise torch.linalg.LinAlgError("linalg.eigh: The algorithm failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigh", fail)
+
+    torch.testing.assert_close(Distance(values)(values), usual)
