@@ -206,7 +206,7 @@ class TestServed:
 
         options = export_parser().parse_args(command.replace("DIR", str(flowers)).split())
 
-        (recipe,) = chosen(options)
+        (recipe,) = chosen(options, "cpu")
         assert contradiction_in(options) is None
         assert (recipe.name, recipe.epochs, recipe.seed) == ("flowers", EPOCHS, 1)
         assert options.side == recipe.source.side

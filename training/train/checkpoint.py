@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.command import message_of
-
 # torch.load and load_state_dict raise these for files that are foreign, damaged or of another network.
 LOADING_ERRORS = (
     OSError, EOFError, RuntimeError, TypeError, AttributeError, LookupError, ValueError, struct.error,
@@ -105,4 +103,4 @@ def _reason(error: Exception) -> str:
     """Return why a file cannot be loaded, without PyTorch's advice to run what is in it."""
     if isinstance(error, pickle.UnpicklingError):
         return "it holds something else than tensors, or is damaged"
-    return textwrap.shorten(message_of(error), REASON_LENGTH, placeholder=" ...")
+    return textwrap.shorten(getattr(error, "strerror", None) or str(error), REASON_LENGTH, placeholder=" ...")
