@@ -1,7 +1,7 @@
 """Take in the body of a request, within its limits in bytes, images, time and memory."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
@@ -12,7 +12,8 @@ from werkzeug.sansio.utils import get_content_length
 
 from serving.access.caller import add_headers, caller_of
 from serving.access.rate_limiter import RateLimiter
-from serving.errors import BadRequest, Overloaded, RateLimited, SlowBody, TooLarge
+from serving.api.memory_budget import MemoryBudget
+from serving.errors import BadRequest, RateLimited, SlowBody, TooLarge
 from serving.inference.admission import Admission
 from serving.server.deadline import Deadline
 from serving.server.request import MalformedBodyError
@@ -20,27 +21,6 @@ from serving.settings import Settings, shared_folder
 
 FULL_SIZE_BODIES = 8  # bodies of the largest size that each worker holds at once; of smaller ones as many more
 PIECE_BYTES = 65_536  # of a body that is arriving: so many of each connection are not counted yet
-
-
-class MemoryBudget:
-    """Limits the bytes that this process holds for its clients, so that together they cannot fill its memory."""
-
-    def __init__(self, max_bytes: int, holds: str = "large bodies are being read") -> None:
-        """holds: what takes the memory, for the message."""
-        self._max_bytes = max_bytes
-        self._holds = holds
-        self._used = 0
-
-    @contextmanager
-    def reserve(self, size: int) -> Iterator[None]:
-        """Reserve that many bytes within the block; raises Overloaded when they are not free."""
-        if self._used and self._used + size > self._max_bytes:
-            raise Overloaded(f"Too many {self._holds} at once; ask again a little later.")
-        self._used += size
-        try:
-            yield
-        finally:
-            self._used -= size
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_from_directory
 
-from serving.api.intake import MemoryBudget
+from serving.api.memory_budget import MemoryBudget
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel, NotAllowed, NotFound
 from serving.model.card import MODEL_FILE

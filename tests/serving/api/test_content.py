@@ -11,7 +11,8 @@ import pytest
 from bodies import MULTIPART, coded, labels, multipart
 
 from serving.api.content import MAX_MEMBERS, read_content
-from serving.api.intake import Intake, MemoryBudget
+from serving.api.intake import Intake
+from serving.api.memory_budget import MemoryBudget
 from serving.app import create_app
 from serving.errors import BadRequest, Overloaded, Refusal, TooLarge
 from serving.inference.admission import Admission

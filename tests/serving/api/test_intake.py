@@ -9,7 +9,8 @@ import pytest
 from bodies import MULTIPART
 
 from serving.api.content import read_content
-from serving.api.intake import Intake, MemoryBudget
+from serving.api.intake import Intake
+from serving.api.memory_budget import MemoryBudget
 from serving.app import create_app
 from serving.errors import Overloaded
 from serving.inference.admission import Admission
