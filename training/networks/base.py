@@ -40,6 +40,9 @@ class Network(nn.Sequential):
     def init_from_data(self, images: Tensor) -> None:
         """Fix weights that are computed from normalized training images, not learned; most networks have none."""
 
+    def set_progress(self, progress: float) -> None:
+        """Note what share of its training has passed, from 0 to 1; most networks are the same all the time."""
+
 
 class Mirrored(nn.Module):
     """A network whose logits are the mean of those for an image and for the image flipped left to right."""

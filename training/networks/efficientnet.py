@@ -8,7 +8,7 @@ import contextlib
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ MAPPED_BLOCKS = {0: (10, 15), 2: (20,)}
 TITLE = "efficientnet-lite{}, pretrained on ImageNet"
 TUNED = "blocks fine-tuned"  # the end of the title where some are
 DROPOUT = 0.2
+SMALL_UNTIL = 0.6  # share of a training that enlarges images less, where that is asked for
 
 
 class EfficientNetLite(Network):
@@ -35,14 +36,17 @@ class EfficientNetLite(Network):
     title = TITLE.format(0)
     licence = "the pretrained weights: Apache 2.0 (Tan and Le 2019)"
 
-    def __init__(self, side: int, classes: int = 10, tuned_blocks: int = 0, size: int = 0) -> None:
+    def __init__(
+        self, side: int, classes: int = 10, tuned_blocks: int = 0, size: int = 0, first_side: int | None = None
+    ) -> None:
         """side: pixels to which an image is enlarged. tuned_blocks: how many of the last blocks are fine-tuned.
 
-        size: 0, or 2 for the larger network. Raises DataError when the packages are not installed.
+        size: 0, or 2 for the larger network. first_side: the side for the first SMALL_UNTIL of a training, which costs
+        less (progressive resizing; Tan and Le 2021, section 4.2). Raises DataError when the packages are not installed.
         """
         body = load_pretrained(size)
         super().__init__(
-            _Enlarge(side),
+            _Enlarge(side, first_side or side),
             feature_layers(body),
             nn.Dropout(DROPOUT),
             nn.Linear(FEATURE_COUNT, classes),
@@ -53,6 +57,9 @@ class EfficientNetLite(Network):
         self.title = TITLE.format(size)
         if tuned_blocks:
             self.title = f"{self.title}, last {tuned_blocks} {TUNED}"
+
+    def set_progress(self, progress: float) -> None:
+        cast(_Enlarge, self[0]).set_progress(progress)
 
     def split(self) -> tuple[nn.Sequential, "Tail"]:
         """Return the layers that stay as they are, and those that are fine-tuned: they are this network's own."""
@@ -84,18 +91,21 @@ class Tail(Network):
 
 
 class _Enlarge(nn.Module):
-    """Enlarge images to a side, and repeat a single channel three times."""
+    """Enlarge images to a side, less in the first part of a training, and repeat a single channel three times."""
 
-    def __init__(self, side: int) -> None:
+    def __init__(self, side: int, first_side: int) -> None:
         super().__init__()
-        self.side = side
+        self.side, self.last_side, self.first_side = side, side, first_side
+
+    def set_progress(self, progress: float) -> None:
+        self.side = self.first_side if progress < SMALL_UNTIL else self.last_side
 
     def forward(self, images: Tensor) -> Tensor:
         enlarged = functional.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False)
         return enlarged.expand(-1, 3, -1, -1)
 
     def extra_repr(self) -> str:
-        return f"side={self.side}"
+        return f"side={self.last_side}" + (f", first {self.first_side}" if self.first_side != self.last_side else "")
 
 
 class _Mean(nn.Module):

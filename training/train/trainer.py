@@ -99,6 +99,7 @@ class Trainer:
         self.network.train()
         order = torch.randperm(len(self._labels), generator=self._generator, device=self._generator.device)
         for batch in group.batches(order, self._recipe.batch):
+            self.network.set_progress(self.schedule.progress)
             self.network.zero_grad()
             shard = group.shard(batch)
             for indices in shard.split(self._micro_batch or len(shard)):
@@ -110,6 +111,7 @@ class Trainer:
             group.all_reduce_gradients(self.network)
             self.optimizers.step()
             if self.schedule.is_over:  # a budget ends in mid-epoch
+                self.network.set_progress(1)
                 break
         metrics.report()
         group.average_statistics(self.network)
