@@ -136,12 +136,13 @@ def test_networks_that_differ_in_anything_and_augmentations_have_other_values():
         replace(recipe, augmentations=()),
         replace(recipe, network=lambda: EfficientNetLite(side=32)),
         replace(recipe, network=lambda: EfficientNetLite(side=64)),
+        replace(recipe, network=lambda: EfficientNetLite(side=64, first_side=32)),
     ]
 
     values = [tuple(one.values().items()) for one in (recipe, *others)]
 
     assert values[0] == tuple(recipe.values().items())
-    assert len(set(values)) == 5
+    assert len(set(values)) == 6
 
 
 def test_functions_with_arguments_have_the_same_names_in_each_run_and_others_with_other_arguments():

@@ -8,7 +8,7 @@ import torch
 from training.datasets.formats import DataError
 from training.networks import efficientnet
 from training.networks.base import count_parameters
-from training.networks.efficientnet import EfficientNetLite, to_imagenet_lite
+from training.networks.efficientnet import SMALL_UNTIL, EfficientNetLite, to_imagenet_lite
 from training.networks.layers import layers
 
 
@@ -35,6 +35,27 @@ def test_its_maps_are_those_behind_some_of_its_blocks(size, widths):
     features = EfficientNetLite(side=32, size=size).eval().forward_features(torch.zeros(2, 3, 32, 32))
 
     assert [means.shape[1] for means in features.maps] == list(widths)
+
+
+def test_it_enlarges_images_less_in_the_first_part_of_a_training_only():
+    network = EfficientNetLite(side=64, first_side=32).eval()
+    sides = []
+    network[1].register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
+
+    for progress in (None, 0, SMALL_UNTIL - 0.01, SMALL_UNTIL, 1):
+        if progress is not None:
+            network.set_progress(progress)
+        network(torch.zeros(1, 3, 16, 16))
+
+    assert sides == [64, 32, 32, 64, 64]
+
+
+def test_without_a_first_side_all_of_a_training_enlarges_images_alike():
+    network = EfficientNetLite(side=32)
+
+    network.set_progress(0)
+
+    assert network[0](torch.zeros(1, 3, 16, 16)).shape == (1, 3, 32, 32)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -218,6 +218,29 @@ def test_a_budget_of_minutes_ends_the_training_even_in_mid_epoch(parts):
     assert [(images, left) for images, *_, left in reports] == [(QUICK.batch, 0)]
 
 
+class Progress(MLP):
+    """Records the progress that it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[float] = []
+
+    def set_progress(self, progress: float) -> None:
+        self.told.append(progress)
+
+
+@pytest.mark.parametrize("length", [{"epochs": 3}, {"minutes": 0.01}], ids=str)
+def test_a_network_is_told_its_progress_and_is_left_as_at_the_end(parts, length):
+    network = Progress()
+
+    train_network(replace(QUICK, network=lambda: network, **length), *parts)
+
+    assert network.told == sorted(network.told)
+    assert network.told[0] < 0.1
+    assert network.told[-1] == 1
+    assert len(network.told) > 3
+
+
 def test_a_training_that_validation_images_gain_nothing_from_ends_early_at_a_low_rate(parts):
     train, validation = parts
     misled = LabelledImages(train.pixels, (train.labels + 1) % 10)
