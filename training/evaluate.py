@@ -93,10 +93,9 @@ def evaluate(
     card = classifier.card
     stage(f"Reading {card.dataset}")
     test = test_images(classifier, data_dir, own_images)
-    shape = (classifier.height, classifier.width, classifier.channels)
-    if test.pixels.shape[1:] != shape:
+    if test.pixels.shape[1:] != classifier.shape:
         found = tuple(test.pixels.shape[1:])
-        raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
+        raise DataError(f"the graph takes images of {classifier.shape}, but those of {card.dataset} are {found}")
     recipe = RECIPES.get(card.training.recipe)
     usual = OWN_IMAGES_SIZE if own_images else recipe.sample_sizes if recipe else FULL_SIZE
     sizes = sizes.at_most(usual)

@@ -47,7 +47,7 @@ class Classifier:
         self._session = session
         self.digest = digest
         self.card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
-        self.height, self.width, self.channels = _input_shape(session)
+        self.shape = self.height, self.width, self.channels = _input_shape(session)  # of an input
         self._output_names = _check_outputs(session, self.card)
         for batch_size in (1, MICRO_BATCH):  # a graph may answer one image rightly, and several wrongly
             self.check_golden(batch_size)
@@ -123,7 +123,7 @@ class Classifier:
 
     def _golden_pixels(self, golden: Golden, number: int) -> NDArray[np.uint8]:
         pixels = golden.pixels()
-        if pixels.shape != (self.height, self.width, self.channels):
+        if pixels.shape != self.shape:
             raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
         return pixels
 

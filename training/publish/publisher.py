@@ -12,7 +12,7 @@ import torch
 from msgspec import UNSET
 from rich.console import Console
 
-from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError, ModelCard
+from serving.model.card import MODEL_FILE, ContractError, ModelCard
 from serving.model.classifier import Classifier, Outputs
 from training.calibrated_model import CalibratedModel
 from training.datasets.image_folder import ImageFolder
@@ -42,14 +42,7 @@ from training.progress import stage
 from training.publish.card import calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare, guessing_note
 from training.publish.label_figures import label_figures
-from training.publish.model_folder import (
-    CONFIGURATION_FILE,
-    README_FILE,
-    REPORT_FILE,
-    ModelFolder,
-    labels_text,
-    triton_text,
-)
+from training.publish.model_folder import README_FILE, REPORT_FILE, ModelFolder, describe
 from training.publish.readme import readme
 from training.publish.report import write_report
 from training.publish.verification import verify, verify_labels
@@ -178,9 +171,7 @@ class Publisher:
             figures = label_figures(card, evaluation.probabilities, truth, evaluation.coverage_by_label)
             text = readme(msgspec.to_builtins(card), figures, plots, model.shape[0])
             (draft / README_FILE).write_text(text, encoding="utf-8")
-            (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
-            configuration = triton_text(name, model.shape, len(card.labels), card.novelty is not UNSET)
-            (draft / CONFIGURATION_FILE).write_text(configuration)
+            describe(draft, card, model.shape)
             messages = write_report(file.parent, model, card, evaluation)
             self.console.print(evaluation_table(evaluation, card.labels))
             for message in messages:
