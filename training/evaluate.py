@@ -100,7 +100,7 @@ def evaluate(
     usual = OWN_IMAGES_SIZE if own_images else recipe.sample_sizes if recipe else FULL_SIZE
     sizes = sizes.at_most(usual)
     threshold = card.novelty.threshold if card.novelty else None
-    task = task_of(card.task or None)
+    task = task_of(card.decision)
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.sets, threshold, task)
     photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)
     return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes)

@@ -201,9 +201,9 @@ def balanced_regression(features: NDArray[np.float32], labels: NDArray[np.int64]
 SINGLE, MULTI = SingleLabelTask(), MultiLabelTask()
 
 
-def task_of(decision: MultiLabel | None) -> Task:
-    """Return the task of a card's model. decision: the card's task, if it has one."""
-    return MultiLabelTask(decision) if decision else SINGLE
+def task_of(decision: SingleLabel | MultiLabel) -> Task:
+    """Return the task whose decisions are these, which a card has."""
+    return MultiLabelTask(decision) if isinstance(decision, MultiLabel) else SINGLE
 
 
 def macro_accuracy(decided: Tensor, truth: Tensor) -> float:

@@ -95,13 +95,6 @@ class Classifier:
         """Return probabilities [batch, classes] for raw pixels [batch, height, width, channels]."""
         return self.run(pixels).probabilities
 
-    def novel(self, outputs: Outputs) -> list[bool] | None:
-        """Return which images of a batch are unlike the training data; None where the graph has no novelty output."""
-        if outputs.novelty is None or self.card.novelty is UNSET:
-            return None
-        threshold = self.card.novelty.threshold
-        return [novelty > threshold for novelty in outputs.novelty.tolist()]
-
     def check_golden(self, batch_size: int = MICRO_BATCH) -> None:
         """Run the golden samples; raises ContractError when the outputs differ from the recorded ones."""
         golden = self.card.golden
@@ -128,8 +121,7 @@ class Classifier:
         return pixels
 
     def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
-        probabilities, *novelty = self._session.run(self._output_names, {INPUT: pixels})
-        return Outputs(probabilities, novelty[0] if novelty else None)
+        return Outputs(*self._session.run(self._output_names, {INPUT: pixels}))
 
 
 def _differences(outputs: Outputs, batch: list[Golden]) -> NDArray[np.float32]:
