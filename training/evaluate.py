@@ -8,7 +8,7 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -71,12 +71,12 @@ def _print(card: ModelCard, evaluation: Evaluation, as_json: bool) -> None:
 def _to_json(card: ModelCard, evaluation: Evaluation) -> dict[str, object]:
     """Return the metrics as JSON has them: those of the card's "metrics" at the top, the others by their kind."""
     return {
-        **asdict(evaluation.metrics),
+        **msgspec.to_builtins(evaluation.metrics),
         "macro_accuracy": evaluation.macro_accuracy,
         "set_coverage_by_label": dict(zip(card.labels, evaluation.coverage_by_label, strict=True)),
-        "novelty": evaluation.novelty and asdict(evaluation.novelty),
-        "photos": asdict(evaluation.photos),
-        "corrupted": evaluation.corrupted and asdict(evaluation.corrupted),
+        "novelty": evaluation.novelty,
+        "photos": evaluation.photos,
+        "corrupted": evaluation.corrupted,
     }
 
 
