@@ -68,7 +68,7 @@ class Classifier:
         trial: is given the bytes and the digest of a file that may, and says why it cannot be loaded, if so.
         """
         graph = regular_file.read(path, MAX_FILE_BYTES, "a model file")
-        digest = f"sha256:{hashlib.sha256(graph).hexdigest()}"
+        digest = digest_of(graph)
         if fault and (reason := fault(digest)):
             raise ContractError(f"{path}: {reason}")
         if known and known.digest == digest:
@@ -83,6 +83,11 @@ class Classifier:
             raise ContractError(f"{path}: onnxruntime cannot load it: {error}") from error
         except ValueError as error:  # a ContractError, or metadata that is not UTF-8
             raise ContractError(f"{path}: {error}") from error
+
+    @property
+    def full_name(self) -> str:
+        """NAME:VERSION, by which a client may ask for it."""
+        return f"{self.card.name}:{self.card.version}"
 
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Return the graph's outputs for raw pixels [batch, height, width, channels]."""
@@ -122,6 +127,11 @@ class Classifier:
 
     def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
         return Outputs(*self._session.run(self._output_names, {INPUT: pixels}))
+
+
+def digest_of(file: bytes) -> str:
+    """Return a model file's digest, as answers, lists and logs have it."""
+    return f"sha256:{hashlib.sha256(file).hexdigest()}"
 
 
 def _differences(outputs: Outputs, batch: list[Golden]) -> NDArray[np.float32]:
