@@ -25,7 +25,7 @@ from training.datasets.image_folder import ImageFolder, OwnImages
 from training.export_options import chosen, contradiction_in, default_models_dir, export_parser, rehearsal
 from training.option_types import INT8
 from training.pipeline import load_trained, save_trained, split, train
-from training.progress import CONSOLE, stage
+from training.progress import CONSOLE, say, stage
 from training.publish.comparison import Release
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
@@ -154,7 +154,7 @@ def _train_and_export(
             trained = train(recipe, data, logged, options.models_dir, console)
     if context.group.is_main and planned.kept:
         file = save_trained(recipe, data, trained, options.models_dir)
-        console.print(f"Written to {file}", markup=False, soft_wrap=True)
+        say(console, f"Written to {file}")
     if context.group.is_main and planned.exported:
         release = Release(options.publish, rehearsal(options, recipe, context.device.type))
         _publish(calibrate(recipe, data, trained), release, options, console, sizes)

@@ -22,9 +22,14 @@ CONSOLE = Console(stderr=True)
 LINE_SECONDS = 30  # between the lines of a training without a terminal, at least, in an epoch that takes longer
 
 
+def say(console: Console, message: str, style: str | None = None) -> None:
+    """Print a line as it is: nothing in it is markup, and a path is not broken at the end of the terminal's line."""
+    console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def stage(name: str) -> None:
     """Print a line for what begins."""
-    CONSOLE.print(name, markup=False, highlight=False, soft_wrap=True)
+    say(CONSOLE, name)
 
 
 def track(name: str, items: Iterable[T], total: int) -> Iterator[T]:

@@ -38,7 +38,7 @@ from training.graph.measurement import (
 from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, quantize
 from training.option_types import INT8
-from training.progress import stage
+from training.progress import say, stage
 from training.publish.card import calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare, guessing_note
 from training.publish.label_figures import label_figures
@@ -95,7 +95,7 @@ class Publisher:
             return False
         if not (newest and card and is_card_of(self.model, card) and (int8 or card.training.quantization is UNSET)):
             return False
-        self.console.print(f"Published already: {newest.parent}", markup=False, soft_wrap=True)
+        self._say(f"Published already: {newest.parent}")
         return True
 
     def export(self, int8: bool = False) -> None:
@@ -162,12 +162,9 @@ class Publisher:
             file.parent.mkdir()
             file.write_bytes(with_metadata(graph, card.to_metadata()))
             yield file
-            if model.trained.epochs:
-                draw_curves(model.trained.epochs, file.parent / CURVES_FILE)
-            truth = model.data.test.labels
-            if not card.task:
-                draw_confusion(confusion(evaluation.probabilities, truth), card.labels, file.parent / CONFUSION_FILE)
+            self._draw_plots(file.parent, card, evaluation)
             plots = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
+            truth = model.data.test.labels
             figures = label_figures(card, evaluation.probabilities, truth, evaluation.coverage_by_label)
             text = readme(msgspec.to_builtins(card), figures, plots, model.shape[0])
             (draft / README_FILE).write_text(text, encoding="utf-8")
@@ -177,6 +174,14 @@ class Publisher:
             for message in messages:
                 self._say(message)
             self._release(folder, draft, card, evaluation)
+
+    def _draw_plots(self, version: Path, card: ModelCard, evaluation: Evaluation) -> None:
+        """Draw the curves of the training, if there was one, and the confusion matrix, if an image has one label."""
+        epochs, truth = self.model.trained.epochs, self.model.data.test.labels
+        if epochs:
+            draw_curves(epochs, version / CURVES_FILE)
+        if not card.task:
+            draw_confusion(confusion(evaluation.probabilities, truth), card.labels, version / CONFUSION_FILE)
 
     def _release(self, folder: ModelFolder, draft: Path, card: ModelCard, evaluation: Evaluation) -> None:
         """Publish a draft, or keep it where it must not take the place of the version that answers."""
@@ -230,10 +235,10 @@ class Publisher:
         return fitted, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
 
     def _say(self, message: str) -> None:
-        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, message)
 
     def _warn(self, message: str) -> None:
-        self.console.print(f"Note: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(self.console, f"Note: {message}", "yellow")
 
 
 def _probabilities(predict: Predict, pixels: Pixels) -> Outputs:
