@@ -107,9 +107,9 @@ def _comparison(
     answering, *others = versions
     if answering.state != "answers":
         raise VersionError("no version answers: there is nothing to compare with")
-    found = [one for one in others if wanted == (DRAFT if one.state == "draft" else one.folder.name)]
+    found = [one for one in others if one.name == wanted]
     if not found:
-        there = ", ".join(DRAFT if one.state == "draft" else one.folder.name for one in others) or "no other"
+        there = ", ".join(one.name for one in others) or "no other"
         raise VersionError(f"{wanted} is not there to compare with; there is: {there}")
     before, after = Classifier.open(answering.file), Classifier.open(found[0].file)
     try:

@@ -36,6 +36,11 @@ class Version(NamedTuple):
     state: State
 
     @property
+    def name(self) -> str:
+        """Its name in commands: its number, or draft."""
+        return self.state if self.state == "draft" else self.folder.name
+
+    @property
     def file(self) -> Path:
         """The model file."""
         return self.folder / MODEL_FILE
