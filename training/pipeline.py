@@ -85,7 +85,7 @@ def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:
     network, shape = recipe.network(), (channels, height, width)
     _check_shapes(recipe, network, shape)
     if recipe.frozen:  # its 130 layers would hide what was said of the images
-        console.print(f"{network.title}: {count_parameters(network):,} parameters", highlight=False)
+        say(console, f"{network.title}: {count_parameters(network):,} parameters")
     else:
         console.print(summary(network, network.title, shape))
 

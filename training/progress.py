@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -35,7 +36,7 @@ def stage(name: str) -> None:
 def track(name: str, items: Iterable[T], total: int) -> Iterator[T]:
     """Yield the items; show on a terminal how many of them are done and the time left, otherwise the name alone."""
     if CONSOLE.is_interactive:
-        yield from bar_of(items, name, total, console=CONSOLE)
+        yield from bar_of(items, escape(name), total, console=CONSOLE)
     else:
         stage(name)
         yield from items
