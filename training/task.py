@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from serving.model.task import MIN_PROBABILITY, SINGLE_LABEL, MultiLabel, SingleLabel
 from training.datasets.labelled import truth_of
-from training.regression import fitted
+from training.regression import fitted, minimize
 
 MAX_ITERATIONS = 500  # of a regression
 EVEN = 0.5  # the threshold of a label before any is fitted
@@ -163,15 +163,11 @@ class MultiLabelTask(Task):
         head = nn.Linear(features.shape[1], classes)
         for weights in head.parameters():
             nn.init.zeros_(weights)
-        optimizer = torch.optim.LBFGS(head.parameters(), max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = classes * self.loss(head(features), labels) + penalty / 2 * head.weight.square().sum()
-            loss.backward()
-            return loss
+        def penalized_loss() -> Tensor:
+            return classes * self.loss(head(features), labels) + penalty / 2 * head.weight.square().sum()
 
-        optimizer.step(closure)
+        minimize(penalized_loss, head.parameters(), MAX_ITERATIONS)
         return head.requires_grad_(False)
 
     def with_thresholds(self, probabilities: Tensor, labels: Tensor) -> Self:
