@@ -71,6 +71,7 @@ pins: $(VENV)/everything ## pin what the image installs, with hashes, in deploy/
 sbom: $(VENV)/serving ## list packages and models in build/sbom.cdx.json (CycloneDX)
 	@mkdir -p build
 	$(BIN)/python -m serving.sbom > build/sbom.cdx.json
+
 .PHONY: screenshots
 screenshots: $(VENV)/everything ## the page in each state, from a running service: URL=http://127.0.0.1:8000
 	$(BIN)/python docs/screenshots.py $(URL)

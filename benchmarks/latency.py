@@ -89,8 +89,7 @@ def comparison(files: Sequence[Path], rounds: int) -> Table:
 
 def stages(classifier: Classifier, predictor: Predictor, rounds: int) -> tuple[float, float, float]:
     """Return the medians, in milliseconds, of decoding, of the graph and of the whole."""
-    shape = (classifier.height, classifier.width, classifier.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, classifier.shape, np.uint8)
     upload, batch = to_png(pixels), pixels[None]
     options = PredictOptions(classifier.card.name)
     return (
@@ -102,9 +101,8 @@ def stages(classifier: Classifier, predictor: Predictor, rounds: int) -> tuple[f
 
 def explanation(classifier: Classifier, rounds: int) -> float:
     """Return the median, in milliseconds, of explaining an image of the input's size, its overlay included."""
-    shape = (classifier.height, classifier.width, classifier.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    size = shape[1::-1]
+    pixels = np.random.default_rng(0).integers(0, 256, classifier.shape, np.uint8)
+    size = classifier.width, classifier.height
     return median_ms(lambda: overlay(explain(classifier, pixels).heat, (0, 0, *size), size), rounds)
 
 

@@ -29,12 +29,11 @@ def images_per_second(models: Path, name: str, batch: int) -> float:
 
 def _work(file: Path, batch: int) -> float:
     classifier = Classifier.open(file)
-    shape = (classifier.height, classifier.width, classifier.channels)
-    png = sample_png(shape)
+    png = sample_png(classifier.shape)
     done, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < SECONDS:
-        decoded = [decode(read_header(png, PixelBudget(shape[0] * shape[1]))) for _ in range(batch)]
-        pixels = np.stack([preprocess(each, classifier.card.fit, *shape).pixels for each in decoded])
+        decoded = [decode(read_header(png, PixelBudget(classifier.height * classifier.width))) for _ in range(batch)]
+        pixels = np.stack([preprocess(each, classifier.card.fit, *classifier.shape).pixels for each in decoded])
         outputs = classifier.run(pixels)
         top = outputs.probabilities.argmax(1).tolist()
         msgspec.json.encode([{"label": classifier.card.labels[index]} for index in top])

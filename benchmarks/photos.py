@@ -219,8 +219,7 @@ def draw_sheet(
     draw = ImageDraw.Draw(sheet)
     for number, (photo, prediction) in enumerate(zip(photos, predictions, strict=True)):
         decoded = decode(read_header(photo.read(), PixelBudget(MAX_PIXELS)))
-        shape = classifier.height, classifier.width, classifier.channels
-        seen = Image.fromarray(preprocess(decoded, classifier.card.fit, *shape).pixels.squeeze())
+        seen = Image.fromarray(preprocess(decoded, classifier.card.fit, *classifier.shape).pixels.squeeze())
         thumbnail = decoded.image.copy()
         thumbnail.thumbnail((TILE - 4, TILE - 4))
         left, top = number % columns * TILE, number // columns * (2 * TILE + 14)

@@ -169,8 +169,7 @@ def measure(
 
 def shape(model: str) -> tuple[int, int, int]:
     """Return height, width and channels of a committed model's input."""
-    classifier = Classifier.open(newest(ROOT / "models", model))
-    return classifier.height, classifier.width, classifier.channels
+    return Classifier.open(newest(ROOT / "models", model)).shape
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def document(models: Path) -> dict[str, Any]:
     """Return the document; raises ContractError naming a model file that breaks the contract."""
-    files = sorted(models.glob(f"*/*/{MODEL_FILE}"))
+    files = sorted(models.glob(f"[!.]*/[!.]*/{MODEL_FILE}"))  # in hidden folders are drafts
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",

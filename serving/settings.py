@@ -187,9 +187,9 @@ def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {PREFIX + name: PREFIX + found[0] for name, found in nearest.items() if found}
 
 
-def shared_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
+def shared_folder() -> Path | None:
     """Return the folder that the workers of this server share; None where this process is alone."""
-    folder = environment.get(SHARED_FOLDER_VARIABLE)
+    folder = os.environ.get(SHARED_FOLDER_VARIABLE)
     return Path(folder) if folder else None
 
 

@@ -43,12 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the model files at a path; a folder that has none is taken for a missing file."""
+    """Return the model files at a path, but for those in hidden folders, which are not served.
+
+    A folder that has none is taken for a missing file.
+    """
     if not path.is_dir():
         return [path]
-    return sorted(file for depth in range(DEPTH) for file in path.glob("*/" * depth + MODEL_FILE)) or [
-        path / MODEL_FILE
-    ]
+    found = sorted(file for depth in range(DEPTH) for file in path.glob("[!.]*/" * depth + MODEL_FILE))
+    return found or [path / MODEL_FILE]
 
 
 def _verify(path: Path, key: ModelKey) -> bool:

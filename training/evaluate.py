@@ -8,7 +8,7 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -71,12 +71,12 @@ def _print(card: ModelCard, evaluation: Evaluation, as_json: bool) -> None:
 def _to_json(card: ModelCard, evaluation: Evaluation) -> dict[str, object]:
     """Return the metrics as JSON has them: those of the card's "metrics" at the top, the others by their kind."""
     return {
-        **asdict(evaluation.metrics),
+        **msgspec.to_builtins(evaluation.metrics),
         "macro_accuracy": evaluation.macro_accuracy,
         "set_coverage_by_label": dict(zip(card.labels, evaluation.coverage_by_label, strict=True)),
-        "novelty": evaluation.novelty and asdict(evaluation.novelty),
-        "photos": asdict(evaluation.photos),
-        "corrupted": evaluation.corrupted and asdict(evaluation.corrupted),
+        "novelty": evaluation.novelty,
+        "photos": evaluation.photos,
+        "corrupted": evaluation.corrupted,
     }
 
 
@@ -93,15 +93,14 @@ def evaluate(
     card = classifier.card
     stage(f"Reading {card.dataset}")
     test = test_images(classifier, data_dir, own_images)
-    shape = (classifier.height, classifier.width, classifier.channels)
-    if test.pixels.shape[1:] != shape:
+    if test.pixels.shape[1:] != classifier.shape:
         found = tuple(test.pixels.shape[1:])
-        raise DataError(f"the graph takes images of {shape}, but those of {card.dataset} are {found}")
+        raise DataError(f"the graph takes images of {classifier.shape}, but those of {card.dataset} are {found}")
     recipe = RECIPES.get(card.training.recipe)
     usual = OWN_IMAGES_SIZE if own_images else recipe.sample_sizes if recipe else FULL_SIZE
     sizes = sizes.at_most(usual)
     threshold = card.novelty.threshold if card.novelty else None
-    task = task_of(card.task or None)
+    task = task_of(card.decision)
     inputs = EvaluationInputs(card.dataset, card.fit, card.temperature, card.sets, threshold, task)
     photos = to_photos(test.pixels[: sizes.photos].numpy(), card.fit)
     return evaluate_graph(classifier.run, inputs, test, photos, data_dir, _warn, sizes)

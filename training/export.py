@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from serving.model.card import ContractError
-from training.calibrated_model import DivergedError, calibrate
+from training.calibrated_model import CalibratedModel, DivergedError, calibrate
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.export_options import chosen, contradiction_in, default_models_dir, export_parser, rehearsal
 from training.option_types import INT8
 from training.pipeline import load_trained, save_trained, split, train
-from training.progress import CONSOLE, stage
+from training.progress import CONSOLE, say, stage
 from training.publish.comparison import Release
 from training.publish.publisher import Publisher
 from training.publish.verification import ExportError
@@ -132,11 +132,7 @@ def _with_teachers(recipes: Iterable[Recipe], options: argparse.Namespace, devic
 
 
 def _train_and_export(
-    planned: _Planned,
-    context: RunContext,
-    options: argparse.Namespace,
-    console: Console,
-    sizes: SampleSizes,
+    planned: _Planned, context: RunContext, options: argparse.Namespace, console: Console, sizes: SampleSizes
 ) -> None:
     recipe = planned.recipe
     console.print(f"[bold]{recipe.name}[/]: {escape(recipe.title)}, on {context.device}")
@@ -158,18 +154,25 @@ def _train_and_export(
             trained = train(recipe, data, logged, options.models_dir, console)
     if context.group.is_main and planned.kept:
         file = save_trained(recipe, data, trained, options.models_dir)
-        console.print(f"Written to {file}", markup=False, soft_wrap=True)
+        say(console, f"Written to {file}")
     if context.group.is_main and planned.exported:
-        model = calibrate(recipe, data, trained)
         release = Release(options.publish, rehearsal(options, recipe, context.device.type))
-        taken = sizes.at_most(recipe.sample_sizes)
-        publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
-        int8 = recipe.int8 and not (options.float or options.int8)
-        if not (options.resume and publisher.has_published(recipe.name, int8)):
-            publisher.export(int8)
-        if options.int8 and not (options.resume and publisher.has_published(f"{recipe.name}-{INT8}", int8=True)):
-            publisher.export_int8()
+        _publish(calibrate(recipe, data, trained), release, options, console, sizes)
     context.group.barrier()  # the next recipe may learn from the model just published
+
+
+def _publish(
+    model: CalibratedModel, release: Release, options: argparse.Namespace, console: Console, sizes: SampleSizes
+) -> None:
+    """Publish a model and, where that is asked for, its int8 version beside it; what is published already stays."""
+    recipe = model.recipe
+    taken = sizes.at_most(recipe.sample_sizes)
+    publisher = Publisher(model, options.models_dir, options.data_dir, console, taken, release)
+    int8 = recipe.int8 and not (options.float or options.int8)
+    if not (options.resume and publisher.has_published(recipe.name, int8)):
+        publisher.export(int8)
+    if options.int8 and not (options.resume and publisher.has_published(f"{recipe.name}-{INT8}", int8=True)):
+        publisher.export_int8()
 
 
 if __name__ == "__main__":

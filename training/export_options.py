@@ -124,14 +124,8 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return "--images DIR and --name NAME go together: the images, and the name for their model"
     if options.images and options.recipes:
         return f"--images has its own recipe: leave {' '.join(options.recipes)} out, or export it in another command"
-    own = {
-        "--backbone": options.backbone,
-        "--fine-tune": options.fine_tune,
-        "--multi-label": options.multi_label,
-        "--side": options.side,
-    }
-    if not options.images and (given := [name for name, value in own.items() if value]):
-        return f"{given[0]} is for own images: name them with --images DIR"
+    if not options.images and (own := _given(options, "backbone", "fine_tune", "multi_label", "side")):
+        return f"{own[0]} is for own images: name them with --images DIR"
     if options.fine_tune and options.backbone not in (None, BACKBONES[0]):
         return f"--fine-tune trains blocks of {BACKBONES[0]}: leave --backbone {options.backbone} out"
     length = "--epochs" if options.epochs else "--minutes" if options.minutes else None
@@ -145,23 +139,24 @@ def contradiction_in(options: argparse.Namespace) -> str | None:
         return f"{' '.join(ready)} is pretrained and has no epochs: leave {length} out"
     if options.minutes and started_processes() > 1:
         return "--minutes is for one process, since the clocks of several differ: take --epochs"
-    names = ("epochs", "minutes", "resume", "compile", "tensorboard")
-    values = {f"--{name}": getattr(options, name) for name in names}
-    values["--train-only"] = options.train_only
-    given = [name for name, value in values.items() if not (value is None or value is False)]
+    given = _given(options, "epochs", "minutes", "resume", "compile", "tensorboard", "train_only")
     if options.checkpoint and given:
         return f"--checkpoint exports without training: leave {' and '.join(given)} out"
     return _publishing_contradiction(options)
 
 
 def _publishing_contradiction(options: argparse.Namespace) -> str | None:
-    values = {"--publish": options.publish, "--int8": options.int8, "--float": options.float}
-    given = [name for name, value in values.items() if value]
+    given = _given(options, "publish", "int8", "float")
     if options.train_only and given:
         return f"--train-only publishes nothing: leave {' and '.join(given)} out"
     if options.float and options.int8:
         return "--int8 publishes NAME in float32 too: leave --float out"
     return None
+
+
+def _given(options: argparse.Namespace, *names: str) -> list[str]:
+    """Return those of the options that were given, as a command line has them."""
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, False)]
 
 
 def chosen(options: argparse.Namespace, device: str) -> Iterator[Recipe]:

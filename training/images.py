@@ -24,6 +24,7 @@ from training.datasets.split_names import TRAIN
 from training.evaluation.mislabels import likely_mislabels
 from training.networks.efficientnet import has_pretrained
 from training.own_recipe import PHOTO_SIDE, pretrained_side
+from training.progress import say
 from training.survey import Survey, print_survey
 from training.suspects import held_out_messages, held_out_suspects, suspects
 
@@ -71,7 +72,7 @@ def _survey(images: Path, multi_label: bool, model: Path | None, asked: Path | N
     console = Console()
     print_survey(survey, console, sheet)
     for line in _mislabels(survey, model, classifier) if model and classifier else ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def _thumbnails_of(images: Path) -> Path:

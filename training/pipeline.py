@@ -14,7 +14,7 @@ from training.datasets.labelled import LabelledImages, TrainTest
 from training.datasets.stratified import stratified_split
 from training.networks.base import count_parameters
 from training.networks.layers import output_shape
-from training.progress import TrainingBar, stage
+from training.progress import TrainingBar, say, stage
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.report import epochs_table, last_layer_alone, summary
@@ -85,7 +85,7 @@ def _print_network(recipe: Recipe, data: TrainTest, console: Console) -> None:
     network, shape = recipe.network(), (channels, height, width)
     _check_shapes(recipe, network, shape)
     if recipe.frozen:  # its 130 layers would hide what was said of the images
-        console.print(f"{network.title}: {count_parameters(network):,} parameters", highlight=False)
+        say(console, f"{network.title}: {count_parameters(network):,} parameters")
     else:
         console.print(summary(network, network.title, shape))
 
@@ -126,7 +126,7 @@ def _saved(
     if resume:
         saved.load()
     elif context.resume:
-        console.print(f"No saved training in {saved.file}: training from the start", markup=False, soft_wrap=True)
+        say(console, f"No saved training in {saved.file}: training from the start")
     return replace(context, saved=saved, resume=resume)
 
 

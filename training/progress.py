@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Self, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -22,15 +23,20 @@ CONSOLE = Console(stderr=True)
 LINE_SECONDS = 30  # between the lines of a training without a terminal, at least, in an epoch that takes longer
 
 
+def say(console: Console, message: str, style: str | None = None) -> None:
+    """Print a line as it is: nothing in it is markup, and a path is not broken at the end of the terminal's line."""
+    console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def stage(name: str) -> None:
     """Print a line for what begins."""
-    CONSOLE.print(name, markup=False, highlight=False, soft_wrap=True)
+    say(CONSOLE, name)
 
 
 def track(name: str, items: Iterable[T], total: int) -> Iterator[T]:
     """Yield the items; show on a terminal how many of them are done and the time left, otherwise the name alone."""
     if CONSOLE.is_interactive:
-        yield from bar_of(items, name, total, console=CONSOLE)
+        yield from bar_of(items, escape(name), total, console=CONSOLE)
     else:
         stage(name)
         yield from items

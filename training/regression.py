@@ -1,7 +1,11 @@
-"""A regression of scikit-learn, fitted as far as its iterations go."""
+"""Regressions: of scikit-learn, fitted as far as their iterations go, and by L-BFGS."""
 
 import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import torch
+from torch import Tensor
 
 
 def fitted(regression: Any, *data: Any) -> Any:
@@ -14,3 +18,16 @@ def fitted(regression: Any, *data: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return regression.fit(*data)
+
+
+def minimize(loss: Callable[[], Tensor], weights: Iterable[Tensor], max_iterations: int) -> None:
+    """Change weights, in which a loss is convex, until it is least, by L-BFGS."""
+    optimizer = torch.optim.LBFGS(weights, max_iter=max_iterations, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimizer.step(closure)

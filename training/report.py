@@ -1,9 +1,9 @@
 """The report of a training for people: tables in the terminal, its curves, and the confusion matrix."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -92,7 +92,7 @@ def evaluation_table(evaluation: Evaluation, labels: Sequence[str]) -> Table:
 
 
 def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
-    metrics = asdict(evaluation.metrics)
+    metrics = msgspec.to_builtins(evaluation.metrics)
     yield "accuracy", metrics.pop("accuracy")
     yield "macro accuracy, the mean of the labels'", evaluation.macro_accuracy
     yield from metrics.items()

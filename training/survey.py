@@ -19,6 +19,7 @@ from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages, truth_of
 from training.datasets.split_names import TEST, TRAIN, VALIDATION
+from training.progress import say
 from training.thumbnails import draw_thumbnails
 
 MAX_LISTED = 10  # of each kind of finding
@@ -158,13 +159,13 @@ def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
     """
     folder = survey.folder
     limited = f"; of each split the first {survey.data.limit:,} images, as --limit says" if survey.data.limit else ""
-    console.print(f"{printable(folder.path)}: {folder.layout}{limited}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"{printable(folder.path)}: {folder.layout}{limited}")
     console.print(survey.table())
-    console.print(survey.sizes(), markup=False, highlight=False, soft_wrap=True)
+    say(console, survey.sizes())
     for finding in chain(_left_out(survey.left_out, sheet), survey.findings()):
-        console.print(finding, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(console, finding, "yellow")
     draw_thumbnails(survey.all, folder.labels, sheet)
-    console.print(f"Thumbnails of each label: {printable(sheet)}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"Thumbnails of each label: {printable(sheet)}")
 
 
 def _left_out(messages: Sequence[str], sheet: Path) -> Iterator[str]:

@@ -55,7 +55,7 @@ def held_out_suspects(survey: Survey, card: ModelCard, file: Path) -> list[Suspe
     models EfficientNet-Lite0 is taken, where it is installed, the images are not too many for it, and its last layers
     are right more often than the model. Raises DataError when the file cannot be cut before its last layer.
     """
-    images, task = survey.all, task_of(card.task or None)
+    images, task = survey.all, task_of(card.decision)
     frozen = has_frozen_backbone(card.network)
     if not frozen and (len(images) > MAX_IMAGES or not has_pretrained()):
         return None

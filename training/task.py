@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from serving.model.task import MIN_PROBABILITY, SINGLE_LABEL, MultiLabel, SingleLabel
 from training.datasets.labelled import truth_of
-from training.regression import fitted
+from training.regression import fitted, minimize
 
 MAX_ITERATIONS = 500  # of a regression
 EVEN = 0.5  # the threshold of a label before any is fitted
@@ -163,15 +163,11 @@ class MultiLabelTask(Task):
         head = nn.Linear(features.shape[1], classes)
         for weights in head.parameters():
             nn.init.zeros_(weights)
-        optimizer = torch.optim.LBFGS(head.parameters(), max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = classes * self.loss(head(features), labels) + penalty / 2 * head.weight.square().sum()
-            loss.backward()
-            return loss
+        def penalized_loss() -> Tensor:
+            return classes * self.loss(head(features), labels) + penalty / 2 * head.weight.square().sum()
 
-        optimizer.step(closure)
+        minimize(penalized_loss, head.parameters(), MAX_ITERATIONS)
         return head.requires_grad_(False)
 
     def with_thresholds(self, probabilities: Tensor, labels: Tensor) -> Self:
@@ -201,9 +197,9 @@ def balanced_regression(features: NDArray[np.float32], labels: NDArray[np.int64]
 SINGLE, MULTI = SingleLabelTask(), MultiLabelTask()
 
 
-def task_of(decision: MultiLabel | None) -> Task:
-    """Return the task of a card's model. decision: the card's task, if it has one."""
-    return MultiLabelTask(decision) if decision else SINGLE
+def task_of(decision: SingleLabel | MultiLabel) -> Task:
+    """Return the task whose decisions are these, which a card has."""
+    return MultiLabelTask(decision) if isinstance(decision, MultiLabel) else SINGLE
 
 
 def macro_accuracy(decided: Tensor, truth: Tensor) -> float:

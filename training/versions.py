@@ -20,6 +20,7 @@ from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.datasets.formats import DataError
 from training.export_options import MODELS, OWN_MODELS, default_models_dir
+from training.progress import say
 from training.publish.comparison import VersionComparison, compare, compare_cards
 from training.publish.model_folder import ModelFolder
 from training.publish.versions import Version, VersionError, Versions
@@ -49,12 +50,12 @@ def _list_or_change(options: argparse.Namespace) -> None:
     versions = Versions(ModelFolder(models, options.name))
     if options.promote:
         published = versions.promote() if options.promote == DRAFT else versions.restore(options.promote)
-        _say(f"{published} answers now")
+        say(CONSOLE, f"{published} answers now")
     elif options.roll_back:
         before, withdrawn = versions.roll_back()
-        _say(f"{before} answers now; to have {withdrawn.name} answer again: --promote {withdrawn.name}")
+        say(CONSOLE, f"{before} answers now; to have {withdrawn.name} answer again: --promote {withdrawn.name}")
     elif options.compare:
-        _say(str(_comparison(versions.all(), options.compare, options.images, options.data_dir)))
+        say(CONSOLE, str(_comparison(versions.all(), options.compare, options.images, options.data_dir)))
     else:
         CONSOLE.print(_table(versions.all()))
 
@@ -106,9 +107,9 @@ def _comparison(
     answering, *others = versions
     if answering.state != "answers":
         raise VersionError("no version answers: there is nothing to compare with")
-    found = [one for one in others if wanted == (DRAFT if one.state == "draft" else one.folder.name)]
+    found = [one for one in others if one.name == wanted]
     if not found:
-        there = ", ".join(DRAFT if one.state == "draft" else one.folder.name for one in others) or "no other"
+        there = ", ".join(one.name for one in others) or "no other"
         raise VersionError(f"{wanted} is not there to compare with; there is: {there}")
     before, after = Classifier.open(answering.file), Classifier.open(found[0].file)
     try:
@@ -116,13 +117,9 @@ def _comparison(
     except DataError as error:
         if images:
             raise
-        _say(f"The test images are not there: {error}")
+        say(CONSOLE, f"The test images are not there: {error}")
         return compare_cards(before.card, after.card)
     return compare(before, after.card, torch.from_numpy(after.classify(test.pixels.numpy())), test)
-
-
-def _say(message: str) -> None:
-    CONSOLE.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def soak(service: Service, pairs: Sequence[tuple[Request, Answer]], options: arg
 def input_shapes(models: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of the input of each model that classifies, one image, by name: of the version that answers."""
     opened = [Classifier.open(newest(models, name)) for name in model_names(models)]
-    return {one.card.name: (1, one.height, one.width, one.channels) for one in opened if one.card.name != "router"}
+    return {one.card.name: (1, *one.shape) for one in opened if one.card.name != "router"}
 
 
 def answered_here(requests: Sequence[Request], models: Path) -> list[Answer]:

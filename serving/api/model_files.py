@@ -1,6 +1,5 @@
 """GET /models/<name>/<version>/<file>: a model's README, its figures and, where that is allowed, the model itself."""
 
-import hashlib
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from serving.api.memory_budget import MemoryBudget
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel, NotAllowed, NotFound
 from serving.model.card import MODEL_FILE
+from serving.model.classifier import digest_of
 from serving.repository.repository import Repository
 from serving.settings import Settings, variable
 
@@ -86,4 +86,4 @@ def _read(path: Path) -> tuple[bytes, str]:
         content = path.read_bytes()
     except OSError:
         return b"", ""
-    return content, f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return content, digest_of(content)

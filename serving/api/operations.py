@@ -21,8 +21,7 @@ def blueprint(repository: Repository, registry: CollectorRegistry, flush: Callab
 
     @api.get("/readyz")
     def readyz() -> Response:
-        ready = repository.check_ready()
-        return jsonify({"ready": True, "models": [f"{c.card.name}:{c.card.version}" for c in ready]})
+        return jsonify({"ready": True, "models": [ready.full_name for ready in repository.check_ready()]})
 
     @api.get("/metrics")
     def metrics() -> Response:

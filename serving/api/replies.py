@@ -56,5 +56,5 @@ class ProblemReplies:
 
 def prediction_headers(classifiers: Iterable[Classifier], timings: Timings) -> dict[str, str]:
     """Return the headers of a reply that models gave: their files, to ask for the same answer again, and the times."""
-    files = ", ".join(f"{c.card.name}:{c.card.version}@{c.digest}" for c in classifiers)
+    files = ", ".join(f"{classifier.full_name}@{classifier.digest}" for classifier in classifiers)
     return {MODEL_HEADER: files, "Server-Timing": timings.server_timing()}

@@ -21,7 +21,6 @@ class ModelInputs:
         """Return the image as this model's input."""
         if classifier not in self._made:
             start = perf_counter()
-            shape = classifier.height, classifier.width, classifier.channels
-            self._made[classifier] = preprocess(self.decoded, classifier.card.fit, *shape)
+            self._made[classifier] = preprocess(self.decoded, classifier.card.fit, *classifier.shape)
             self.timings.fit += perf_counter() - start
         return self._made[classifier]

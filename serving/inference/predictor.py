@@ -185,7 +185,7 @@ def _answer(
     """Return the prediction for each input of a batch."""
     card, labels = classifier.card, classifier.card.labels
     novelties = None if outputs.novelty is None else outputs.novelty.tolist()
-    novel = classifier.novel(outputs)
+    novel = card.novel(outputs.novelty)
     thresholds = level.by_label(len(labels))
     predictions = []
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from serving.imaging.png import from_png, to_png
 from serving.model.conformal import MAX_ENTRIES, Conformal
-from serving.model.task import SINGLE_LABEL, MultiLabel, Share
+from serving.model.task import SINGLE_LABEL, MultiLabel, Share, Task
 
 CARD_KEY = "thimble.card"
 MODEL_FILE = "model.onnx"  # in the folder of each version
@@ -201,13 +201,25 @@ class ModelCard(Struct, frozen=True, kw_only=True):
             if len(level.by_label(len(self.labels))) != len(self.labels):
                 raise ValueError(f"the coverage {level.coverage:g} must have one threshold for all labels or for each")
 
+    @property
+    def decision(self) -> Task:
+        """The rule by which labels are given: the most probable one, unless the task has another."""
+        return self.task or SINGLE_LABEL
+
     def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which labels images are given: bool [n, classes]."""
-        return (self.task or SINGLE_LABEL).decide(probabilities)
+        return self.decision.decide(probabilities)
 
     def sets(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which labels are in the sets of the default coverage: bool [n, classes]."""
-        return self.conformal.default.sets(probabilities, self.task or SINGLE_LABEL)
+        return self.conformal.default.sets(probabilities, self.decision)
+
+    def novel(self, novelty: NDArray[np.float32] | None) -> list[bool] | None:
+        """Return which images are unlike the training data, by their novelty [n]; None where it is not measured."""
+        if novelty is None or self.novelty is UNSET:
+            return None
+        threshold = self.novelty.threshold
+        return [value > threshold for value in novelty.tolist()]
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata entry that from_metadata reads."""

@@ -47,7 +47,7 @@ class Classifier:
         self._session = session
         self.digest = digest
         self.card = ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
-        self.height, self.width, self.channels = _input_shape(session)
+        self.shape = self.height, self.width, self.channels = _input_shape(session)  # of an input
         self._output_names = _check_outputs(session, self.card)
         for batch_size in (1, MICRO_BATCH):  # a graph may answer one image rightly, and several wrongly
             self.check_golden(batch_size)
@@ -68,7 +68,7 @@ class Classifier:
         trial: is given the bytes and the digest of a file that may, and says why it cannot be loaded, if so.
         """
         graph = regular_file.read(path, MAX_FILE_BYTES, "a model file")
-        digest = f"sha256:{hashlib.sha256(graph).hexdigest()}"
+        digest = digest_of(graph)
         if fault and (reason := fault(digest)):
             raise ContractError(f"{path}: {reason}")
         if known and known.digest == digest:
@@ -84,6 +84,11 @@ class Classifier:
         except ValueError as error:  # a ContractError, or metadata that is not UTF-8
             raise ContractError(f"{path}: {error}") from error
 
+    @property
+    def full_name(self) -> str:
+        """NAME:VERSION, by which a client may ask for it."""
+        return f"{self.card.name}:{self.card.version}"
+
     def run(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Return the graph's outputs for raw pixels [batch, height, width, channels]."""
         if len(pixels) <= MICRO_BATCH:
@@ -94,13 +99,6 @@ class Classifier:
     def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities [batch, classes] for raw pixels [batch, height, width, channels]."""
         return self.run(pixels).probabilities
-
-    def novel(self, outputs: Outputs) -> list[bool] | None:
-        """Return which images of a batch are unlike the training data; None where the graph has no novelty output."""
-        if outputs.novelty is None or self.card.novelty is UNSET:
-            return None
-        threshold = self.card.novelty.threshold
-        return [novelty > threshold for novelty in outputs.novelty.tolist()]
 
     def check_golden(self, batch_size: int = MICRO_BATCH) -> None:
         """Run the golden samples; raises ContractError when the outputs differ from the recorded ones."""
@@ -123,13 +121,17 @@ class Classifier:
 
     def _golden_pixels(self, golden: Golden, number: int) -> NDArray[np.uint8]:
         pixels = golden.pixels()
-        if pixels.shape != (self.height, self.width, self.channels):
+        if pixels.shape != self.shape:
             raise ContractError(f"golden sample {number} has shape {pixels.shape}, not the input's")
         return pixels
 
     def _run(self, pixels: NDArray[np.uint8]) -> Outputs:
-        probabilities, *novelty = self._session.run(self._output_names, {INPUT: pixels})
-        return Outputs(probabilities, novelty[0] if novelty else None)
+        return Outputs(*self._session.run(self._output_names, {INPUT: pixels}))
+
+
+def digest_of(file: bytes) -> str:
+    """Return a model file's digest, as answers, lists and logs have it."""
+    return f"sha256:{hashlib.sha256(file).hexdigest()}"
 
 
 def _differences(outputs: Outputs, batch: list[Golden]) -> NDArray[np.float32]:

@@ -200,7 +200,7 @@ class Repository:
                 log.error("%s", fault)
         self._logged = set(faults)
         if self.ready() != before:
-            log.info("models ready: %s", ", ".join(f"{c.card.name}:{c.card.version}" for c in self.ready()) or "none")
+            log.info("models ready: %s", ", ".join(ready.full_name for ready in self.ready()) or "none")
 
     def _names(self) -> set[str]:
         """Return the models whose folders are there now."""

@@ -42,57 +42,69 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register the instruments."""
+        self._registry = registry
+        self.requests = self._counter(
+            "requests", "Requests by the model that answered and the status.", *MODEL_LABELS, "status"
+        )
+        self.refusals = self._counter("refusals", "Refused requests, by code.", "code")
+        self.decoding_ended = self._counter("decoding_ended", "Images whose decoding was given up.", "reason")
+        self.stages = self._histogram("stage_seconds", "A request's time by stage.", SECONDS_BUCKETS, "stage")
+        self.loads = self._counter("model_loads", "Files opened: loaded or refused.", "model", "result")
+        self._add_predictions()
+        self._add_runs()
+        self._add_shadows()
 
-        def counter(name: str, meaning: str, labels: Sequence[str]) -> Counter:
-            return Counter(f"thimble_{name}", meaning, labels, registry=registry)
+    def _add_predictions(self) -> None:
+        """Add what shows the distribution of predictions."""
+        self.predictions = self._counter("predictions", "Images by predicted label.", *MODEL_LABELS, "label")
+        self.novel = self._counter("novel", "Images flagged as unlike the training data.", *MODEL_LABELS)
+        self.top_probability = self._histogram(
+            "top_probability", "Probability of the predicted label.", PROBABILITIES, *MODEL_LABELS
+        )
+        self.entropy = self._histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS, *MODEL_LABELS)
+        self.set_size = self._histogram(
+            "set_size", "Labels in the set at the card's coverage.", SET_SIZES, *MODEL_LABELS
+        )
+        self.brightness = self._histogram(
+            "brightness", "Mean brightness of the model's input, 0 to 1.", TENTHS, *MODEL_LABELS
+        )
 
-        def histogram(name: str, meaning: str, buckets: Sequence[float], labels: Sequence[str]) -> Distribution:
-            return Distribution(f"thimble_{name}", meaning, labels, buckets=buckets, registry=registry)
+    def _add_runs(self) -> None:
+        """Add what serving.telemetry.triton_statistics reads."""
+        self.batches = self._counter(f"{INTERNAL_PREFIX}batches", "Runs of a graph, by images.", *MODEL_LABELS, "size")
+        self.batch_seconds = self._counter(
+            f"{INTERNAL_PREFIX}batch_seconds", "Their time by stage.", *MODEL_LABELS, "size", "stage"
+        )
+        self.failures = self._counter(
+            f"{INTERNAL_PREFIX}failures", "Refused requests that named a model.", *MODEL_LABELS, "reason"
+        )
+        self.failure_seconds = self._counter(
+            f"{INTERNAL_PREFIX}failure_seconds", "Seconds that those took.", *MODEL_LABELS
+        )
+        name = f"thimble_{INTERNAL_PREFIX}last"
+        self.last_run = Gauge(name, "When a graph ran.", MODEL_LABELS, registry=self._registry, multiprocess_mode="max")
 
-        self.requests = counter(
-            "requests", "Requests by the model that answered and the status.", (*MODEL_LABELS, "status")
+    def _add_shadows(self) -> None:
+        self.shadow_images = self._counter("shadow_images", "Images compared.", *SHADOW_LABELS)
+        self.shadow_agreements = self._counter(
+            "shadow_agreements", "Images that both predicted the same label for.", *SHADOW_LABELS
         )
-        self.refusals = counter("refusals", "Refused requests, by code.", ("code",))
-        self.decoding_ended = counter("decoding_ended", "Images whose decoding was given up.", ("reason",))
-        self.stages = histogram("stage_seconds", "A request's time by stage.", SECONDS_BUCKETS, ("stage",))
-        # The distribution of predictions.
-        self.predictions = counter("predictions", "Images by predicted label.", (*MODEL_LABELS, "label"))
-        self.novel = counter("novel", "Images flagged as unlike the training data.", MODEL_LABELS)
-        self.top_probability = histogram(
-            "top_probability", "Probability of the predicted label.", PROBABILITIES, MODEL_LABELS
+        self.shadow_dropped = self._counter("shadow_dropped", "Images not compared: full, or failed.", *DROPPED_LABELS)
+        self.shadow_difference = self._histogram(
+            "shadow_difference",
+            "An image's largest difference in probability.",
+            PROBABILITY_DIFFERENCES,
+            *SHADOW_LABELS,
         )
-        self.entropy = histogram("entropy_nats", "Entropy of the probabilities, in nats.", NATS, MODEL_LABELS)
-        self.set_size = histogram("set_size", "Labels in the set at the card's coverage.", SET_SIZES, MODEL_LABELS)
-        self.brightness = histogram("brightness", "Mean brightness of the model's input, 0 to 1.", TENTHS, MODEL_LABELS)
-        # For serving.telemetry.triton_statistics.
-        self.batches = counter(f"{INTERNAL_PREFIX}batches", "Runs of a graph, by images.", (*MODEL_LABELS, "size"))
-        self.batch_seconds = counter(
-            f"{INTERNAL_PREFIX}batch_seconds", "Their time by stage.", (*MODEL_LABELS, "size", "stage")
+        self.shadow_seconds = self._histogram(
+            "shadow_seconds", "A batch's time, by both.", SECONDS_BUCKETS, *SHADOW_LABELS, "by"
         )
-        self.failures = counter(
-            f"{INTERNAL_PREFIX}failures", "Refused requests that named a model.", (*MODEL_LABELS, "reason")
-        )
-        self.failure_seconds = counter(f"{INTERNAL_PREFIX}failure_seconds", "Seconds that those took.", MODEL_LABELS)
-        self.last_run = Gauge(
-            f"thimble_{INTERNAL_PREFIX}last",
-            "When a graph ran.",
-            MODEL_LABELS,
-            registry=registry,
-            multiprocess_mode="max",
-        )
-        # Loads, and shadows.
-        self.loads = counter("model_loads", "Files opened: loaded or refused.", ("model", "result"))
-        self.shadow_images = counter("shadow_images", "Images compared.", SHADOW_LABELS)
-        self.shadow_agreements = counter(
-            "shadow_agreements", "Images that both predicted the same label for.", SHADOW_LABELS
-        )
-        self.shadow_dropped = counter("shadow_dropped", "Images not compared: full, or failed.", DROPPED_LABELS)
-        self.shadow_difference = histogram(
-            "shadow_difference", "An image's largest difference in probability.", PROBABILITY_DIFFERENCES, SHADOW_LABELS
-        )
-        self.shadow_seconds = histogram(
-            "shadow_seconds", "A batch's time, by both.", SECONDS_BUCKETS, (*SHADOW_LABELS, "by")
-        )
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"thimble_{name}", meaning, labels, registry=self._registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Distribution:
+        return Distribution(f"thimble_{name}", meaning, labels, buckets=buckets, registry=self._registry)
 
 
 class DroppedLinesCounter(Collector):

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from serving.errors import Overloaded, Refusal
 from serving.inference.timings import REPORTED_STAGES, Timings
 from serving.model.classifier import Classifier, Outputs
-from serving.model.task import SINGLE_LABEL
 from serving.telemetry.metrics import Metrics
 
 FLUSH_AT = 1024  # requests that are counted together: enough that each costs next to nothing
@@ -110,10 +109,10 @@ class PredictionMetrics:
             if count:
                 metrics.predictions.labels(*labels, card.labels[index]).inc(count)
         metrics.top_probability.labels(*labels).observe_all(probabilities.max(1))
-        metrics.entropy.labels(*labels).observe_all((card.task or SINGLE_LABEL).entropies(probabilities))
+        metrics.entropy.labels(*labels).observe_all(card.decision.entropies(probabilities))
         metrics.set_size.labels(*labels).observe_all(card.sets(probabilities).sum(1))
         metrics.brightness.labels(*labels).observe_all(observed.brightness())
-        novel = classifier.novel(observed.outputs)
+        novel = card.novel(observed.outputs.novelty)
         if novel is not None:
             metrics.novel.labels(*labels).inc(sum(novel))
 

@@ -83,7 +83,7 @@ class Shadow:
 
     def _count(self, batch: AnsweredBatch, comparison: Comparison) -> None:
         metrics, pair = self._metrics, batch.pair
-        labels = pair.model.card.name, pair.model.card.version, f"{pair.shadow.card.name}:{pair.shadow.card.version}"
+        labels = pair.model.card.name, pair.model.card.version, pair.shadow.full_name
         metrics.shadow_images.labels(*labels).inc(len(batch.pixels))
         metrics.shadow_agreements.labels(*labels).inc(comparison.agreements)
         metrics.shadow_difference.labels(*labels).observe_all(comparison.differences)

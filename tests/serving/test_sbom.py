@@ -1,6 +1,7 @@
 """The list of packages and models."""
 
 import json
+import shutil
 from importlib import metadata
 
 import pytest
@@ -41,6 +42,13 @@ def test_every_model_is_listed_as_its_card_describes_it(models, capsys):
     assert listed["licenses"] == [{"license": {"name": classifier.card.licence}}]
     assert metrics["accuracy"] == f"{classifier.card.metrics.accuracy:.4f}"
     assert listed["modelCard"]["modelParameters"]["datasets"] == [{"type": "dataset", "name": "Fashion-MNIST"}]
+
+
+def test_a_model_that_is_being_written_is_not_listed(models, tmp_path, capsys):
+    shutil.copytree(models / "fashion-mlp/2", tmp_path / "fashion-mlp/2")
+    shutil.copytree(models / "fashion-mlp/2", tmp_path / ".fashion-mlp-x1y2/2")
+
+    assert "fashion-mlp" in components(tmp_path, capsys)
 
 
 def test_a_broken_model_file_is_named_in_one_line(tmp_path, capsys):

@@ -28,6 +28,18 @@ def test_a_signed_file_and_the_folders_around_it_are_verified(verify, forge, pub
         assert printed.startswith(f"{path}: signed: 'garments' version 1, sha256:")
 
 
+def test_drafts_and_withdrawn_versions_which_are_not_served_are_left_out(verify, forge, public, folder):
+    path = sign(forge("garments/1"), public)
+    for hidden in (".draft", ".withdrawn"):
+        shutil.copytree(path.parent, folder / "garments" / hidden / "2")
+    shutil.copytree(folder / "garments", folder / ".garments-being-written")
+
+    for place in (folder / "garments", folder):
+        status, printed = verify(place)
+        assert status == 0
+        assert len(printed.splitlines()) == 1
+
+
 def test_one_bad_file_among_others_is_named(verify, forge, public, folder):
     sign(forge("garments/1"), public)
     forge("garments/2")

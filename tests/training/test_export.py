@@ -4,7 +4,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -129,7 +129,7 @@ class TestRehearsal:
         corrupted = found.pop("corrupted", None)
         severities = 75 if RECIPES[name].sample_sizes.corrupted else None  # with one image each
         assert (corrupted and corrupted["n"]) == severities
-        assert found == pytest.approx(asdict(measured), rel=1e-4)
+        assert found == pytest.approx(msgspec.to_builtins(measured), rel=1e-4)
 
     def test_the_thresholds_are_fitted_on_a_tenth_of_the_training_images(self, rehearsal, name, data_dir):
         classifier = opened(rehearsal(name), name)

@@ -1,6 +1,7 @@
 """The pipeline from a recipe to a calibrated model: with a seed, with a teacher, and resumed after an interruption."""
 
 import hashlib
+import io
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from training.calibrated_model import CalibratedModel, calibrate
 from training.export_options import chosen, export_parser
 from training.networks.base import INFERENCE_BATCH, Features, Network
 from training.networks.mlp import MLP
-from training.pipeline import train
+from training.pipeline import load_trained, train
 from training.recipe import Recipe
 from training.recipes import RECIPES
 from training.train.checkpoint import CheckpointError
@@ -95,6 +96,19 @@ def test_a_recipe_without_novelty_gives_probabilities_alone(garments):
 
     assert outputs.novelty is None
     assert outputs.probabilities.shape == (len(data.test), 10)
+
+
+def test_a_network_that_is_named_after_a_file_is_shown_with_its_brackets(garments, tmp_path):
+    def network() -> Network:
+        named = MLP()
+        named.title = "mobilenet[v2], without its last layer"
+        return named
+
+    recipe, shown = replace(RECIPES["lecture-mlp"], network=network, frozen=True), io.StringIO()
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_trained(recipe, garments, tmp_path / "missing.pt", Console(file=shown))
+
+    assert shown.getvalue() == "mobilenet[v2], without its last layer: 101,770 parameters\n"
 
 
 def test_no_more_images_at_once_go_through_a_network_than_fit_into_memory(garments):

@@ -76,6 +76,13 @@ def test_tracked_items_are_all_there_and_off_a_terminal_they_print_one_line(caps
     assert capsys.readouterr().err == "Photos\n"
 
 
+def test_brackets_in_a_path_are_shown_beside_a_bar_as_they_are(terminal, capsys):
+    path = "photos [2024]/[/teacher]/model.onnx"
+
+    assert list(track(path, iter("abc"), 3)) == ["a", "b", "c"]
+    assert path in capsys.readouterr().err
+
+
 def test_tracked_items_have_a_bar_on_a_terminal(terminal, capsys):
     assert list(track("Photos", iter("abc"), 3)) == ["a", "b", "c"]
     assert "Photos" in (shown := capsys.readouterr().err)

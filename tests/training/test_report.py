@@ -3,6 +3,7 @@ import struct
 import warnings
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -11,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from training.evaluation.calibration import ClassificationMetrics
-from training.evaluation.evaluate_graph import CorruptedMetrics, Evaluation, NoveltyMetrics, PhotoMetrics
+from serving.model.card import Corrupted, ModelMetrics, Photos
+from training.evaluation.evaluate_graph import Evaluation, NoveltyMetrics
 from training.label_font import drawable
 from training.networks import efficientnet
 from training.networks.base import count_parameters
@@ -32,6 +33,8 @@ from training.report import (
 from training.train.trainer import Epoch
 
 EPOCHS = tuple(Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.987654 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3))
+METRICS = ModelMetrics(accuracy=0.9, n=10, loss=0.3, ece=0.01, ece_uncalibrated=0.02, set_size=1.2, set_coverage=0.951)
+PHOTOS = Photos(accuracy=0.87, untouched=0.89, n=10)
 
 
 def rows(table: Table) -> list[tuple[str, ...]]:
@@ -120,8 +123,8 @@ def test_the_epochs_are_listed_one_a_row():
 
 
 def test_all_metrics_are_listed_by_name_with_counts_in_full():
-    metrics = ClassificationMetrics(0.88888, 10_000, 0.3, 0.01, 0.02, 1.2, 0.951)
-    novelty, photos = NoveltyMetrics(0.0512, {"noise": 0.99}), PhotoMetrics(0.87, 0.89, 2_000)
+    metrics = msgspec.structs.replace(METRICS, accuracy=0.88888, n=10_000)
+    novelty, photos = NoveltyMetrics(0.0512, {"noise": 0.99}), Photos(accuracy=0.87, untouched=0.89, n=2_000)
     evaluation = Evaluation(metrics, 0.65, [0.9, math.nan, 0.8], novelty, photos, torch.empty(0))
 
     table = dict(rows(evaluation_table(evaluation, ("Bag", "Coat", "[Shirt]"))))
@@ -134,19 +137,16 @@ def test_all_metrics_are_listed_by_name_with_counts_in_full():
 
 
 def test_metrics_on_corrupted_images_are_listed_where_they_were_measured():
-    metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
-    corrupted = CorruptedMetrics(0.7, 0.05, 0.8, 15_000, {"fog": 0.6})
+    corrupted = Corrupted(accuracy=0.7, ece=0.05, set_coverage=0.8, n=15_000, by_corruption={"fog": 0.6})
 
-    evaluation = Evaluation(metrics, 0.65, [0.9], None, photos, torch.empty(0), corrupted)
+    evaluation = Evaluation(METRICS, 0.65, [0.9], None, PHOTOS, torch.empty(0), corrupted)
     table = dict(rows(evaluation_table(evaluation, ("Bag",))))
 
     assert (table["accuracy on corrupted images (15,000)"], table["accuracy after fog"]) == ("0.7000", "0.6000")
 
 
 def test_a_graph_without_novelty_has_no_such_rows():
-    metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
-
-    table = dict(rows(evaluation_table(Evaluation(metrics, 0.65, [0.9], None, photos, torch.empty(0)), ("Bag",))))
+    table = dict(rows(evaluation_table(Evaluation(METRICS, 0.65, [0.9], None, PHOTOS, torch.empty(0)), ("Bag",))))
 
     assert not any("novel" in name or "AUROC" in name for name in table)
 

@@ -169,7 +169,7 @@ class TestThresholds:
         fitted = MULTI.with_thresholds(torch.rand(40, 3), torch.rand(40, 3) > 0.5)
 
         assert task_of(fitted.decision) == fitted
-        assert task_of(None) is SINGLE
+        assert task_of(SINGLE.decision) is SINGLE
 
 
 class TestLabels:

@@ -79,7 +79,7 @@ def _of_folder(path: Path) -> Layout:
             f"{printable(path)}: {_names(folders)} are the names of splits, but no folder of a label is in them: put "
             "the images into a folder for each label, such as train/roses/1.jpg, or rename the folders"
         )
-    if not any(True for folder in folders for _ in images_in(folder)) and any(loose_images(path)):
+    if not any(any(images_in(folder)) for folder in folders) and any(loose_images(path)):
         return _of_prefixes(path)
     if any(_holds_splits(folder) for folder in folders):
         return _of_labels_with_splits(path, folders)

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
@@ -59,20 +59,38 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
     and for a file with two labels or two splits; with multi_label a file may have several labels, in one cell or in
     several rows, or none.
     """
+    found: dict[Path, TableRow] = {}
+    for where, file, row in _named_files(table, multi_label):
+        path, labels = table.parent / file, row.labels
+        if before := found.get(path):
+            if before.labels != labels and not (multi_label and before.labels and labels):
+                raise DataError(
+                    f"{where}: {printable(file)} has {_named(labels)} here and {_named(before.labels)} above: keep one "
+                    f"row, or make a label of its own for such images; {SEVERAL}"
+                )
+            if before.split != row.split:
+                raise DataError(
+                    f"{where}: {printable(file)} has the split {row.split!r} here and {before.split!r} above: keep one"
+                )
+            row = TableRow(tuple(dict.fromkeys((*before.labels, *labels))), row.split)
+        found[path] = row
+    return found
+
+
+def _named_files(table: Path, multi_label: bool) -> Iterator[tuple[str, str, TableRow]]:
+    """Yield of each row where it stands, the file that it names, and what it says of it. Raises DataError."""
     rows = _rows(table)
     _, first = rows[0] if rows else (1, [])
     named = _is_header(first)
     names = _cells(first) if named else list(COLUMNS)
     places = [names.index(column) if column in names else len(first) for column in (*COLUMNS, SPLIT_COLUMN)]
-    found: dict[Path, TableRow] = {}
     if not named:
         _refuse_foreign_header(table, rows)
     for line, row in rows[named:]:
         file, cell, split = (row[place].strip() if place < len(row) else "" for place in places)
-        labels = _labels_in(cell)
+        labels, where = _labels_in(cell), f"{printable(table)}, line {line}"
         if "\\" in file and not _is_file(table.parent / file):
             file = PureWindowsPath(file).as_posix()
-        where, before = f"{printable(table)}, line {line}", found.get(table.parent / file)
         if not file or not (labels or multi_label):
             raise DataError(
                 f"{where}: a file and its label are needed, separated by a comma, as in roses/1.jpg,rose; {SEVERAL}"
@@ -84,19 +102,7 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
                 f"{where}: {len(row)} cells, but the first row has {len(first)}: put several labels into one cell as "
                 "in cat|dog, and quotes around a comma"
             )
-        if before and before.labels != labels and not (multi_label and before.labels and labels):
-            raise DataError(
-                f"{where}: {printable(file)} has {_named(labels)} here and {_named(before.labels)} above: keep one "
-                f"row, or make a label of its own for such images; {SEVERAL}"
-            )
-        if before and before.split != split:
-            raise DataError(
-                f"{where}: {printable(file)} has the split {split!r} here and {before.split!r} above: keep one"
-            )
-        found[table.parent / file] = TableRow(
-            tuple(dict.fromkeys((*(before.labels if before else ()), *labels))), split
-        )
-    return found
+        yield where, file, TableRow(tuple(dict.fromkeys(labels)), split)
 
 
 def _labels_in(cell: str) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ Labels are int64 [n], or bool [n, classes] of a multi-label task.
 """
 
 import math
-from dataclasses import asdict, dataclass
 
 import torch
+from msgspec import UNSET
 from torch import Tensor
 
+from serving.model.card import ModelMetrics
 from training.datasets.labelled import truth_of
 from training.task import SINGLE, Task, macro_f1, mean_average_precision
 
@@ -96,38 +97,12 @@ def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
     return torch.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2).view(classes, classes)
 
 
-@dataclass(frozen=True)
-class ClassificationMetrics:
-    """The metrics of a model on n images.
-
-    accuracy: the share of images with all their labels right. loss: negative log-likelihood. ece: expected calibration
-    error. ece_uncalibrated: the same at temperature 1. set_size, set_coverage: mean size of the label sets, and the
-    share of the true labels that are in them.
-    """
-
-    accuracy: float
-    n: int
-    loss: float
-    ece: float
-    ece_uncalibrated: float
-    set_size: float
-    set_coverage: float
-
-
-@dataclass(frozen=True)
-class MultiLabelMetrics(ClassificationMetrics):
-    """f1, map: the means over the labels of the F1 score and of average precision. loss: binary cross-entropy."""
-
-    f1: float
-    map: float
-
-
 def compute_metrics(
     probabilities: Tensor, labels: Tensor, temperature: float, sets: Tensor, task: Task = SINGLE
-) -> ClassificationMetrics:
+) -> ModelMetrics:
     """Compare probabilities [n, classes] and label sets, bool [n, classes], with labels."""
-    given = probabilities.double()
-    metrics = ClassificationMetrics(
+    given, several = probabilities.double(), labels.ndim == 2
+    return ModelMetrics(
         accuracy=float(task.right(given, labels).double().mean()),
         n=len(labels),
         loss=float(task.loss(task.logits(given), labels) / len(labels)),
@@ -135,11 +110,9 @@ def compute_metrics(
         ece_uncalibrated=expected_calibration_error(uncalibrated(given, temperature, task), labels, task=task),
         set_size=float(sets.sum(1).double().mean()),
         set_coverage=share_covered(sets, labels),
+        f1=macro_f1(task.decide(given), labels) if several else UNSET,
+        map=mean_average_precision(given, labels) if several else UNSET,
     )
-    if labels.ndim == 1:
-        return metrics
-    f1, average_precision = macro_f1(task.decide(given), labels), mean_average_precision(given, labels)
-    return MultiLabelMetrics(**asdict(metrics), f1=f1, map=average_precision)
 
 
 def share_covered(sets: Tensor, labels: Tensor) -> float:

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from training.datasets.composed import LUMA
 from training.datasets.pixels import Pixels
 from training.evaluation.filters import Floats, correlate, fractal, motion_blur, sample, zoom
 
-GREY = np.array([0.299, 0.587, 0.114], np.float32)  # the parts of red, green and blue in a colour's lightness
+GREY = np.array(LUMA, np.float32)  # the parts of red, green and blue in a colour's lightness
 ICE = np.array([0.86, 0.94, 1.0], np.float32)
 
 # From images [n, h, w, c] between 0 and 1, a severity's value and a source of randomness to images.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from serving.model.card import Corrupted, ModelMetrics, Photos
 from serving.model.classifier import Outputs
 from training.datasets.labelled import LabelledImages, truth_of
 from training.datasets.pixels import Pixels
 from training.evaluation.calibration import (
-    ClassificationMetrics,
     compute_metrics,
     coverage_by_label,
     expected_calibration_error,
@@ -48,26 +48,6 @@ class EvaluationInputs:
 
 
 @dataclass(frozen=True)
-class PhotoMetrics:
-    """Accuracy on n test images made into photos, and on the same images untouched."""
-
-    accuracy: float
-    untouched: float
-    n: int
-
-
-@dataclass(frozen=True)
-class CorruptedMetrics:
-    """Metrics on n corrupted test images; by_corruption: the accuracy for each, over all severities."""
-
-    accuracy: float
-    ece: float
-    set_coverage: float
-    n: int
-    by_corruption: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class NoveltyMetrics:
     """share: of the test images that are called novel. auroc: by out-of-distribution set.
 
@@ -86,13 +66,13 @@ class Evaluation:
     where the graph has no such output. corrupted: None where it was not measured.
     """
 
-    metrics: ClassificationMetrics
+    metrics: ModelMetrics
     macro_accuracy: float
     coverage_by_label: list[float]
     novelty: NoveltyMetrics | None
-    photos: PhotoMetrics
+    photos: Photos
     probabilities: Tensor
-    corrupted: CorruptedMetrics | None = None
+    corrupted: Corrupted | None = None
     novelty_scores: NDArray[np.float32] | None = None
 
 
@@ -126,7 +106,7 @@ def evaluate_graph(
     )
 
 
-def _corrupted(predict: Predict, inputs: EvaluationInputs, test: LabelledImages, size: int) -> CorruptedMetrics:
+def _corrupted(predict: Predict, inputs: EvaluationInputs, test: LabelledImages, size: int) -> Corrupted:
     """Measure each severity of each corruption on the next images of the test set, which begins again at its end."""
     pixels, outputs, labels = test.pixels.numpy(), [], []
     corruptions = list(product(CORRUPTIONS, SEVERITIES))
@@ -139,7 +119,7 @@ def _corrupted(predict: Predict, inputs: EvaluationInputs, test: LabelledImages,
     probabilities, truth = torch.from_numpy(np.concatenate(outputs)), torch.cat(labels)
     right, sets = inputs.task.right(probabilities, truth).double(), torch.from_numpy(inputs.sets(probabilities.numpy()))
     by_corruption = right.view(len(CORRUPTIONS), -1).mean(1).tolist()
-    return CorruptedMetrics(
+    return Corrupted(
         accuracy=float(right.mean()),
         ece=expected_calibration_error(probabilities, truth, task=inputs.task),
         set_coverage=share_covered(sets, truth),
@@ -162,9 +142,9 @@ def _novelty(
     return NoveltyMetrics(float((outputs.novelty > threshold).mean()), auroc)
 
 
-def _photos(predict: Predict, photos: Pixels, untouched: Tensor, labels: Tensor, task: Task) -> PhotoMetrics:
+def _photos(predict: Predict, photos: Pixels, untouched: Tensor, labels: Tensor, task: Task) -> Photos:
     stage(f"Evaluating on {len(photos):,} photos")
     n = len(photos)
     as_photos = torch.from_numpy(predict(photos).probabilities)
     accuracy, before = (task.right(p, labels[:n]).double().mean() for p in (as_photos, untouched[:n]))
-    return PhotoMetrics(float(accuracy), float(before), n)
+    return Photos(accuracy=float(accuracy), untouched=float(before), n=n)

@@ -78,8 +78,7 @@ def run(graph: onnx.ModelProto, pixels: NDArray[np.uint8], batch: int = MICRO_BA
     names = [name for name in (PROBABILITIES, NOVELTY) if name in found]
 
     def run_batch(start: int) -> Outputs:
-        probabilities, *novelty = session.run(names, {INPUT: pixels[start : start + batch]})
-        return Outputs(probabilities, novelty[0] if novelty else None)
+        return Outputs(*session.run(names, {INPUT: pixels[start : start + batch]}))
 
     return Outputs.concatenate([run_batch(start) for start in range(0, len(pixels), batch)])
 

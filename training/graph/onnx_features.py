@@ -157,18 +157,25 @@ def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
 
 def _part(graph: onnx.GraphProto, output: str, added: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
     """Return the nodes that an output needs, some nodes added at the end, as a model for any number of images."""
-    nodes, wanted, kept = [*graph.node, *added], {output}, []
-    for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            kept.append(node)
+    nodes = [*graph.node, *added]
+    needed = names_needed(nodes, output)
+    kept = [node for node in nodes if needed.intersection(node.output)]
     image = onnx.ValueInfoProto()
     image.CopyFrom(_image(graph))
     image.type.tensor_type.shape.dim[0].dim_param = "n"
     result = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
-    weights = [weight for weight in graph.initializer if weight.name in wanted]
-    part = helper.make_graph(kept[::-1], "backbone", [image], [result], weights)
+    weights = [weight for weight in graph.initializer if weight.name in needed]
+    part = helper.make_graph(kept, "backbone", [image], [result], weights)
     return helper.make_model(part, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def names_needed(nodes: Sequence[onnx.NodeProto], output: str) -> set[str]:
+    """Return the names of the tensors that make an output, its own too. nodes: in the order of computation."""
+    needed = {output}
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    return needed
 
 
 def _run(model: onnx.ModelProto, layout: tuple[int, bool, int, int]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from serving.model.card import INPUT, PROBABILITIES
+from training.graph.onnx_features import names_needed
 
 # The operators that take most of the time, and the activations behind them, which set the range of their layer: with
 # that of what ReLU6 cuts off, cifar-net would lose 1.5 points of accuracy. Preprocessing and softmax stay float32.
@@ -148,11 +149,8 @@ def _first_layers(graph: onnx.ModelProto) -> list[str]:
 
 def _nodes_of_novelty_alone(graph: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes that only novelty needs: few, and 256 steps are too coarse for distances."""
-    wanted = {PROBABILITIES}
-    for node in reversed(graph.graph.node):  # the list is in the order of computation
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-    return [node.name for node in graph.graph.node if not wanted.intersection(node.output)]
+    needed = names_needed(graph.graph.node, PROBABILITIES)
+    return [node.name for node in graph.graph.node if not needed.intersection(node.output)]
 
 
 def _without_needless_quantization(graph: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:

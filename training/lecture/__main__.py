@@ -38,7 +38,7 @@ from training.lecture import (
 from training.lecture.agreement import Row, format_value
 from training.lecture.report import Report
 from training.lecture.section import Lesson, Section
-from training.progress import CONSOLE, stage
+from training.progress import CONSOLE, say, stage
 from training.train.allocator import keep_memory
 
 SECTIONS: tuple[Callable[[Lesson], Section], ...] = (
@@ -142,7 +142,7 @@ def _print_result(report: Report, folder: Path, as_json: bool) -> None:
     console = Console()
     console.print(table)
     console.print(report.summary, highlight=False)
-    console.print(f"Written to {folder / REPORT_FILE}", markup=False, soft_wrap=True, highlight=False)
+    say(console, f"Written to {folder / REPORT_FILE}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Activation functions: their shapes, their derivatives, and the same network trained with each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +24,7 @@ from training.train.trainer import Epoch
 # Adam for all, as in the lecture: Muon is made for weights, and radial basis units have centers.
 SHORT_TRAINING = replace(LECTURE_MLP_FAST, name="short", muon=0.0, batch=512, epochs=3)
 COMPARED_RANGE = 12  # of |x|: a sigmoid much further out rounds to 1
+COMPARED_POINTS = torch.linspace(-COMPARED_RANGE, COMPARED_RANGE, 2_401, dtype=torch.float64)
 
 
 def activation(kind: str) -> Callable[[Tensor], Tensor]:
@@ -80,7 +81,7 @@ def section(lesson: Lesson) -> Section:
             "lecture also cites an error below 1% for cos on MNIST. MNIST is another data set, so this is not checked "
             "here.)",
         ),
-        rows=(*_formula_rows(), *_training_rows(results)),
+        rows=(*_formula_rows(), *_shape_rows(), *_training_rows(results)),
         code=(
             "nonlinearities.derivative",
             "nonlinearities.train_each",
@@ -89,10 +90,9 @@ def section(lesson: Lesson) -> Section:
     )
 
 
-def _formula_rows() -> tuple[Row, ...]:
-    """Return the rows that compare each function with the lecture's formula."""
-    x = torch.linspace(-COMPARED_RANGE, COMPARED_RANGE, 2_401, dtype=torch.float64)
-    at = {kind: activation(kind)(x) for kind in UNITS}
+def _formula_rows() -> Iterator[Row]:
+    """Yield the rows that compare each function with the lecture's formula."""
+    x = COMPARED_POINTS
     formulas = {
         "relu": ("max{x, 0}", x.clamp_min(0)),
         "sigmoid": ("1 / (1 + exp(-x))", 1 / (1 + torch.exp(-x))),
@@ -102,37 +102,28 @@ def _formula_rows() -> tuple[Row, ...]:
         "hard tanh": ("max(-1, min(1, x))", x.clamp_max(1).clamp_min(-1)),
         RADIAL: ("exp(-|x - c|²/σ²), with c = 0 and σ = 1", torch.exp(-x.square())),
     }
-    differences = {kind: float((at[kind] - expected).abs().max()) for kind, (_, expected) in formulas.items()}
-    criterion = f"at most {ROUNDING_TOLERANCE:g}, for rounding, where |x| ≤ {COMPARED_RANGE}"
-    inside = bool(((at["sigmoid"] > 0) & (at["sigmoid"] < 1)).all())
-    odd = float((at["tanh"] + at["tanh"].flip(0)).abs().max())
+    for kind, (formula, expected) in formulas.items():
+        yield _equal_row(f"Formula: {kind}", formula, "largest difference", activation(kind)(x) - expected)
+
+
+def _shape_rows() -> tuple[Row, ...]:
+    """Return the rows that compare what the lecture says of a function's shape."""
+    sigmoid, tanh = activation("sigmoid")(COMPARED_POINTS), activation("tanh")(COMPARED_POINTS)
+    inside = bool(((sigmoid > 0) & (sigmoid < 1)).all())
+    place, criterion = "inside" if inside else "outside", f"inside wherever |x| ≤ {COMPARED_RANGE}"
+    difference = "largest difference between tanh(x) and -tanh(-x)"
     return (
-        *(
-            Row(
-                f"Formula: {kind}",
-                formula,
-                f"largest difference {differences[kind]:.2g}",
-                differences[kind] <= ROUNDING_TOLERANCE,
-                criterion,
-            )
-            for kind, (formula, _) in formulas.items()
-        ),
         exactly("ReLU: its derivative at 0", 0.0, float(derivative("relu", torch.zeros(())))),
-        Row(
-            "Sigmoid: its range",
-            "(0, 1)",
-            "inside" if inside else "outside",
-            inside,
-            f"inside wherever |x| ≤ {COMPARED_RANGE}",
-        ),
-        Row(
-            "Tanh: about the origin",
-            "point symmetry",
-            f"largest difference between tanh(x) and -tanh(-x) {odd:.2g}",
-            odd <= ROUNDING_TOLERANCE,
-            criterion,
-        ),
+        Row("Sigmoid: its range", "(0, 1)", place, inside, criterion),
+        _equal_row("Tanh: about the origin", "point symmetry", difference, tanh + tanh.flip(0)),
     )
+
+
+def _equal_row(item: str, lecture: str, name: str, differences: Tensor) -> Row:
+    """Return a row that agrees if the differences are those of rounding; name: of the largest one."""
+    largest = float(differences.abs().max())
+    criterion = f"at most {ROUNDING_TOLERANCE:g}, for rounding, where |x| ≤ {COMPARED_RANGE}"
+    return Row(item, lecture, f"{name} {largest:.2g}", largest <= ROUNDING_TOLERANCE, criterion)
 
 
 def _training_rows(results: dict[str, tuple[int, Epoch]]) -> tuple[Row, ...]:

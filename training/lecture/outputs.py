@@ -14,6 +14,7 @@ from training.lecture.agreement import Row
 from training.lecture.plots import draw
 from training.lecture.section import Lesson, Plot, Section, Table
 from training.lecture.xor import least_squares
+from training.regression import minimize
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of the output unit's input z [n, outputs] and the targets
 
@@ -37,15 +38,7 @@ class Example:
         layer = nn.Linear(self.x.shape[1], self.outputs, dtype=self.x.dtype)
         for weights in layer.parameters():
             nn.init.zeros_(weights)
-        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = self.loss(layer(self.x), self.y)
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
+        minimize(lambda: self.loss(layer(self.x), self.y), layer.parameters(), max_iterations=200)
         return layer.requires_grad_(False)
 
 

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from math import sqrt
@@ -12,7 +11,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from serving.model.card import Corrupted, Golden, ModelCard, ModelMetrics, Novelty, Photos, Training
+from serving.model.card import Golden, ModelCard, Novelty, Training
 from serving.model.conformal import Conformal
 from serving.model.task import MultiLabel
 from training.calibrated_model import CalibratedModel
@@ -55,11 +54,11 @@ def make_card(
         parameters=count_parameters(model.trained.network),
         task=decision if isinstance(decision, MultiLabel) else UNSET,
         fit=recipe.fit,
-        metrics=ModelMetrics(**asdict(evaluation.metrics), corrupted=_corrupted(evaluation)),
+        metrics=msgspec.structs.replace(evaluation.metrics, corrupted=evaluation.corrupted or UNSET),
         temperature=model.temperature,
         conformal=calibration.conformal,
         novelty=_novelty(calibration, evaluation),
-        photos=Photos(**asdict(evaluation.photos)),
+        photos=evaluation.photos,
         reference=calibration.reference,
         golden=_golden(golden_images(*model.shape), expected),
         training=_training(model, quantization),
@@ -105,10 +104,6 @@ def is_card_of(model: CalibratedModel, card: ModelCard) -> bool:
 
 def _licence(model: CalibratedModel) -> str:
     return "; ".join(filter(None, (model.recipe.source.licence, model.trained.network.licence)))
-
-
-def _corrupted(evaluation: Evaluation) -> Corrupted | msgspec.UnsetType:
-    return Corrupted(**asdict(evaluation.corrupted)) if evaluation.corrupted else UNSET
 
 
 def _novelty(calibration: Calibration, evaluation: Evaluation) -> Novelty | msgspec.UnsetType:

@@ -96,8 +96,8 @@ def compare(
     That version is asked about the same images; where it takes other ones, or has other labels or another task, the
     cards are compared.
     """
-    card, shape = answering.card, (answering.height, answering.width, answering.channels)
-    if card.labels != candidate.labels or bool(card.task) != bool(candidate.task) or test.pixels.shape[1:] != shape:
+    card, asked = answering.card, test.pixels.shape[1:]
+    if card.labels != candidate.labels or bool(card.task) != bool(candidate.task) or asked != answering.shape:
         return compare_cards(card, candidate)
     truth = truth_of(test.labels, len(card.labels)).numpy()
     before = (card.decide(answering.classify(test.pixels.numpy())) == truth).all(1)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.model.card import MODEL_FILE
+from msgspec import UNSET
+
+from serving.model.card import LABELS_FILE, MODEL_FILE, ModelCard
 from serving.model.triton_config import triton_config
 from training.train.interrupt import without_interruption
 from training.version_folders import newest_file, version_numbers
@@ -114,16 +116,17 @@ class ModelFolder:
         return target
 
 
+def describe(folder: Path, card: ModelCard, shape: tuple[int, int, int]) -> None:
+    """Write labels.txt and config.pbtxt into a model's folder; shape: height, width and channels of an input."""
+    (folder / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
+    has_novelty, size = card.novelty is not UNSET, TRITON_MAX_BATCH_SIZE
+    config = triton_config(card.name, shape, len(card.labels), has_novelty=has_novelty, max_batch_size=size)
+    (folder / CONFIGURATION_FILE).write_text(config_pbtxt(config))
+
+
 def labels_text(labels: Sequence[str]) -> str:
     """Return the text of labels.txt: one label a line, in index order."""
     return "".join(f"{label}\n" for label in labels)
-
-
-def triton_text(name: str, shape: tuple[int, int, int], classes: int, has_novelty: bool) -> str:
-    """Return the text of config.pbtxt; shape: height, width and channels of an input."""
-    return config_pbtxt(
-        triton_config(name, shape, classes, has_novelty=has_novelty, max_batch_size=TRITON_MAX_BATCH_SIZE)
-    )
 
 
 def config_pbtxt(config: Mapping[str, Any]) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec import UNSET
-
 from serving.model.card import ModelCard
 from training.datasets.labelled import LabelledImages, truth_of
 from training.evaluation.evaluate_graph import Evaluation
@@ -49,13 +47,13 @@ def image_predictions(
     evaluation: Evaluation, card: ModelCard, test: LabelledImages, files: Sequence[str]
 ) -> Iterator[ImagePrediction]:
     """Yield the prediction of each test image; files: their names, in the same order."""
-    probabilities, scores = evaluation.probabilities.numpy(), evaluation.novelty_scores
+    probabilities, novel = evaluation.probabilities.numpy(), card.novel(evaluation.novelty_scores)
     truth = truth_of(test.labels, len(card.labels)).numpy()
     rows = zip(files, truth, card.decide(probabilities), probabilities, card.sets(probabilities), strict=True)
     for place, (file, true, decided, row, label_set) in enumerate(rows):
         true, decided, label_set = (tuple(has.nonzero()[0].tolist()) for has in (true, decided, label_set))
-        novel = None if scores is None or card.novelty is UNSET else bool(scores[place] > card.novelty.threshold)
-        yield ImagePrediction(place, file, true, decided, tuple(row.tolist()), label_set, novel)
+        is_novel = novel[place] if novel else None
+        yield ImagePrediction(place, file, true, decided, tuple(row.tolist()), label_set, is_novel)
 
 
 def write_predictions(predictions: Sequence[ImagePrediction], labels: Sequence[str], path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from msgspec import UNSET
 from rich.console import Console
 
-from serving.model.card import LABELS_FILE, MODEL_FILE, ContractError, ModelCard
+from serving.model.card import MODEL_FILE, ContractError, ModelCard
 from serving.model.classifier import Classifier, Outputs
 from training.calibrated_model import CalibratedModel
 from training.datasets.image_folder import ImageFolder
@@ -38,18 +38,11 @@ from training.graph.measurement import (
 from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, quantize
 from training.option_types import INT8
-from training.progress import stage
+from training.progress import say, stage
 from training.publish.card import calibration_notes, is_card_of, make_card
 from training.publish.comparison import UNLESS_WORSE, Release, VersionComparison, compare, guessing_note
 from training.publish.label_figures import label_figures
-from training.publish.model_folder import (
-    CONFIGURATION_FILE,
-    README_FILE,
-    REPORT_FILE,
-    ModelFolder,
-    labels_text,
-    triton_text,
-)
+from training.publish.model_folder import README_FILE, REPORT_FILE, ModelFolder, describe
 from training.publish.readme import readme
 from training.publish.report import write_report
 from training.publish.verification import verify, verify_labels
@@ -102,7 +95,7 @@ class Publisher:
             return False
         if not (newest and card and is_card_of(self.model, card) and (int8 or card.training.quantization is UNSET)):
             return False
-        self.console.print(f"Published already: {newest.parent}", markup=False, soft_wrap=True)
+        self._say(f"Published already: {newest.parent}")
         return True
 
     def export(self, int8: bool = False) -> None:
@@ -169,23 +162,26 @@ class Publisher:
             file.parent.mkdir()
             file.write_bytes(with_metadata(graph, card.to_metadata()))
             yield file
-            if model.trained.epochs:
-                draw_curves(model.trained.epochs, file.parent / CURVES_FILE)
-            truth = model.data.test.labels
-            if not card.task:
-                draw_confusion(confusion(evaluation.probabilities, truth), card.labels, file.parent / CONFUSION_FILE)
+            self._draw_plots(file.parent, card, evaluation)
             plots = [f"{card.version}/{path.name}" for path in sorted(file.parent.glob("*.png"))]
+            truth = model.data.test.labels
             figures = label_figures(card, evaluation.probabilities, truth, evaluation.coverage_by_label)
             text = readme(msgspec.to_builtins(card), figures, plots, model.shape[0])
             (draft / README_FILE).write_text(text, encoding="utf-8")
-            (draft / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
-            configuration = triton_text(name, model.shape, len(card.labels), card.novelty is not UNSET)
-            (draft / CONFIGURATION_FILE).write_text(configuration)
+            describe(draft, card, model.shape)
             messages = write_report(file.parent, model, card, evaluation)
             self.console.print(evaluation_table(evaluation, card.labels))
             for message in messages:
                 self._say(message)
             self._release(folder, draft, card, evaluation)
+
+    def _draw_plots(self, version: Path, card: ModelCard, evaluation: Evaluation) -> None:
+        """Draw the curves of the training, if there was one, and the confusion matrix, if an image has one label."""
+        epochs, truth = self.model.trained.epochs, self.model.data.test.labels
+        if epochs:
+            draw_curves(epochs, version / CURVES_FILE)
+        if not card.task:
+            draw_confusion(confusion(evaluation.probabilities, truth), card.labels, version / CONFUSION_FILE)
 
     def _release(self, folder: ModelFolder, draft: Path, card: ModelCard, evaluation: Evaluation) -> None:
         """Publish a draft, or keep it where it must not take the place of the version that answers."""
@@ -239,10 +235,10 @@ class Publisher:
         return fitted, evaluate_graph(predict, inputs, test, self.photos, self.data_dir, self._warn, sizes)
 
     def _say(self, message: str) -> None:
-        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, message)
 
     def _warn(self, message: str) -> None:
-        self.console.print(f"Note: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(self.console, f"Note: {message}", "yellow")
 
 
 def _probabilities(predict: Predict, pixels: Pixels) -> Outputs:

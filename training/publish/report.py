@@ -150,7 +150,7 @@ class ModelReport:
     @property
     def reliability_url(self) -> str:
         """The reliability diagram: accuracy by probability, a dot for each bin with images."""
-        sums = reliability(self.probabilities, self.test.labels, task=task_of(self.card.task or None))
+        sums = reliability(self.probabilities, self.test.labels, task=task_of(self.card.decision))
         return figure_url(partial(_paint_reliability, sums), *FIGURE_SIZE)
 
     @property

@@ -36,7 +36,7 @@ def verify(file: Path, model: CalibratedModel) -> float:
     pixels, classifier = test.pixels.numpy(), _open(file)
     found, expected = classifier.run(pixels), model.predict(pixels)
     differences = found.differences(expected)
-    task = task_of(classifier.card.task or None)
+    task = task_of(classifier.card.decision)
     correct, should_be = (
         int(task.right(torch.from_numpy(outputs.probabilities), test.labels).sum()) for outputs in (found, expected)
     )

@@ -8,20 +8,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import onnx
-from msgspec import UNSET
 
-from serving.model.card import LABELS_FILE, MODEL_FILE
+from serving.model.card import MODEL_FILE
 from serving.model.classifier import Classifier
 from training.graph.onnx_export import with_metadata
-from training.publish.model_folder import (
-    CONFIGURATION_FILE,
-    DRAFT,
-    README_FILE,
-    WITHDRAWN,
-    ModelFolder,
-    labels_text,
-    triton_text,
-)
+from training.publish.model_folder import DRAFT, README_FILE, WITHDRAWN, ModelFolder, describe
 from training.train.interrupt import without_interruption
 
 State = Literal["answers", "older", "withdrawn", "draft"]
@@ -43,6 +34,11 @@ class Version(NamedTuple):
 
     folder: Path
     state: State
+
+    @property
+    def name(self) -> str:
+        """Its name in commands: its number, or draft."""
+        return self.state if self.state == "draft" else self.folder.name
 
     @property
     def file(self) -> Path:
@@ -121,10 +117,7 @@ class Versions:
     def _describe(self, version: Path, classifier: Classifier) -> None:
         """Write the files beside the versions, which describe the one that answers."""
         card, folder = classifier.card, self.folder.path
-        shape = (classifier.height, classifier.width, classifier.channels)
-        (folder / LABELS_FILE).write_text(labels_text(card.labels), encoding="utf-8")
-        configuration = triton_text(card.name, shape, len(card.labels), card.novelty is not UNSET)
-        (folder / CONFIGURATION_FILE).write_text(configuration)
+        describe(folder, card, classifier.shape)
         if (kept := version / README_FILE).exists():
             kept.replace(folder / README_FILE)
         else:

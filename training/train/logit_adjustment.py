@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.datasets.stratified import FOLDS, stratified_folds
 from training.progress import track
+from training.regression import minimize
 from training.task import SINGLE
 
 UNEVEN = 2.0  # times as many images as another label: with less, the biases stay
@@ -48,14 +49,10 @@ def _biases(logits: Tensor, labels: Tensor, frequent: Tensor, images: int) -> Te
     weights = 1 / labels.bincount(minlength=len(frequent)).clamp_min(1).double()
     biases = torch.zeros(len(frequent), dtype=torch.float64, requires_grad=True)
     scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([biases, scale], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    def loss() -> Tensor:
         shifted = scale.exp() * logits + biases * frequent
-        loss = functional.cross_entropy(shifted, labels, weights) + PENALTY / images * biases.square().sum()
-        loss.backward()
-        return loss
+        return functional.cross_entropy(shifted, labels, weights) + PENALTY / images * biases.square().sum()
 
-    optimizer.step(closure)
+    minimize(loss, [biases, scale], MAX_ITERATIONS)
     return (biases * frequent / scale.exp()).detach().float()

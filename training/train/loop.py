@@ -27,7 +27,7 @@ def train_network(
     """
     context = context or RunContext()
     used = train.take(slice(recipe.train_images))
-    trainer = Trainer(recipe, used, context, views or TrainingViews.plain(used.pixels))
+    trainer = Trainer(recipe, used, context, views or TrainingViews(used.pixels[None]))
     epochs: list[Epoch] = []
     if context.saved and context.resume:
         epochs = _resume(trainer, context.saved)

@@ -34,11 +34,6 @@ class TrainingViews:
     pixels: Tensor
     soft_labels: Tensor | None = None
 
-    @classmethod
-    def plain(cls, pixels: Tensor) -> "TrainingViews":
-        """Return the images [n, h, w, c] as they are, as the only view."""
-        return cls(pixels[None])
-
     def of_epoch(self, epoch: int) -> TrainingView:
         """Return the view of an epoch, counted from 1; the views take turns."""
         number = (epoch - 1) % len(self.pixels)

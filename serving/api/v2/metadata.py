@@ -39,7 +39,7 @@ def model_metadata(classifier: Classifier, versions: tuple[str, ...]) -> ModelMe
 
 def input_tensor(classifier: Classifier) -> Tensor:
     """Return the one input."""
-    return Tensor(INPUT, UINT8, (DYNAMIC, classifier.height, classifier.width, classifier.channels))
+    return Tensor(INPUT, UINT8, (DYNAMIC, *classifier.shape))
 
 
 def output_tensors(classifier: Classifier) -> list[Tensor]:
@@ -54,8 +54,7 @@ def model_config(classifier: Classifier, max_images: int, processes: int) -> dic
     max_images: of a request. processes: that serve the model.
     """
     card = classifier.card
-    shape = (classifier.height, classifier.width, classifier.channels)
     config = triton_config(
-        card.name, shape, len(card.labels), has_novelty=card.novelty is not UNSET, max_batch_size=max_images
+        card.name, classifier.shape, len(card.labels), has_novelty=card.novelty is not UNSET, max_batch_size=max_images
     )
     return config | {"instance_group": [{"name": card.name, "kind": "KIND_CPU", "count": processes}]}

@@ -312,7 +312,7 @@ def test_novelty_is_a_number_for_each_image_and_is_checked_on_the_golden_samples
 
     assert outputs.novelty.shape == (9,)
     assert outputs.novelty.dtype == np.float32
-    assert classifier.novel(outputs) == (outputs.novelty > classifier.card.novelty.threshold).tolist()
+    assert classifier.card.novel(outputs.novelty) == (outputs.novelty > classifier.card.novelty.threshold).tolist()
     golden = [{**to_builtins(sample), "novelty": sample.novelty + 0.01} for sample in classifier.card.golden]
     with pytest.raises(ContractError, match=r"golden sample 1 differs by 0.01 from"):
         Classifier.open(forge("other/1", of=classifier.card.name, golden=golden))
@@ -327,7 +327,7 @@ def test_a_graph_may_lack_novelty(forge):
 
     outputs = classifier.run(noise(classifier, 2))
     assert outputs.novelty is None
-    assert classifier.novel(outputs) is None
+    assert classifier.card.novel(outputs.novelty) is None
 
 
 def test_a_card_with_novelty_needs_a_graph_with_novelty(forge):

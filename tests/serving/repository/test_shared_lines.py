@@ -1,5 +1,8 @@
 """Workers share lines, and take turns; without room for a line each goes on with its own."""
 
+import os
+import subprocess
+import sys
 import threading
 
 from serving.repository.shared_lines import SharedLines
@@ -20,6 +23,26 @@ def test_without_room_a_worker_keeps_its_own_lines(tmp_path):
         lines.add("a")
 
     assert lines.read() == ["a"]
+
+
+def test_a_line_that_was_cut_off_in_the_midst_of_a_letter_hides_no_other(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes("\na\n\né".encode()[:-1])
+    lines = SharedLines(path)
+    lines.add("b")
+
+    assert {"a", "b"} <= {*lines.read()}
+
+
+def test_any_text_is_shared_whatever_the_locale(tmp_path):
+    path = tmp_path / "lines"
+    program = "import sys; from pathlib import Path; from serving.repository.shared_lines import SharedLines; "
+    program += "SharedLines(Path(sys.argv[1])).add('caf\\xe9')"
+    ascii_locale = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    subprocess.run([sys.executable, "-c", program, path], env=ascii_locale, check=True)
+
+    assert "café" in SharedLines(path).read()
 
 
 def test_they_take_turns(tmp_path):

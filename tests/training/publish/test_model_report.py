@@ -9,11 +9,10 @@ import pytest
 import torch
 from msgspec import UNSET
 
-from serving.model.card import ModelCard, Novelty
+from serving.model.card import ModelCard, ModelMetrics, Novelty, Photos
 from serving.model.classifier import Classifier
 from training.datasets.labelled import LabelledImages
-from training.evaluation.calibration import ClassificationMetrics
-from training.evaluation.evaluate_graph import Evaluation, PhotoMetrics
+from training.evaluation.evaluate_graph import Evaluation
 from training.networks.efficientnet import EfficientNetLite
 from training.publish.predictions import ImagePrediction, image_predictions, write_predictions
 from training.publish.report import MAX_EXAMPLES, MAX_MISTAKES, ModelReport
@@ -24,6 +23,8 @@ HOSTILE = ("<script>alert(1)<", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}",
 LABELS = [*HOSTILE, "mug", "spoon", "fork", "knife", "plate", "jug"]
 FILE = """it's "1" <b>&amp;.jpg"""
 EPOCHS = [Epoch(n, 1 / n, 1 - 0.3 / n, 1.2 / n, 0.9 - 0.4 / n, 0.004 / n, 61.25) for n in (1, 2, 3)]
+METRICS = ModelMetrics(accuracy=0.9, n=10, loss=0.3, ece=0.01, ece_uncalibrated=0.02, set_size=1.2, set_coverage=0.951)
+PHOTOS = Photos(accuracy=0.87, untouched=0.89, n=10)
 
 
 class Page(HTMLParser):
@@ -57,8 +58,7 @@ def predictions_of(
     card: ModelCard, true: list[int], probabilities: torch.Tensor, **evaluation
 ) -> list[ImagePrediction]:
     """Return the predictions of images, of which each has the same name."""
-    metrics, photos = ClassificationMetrics(0.9, 10, 0.3, 0.01, 0.02, 1.2, 0.951), PhotoMetrics(0.87, 0.89, 10)
-    evaluated = Evaluation(metrics, 0.5, [], None, photos, probabilities, **evaluation)
+    evaluated = Evaluation(METRICS, 0.5, [], None, PHOTOS, probabilities, **evaluation)
     test = LabelledImages(torch.zeros(len(true), 1, 1, 1), torch.tensor(true))
     return list(image_predictions(evaluated, card, test, [FILE] * len(true)))
 

@@ -60,7 +60,7 @@ def test_the_first_weights_are_computed_from_as_many_images_as_their_size_allows
     recipe = replace(RECIPES["lecture-mlp"], network=lambda: network)
     train = LabelledImages(pixels(150, 224), torch.arange(150) % 10)
 
-    Trainer(recipe, train, RunContext(), TrainingViews.plain(train.pixels))
+    Trainer(recipe, train, RunContext(), TrainingViews(train.pixels[None]))
 
     assert network.seen == [102]
 
