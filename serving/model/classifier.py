@@ -99,11 +99,14 @@ class Classifier:
         return self.run(pixels).probabilities
 
     def novel(self, outputs: Outputs) -> list[bool] | None:
-        """Return which images of a batch are unlike the training data; None where the graph has no novelty output."""
+        """Return which images of a batch are unlike the training data; None where the graph has no novelty output.
+
+        One whose novelty is NaN is.
+        """
         if outputs.novelty is None or self.card.novelty is UNSET:
             return None
         threshold = self.card.novelty.threshold
-        return [novelty > threshold for novelty in outputs.novelty.tolist()]
+        return [not novelty <= threshold for novelty in outputs.novelty.tolist()]
 
     def check_golden(self, batch_size: int = MICRO_BATCH) -> None:
         """Run the golden samples; raises ContractError when the outputs differ from the recorded ones."""
