@@ -22,6 +22,7 @@ SPARE_BYTES = 256 << 20  # the committed models take up to 54 MB
 FILE_COPIES = 4  # of a file's bytes: its weights as parsed, as read and as laid out for the processor
 BYTES_PER_PIXEL = 2 << 10  # of a batch: ten layers' outputs of 50 channels as float32
 MAX_BATCH_BYTES = 2 << 30
+MAX_FAULT_CHARS = 1_000  # of a reason, which is logged and shown: it may quote anything that the file has
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, CLOCK_SECONDS * seconds)
     fault = _find_fault(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(msgspec.json.encode(fault))
+    sys.stdout.buffer.write(msgspec.json.encode(fault and fault[:MAX_FAULT_CHARS]))
 
 
 def _find_fault(graph: bytes) -> str | None:
