@@ -13,6 +13,7 @@ import msgspec
 
 from serving import address_space
 from serving.imaging.png import MAX_INPUT_PIXELS
+from serving.model.card import ContractError
 from serving.model.classifier import MICRO_BATCH, Classifier
 from serving.model.external_data import check_self_contained
 from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session
@@ -22,7 +23,6 @@ SPARE_BYTES = 256 << 20  # the committed models take up to 54 MB
 FILE_COPIES = 4  # of a file's bytes: its weights as parsed, as read and as laid out for the processor
 BYTES_PER_PIXEL = 2 << 10  # of a batch: ten layers' outputs of 50 channels as float32
 MAX_BATCH_BYTES = 2 << 30
-MAX_FAULT_CHARS = 1_000  # of a reason, which is logged and shown: it may quote anything that the file has
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, CLOCK_SECONDS * seconds)
     fault = _find_fault(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(msgspec.json.encode(fault and fault[:MAX_FAULT_CHARS]))
+    sys.stdout.buffer.write(msgspec.json.encode(fault and str(ContractError(fault))))
 
 
 def _find_fault(graph: bytes) -> str | None:

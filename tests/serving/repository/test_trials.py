@@ -71,7 +71,7 @@ def test_a_reason_is_short_whatever_it_quotes(forge):
     fault = Trials().fault(graph, "digest")
 
     assert fault.startswith("the card is not valid: Invalid enum value 'garmentgarment")
-    assert len(fault) == 1_000
+    assert len(fault) == 2_000
 
 
 @pytest.mark.parametrize("edit", [endless_loop, slow_constant])
