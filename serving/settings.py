@@ -125,12 +125,8 @@ class Settings:
 
     def _has_model(self, name: str) -> bool:
         """Whether the folder has a model of this name; names of other folders, such as cifar-net/2, are none."""
-        if "/" in name or name.startswith("."):
-            return False
-        try:
-            return (self.folder / name).is_dir()
-        except OSError:  # the name is too long, or the folder's entries are not to be seen
-            return False
+        path = self.folder / name
+        return "/" not in name and not name.startswith(".") and os.path.isdir(path)  # noqa: PTH112  # Path's may raise
 
     def _check_trust(self) -> None:
         self.digests()

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _files(path: Path) -> list[Path]:
     """Return the model files at a path; a folder that has none is taken for a missing file."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  # Path's raises in a folder that may not be entered
         return [path]
     return sorted(file for depth in range(DEPTH) for file in path.glob("*/" * depth + MODEL_FILE)) or [
         path / MODEL_FILE
