@@ -18,13 +18,16 @@ class SharedLines:
         """Add a line, without its end."""
         self._own.append(line)
         if self._path:
-            with suppress(OSError), self._path.open("a") as file:
+            with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
                 file.write(f"\n{line}\n")  # a new line first, since the one before may have been cut off
 
     def read(self) -> list[str]:
         """Return all lines; some may be empty, or appear twice."""
-        shared = self._path.read_text().splitlines() if self._path and self._path.exists() else []
-        return shared + self._own
+        shared = ""
+        if self._path:
+            with suppress(OSError):  # there is no line yet, or the folder is gone
+                shared = self._path.read_text("utf-8", "replace")  # a line may be cut off within a character
+        return shared.splitlines() + self._own
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -22,6 +22,14 @@ def test_without_room_a_worker_keeps_its_own_lines(tmp_path):
     assert lines.read() == ["a"]
 
 
+def test_a_line_that_was_cut_off_within_a_character_hides_no_other(tmp_path):
+    (tmp_path / "lines").write_bytes("\né".encode()[:-1])
+    lines = SharedLines(tmp_path / "lines")
+    lines.add("été")
+
+    assert "été" in SharedLines(tmp_path / "lines").read()
+
+
 def test_they_take_turns(tmp_path):
     one, other = (SharedLines(tmp_path / "lines") for _ in range(2))
     order = []
