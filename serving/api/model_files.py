@@ -22,6 +22,7 @@ TYPES = {
     MODEL_FILE: "application/octet-stream",
 }
 DOWNLOAD_BYTES = 256 << 20  # of models that a worker holds while their clients read them
+MAX_BESIDE = 16 << 20  # of a README or a figure, which are sent in one piece: they take up to 200 kB
 COPIES = 2  # of a model while it is sent: alone, and behind its head
 
 
@@ -47,6 +48,8 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
         try:
             if not (folder / file).is_file():
                 raise NotFound(f"{name}/{version} has no {file}.")
+            if (size := _size(folder / file)) > MAX_BESIDE:
+                raise NotFound(f"{name}/{version} has a {file} of {size:,} bytes; at most {MAX_BESIDE:,} are sent.")
             response = send_from_directory(folder, file, mimetype=TYPES[file])
         except OSError as error:
             raise NotFound(f"{name}/{version} has a {file} that cannot be read: {error.strerror}.") from error
