@@ -7,10 +7,12 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_from_directory
 
+from serving import regular_file
 from serving.api.memory_budget import MemoryBudget
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel, NotAllowed, NotFound
 from serving.model.card import MODEL_FILE
+from serving.model.classifier import MAX_FILE_BYTES
 from serving.repository.repository import Repository
 from serving.settings import Settings, variable
 
@@ -86,7 +88,7 @@ def _size(path: Path) -> int:
 def _read(path: Path) -> tuple[bytes, str]:
     """Return a file's content and digest; both are empty where there is none any more."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = regular_file.read(path, MAX_FILE_BYTES, "a model file")
+    except regular_file.RegularFileError:
         return b"", ""
     return content, f"sha256:{hashlib.sha256(content).hexdigest()}"

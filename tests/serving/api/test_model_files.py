@@ -122,3 +122,5 @@ def test_a_file_that_was_refused_in_a_models_place_is_not_sent(forge, folder):
     assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
     path.unlink()
     assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
+    os.mkfifo(path)  # to open it would wait for a writer
+    assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
