@@ -145,7 +145,7 @@ def when_ready(server: Arbiter) -> None:
     cores, session_threads = usable_cores(), settings.session_threads
     polled = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is commanded"
     for line in (
-        f"Thimble on http://{bind}: POST an image to /classify",
+        f"Thimble on {', '.join(map(str, server.LISTENERS))}: POST an image to /classify",
         f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s and one more for every "
         f"{MIN_BODY_RATE:,}, {settings.max_images} images a request, "
