@@ -113,6 +113,11 @@ class InternalError(Refusal):
         super().__init__(message)  # without the cause: only the log may have that
 
 
+def not_a_number(model: str) -> InternalError:
+    """Return the refusal of an image for which a graph gives NaN."""
+    return InternalError(f"For this image the model {model!r} gives NaN instead of probabilities; name another model.")
+
+
 class NoModel(Refusal):
     status, code, title = 503, "no-model", "No model is ready"
     retry_after = 5  # another replica, or this one after a restart, may have the model

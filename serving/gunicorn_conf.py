@@ -65,6 +65,10 @@ graceful_timeout = 30  # in which accepted requests finish after SIGTERM
 shared_memory = Path("/dev/shm")  # noqa: S108  # only this service's heartbeats and counts go there
 room = workers * ROOM_BYTES + (TABLE_BYTES if settings.rate_limit else 0)
 shared_parent = with_room((shared_memory, *temporary_folders()), room)
+if shared_parent is None and not list(temporary_folders()):
+    sys.exit(
+        "thimble: no folder can be written to, and each worker needs a file there: make /dev/shm or TMPDIR writable"
+    )
 worker_tmp_dir = str(shared_parent) if shared_parent else None  # a slow disk would delay the heartbeat
 GunicornLogger.text = text_wanted(settings.log_format)
 logger_class = GunicornLogger
@@ -141,7 +145,7 @@ def when_ready(server: Arbiter) -> None:
     cores, session_threads = usable_cores(), settings.session_threads
     polled = f"every {settings.poll_seconds:g} s" if settings.poll_seconds else "when a load is commanded"
     for line in (
-        f"Thimble on http://{bind}: POST an image to /classify",
+        f"Thimble on {', '.join(map(str, server.LISTENERS))}: POST an image to /classify",
         f"usable cores {cores:g}: workers {workers}, onnxruntime threads {session_threads} each",
         f"limits: {settings.max_body:,} bytes in {settings.body_seconds:g} s and one more for every "
         f"{MIN_BODY_RATE:,}, {settings.max_images} images a request, "

@@ -5,6 +5,7 @@ each model file (ML-BOM). The same installation gives the same document: there i
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.sbom", description="List packages and models.")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the model folder; default models")
     options = parser.parse_args(arguments)
-    if not options.models.is_dir():
-        parser.error(f"--models {options.models}: there is no such folder")
+    if not os.path.isdir(options.models):  # noqa: PTH112  # Path's raises in a folder that may not be entered
+        parser.error(f"--models {options.models}: there is no such folder, or it cannot be read")
     try:
         listed = document(options.models)
     except ContractError as error:

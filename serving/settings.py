@@ -29,6 +29,7 @@ TYPE_WORDS = {
     "`int`": "a whole number",
     "`float`": "a number",
     "`bool`": "true or false",
+    r"`str` matching regex '\\S'": "an address",
 }  # for Python's names of types in messages
 
 # prometheus_client reads this variable once, when it is imported; the server sets it before.
@@ -37,6 +38,7 @@ SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 MAX_COUNT = 2**40  # as good as no limit; larger ones pass the 64 bits in which decoders are told theirs
 AtLeastOne = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 Workers = Annotated[int, Meta(ge=1, le=1_024)]  # processes: a port's number in this place would take all memory
+Address = Annotated[str, Meta(pattern=r"\S")]  # gunicorn takes a blank one for all addresses
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=3_600)]
 SecondsOrNever = Annotated[float, Meta(ge=0, le=3_600)]  # 0 is never
@@ -67,7 +69,7 @@ class Settings:
     """The operator's choices; each field is the environment variable THIMBLE_<NAME>."""
 
     models: str = "models"
-    host: str = "127.0.0.1"
+    host: Address = "127.0.0.1"
     # Not PORT: Kubernetes sets THIMBLE_PORT to an address when a service is called thimble.
     http_port: Port = 8000
     workers: Workers | None = None
@@ -109,8 +111,8 @@ class Settings:
 
     def check(self) -> Self:
         """Return these settings if the folders and files that they name exist and are sound. Raises SettingsError."""
-        if not self.folder.is_dir():
-            raise SettingsError(variable("models"), self.models, "there is no such folder")
+        if fault := _folder_fault(self.folder):
+            raise SettingsError(variable("models"), self.models, fault)
         named = [("default_grey", self.default_grey), ("default_colour", self.default_colour)]
         named += [("shadow", name) for rule in self.shadow for name in (rule.model, rule.shadow)]
         for field, name in named:
@@ -123,7 +125,8 @@ class Settings:
 
     def _has_model(self, name: str) -> bool:
         """Whether the folder has a model of this name; names of other folders, such as cifar-net/2, are none."""
-        return "/" not in name and not name.startswith(".") and (self.folder / name).is_dir()
+        path = self.folder / name
+        return "/" not in name and not name.startswith(".") and os.path.isdir(path)  # noqa: PTH112  # Path's may raise
 
     def _check_trust(self) -> None:
         self.digests()
@@ -191,6 +194,17 @@ def shared_folder() -> Path | None:
     """Return the folder that the workers of this server share; None where this process is alone."""
     folder = os.environ.get(SHARED_FOLDER_VARIABLE)
     return Path(folder) if folder else None
+
+
+def _folder_fault(folder: Path) -> str | None:
+    """Return why a folder cannot be listed; None where it can."""
+    try:
+        os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such folder"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
 
 
 def _read(field: str, file: str, read: Callable[[Path], File]) -> File:

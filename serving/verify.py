@@ -47,7 +47,7 @@ def _files(path: Path) -> list[Path]:
 
     A folder that has none is taken for a missing file.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  # Path's raises in a folder that may not be entered
         return [path]
     found = sorted(file for depth in range(DEPTH) for file in path.glob("[!.]*/" * depth + MODEL_FILE))
     return found or [path / MODEL_FILE]

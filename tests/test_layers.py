@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SERVING = [
-    "errors", "address_space", "child", "text_cache",
+    "errors", "address_space", "child", "text_cache", "regular_file",
     "access", "access.caller", "access.key_file", "access.authorization", "access.rate_limit", "access.rate_limiter",
     "access.cors", "access.proxies", "access.same_origin", "keys",
     "imaging", "imaging.suffixes",
@@ -21,8 +21,8 @@ SERVING = [
     "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.netpbm", "imaging.jpeg", "imaging.heic",
     "imaging.coding", "imaging.plain", "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing",
     "imaging.preprocessing",
-    "model", "model.task", "model.conformal", "model.card", "model.external_data", "model.regular_file",
-    "model.runtime", "model.classifier", "model.trial", "model.triton_config",
+    "model", "model.task", "model.conformal", "model.card", "model.external_data", "model.runtime",
+    "model.classifier", "model.trial", "model.triton_config",
     "version", "sbom", "cpu", "concurrency",
     "repository", "repository.shadow_rules", "repository.digests", "repository.model_key", "settings",
     "repository.commands", "repository.scan", "repository.shared_lines", "repository.trials", "repository.trust",

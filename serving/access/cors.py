@@ -10,6 +10,7 @@ from serving.access.key_file import ADMIN
 
 ANY = "*"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # browsers leave them out
 METHODS = "GET, HEAD, POST"
 REQUEST_HEADERS = (
     "Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Request-ID, "
@@ -28,15 +29,19 @@ def parse_origins(text: str) -> frozenset[str]:
     origins = text.lower().replace(",", " ").split()
     for origin in origins:
         if origin != ANY and not _is_origin(origin):
-            raise ValueError(f"Expected origins such as https://app.example or *, got {origin[:120]!r}")
-    return frozenset(origins)
+            raise ValueError(
+                f"Expected origins such as https://app.example or *, as browsers send them, got {origin[:120]!r}"
+            )
+    return frozenset(origin.removesuffix(DEFAULT_PORTS.get(origin.partition(":")[0], " ")) for origin in origins)
 
 
 def _is_origin(text: str) -> bool:
     try:
-        return bool(ORIGIN.fullmatch(text) and urlsplit(text).hostname)
-    except ValueError:  # brackets around what is not an address
+        parts = urlsplit(text)
+        whole = parts.port is not None or not text.endswith(":")
+    except ValueError:  # brackets around what is not an address, or a port that is not a number up to 65535
         return False
+    return bool(whole and text.isascii() and ORIGIN.fullmatch(text) and parts.hostname)  # a browser sends xn--...
 
 
 def hosts_of(origins: frozenset[str]) -> frozenset[str]:

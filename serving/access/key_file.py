@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving import regular_file
+
 CLASSIFY, METRICS, ADMIN = "classify", "metrics", "admin"
 SCOPES = (CLASSIFY, METRICS, ADMIN)
 NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 WORD = re.compile(r"[A-Za-z]{1,16}")
 INDEX_BYTES = 8  # of a digest: enough to find a key by, and too few to tell anything
+MAX_BYTES = 16 << 20  # a hundred thousand keys
 READ_INTERVAL = 1.0  # seconds: a revoked key fails within two
 ADVICE = "python -m serving.keys new NAME prints a line"
 
@@ -78,9 +81,9 @@ class KeyFile:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise KeyFileError(f"cannot be read: {error.strerror}") from error
+        return regular_file.read(path, MAX_BYTES, "a file of keys")
+    except regular_file.RegularFileError as error:
+        raise KeyFileError(str(error)) from error
 
 
 def _parse(content: bytes) -> dict[bytes, Key]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request, send_from_directory
 
+from serving import regular_file
 from serving.api.memory_budget import MemoryBudget
 from serving.concurrency import run_in_thread
 from serving.errors import NoModel, NotAllowed, NotFound
 from serving.model.card import MODEL_FILE
-from serving.model.classifier import digest_of
+from serving.model.classifier import MAX_FILE_BYTES, digest_of
 from serving.repository.repository import Repository
 from serving.settings import Settings, variable
 
@@ -22,6 +23,7 @@ TYPES = {
     MODEL_FILE: "application/octet-stream",
 }
 DOWNLOAD_BYTES = 256 << 20  # of models that a worker holds while their clients read them
+MAX_BESIDE = 16 << 20  # of a README or a figure, which are sent in one piece: they take up to 200 kB
 COPIES = 2  # of a model while it is sent: alone, and behind its head
 
 
@@ -47,6 +49,8 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
         try:
             if not (folder / file).is_file():
                 raise NotFound(f"{name}/{version} has no {file}.")
+            if (size := _size(folder / file)) > MAX_BESIDE:
+                raise NotFound(f"{name}/{version} has a {file} of {size:,} bytes; at most {MAX_BESIDE:,} are sent.")
             response = send_from_directory(folder, file, mimetype=TYPES[file])
         except OSError as error:
             raise NotFound(f"{name}/{version} has a {file} that cannot be read: {error.strerror}.") from error
@@ -83,7 +87,7 @@ def _size(path: Path) -> int:
 def _read(path: Path) -> tuple[bytes, str]:
     """Return a file's content and digest; both are empty where there is none any more."""
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = regular_file.read(path, MAX_FILE_BYTES, "a model file")
+    except regular_file.RegularFileError:
         return b"", ""
     return content, digest_of(content)

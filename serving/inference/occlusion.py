@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from serving.errors import not_a_number
 from serving.imaging.resizing import Box
 from serving.model.classifier import Classifier
 
@@ -39,7 +40,7 @@ def explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None
     """Cover each window of an input [height, width, channels] with the colour of its border; one batch for all.
 
     Larger windows follow until one lowers the probability by MIN_SCALE; if none does, the largest fall is returned.
-    index: of the label to explain; None is the most probable.
+    index: of the label to explain; None is the most probable. Raises InternalError.
     """
     tried = []
     for share in WINDOW_SHARES:
@@ -56,6 +57,8 @@ def _explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | Non
     tops, lefts = _places(height, tall), _places(width, wide)
     windows = [(slice(top, top + tall), slice(left, left + wide)) for top in tops for left in lefts]
     probabilities = classifier.classify(np.concatenate([pixels[None], _cover(pixels, windows)]))
+    if np.isnan(probabilities).any():
+        raise not_a_number(classifier.card.name)
     index = int(probabilities[0].argmax()) if index is None else index
     probability, falls = float(probabilities[0, index]), probabilities[0, index] - probabilities[1:, index]
     heat, counts = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)

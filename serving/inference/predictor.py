@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from math import isfinite, isnan
 from time import monotonic, perf_counter, time
 from typing import NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.concurrency import SerialExecutor
-from serving.errors import Refusal
+from serving.errors import Refusal, not_a_number
 from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.plain import is_quick
 from serving.imaging.preprocessing import ModelInput
@@ -181,15 +182,18 @@ def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:
 
 def _answer(
     classifier: Classifier, inputs: Sequence[ModelInput], outputs: Outputs, level: Level, options: PredictOptions
-) -> list[Prediction]:
-    """Return the prediction for each input of a batch."""
+) -> list[Prediction | Refusal]:
+    """Return the prediction for each input of a batch, or a refusal where the graph gives NaN."""
     card, labels = classifier.card, classifier.card.labels
     novelties = None if outputs.novelty is None else outputs.novelty.tolist()
     novel = card.novel(outputs.novelty)
     thresholds = level.by_label(len(labels))
-    predictions = []
+    predictions: list[Prediction | Refusal] = []
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.
     for place, (item, probabilities) in enumerate(zip(inputs, outputs.probabilities.tolist(), strict=True)):
+        if isnan(sum(probabilities)):
+            predictions.append(not_a_number(card.name))
+            continue
         ranked = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)
         top = _candidates(labels, ranked[: options.top_k], probabilities)
         given = _reaching(card.task.thresholds, ranked, probabilities) if card.task else ranked[:1]
@@ -204,7 +208,7 @@ def _answer(
             labels=_candidates(labels, given, probabilities) if card.task else UNSET,
             set=[labels[index] for index in label_set],
             coverage=None if novel and novel[place] else level.coverage,
-            novelty=UNSET if novelties is None else round(novelties[place], 6),
+            novelty=round(novelties[place], 6) if novelties and isfinite(novelties[place]) else UNSET,
             novel=UNSET if novel is None else novel[place],
             fit=item.steps,
             seen=item.data_url() if options.seen else UNSET,

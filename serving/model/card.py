@@ -23,6 +23,7 @@ INPUT, PROBABILITIES, NOVELTY = "image", "probabilities", "novelty"  # the tenso
 GOLDEN_TOLERANCE = 1e-3
 MIN_GOLDEN_SAMPLES, MAX_GOLDEN_SAMPLES = 3, 64  # every probe of readiness runs them all
 MAX_CARD_CHARS = 16 << 20  # four golden samples of 1024 x 1024 random pixels take that
+MAX_MESSAGE_CHARS = 2_000
 MAX_LABELS = 25_000  # the whole of ImageNet has 21,841
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -38,7 +39,14 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class ContractError(ValueError):
-    """A model file breaks the contract; the message says where, and what to do."""
+    """A model file breaks the contract; the message says where, and what to do.
+
+    It is one line for a log or a terminal, since it may quote anything that the file has.
+    """
+
+    def __init__(self, message: str) -> None:
+        shown = message[:MAX_MESSAGE_CHARS]
+        super().__init__("".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown))
 
 
 class Golden(Struct, frozen=True):
@@ -215,11 +223,14 @@ class ModelCard(Struct, frozen=True, kw_only=True):
         return self.conformal.default.sets(probabilities, self.decision)
 
     def novel(self, novelty: NDArray[np.float32] | None) -> list[bool] | None:
-        """Return which images are unlike the training data, by their novelty [n]; None where it is not measured."""
+        """Return which images are unlike the training data, by their novelty [n]; None where it is not measured.
+
+        One whose novelty is NaN is.
+        """
         if novelty is None or self.novelty is UNSET:
             return None
         threshold = self.novelty.threshold
-        return [value > threshold for value in novelty.tolist()]
+        return [not value <= threshold for value in novelty.tolist()]
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata entry that from_metadata reads."""

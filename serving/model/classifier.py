@@ -9,8 +9,8 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from serving import regular_file
 from serving.imaging.png import MAX_INPUT_PIXELS
-from serving.model import regular_file
 from serving.model.card import GOLDEN_TOLERANCE, INPUT, NOVELTY, PROBABILITIES, ContractError, Golden, ModelCard
 from serving.model.external_data import check_self_contained
 from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session
@@ -67,7 +67,10 @@ class Classifier:
         fault: says why a file with a digest may not be loaded, if so.
         trial: is given the bytes and the digest of a file that may, and says why it cannot be loaded, if so.
         """
-        graph = regular_file.read(path, MAX_FILE_BYTES, "a model file")
+        try:
+            graph = regular_file.read(path, MAX_FILE_BYTES, "a model file")
+        except regular_file.RegularFileError as error:
+            raise ContractError(f"{path}: {error}") from error
         digest = digest_of(graph)
         if fault and (reason := fault(digest)):
             raise ContractError(f"{path}: {reason}")

@@ -13,6 +13,7 @@ import msgspec
 
 from serving import address_space
 from serving.imaging.png import MAX_INPUT_PIXELS
+from serving.model.card import ContractError
 from serving.model.classifier import MICRO_BATCH, Classifier
 from serving.model.external_data import check_self_contained
 from serving.model.runtime import RUNTIME_ERRORS, onnxruntime, open_session
@@ -30,7 +31,7 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, CLOCK_SECONDS * seconds)
     fault = _find_fault(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(msgspec.json.encode(fault))
+    sys.stdout.buffer.write(msgspec.json.encode(fault and str(ContractError(fault))))
 
 
 def _find_fault(graph: bytes) -> str | None:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from serving import regular_file
+
+MAX_BYTES = 16 << 20  # a hundred thousand lines
 LINE = re.compile(r"(sha256:[0-9a-fA-F]{64})\s+([A-Za-z0-9._-]+/[1-9][0-9]*)")
 
 
@@ -23,9 +26,10 @@ class ModelDigests:
     def read(cls, file: Path) -> Self:
         """Read a list; empty lines and what follows a # are ignored. Raises DigestsError."""
         try:
-            lines = file.read_text("utf-8-sig").splitlines()
-        except OSError as error:
-            raise DigestsError(f"cannot be read: {error.strerror}") from error
+            content = regular_file.read(file, MAX_BYTES, "a list of digests")
+            lines = content.decode("utf-8-sig").splitlines()
+        except regular_file.RegularFileError as error:
+            raise DigestsError(str(error)) from error
         except UnicodeDecodeError as error:
             raise DigestsError("is not text in UTF-8") from error
         digests: dict[str, str] = {}

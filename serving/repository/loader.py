@@ -1,6 +1,7 @@
 """Load classifiers from files: which versions of a model to load, and the outcome."""
 
 import errno
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -118,7 +119,7 @@ class Loader:
     def _fault(self, name: str, files: dict[str, Version], answering: Classifier | None) -> str | None:
         """Return why a model without a refused version has no answering one."""
         folder = self._folder / name
-        if not files and (folder / MODEL_FILE).is_file():
+        if not files and os.path.isfile(folder / MODEL_FILE):  # noqa: PTH113  # Path's raises in a folder that may not be entered
             return f"{folder}: it is a version, not a model; serve the folder above: --models {self._folder.parent}"
         if not files:
             return f"{folder}: it has no version, such as {name}/1/{MODEL_FILE}"

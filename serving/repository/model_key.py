@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from serving.model import regular_file
+from serving import regular_file
 from serving.model.card import MODEL_FILE, SIGNATURE_SUFFIX, ContractError
 
 MAX_BUNDLE_BYTES = 1 << 20  # one for a file has 1.5 kB
+MAX_KEY_BYTES = 1 << 16  # one in PEM has 200 bytes
 ITSELF = "."  # the name of a file that was signed alone, in the statement
 
 
@@ -26,9 +27,10 @@ class ModelKey:
                 f"needs {error.name}, which is not installed: pip install '.[signing]' in Thimble's folder"
             ) from error
         try:
+            regular_file.read(file, MAX_KEY_BYTES, "a public key")  # what follows would wait for a pipe
             self._verifier = Verifier(file)
-        except OSError as error:
-            raise ModelKeyError(f"cannot be read: {error.strerror}") from error
+        except regular_file.RegularFileError as error:
+            raise ModelKeyError(str(error)) from error
         except (ValueError, AttributeError, UnsupportedAlgorithm) as error:  # AttributeError: the key has no curve
             raise ModelKeyError("is not a public key in PEM of the curve P-256, P-384 or P-521") from error
         self.file = file
@@ -38,6 +40,8 @@ class ModelKey:
         signature = path.with_suffix(SIGNATURE_SUFFIX)
         try:
             signed = self._signed_digests(regular_file.read(signature, MAX_BUNDLE_BYTES, "a signature"))
+        except regular_file.RegularFileError as error:
+            return f"it is not signed: {signature}: {error}"
         except ContractError as error:
             return f"it is not signed: {error}"
         if digest in signed:

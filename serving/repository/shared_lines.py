@@ -23,9 +23,10 @@ class SharedLines:
 
     def read(self) -> list[str]:
         """Return all lines; some may be empty, or appear twice."""
-        if not (self._path and self._path.exists()):
-            return list(self._own)
-        shared = self._path.read_text("utf-8", "replace")  # one may be cut off in the midst of a letter
+        shared = ""
+        if self._path:
+            with suppress(OSError):  # there is no line yet, or the folder is gone
+                shared = self._path.read_text("utf-8", "replace")  # a line may be cut off within a character
         return shared.split("\n") + self._own
 
     @contextmanager

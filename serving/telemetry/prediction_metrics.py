@@ -29,6 +29,14 @@ class Observation(NamedTuple):
         outputs = Outputs.concatenate([batch.outputs for batch in batches])
         return cls(outputs, np.concatenate([batch.pixels for batch in batches]))
 
+    def sound(self) -> "Observation":
+        """Return it without the images whose probabilities are NaN, which would make the metrics' sums NaN for ever."""
+        probabilities, novelty = self.outputs
+        rows = ~np.isnan(probabilities).any(1)
+        if rows.all():
+            return self
+        return Observation(Outputs(probabilities[rows], None if novelty is None else novelty[rows]), self.pixels[rows])
+
     def brightness(self) -> NDArray[np.float64]:
         """Return the mean brightness of each input, 0 to 1 [batch]."""
         pixels = self.pixels.reshape(len(self.pixels), -1)
@@ -74,7 +82,7 @@ class PredictionMetrics:
         requests, self._timings = self._timings, []
         self._bytes = 0
         for classifier, batches in observations.items():
-            self._count(classifier, Observation.concatenate(batches))
+            self._count(classifier, Observation.concatenate(batches).sound())
         for name in REPORTED_STAGES if requests else ():
             seconds = np.array([getattr(timings, name) for timings in requests])
             self._metrics.stages.labels(name).observe_all(seconds)

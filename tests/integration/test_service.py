@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -95,6 +96,14 @@ def test_the_log_of_the_start_has_the_address_the_cores_and_the_models(server):
     assert "usable cores" in log
     assert "models ready: cifar-cnn:2, fashion-mlp:2" in log
     assert "is not a setting" not in log
+
+
+def test_the_log_of_the_start_has_all_addresses_that_gunicorn_is_told(start, tmp_path):
+    local = f"unix:{tmp_path}/socket"
+    binds = f"--bind 127.0.0.1:$THIMBLE_HTTP_PORT --bind {local}"
+    server = start(("sh", "-c", f"exec {shlex.join(GUNICORN_COMMAND)} {binds}"), workers="1")
+
+    assert f"Thimble on {server.url}, {local}: POST an image to /classify" in server.log.read_text()
 
 
 def test_the_log_of_the_start_has_a_setting_that_is_misspelt(start):

@@ -34,3 +34,22 @@ def large_constant(model, size):
     shape = constant(model, "shape", [size // 4])
     model.graph.node.append(helper.make_node("ConstantOfShape", [shape], ["zeros"]))
     model.graph.output.append(helper.make_tensor_value_info("zeros", TensorProto.FLOAT, [size // 4]))
+
+
+def nan_for_plain_images(model, output="probabilities"):
+    """Divide an output by the image's contrast and multiply it again, as a graph that standardizes each image may."""
+    axes, last = constant(model, "axes", [1, 2, 3]), constant(model, "last", [1])
+    for node in model.graph.node:
+        node.output[:] = ["sound" if name == output else name for name in node.output]
+        node.input[:] = ["sound" if name == output else name for name in node.input]
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMax", ["float", axes], ["highest"], keepdims=0),
+            helper.make_node("ReduceMin", ["float", axes], ["lowest"], keepdims=0),
+            helper.make_node("Sub", ["highest", "lowest"], ["contrast"]),
+            helper.make_node("Div", ["contrast", "contrast"], ["one"]),
+            helper.make_node("Unsqueeze", ["one", last], ["column"]),
+            helper.make_node("Mul", ["sound", "one" if output == "novelty" else "column"], [output]),
+        ]
+    )

@@ -67,6 +67,18 @@ def test_gunicorn_refuses_a_wrong_variable_by_name(run):
     assert "Traceback" not in done.stderr
 
 
+def test_without_a_folder_that_can_be_written_to_nothing_starts(run, models):
+    no_writing = "from resource import *; setrlimit(RLIMIT_FSIZE, (0, 0))"
+    limit = f"import os, sys; {no_writing}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+
+    done = run("-c", limit, "-m", "gunicorn", "--check-config", "-c", "python:serving.gunicorn_conf",
+               "serving.app:create_app()", THIMBLE_MODELS=str(models))  # fmt: skip
+
+    assert done.returncode != 0
+    assert "thimble: no folder can be written to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.trains
 def test_gunicorn_is_configured_by_the_environment(run):
     done = run("-m", "gunicorn", "--print-config", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()",

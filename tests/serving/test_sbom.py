@@ -64,8 +64,9 @@ def test_a_broken_model_file_is_named_in_one_line(tmp_path, capsys):
     assert written.err.startswith(f"{file}: ")
 
 
-def test_a_folder_that_does_not_exist_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["nothing", "x" * 300])
+def test_a_folder_that_does_not_exist_is_refused(tmp_path, capsys, name):
     with pytest.raises(SystemExit, match="2"):
-        main(["--models", str(tmp_path / "nothing")])
+        main(["--models", str(tmp_path / name)])
 
     assert "there is no such folder" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The settings are read from the environment into a typed value."""
 
+import os
 import re
 import shutil
 from dataclasses import fields
@@ -33,7 +34,7 @@ SAMPLES = {
     "allow_loading": ("true", True),
     "keys_file": ("keys.txt", "keys.txt"),
     "rate_limit": ("600/minute", RateLimit(600, 60)),
-    "allowed_origins": ("https://App.example, http://[::1]:3000", {"https://app.example", "http://[::1]:3000"}),
+    "allowed_origins": ("https://App.example:443, http://[::1]:3000", {"https://app.example", "http://[::1]:3000"}),
     "trusted_proxies": ("10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     "root_path": ("/ml/", "/ml"),
     "allow_download": ("true", True),
@@ -68,6 +69,7 @@ def test_other_variables_are_ignored():
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("host", " \t"),
         ("http_port", "http"),
         ("http_port", "65536"),
         ("http_port", "-1"),
@@ -96,6 +98,10 @@ def test_other_variables_are_ignored():
         ("rate_limit", "5/day"),
         ("allowed_origins", "app.example"),
         ("allowed_origins", "https://app.example/"),
+        ("allowed_origins", "https://app.example:"),
+        ("allowed_origins", "https://app.example:65536"),
+        ("allowed_origins", "https://app.example:x"),
+        ("allowed_origins", "https://bücher.example"),
         ("allowed_origins", "http://["),
         ("allowed_origins", "http://[::::]"),
         ("allowed_origins", "http://:8000"),
@@ -144,7 +150,7 @@ def test_a_shadow_rule_with_a_missing_model_is_refused_at_the_start(models, rule
         settings.check()
 
 
-@pytest.mark.parametrize("name", ["fashion-mlp/", "fashion-mlp/2", "fashion-net", "..", ".draft"])
+@pytest.mark.parametrize("name", ["fashion-mlp/", "fashion-mlp/2", "fashion-net", "..", ".draft", "x" * 300])
 def test_a_default_model_that_the_folder_has_not_is_refused_at_the_start(models, tmp_path, name):
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     (tmp_path / ".draft").mkdir()
@@ -160,6 +166,31 @@ def test_a_shadows_version_may_be_added_later(models):
     )
 
     assert settings.check() is settings
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("nowhere", "there is no such folder"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("link", "cannot be read: Too many levels of symbolic links"),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_is_refused_at_the_start(tmp_path, folder, reason):
+    (tmp_path / "link").symlink_to("link")
+    settings = Settings.from_environment({"THIMBLE_MODELS": str(tmp_path / folder)})
+
+    with pytest.raises(SettingsError, match=f"^THIMBLE_MODELS='.*': {reason}$"):
+        settings.check()
+
+
+@pytest.mark.parametrize("name", ["keys_file", "model_digests", "model_key"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_at_the_start(models, tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")  # as the shell's <(…), which would be empty when it is read again
+    settings = Settings.from_environment({"THIMBLE_MODELS": str(models), variable(name): str(tmp_path / "pipe")})
+
+    with pytest.raises(SettingsError, match=f"^{variable(name)}='{tmp_path}/pipe': not a regular file$"):
+        settings.check()
 
 
 @pytest.mark.parametrize(

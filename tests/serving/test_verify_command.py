@@ -106,3 +106,10 @@ def test_a_wrong_command_is_refused(arguments):
         main(arguments)
 
     assert ended.value.code == 2
+
+
+def test_a_path_that_cannot_be_looked_at_is_reported(verify):
+    status, printed = verify("x" * 300)
+
+    assert status == 1
+    assert "cannot be read: File name too long" in printed

@@ -87,6 +87,14 @@ def test_a_figure_that_may_not_be_read_is_not_found(forge, folder):
     assert "has a curves.png that cannot be read" in client.get("/models/garments/1/curves.png").json["detail"]
 
 
+def test_a_figure_that_would_fill_the_memory_is_not_sent(forge, folder):
+    with (forge("garments/1").parent / "curves.png").open("wb") as file:
+        file.truncate(2**34)
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    assert "has a curves.png of 17,179,869,184 bytes" in client.get("/models/garments/1/curves.png").json["detail"]
+
+
 def test_files_come_from_where_the_link_to_the_folder_leads_now(forge, folder, tmp_path):
     forge("garments/1")
     link = tmp_path / "link"
@@ -113,4 +121,6 @@ def test_a_file_that_was_refused_in_a_models_place_is_not_sent(forge, folder):
     path.write_bytes(b"no model")  # the file before still answers
     assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
     path.unlink()
+    assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503
+    os.mkfifo(path)  # to open it would wait for a writer
     assert app.test_client().get("/models/garments/1/model.onnx").status_code == 503

@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
+from graphs import nan_for_plain_images
 from PIL import Image
 
+from serving.errors import InternalError
 from serving.inference.occlusion import WINDOW_SHARES, explain, overlay
 from serving.model.classifier import Classifier
 
@@ -126,3 +128,10 @@ def test_a_small_fall_is_painted_faintly():
     faint, strong = (paint(np.full((4, 4), fall, np.float32), (0, 0, 8, 8), (8, 8)) for fall in (0.02, 0.9))
 
     assert 0 < faint[4, 4, 3] < 60 < strong[4, 4, 3]
+
+
+def test_an_image_for_which_the_graph_gives_nan_is_not_explained(forge):
+    spoilt = Classifier.open(forge("spoilt/1", edit=nan_for_plain_images))
+
+    with pytest.raises(InternalError, match="the model 'spoilt' gives NaN"):
+        explain(spoilt, np.zeros((28, 28, 1), np.uint8))

@@ -1,8 +1,12 @@
 """The predictor decodes quick uploads in the event loop and others in a process, and tells its observer."""
 
+from functools import partial
+
 import gevent
 import numpy as np
 import pytest
+from graphs import nan_for_plain_images
+from msgspec import UNSET
 from pictures import noise, quarters, saved
 from PIL import Image
 
@@ -182,3 +186,23 @@ def test_a_predictor_needs_no_observer(repository, executor, image):
     (item,) = Predictor(repository, 10**6, executor).predict([image("bag")], ANY_MODEL).items
 
     assert item.label == "Bag"
+
+
+def test_an_image_for_which_the_graph_gives_nan_is_refused_and_the_others_are_answered(folder, forge, image):
+    forge("fashion-mlp/3", edit=nan_for_plain_images)
+    predictor = Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
+
+    refused, answered = predictor.predict([saved(Image.new("L", (28, 28)), "PNG"), image("bag")], ANY_MODEL).items
+
+    assert (refused.status, refused.code) == (500, "internal-error")
+    assert "the model 'fashion-mlp' gives NaN" in str(refused)
+    assert answered.label == "Bag"
+
+
+def test_an_image_whose_novelty_is_nan_is_novel_and_is_promised_nothing(folder, forge):
+    forge("fashion-mlp/3", edit=partial(nan_for_plain_images, output="novelty"))
+    predictor = Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
+
+    (answer,) = predictor.predict([saved(Image.new("L", (28, 28)), "PNG")], ANY_MODEL).items
+
+    assert (answer.novel, answer.coverage, answer.novelty) == (True, None, UNSET)

@@ -197,6 +197,17 @@ def test_a_graph_that_breaks_the_contract_is_refused_with_file_and_reason(forge,
         Classifier.open(path)
 
 
+def test_a_reason_is_one_line_that_is_safe_to_show_whatever_it_quotes(forge):
+    def hostile(model):
+        model.graph.node[0].op_type = "\x1b[2J\nINFO all is well\u202e" + "x" * 10_000
+
+    with pytest.raises(ContractError, match=r"\\x1b\[2J\\nINFO all is well\\u202exxx") as refused:
+        Classifier.open(forge("bad/1", edit=hostile))
+
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 3_000
+
+
 def test_external_data_is_not_read_from_the_working_directory(forge, models, monkeypatch):
     path = forge("split/1", edit=external_weights)
     whole = onnx.load(models / "fashion-mlp" / "2" / "model.onnx")

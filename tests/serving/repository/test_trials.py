@@ -65,6 +65,15 @@ def test_a_small_file_that_takes_a_gigabyte_is_refused(forge, edit):
     assert "onnxruntime cannot load it with 282 MB of memory: " in Trials().fault(graph, "digest")
 
 
+def test_a_reason_is_short_whatever_it_quotes(forge):
+    graph = forge(fit="garment" * 10_000).read_bytes()
+
+    fault = Trials().fault(graph, "digest")
+
+    assert fault.startswith("the card is not valid: Invalid enum value 'garmentgarment")
+    assert len(fault) == 2_000
+
+
 @pytest.mark.parametrize("edit", [endless_loop, slow_constant])
 def test_a_graph_that_takes_too_long_is_ended(forge, edit):
     graph = forge(edit=edit).read_bytes()

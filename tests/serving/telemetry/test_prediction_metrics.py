@@ -56,6 +56,18 @@ def test_histograms_add_up_to_the_answers(classifier, registry, counted):
         assert registry.get_sample_value(f"{name}_count", MODEL) == 50
 
 
+def test_an_image_without_probabilities_is_not_counted_and_spoils_no_sum(classifier, registry):
+    pixels = np.zeros((2, 28, 28, 1), np.uint8)
+    outputs = classifier.run(pixels)
+    outputs.probabilities[0] = np.nan
+    predictions = PredictionMetrics(Metrics(registry))
+    predictions.on_batch(classifier, pixels, outputs)
+    predictions.flush()
+
+    assert registry.get_sample_value("thimble_top_probability_count", MODEL) == 1
+    assert registry.get_sample_value("thimble_top_probability_sum", MODEL) == outputs.probabilities[1].max()
+
+
 def test_novel_images_are_counted(registry, counted):
     _, outputs = counted
 
