@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from serving.model.card import MODEL_FILE, ContractError
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key = ModelKey(Path(options.key))
     except ModelKeyError as error:
         parser.error(f"--key {options.key}: {error}")
+    if isinstance(sys.stdout, TextIOWrapper):  # otherwise a path that its encoding lacks ends in a traceback
+        sys.stdout.reconfigure(errors="backslashreplace")
     results = [_verify(file.absolute(), key) for path in options.paths for file in _files(path)]
     return 0 if all(results) else 1
 

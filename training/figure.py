@@ -1,12 +1,13 @@
 """Figures as SVG in data URLs, in colors that follow the reader's light or dark theme."""
 
-import base64
 import io
 from collections.abc import Callable
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from serving.imaging.png import data_url
 
 TEXT_COLOR = "#24292f"  # of text and axes; the file replaces it with currentColor, which THEME_STYLE sets
 THEME_STYLE = "<style>:root{color:#24292f}@media(prefers-color-scheme:dark){:root{color:#d5dbe1}}</style>"
@@ -49,4 +50,4 @@ def _data_url(figure: Figure) -> str:
     _, start, body = file.getvalue().partition("<svg ")
     attributes, end, content = body.partition(">")
     svg = start + attributes + end + THEME_STYLE + content.replace(TEXT_COLOR, "currentColor")
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return data_url(svg.encode(), "image/svg+xml")

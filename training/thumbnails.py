@@ -1,6 +1,5 @@
 """Thumbnails of images as the model sees them: one in a data URL, or a sheet with a row for each label."""
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from serving.imaging.png import data_url
 from training.datasets.labelled import LabelledImages, truth_of
 from training.label_font import FONT_FILE, drawable
 
@@ -41,4 +41,4 @@ def thumbnail_url(pixels: NDArray[np.uint8]) -> str:
     image, file = Image.fromarray(pixels.squeeze()), io.BytesIO()
     image.thumbnail((LARGE_SIDE, LARGE_SIDE))
     image.save(file, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_url(file.getvalue(), "image/jpeg")

@@ -60,6 +60,7 @@ def blueprint(repository: Repository) -> Blueprint:
 
 
 def _listing(model: Model, repository: Repository) -> ModelListing:
+    reasons = repository.default_reasons(model)
     card, digest = (model.classifier.card, model.classifier.digest) if model.classifier else (None, None)
     return ModelListing(
         name=model.name,
@@ -68,8 +69,8 @@ def _listing(model: Model, repository: Repository) -> ModelListing:
         states=[_state(version) for version in model.files.values()],
         state="ready" if card else "unavailable",
         role=_role(model.classifier) if model.classifier else None,
-        default=repository.is_default(model),
-        default_reason="; ".join(repository.default_reasons(model)) or UNSET,
+        default=bool(reasons),
+        default_reason="; ".join(reasons) or UNSET,
         digest=digest,
         card=card,
         reason=model.reason or UNSET,

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "images", nargs="+", metavar="IMAGE", help="a file, a folder of images, or - for standard input"
     )
     url = os.environ.get(URL_VARIABLE) or URL
-    parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url})")
+    parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url.replace('%', '%%')})")
     parser.add_argument("--key", help=f"if the service needs one (${KEY_VARIABLE}, which other users cannot see)")
     parser.add_argument(
         "--model", metavar="NAME", help="NAME or NAME:VERSION; default: the service chooses for each image"

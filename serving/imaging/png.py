@@ -45,9 +45,9 @@ def to_png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def data_url(png: bytes) -> str:
-    """Return a PNG as a data: URL."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_url(image: bytes, media_type: str = "image/png") -> str:
+    """Return an image's file as a data: URL."""
+    return f"data:{media_type};base64,{base64.b64encode(image).decode()}"
 
 
 def from_png(content: bytes) -> NDArray[np.uint8]:

@@ -124,10 +124,6 @@ class Repository:
         """Return why this model is a default model; empty where it is none."""
         return self._index.defaults.reasons(model.classifier) if model.classifier else []
 
-    def is_default(self, model: Model) -> bool:
-        """Whether this model is the default for garments or for things."""
-        return bool(self.default_reasons(model))
-
     def poll(self) -> None:
         """Scan the folder and take up its changes, once two scans in a row agree."""
         with self._lock:

@@ -425,6 +425,15 @@ def test_an_invalid_timeout_is_refused(flag, timeout, capsys):
     assert f"--timeout {float(timeout):g} is not between 0 and 3600 seconds" in capsys.readouterr().err
 
 
+def test_help_names_a_url_with_an_escaped_blank(monkeypatch, capsys):
+    monkeypatch.setenv("THIMBLE_URL", "http://127.0.0.1:8000/my%20models")
+
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+
+    assert "http://127.0.0.1:8000/my%20models" in capsys.readouterr().out
+
+
 def test_help_says_what_each_exit_status_means():
     done = subprocess.run(
         [sys.executable, "-m", "serving.client", "--help"], capture_output=True, text=True, timeout=60

@@ -1,6 +1,9 @@
 """The command that verifies signed model files."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from signing import make_key, sign
@@ -78,6 +81,16 @@ def test_a_file_outside_a_folder_of_models_has_its_name_and_version_printed(veri
     path = sign(forge("garments/1").rename(tmp_path / "downloaded.onnx"), public)
 
     assert "downloaded.onnx: signed: 'garments' version 1" in verify(path)[1]
+
+
+def test_a_path_that_the_terminal_cannot_show_is_escaped(public, tmp_path):
+    command = [sys.executable, "-m", "serving.verify", "--key", public, bytes(tmp_path / "caf") + b"\xe9.onnx"]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+
+    done = subprocess.run(command, env=strict, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert r"caf\udce9.onnx: cannot be read: " in done.stdout
 
 
 def test_a_signed_file_that_breaks_the_contract_is_refused(verify, forge, public):

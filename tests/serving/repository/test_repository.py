@@ -256,7 +256,7 @@ def test_the_newest_model_of_another_data_set_is_the_default_for_everything(fold
     assert repository.default_reasons(repository.find("flowers")) == [
         f"{domain}: the newest model of data other than Fashion-MNIST and CIFAR-10" for domain in ("garments", "things")
     ]
-    assert not repository.is_default(repository.find("garments"))
+    assert not repository.default_reasons(repository.find("garments"))
 
 
 def test_of_models_trained_on_one_day_the_newest_file_is_the_default(folder, forge):
@@ -295,7 +295,7 @@ def test_a_router_is_no_default_though_it_be_the_only_model(folder):
     repository = Repository(folder)
 
     assert repository.defaults.router is repository.named("router")
-    assert not repository.is_default(repository.find("router"))
+    assert not repository.default_reasons(repository.find("router"))
     with pytest.raises(NoModel):
         repository.default(grey=False)
 
@@ -306,7 +306,7 @@ def test_a_model_named_router_with_other_labels_is_a_model_like_any_other(folder
     repository = Repository(folder)
 
     assert repository.defaults.router is None
-    assert repository.is_default(repository.find("router"))
+    assert repository.default_reasons(repository.find("router"))
 
 
 def test_the_only_model_is_the_default_for_both_colours(folder, forge):
@@ -315,7 +315,7 @@ def test_the_only_model_is_the_default_for_both_colours(folder, forge):
     repository = Repository(folder)
 
     assert repository.default(grey=True) is repository.default(grey=False)
-    assert repository.is_default(repository.find("garments"))
+    assert repository.default_reasons(repository.find("garments"))
 
 
 def test_a_setting_names_the_default(folder, forge):
@@ -327,7 +327,8 @@ def test_a_setting_names_the_default(folder, forge):
 
     assert repository.default(grey=True).card.name == "chosen"
     assert repository.default(grey=False).card.name == "things"
-    assert {name for name, model in repository.models.items() if repository.is_default(model)} == {"chosen", "things"}
+    defaults = {name for name, model in repository.models.items() if repository.default_reasons(model)}
+    assert defaults == {"chosen", "things"}
 
 
 def test_a_setting_may_name_a_model_of_the_other_colour(folder, forge):
@@ -344,7 +345,8 @@ def test_without_a_setting_one_model_of_each_colour_is_the_default(folder, forge
 
     repository = Repository(folder)
 
-    assert {name for name, model in repository.models.items() if repository.is_default(model)} == {"best", "things"}
+    defaults = {name for name, model in repository.models.items() if repository.default_reasons(model)}
+    assert defaults == {"best", "things"}
 
 
 def test_a_missing_default_is_logged_and_does_not_affect_the_other_colour(folder, forge, caplog):
@@ -355,7 +357,7 @@ def test_a_missing_default_is_logged_and_does_not_affect_the_other_colour(folder
 
     assert "the default model 'garmets' is not here; add it, or change the setting" in caplog.text
     assert repository.default(grey=False).card.name == "things"
-    assert not repository.is_default(repository.find("garments"))
+    assert not repository.default_reasons(repository.find("garments"))
     with pytest.raises(NoModel, match="No model for greyscale images is loaded"):
         repository.default(grey=True)
 
@@ -366,7 +368,7 @@ def test_a_default_that_cannot_be_loaded_is_not_the_default(folder, forge):
 
     repository = Repository(folder, routing=Routing(colour="chosen"))
 
-    assert not repository.is_default(repository.find("chosen"))
+    assert not repository.default_reasons(repository.find("chosen"))
     assert repository.default(grey=True).card.name == "garments"
     with pytest.raises(NoModel, match="No model for colour images is loaded"):
         repository.default(grey=False)
