@@ -1,6 +1,7 @@
 """Send traces by OpenTelemetry where its own environment variables ask for that; otherwise import none of it."""
 
 import os
+import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -8,6 +9,7 @@ from serving.telemetry.logs import RequestRecord
 from serving.version import NAME, installed_version
 
 ENDPOINTS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+CLOSE_TIMEOUT = 3.0  # seconds: OpenTelemetry itself waits for ten of each batch, and Docker kills after ten
 EXPORTER, DISABLED = "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"
 
 
@@ -75,8 +77,10 @@ class Tracing:
         span.end(start + int(record.ms * 1e6))
 
     def close(self) -> None:
-        """Send what was noted."""
-        self._provider.shutdown()
+        """Send what was noted, as far as the collector takes it in time."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT)
 
 
 def _attributes(record: RequestRecord) -> dict[str, str | int | float | tuple[str, ...]]:

@@ -1,8 +1,10 @@
 """Traces, as an OpenTelemetry collector receives them."""
 
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -13,6 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from serving.app import create_app
 from serving.lifecycle import Lifecycle
 from serving.settings import Settings
+from serving.telemetry import tracing
 from serving.telemetry.tracing import ENDPOINTS, Tracing, TracingError, tracing_wanted
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -69,6 +72,18 @@ def test_each_request_is_a_span_below_its_clients(received, models, image):
     assert found["thimble.request_id"].string_value == "me"
     assert [value.string_value for value in found["thimble.models"].array_value.values] == ["fashion-mlp:2"]
     assert found["thimble.infer_ms"].double_value > 0
+
+
+def test_a_collector_that_does_not_answer_does_not_hold_up_the_end(monkeypatch, models):
+    monkeypatch.setattr(tracing, "CLOSE_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        app = create_app(Settings(models=str(models)))
+        app.test_client().get("/models")
+        began = time.monotonic()
+        Lifecycle.of(app).close()
+
+    assert time.monotonic() - began < 5  # of the ten that one batch has
 
 
 def test_a_failure_is_a_failed_span_of_its_own_trace(received, tmp_path):
