@@ -9,7 +9,17 @@ from pathlib import Path
 
 import gevent
 import pytest
-from pictures import damaged_fax, inflating_text, large_tile, many_scans, noise, oriented, quarters, saved, understated_avif
+from pictures import (
+    damaged_fax,
+    inflating_text,
+    large_tile,
+    many_scans,
+    noise,
+    oriented,
+    quarters,
+    saved,
+    understated_avif,
+)
 from polling import wait_until
 
 from serving.errors import BadRequest, Overloaded, TooManyPixels, UnreadableImage
