@@ -1,6 +1,7 @@
-"""Run slow work in threads of the operating system, so that the event loop goes on answering meanwhile."""
+"""Have the event loop go on answering: slow work runs in threads of the operating system, or takes turns."""
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import TypeVar
 
 import gevent
@@ -9,7 +10,26 @@ from gevent.util import wrap_errors
 
 from serving.errors import Overloaded
 
+# Of the event loop for one request or client, until it yields. Yielding more often would have a worker accept further
+# connections, and take those that an idle one is waiting for.
+TURN_SECONDS = 0.05
+# gevent.sleep(0) only runs what can run already, up to a thousand times, before it looks for what clients have sent.
+PAUSE_SECONDS = 0.001
+
 T = TypeVar("T")
+
+
+class Turn:
+    """The time that one request or client has had on the event loop since it last yielded."""
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+
+    def end_if_long(self) -> None:
+        """Yield to all others, also to clients whose requests have just come, once the turn was long."""
+        if perf_counter() - self._began > TURN_SECONDS:
+            gevent.sleep(PAUSE_SECONDS)
+            self._began = perf_counter()
 
 
 def run_in_thread(work: Callable[[], T]) -> T:

@@ -48,6 +48,7 @@ def is_image_in_a_form_type(body: bytes) -> bool:
 
 def unsupported_type(kind: str, body: bytes) -> UnsupportedType:
     """Return the refusal of a body with this media type."""
+    kind = kind[:120]
     if _is_json(body):
         return UnsupportedType(
             f"The body is JSON, but its Content-Type is {kind!r}; send it with application/json (with curl: "

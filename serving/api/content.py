@@ -1,12 +1,12 @@
 """The content of a request: its body, with the Content-Encoding undone, and never more bytes than the limit."""
 
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from wsgiref.types import WSGIEnvironment
 
 from serving.api.intake import Intake
+from serving.concurrency import Turn
 from serving.errors import BadRequest, UnsupportedType
 
 IDENTITY = ("", "identity")  # the content codings that change nothing
@@ -42,14 +42,14 @@ def _read_content(environ: WSGIEnvironment, intake: Intake) -> Iterator[bytes]:
 
 def _inflate_within_limits(body: bytes, coding: str, intake: Intake, reserved: ExitStack) -> bytes:
     """Return the inflated body; reserved: takes the reservations of its memory, which is reserved as it grows."""
-    pieces, size = [], 0
+    pieces, size, turn = [], 0, Turn()
     for piece in _inflate(body, coding, intake.max_body + 1):
         size += len(piece)
         if size > intake.max_body:
             raise intake.too_large()
         reserved.enter_context(intake.memory.reserve(len(piece)))
         pieces.append(piece)
-        time.sleep(0)  # yield: a large body takes as long as many requests
+        turn.end_if_long()
     return b"".join(pieces)
 
 

@@ -43,7 +43,7 @@ def flask_app(problems: ProblemReplies) -> Flask:
             return refusal_page(refusal)
         return (as_v2_error(reply, refusal) if is_v2(request.path) else reply).flask()
 
-    app.before_request(_ignore_range)
+    app.before_request(_ignore_ranges)
     app.before_request(_answer_for_all_paths)
     app.register_error_handler(Refusal, refuse)
     app.register_error_handler(HTTPException, lambda error: _handle_http_error(error, app, refuse))
@@ -56,9 +56,13 @@ def refuse_unrouted(app: Flask, environ: WSGIEnvironment, refusal: Refusal) -> R
         return app.make_response(app.handle_user_exception(refusal))
 
 
-def _ignore_range() -> None:
-    """Answer with the whole file, as RFC 9110 permits: the files are small, and Werkzeug refuses unknown units."""
-    request.environ.pop("HTTP_RANGE", None)
+def _ignore_ranges() -> None:
+    """Answer with the whole file, as RFC 9110 permits: the files are small, and Werkzeug refuses unknown units.
+
+    Nor does the condition of such requests count: where it fails, Werkzeug sends the file with status 412.
+    """
+    for header in ("HTTP_RANGE", "HTTP_IF_MATCH"):
+        request.environ.pop(header, None)
 
 
 def _answer_for_all_paths() -> Response | None:

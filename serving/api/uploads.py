@@ -130,7 +130,7 @@ def _from_json(body: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:
     except JSON_ERRORS as error:
         raise BadRequest(
             'The JSON must be {"image": "..."} or {"images": ["...", ...]}, with these parameters in it or in the '
-            f"query: {', '.join(names)}. {error}.{advise_json(body)}"
+            f"query: {', '.join(names)}. {str(error)[:200]}.{advise_json(body)}"
         ) from error
     if (document.image is None) == (document.images is None) or document.images == []:
         raise BadRequest('The JSON must have either "image" or "images", not both, with at least one image in it.')

@@ -27,6 +27,7 @@ SPARE_BYTES = 32 << 20  # beside them: a HEIC of few pixels needs 12 MB
 UPLOAD_COPIES = 4  # of an upload's bytes, as files and in decoders
 CLOCK_SECONDS = 4  # for each of the processor, which others may use too
 PR_SET_PDEATHSIG = 1  # of Linux
+STDERR = 2  # a process's file for messages
 
 LENGTHS = struct.Struct(">IQ")
 Message = TypeVar("Message", bound=Struct)
@@ -96,6 +97,7 @@ def main() -> None:
     """Fork a process for each socket that comes over standard input, until that ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets processes that have ended
     configure_pillow()
+    _silence_libraries()
     control = _blocking(sys.stdin.fileno())
     _end_with_parent()
     while True:
@@ -148,6 +150,15 @@ def _blocking(file: int) -> socket.socket:
     connection = socket.socket(fileno=file)
     connection.setblocking(True)
     return connection
+
+
+def _silence_libraries() -> None:
+    """Discard what libraries print: libtiff has a line for each damaged row, of which a small file has a million.
+
+    Python's own tracebacks still go to standard error.
+    """
+    sys.stderr = os.fdopen(os.dup(STDERR), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
 
 
 def _end_with_parent() -> None:

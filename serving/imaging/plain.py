@@ -6,6 +6,8 @@ from serving.imaging.png import CHUNK, CRC, SIGNATURE
 
 MAX_BYTES = 100_000  # of an upload
 MAX_PIXELS = 1_000_000  # decoding more takes ten milliseconds and longer
+MAX_SIDE = 10_000  # of a PNG; resizing a longer one takes several times as long
+RECOLOURING_COST = 8  # how many times as long a pixel takes whose colour, depth or alpha is converted
 MAX_CHUNKS = 1_000  # of a PNG; each costs Pillow some microseconds
 MAX_TEXT_BYTES = 1_024  # of a PNG's chunk: text may hold EXIF data, which may refer to the same bytes again and again
 MAX_SEGMENTS = 32  # of a JPEG before its pixels: a camera's has twenty
@@ -14,7 +16,8 @@ MAX_HEADER_BYTES = 16_384  # of a JPEG before its pixels, which may hold EXIF da
 PIXEL_CHUNKS = (b"PLTE", b"IDAT")
 # All but those that are inflated, or hold frames or EXIF data.
 CHUNKS = frozenset(b"PLTE IDAT IHDR IEND tRNS gAMA cHRM sRGB sBIT bKGD pHYs tIME tEXt".split())
-PNG_SIZE, PNG_SIZE_PLACE = struct.Struct(">II"), 16
+RECOLOURING_CHUNKS, DEEP = (b"tRNS", b"gAMA", b"cHRM"), 16
+PNG_SIZE, PNG_SIZE_PLACE = struct.Struct(">IIB"), 16  # width, height and the bits of a channel
 
 START = b"\xff\xd8"  # of a JPEG
 SEGMENT = struct.Struct(">BBH")  # 0xFF, the marker, and the length of what follows the marker
@@ -41,8 +44,8 @@ def is_quick(upload: bytes) -> bool:
 
 
 def _is_quick_png(upload: bytes) -> bool:
-    width, height = PNG_SIZE.unpack_from(upload, PNG_SIZE_PLACE)
-    place = len(SIGNATURE)
+    width, height, depth = PNG_SIZE.unpack_from(upload, PNG_SIZE_PLACE)
+    place, recoloured = len(SIGNATURE), depth == DEEP
     for _ in range(MAX_CHUNKS):
         length, kind = CHUNK.unpack_from(upload, place)
         if kind not in CHUNKS or (length > MAX_TEXT_BYTES and kind not in PIXEL_CHUNKS):
@@ -50,7 +53,9 @@ def _is_quick_png(upload: bytes) -> bool:
         if (kind == b"IHDR") != (place == len(SIGNATURE)):  # of several, decoders take the last
             return False
         if kind == b"IEND":
-            return bool(width * height <= MAX_PIXELS)
+            pixels = width * height * (RECOLOURING_COST if recoloured else 1)
+            return bool(pixels <= MAX_PIXELS and max(width, height) <= MAX_SIDE)
+        recoloured |= kind in RECOLOURING_CHUNKS
         place += CHUNK.size + length + CRC.size
     return False
 

@@ -9,6 +9,7 @@ import numpy as np
 from gevent.event import Event
 from numpy.typing import NDArray
 
+from serving.concurrency import Turn
 from serving.errors import InternalError
 from serving.model.classifier import MICRO_BATCH, Classifier, Outputs
 
@@ -45,12 +46,20 @@ class Batch:
         """Run the graph; when that raises, the requests that wait get no outputs."""
         try:
             pixels = np.concatenate(self._pixels) if len(self._pixels) > 1 else self._pixels[0]
-            start = perf_counter()
-            self._outputs = classifier.run(pixels)
-            self._seconds = perf_counter() - start
+            self._outputs = self._run_in_turns(classifier, pixels)
             on_batch(classifier, pixels, self._outputs, self._seconds)
         finally:
             self._finished.set()
+
+    def _run_in_turns(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> Outputs:
+        """Return the outputs for all images, and let other requests go on between the runs that they take."""
+        outputs, turn = [], Turn()
+        for first in range(0, len(pixels), MICRO_BATCH):
+            start = perf_counter()
+            outputs.append(classifier.run(pixels[first : first + MICRO_BATCH]))
+            self._seconds += perf_counter() - start
+            turn.end_if_long()
+        return Outputs.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
     def result(self, place: slice) -> BatchResult:
         """Wait until the graph has run, and return the result for one request. Raises InternalError."""

@@ -6,12 +6,11 @@ from math import isfinite, isnan
 from time import monotonic, perf_counter, time
 from typing import NamedTuple, Protocol
 
-import gevent
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from serving.concurrency import SerialExecutor
+from serving.concurrency import SerialExecutor, Turn
 from serving.errors import Refusal, not_a_number
 from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.plain import is_quick
@@ -27,10 +26,6 @@ from serving.model.classifier import Classifier, Outputs
 from serving.model.conformal import Level
 from serving.prediction import Candidate, Prediction
 from serving.repository.repository import Repository
-
-# Of the event loop for one request's images, until it yields. Yielding after each image would be too often: whenever it
-# yields, a worker accepts further connections, and would take those that an idle one is waiting for.
-TURN_SECONDS = 0.05
 
 Upload = bytes | Refusal
 
@@ -118,12 +113,10 @@ class Predictor:
         """Make each upload an input of this model or, without one, of the default model that suits it."""
         budget, deadline = PixelBudget(self._max_pixels), monotonic() + REQUEST_SECONDS
         found: list[PreparedInput | Refusal] = []
-        turn_began = perf_counter()
+        turn = Turn()
         for upload in uploads:
             found.append(self._prepare_one(upload, classifier, budget, timings, deadline))
-            if perf_counter() - turn_began > TURN_SECONDS:
-                gevent.sleep(0)
-                turn_began = perf_counter()
+            turn.end_if_long()
         return found
 
     def infer(self, classifier: Classifier, pixels: NDArray[np.uint8], timings: Timings) -> Outputs:

@@ -88,7 +88,7 @@ class Repository:
         """Return a model, whatever its state; raises UnknownModel with the names that exist."""
         models = self._index.models
         if name not in models:
-            raise UnknownModel(f"There is no model {name!r}. Models: {', '.join(models) or 'none'}.")
+            raise UnknownModel(f"There is no model {name[:120]!r}. Models: {', '.join(models) or 'none'}.")
         return models[name]
 
     def named(self, name: str, version: str = "") -> Classifier:

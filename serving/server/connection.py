@@ -56,6 +56,11 @@ class Connection:
         self._between_requests = self._has_asked = False
         self.waiting_since: float | None = None  # on the clock of time.monotonic; None: the client is not waited for
 
+    @property
+    def has_next(self) -> bool:
+        """Whether another request has begun already, as from a client that does not wait for its responses."""
+        return bool(self._requests)
+
     def next(self, timeout: float, head_timeout: float = HEAD_TIMEOUT) -> HTTPRequest | None:
         """Return the next request; None where the client has ended. Raises MalformedRequestError, and OSError.
 

@@ -16,6 +16,7 @@ from gevent.server import StreamServer
 from gunicorn.http.wsgi import base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
+from serving.concurrency import Turn
 from serving.lifecycle import Lifecycle
 from serving.server.connection import HEAD_TIMEOUT, Connection, MalformedRequestError, UnknownMethodError
 from serving.server.request import HTTPRequest
@@ -110,10 +111,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         connection = Connection(client)
         self.connections.add(connection)
         self._make_room()
-        shared_environ = self._base_environ(server_address, client, addr)
+        shared_environ, turn = self._base_environ(server_address, client, addr), Turn()
         try:
             while self._answer_next(connection, shared_environ):
                 gevent.sleep(0)  # yield, so that one fast client cannot starve the others
+                if connection.has_next:
+                    turn.end_if_long()
         except OSError as error:
             self.log.debug("%s: %s", addr, error)
         finally:

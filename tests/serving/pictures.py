@@ -81,3 +81,12 @@ def large_tile(side: int) -> bytes:
     tags = {256: 10, 257: 10, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: place, 325: len(pixels)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in tags.items())
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
+
+
+def damaged_fax(rows: int) -> bytes:
+    """Return a TIFF in Group 3 of which almost every row is damaged."""
+    pixels = np.random.default_rng(3).bytes(rows)
+    place = 8 + 2 + 12 * 9 + 4
+    tags = {256: 64, 257: rows, 258: 1, 259: 3, 262: 0, 273: place, 277: 1, 278: rows, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels

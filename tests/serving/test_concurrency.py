@@ -4,10 +4,11 @@ import threading
 import time
 
 import gevent
+import gevent.socket
 import pytest
 from waiting import until
 
-from serving.concurrency import SerialExecutor, join_threads, run_in_thread
+from serving.concurrency import TURN_SECONDS, SerialExecutor, Turn, join_threads, run_in_thread
 from serving.errors import Overloaded
 
 
@@ -92,3 +93,35 @@ def test_a_job_that_fails_does_not_block_the_next():
         executor.run(lambda: 1 / 0)
 
     assert executor.run(lambda: "done") == "done"
+
+
+def test_between_long_turns_a_client_that_has_just_sent_something_is_heard():
+    ours, theirs = gevent.socket.socketpair()
+    hearing = gevent.spawn(ours.recv, 1)
+    gevent.sleep(0)
+    theirs.send(b"x")
+
+    turn = Turn()
+    for _ in range(5):
+        spend(TURN_SECONDS)
+        turn.end_if_long()
+
+    assert hearing.ready()
+    ours.close()
+    theirs.close()
+
+
+def test_a_short_turn_goes_on():
+    other = gevent.spawn(lambda: None)
+
+    Turn().end_if_long()
+
+    assert not other.ready()
+    other.join()
+
+
+def spend(seconds):
+    """Keep the event loop busy, as decoding an image does."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass

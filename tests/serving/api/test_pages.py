@@ -56,6 +56,13 @@ def test_a_range_is_ignored(client, wanted):
         assert answer.data == whole.data
 
 
+@pytest.mark.parametrize("address", ["/", "/openapi.json", "/static/page.js", "/models/fashion-mlp/2/README.md"])
+def test_a_condition_of_a_range_is_ignored(client, address):
+    with client.get(address) as whole, client.get(address, headers={"If-Match": '"another"'}) as answer:
+        assert answer.status_code == 200
+        assert answer.data == whole.data
+
+
 @pytest.mark.parametrize("address", PAGES)
 def test_a_page_has_no_inline_scripts_and_styles(client, address):
     page = client.get(address).text

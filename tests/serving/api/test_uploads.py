@@ -33,6 +33,26 @@ def test_an_unsupported_type_is_refused_with_the_supported_ones(client, boot, ki
     assert "send image/*, application/octet-stream, multipart/form-data or application/json" in response.json["detail"]
 
 
+LONG = "x" * 50_000
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/classify", LONG, b"x"),
+        ("/classify", JSON, f'{{"{LONG}": 1}}'),
+        (f"/classify?model={LONG}", "image/png", b"x"),
+        (f"/v2/models/{LONG}/infer", JSON, b"{}"),
+    ],
+    ids=["type", "member", "model", "v2 model"],
+)
+def test_a_refusal_is_short_however_long_the_value_is_that_is_wrong(client, path, kind, body):
+    response = client.post(path, data=body, content_type=kind)
+
+    assert 400 <= response.status_code < 500
+    assert len(response.data) < 1_000
+
+
 @pytest.mark.parametrize("kind", ["image/png", JSON, FORM, None])
 def test_a_request_without_a_body_is_refused_with_the_way_to_send_one(client, kind):
     response = client.post("/classify", data=b"", content_type=kind)

@@ -34,6 +34,11 @@ def test_a_small_png_is_quick_whatever_its_mode(mode):
     assert is_quick(saved(image.convert(mode), "PNG", dpi=(72, 72)))
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_of_an_eighth_of_the_pixels_is_quick_with_converted_colours(depth):
+    assert is_quick(png(350, 350, depth, 2, b"", png_chunk(b"gAMA", bytes(4)), png_chunk(b"tRNS", bytes(6))))
+
+
 @pytest.mark.parametrize("options", [{}, {"exif": oriented(6)}, {"subsampling": 0}, {"optimize": True}])
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_small_baseline_jpeg_is_quick(mode, options):
@@ -61,12 +66,15 @@ def test_an_image_of_another_format_is_not_quick(kind):
         png(1, 1, 8, 0, bytes(2), png_chunk(b"IHDR", struct.pack(">IIBBBBB", 7_000, 7_000, 8, 0, 0, 0, 0))),
         png(1, 1, 8, 0, bytes(2), *[png_chunk(b"gAMA", bytes(4))] * 1_000),
         png(1_001, 1_000, 8, 0, b""),
+        png(1, 10_001, 8, 0, b""),
+        png(400, 400, 16, 2, b""),
+        png(400, 400, 8, 2, b"", png_chunk(b"gAMA", bytes(4))),
         saved(noise(), "PNG").ljust(100_001, b"\0"),
         b"hello",
     ],
     ids=[
         "progressive", "scans", "hidden", "arithmetic", "segments", "header", "inflated", "profile", "exif", "text",
-        "second header", "chunks", "pixels", "bytes", "foreign",
+        "second header", "chunks", "pixels", "side", "depth", "gamma", "bytes", "foreign",
     ],
 )  # fmt: skip
 def test_a_file_that_may_take_long_is_not_quick(upload):

@@ -83,7 +83,7 @@ def test_requests_share_a_run_up_to_the_maximum_batch_size(classifier):
 
     run_together(counted, images(MAX_BATCH_SIZE - 1, 1, 1, MAX_BATCH_SIZE + 8))
 
-    assert sorted(counted.runs) == [1, MAX_BATCH_SIZE, MAX_BATCH_SIZE + 8]
+    assert sorted(counted.runs) == [1, 8, MAX_BATCH_SIZE, MAX_BATCH_SIZE]
 
 
 def test_a_later_request_gets_a_run_of_its_own(classifier):
@@ -114,3 +114,16 @@ def test_a_failed_run_fails_for_the_requests_that_share_it_alone(classifier):
     with pytest.raises(InternalError):
         second.get()
     assert run_together(counted, images(1))[0].get().outputs.probabilities.shape == (1, 10)
+
+
+def test_other_requests_go_on_between_the_runs_of_a_large_batch(classifier, monkeypatch):
+    monkeypatch.setattr("serving.concurrency.TURN_SECONDS", 0.0)
+    batcher, counted = Batcher(ignore), CountingClassifier(classifier)
+    large = gevent.spawn(batcher.run, counted, *images(4 * MAX_BATCH_SIZE))
+    gevent.sleep(0)
+    small = gevent.spawn(batcher.run, counted, *images(1))
+
+    gevent.joinall([large, small], timeout=20)
+
+    assert counted.runs[-1] == MAX_BATCH_SIZE
+    assert len(large.get().outputs.probabilities) == 4 * MAX_BATCH_SIZE

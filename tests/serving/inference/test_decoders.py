@@ -9,7 +9,17 @@ from pathlib import Path
 
 import gevent
 import pytest
-from pictures import inflating_text, large_tile, many_scans, noise, oriented, quarters, saved, understated_avif
+from pictures import (
+    damaged_fax,
+    inflating_text,
+    large_tile,
+    many_scans,
+    noise,
+    oriented,
+    quarters,
+    saved,
+    understated_avif,
+)
 from polling import wait_until
 
 from serving.errors import BadRequest, Overloaded, TooManyPixels, UnreadableImage
@@ -185,6 +195,12 @@ def test_a_job_that_its_process_does_not_survive_is_refused(decoders, ended, cap
 
     assert ended == ["crash"]
     assert "ValidationError" in capfd.readouterr().err
+
+
+def test_a_damaged_image_does_not_fill_the_log(decoders, capfd):
+    ask(decoders, damaged_fax(1_000))
+
+    assert capfd.readouterr().err == ""
 
 
 def test_processes_that_were_killed_are_replaced(decoders):

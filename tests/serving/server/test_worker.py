@@ -96,6 +96,30 @@ def test_a_response_is_closed_once_its_client_has_read_it(worker, listener):
     assert received > size
 
 
+def test_a_client_that_does_not_wait_for_its_responses_holds_up_no_other(worker, listener, monkeypatch):
+    monkeypatch.setattr("serving.concurrency.TURN_SECONDS", 0.0)
+    paths = []
+
+    def application(environ, start_response):
+        paths.append(environ["PATH_INFO"])
+        if len(paths) == 1:
+            other.sendall(REQUEST.replace(b"/", b"/other", 1))
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    worker.wsgi, worker.alive = application, True
+    server = worker.server_class(listener, spawn=10)
+    server.start()
+    address = listener.getsockname()
+    with socket.create_connection(address) as client, socket.create_connection(address) as other:
+        until(lambda: len(worker.connections) == 2)
+        client.sendall(REQUEST * 20)
+        until(lambda: len(paths) == 21)
+    server.stop()
+
+    assert paths[-1] == "/"
+
+
 @pytest.mark.parametrize("end", ["plain HTTP", "closed"])
 def test_a_failed_tls_handshake_leaves_one_quiet_line_in_the_log(worker, listener, monkeypatch, caplog, end):
     failed = []
