@@ -1,18 +1,16 @@
-"""The files and folders in a folder of own images, except hidden ones and those that archives add."""
+"""The files and folders in a folder of own images, except hidden ones and those that systems add."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.imaging.suffixes import SUFFIXES
+from serving.imaging.suffixes import SUFFIXES, is_hidden
 from training.datasets.label_table import find_table
-
-ARCHIVE_FOLDERS = {"__macosx", "@eadir"}  # of macOS in a zip file, and of Synology: they hold no images of the owner
 
 
 def files_in(folder: Path) -> Iterator[Path]:
     """Yield the files in a folder and in those below it, except hidden ones."""
     for file in folder.rglob("*"):
-        hidden = any(_is_hidden(part) for part in file.relative_to(folder).parts)
+        hidden = any(is_hidden(part) for part in file.relative_to(folder).parts)
         if file.is_file() and not hidden:
             yield file
 
@@ -25,14 +23,14 @@ def images_in(folder: Path) -> Iterator[Path]:
 def unfollowed_links(folder: Path, deep: bool = True) -> Iterator[Path]:
     """Yield the links in a folder that lead nowhere and, unless not deep, those below it and the links to folders."""
     for link in folder.rglob("*") if deep else folder.iterdir():
-        hidden = any(_is_hidden(part) for part in link.relative_to(folder).parts)
+        hidden = any(is_hidden(part) for part in link.relative_to(folder).parts)
         if link.is_symlink() and not hidden and ((deep and link.is_dir()) or not link.exists()):
             yield link
 
 
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders directly in a folder, except hidden ones."""
-    return (path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+    return (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
 def is_read_among(images: Path, place: Path) -> bool:
@@ -43,11 +41,7 @@ def is_read_among(images: Path, place: Path) -> bool:
     root, inner = images.resolve(), place.resolve()
     if not (images.is_dir() and inner.is_relative_to(root)) or find_table(images):
         return False
-    return not any(_is_hidden(part) for part in inner.relative_to(root).parts)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in ARCHIVE_FOLDERS
+    return not any(is_hidden(part) for part in inner.relative_to(root).parts)
 
 
 def holds_folders(folder: Path) -> bool:

@@ -112,8 +112,8 @@ class TestSplits:
         assert {file.split for file in layout.files} == {TRAIN, VALIDATION, TEST}
         assert layout.left_out == (f"{tmp_path}/labels/zinnia: an empty folder, which gives no label",)
 
-    @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir"])
-    def test_what_an_archive_adds_is_neither_a_label_nor_an_image(self, splits, name):
+    @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"])
+    def test_what_an_archive_or_a_system_adds_is_neither_a_label_nor_an_image(self, splits, name):
         for folder in (splits, splits / "train", splits / "train/rose"):
             fill(folder / name)
 
