@@ -7,8 +7,10 @@ SUFFIXES = frozenset(
     )
 )
 
-# Of macOS in a zip file, of Synology, and of Windows on a drive: what they hold is deleted, or not the owner's.
-SYSTEM_FOLDERS = frozenset(("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"))
+# Of macOS in a zip file, of Synology, of Windows and Linux on a drive: what they hold is deleted, or not the owner's.
+SYSTEM_FOLDERS = frozenset(
+    ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found")
+)
 
 
 def is_hidden(name: str) -> bool:

@@ -8,11 +8,19 @@ from training.datasets.label_table import find_table
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, except hidden ones."""
-    for file in folder.rglob("*"):
-        hidden = any(is_hidden(part) for part in file.relative_to(folder).parts)
-        if file.is_file() and not hidden:
-            yield file
+    """Yield the files in a folder and those below it, except hidden ones. Raises OSError where one may not be read."""
+    return (path for path in _paths_in(folder) if path.is_file())
+
+
+def _paths_in(folder: Path) -> Iterator[Path]:
+    for path in _listed(folder):
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _paths_in(path)
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not is_hidden(path.name))
 
 
 def images_in(folder: Path) -> Iterator[Path]:
@@ -22,15 +30,14 @@ def images_in(folder: Path) -> Iterator[Path]:
 
 def unfollowed_links(folder: Path, deep: bool = True) -> Iterator[Path]:
     """Yield the links in a folder that lead nowhere and, unless not deep, those below it and the links to folders."""
-    for link in folder.rglob("*") if deep else folder.iterdir():
-        hidden = any(is_hidden(part) for part in link.relative_to(folder).parts)
-        if link.is_symlink() and not hidden and ((deep and link.is_dir()) or not link.exists()):
+    for link in _paths_in(folder) if deep else _listed(folder):
+        if link.is_symlink() and ((deep and link.is_dir()) or not link.exists()):
             yield link
 
 
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders directly in a folder, except hidden ones."""
-    return (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    return (path for path in _listed(folder) if path.is_dir())
 
 
 def is_read_among(images: Path, place: Path) -> bool:
@@ -51,5 +58,4 @@ def holds_folders(folder: Path) -> bool:
 
 def loose_images(folder: Path) -> Iterator[Path]:
     """Yield the images directly in a folder."""
-    listed = (file for file in folder.iterdir() if not file.name.startswith("."))
-    return (file for file in listed if file.suffix.lower() in SUFFIXES and file.is_file())
+    return (file for file in _listed(folder) if file.suffix.lower() in SUFFIXES and file.is_file())

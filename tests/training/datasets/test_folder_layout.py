@@ -1,5 +1,6 @@
 """The layouts in which own images may be, and what is refused."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -112,7 +113,9 @@ class TestSplits:
         assert {file.split for file in layout.files} == {TRAIN, VALIDATION, TEST}
         assert layout.left_out == (f"{tmp_path}/labels/zinnia: an empty folder, which gives no label",)
 
-    @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"])
+    @pytest.mark.parametrize(
+        "name", ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"]
+    )
     def test_what_an_archive_or_a_system_adds_is_neither_a_label_nor_an_image(self, splits, name):
         for folder in (splits, splits / "train", splits / "train/rose"):
             fill(folder / name)
@@ -120,6 +123,17 @@ class TestSplits:
         layout = find_layout(splits)
 
         assert (layout.labels, len(layout.files), layout.left_out) == (LABELS, 76, ())
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    @pytest.mark.parametrize("name", ["train/rose", "train/rose/closed"])
+    def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(self, splits, name):
+        (splits / "train/rose/closed").mkdir()
+        (splits / name).chmod(0)
+
+        with pytest.raises(PermissionError, match=name):
+            find_layout(splits)
+
+        (splits / name).chmod(0o755)
 
     def test_without_test_images_a_fifth_of_the_training_images_becomes_them(self, splits):
         shutil.rmtree(splits / "test")
