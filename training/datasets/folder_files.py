@@ -1,5 +1,6 @@
 """The files and folders in a folder of own images, except hidden ones and those that systems add."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def unfollowed_links(folder: Path, deep: bool = True) -> Iterator[Path]:
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders directly in a folder, except hidden ones."""
     return (path for path in _listed(folder) if path.is_dir())
+
+
+def hidden_labels(folder: Path) -> Iterator[Path]:
+    """Yield the folders directly in a folder that have images, and names that begin with a dot."""
+    for path in folder.glob(".*/"):
+        if os.access(path, os.R_OK | os.X_OK) and any(loose_images(path)):
+            yield path
 
 
 def is_read_among(images: Path, place: Path) -> bool:

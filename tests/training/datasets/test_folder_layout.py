@@ -231,6 +231,16 @@ class TestNamed:
             f"1 image: no label, since beside the folders of labels, such as {tmp_path}/loose.png",
         )
 
+    def test_hidden_folders_of_images_are_named(self, tmp_path):
+        (fill(tmp_path) / "rose").rename(tmp_path / ".rose")
+        (tmp_path / ".cache").mkdir()
+
+        layout = find_layout(tmp_path)
+
+        reason = "hidden by a dot, so no label; rename it if it is one"
+        assert layout.labels == tuple(label for label in LABELS if label != "rose")
+        assert layout.left_out == (f"1 folder: {reason}, such as {tmp_path}/.rose",)
+
     def test_images_that_a_table_does_not_name_are_named(self, tmp_path):
         table = write_table(fill(tmp_path))
         flower(0, 99).save(tmp_path / "rose" / "new.png")
