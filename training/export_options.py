@@ -172,9 +172,11 @@ def chosen(options: argparse.Namespace, device: str) -> Iterator[Recipe]:
 
 def _refuse_outputs_among_images(options: argparse.Namespace) -> None:
     """Raise DataError where what is written would be read as a label the next time."""
+    root = options.images.resolve()
     for option, folder in (("--models-dir", options.models_dir), ("--tensorboard", options.tensorboard)):
         if folder and is_read_among(options.images, folder):
-            outside = options.images.resolve().parent / folder.name
+            name = folder.resolve().name
+            outside = root.with_name(name if name != root.name else f"{name}-models")
             raise DataError(
                 f"{printable(folder)}: among the images, where it would be a label; name a folder outside of them, "
                 f"such as {option} {printable(outside)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from serving.imaging.suffixes import SUFFIXES
+from serving.imaging.suffixes import SUFFIXES, is_hidden
 
 STANDARD_INPUT = "-"
 MAX_FILE_BYTES = 256 * 1024 * 1024  # any service takes less, and /dev/zero has no end
@@ -68,14 +68,17 @@ def _is_folder(name: str) -> bool:
 
 
 def _paths(folder: str, unreadable: list[OSError]) -> Iterator[Path]:
-    """Yield all files of a folder at any depth, and the links to folders, which are not followed."""
+    """Yield all files of a folder at any depth, and the folders that are not looked into: links and hidden ones."""
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
-        yield from (path for path in (Path(parent, name) for name in folders) if path.is_symlink())
+        yield from (Path(parent, name) for name in folders if is_hidden(name) or Path(parent, name).is_symlink())
         yield from (Path(parent, name) for name in files)
+        folders[:] = [name for name in folders if not is_hidden(name)]
 
 
 def _left_out(path: Path) -> tuple[Path, str]:
     """Return a path, and why it is not sent; no reason for an image."""
+    if is_hidden(path.name):
+        return path, "it is hidden, or a system added it"
     if _is_folder(str(path)):
         return path, "it is a link to a folder"
     if not is_image(path):

@@ -60,14 +60,14 @@ function refusalOf(text) {
 }
 
 /**
- * Take the files; of a folder only the images.
+ * Take the files; of a folder only the images, without hidden ones: macOS adds ._photo.jpg to photo.jpg.
  * @param {File[]} files
  * @param {boolean} folder
  * @param {(files: File[]) => void} take
  * @param {(reason: string) => void} refuse
  */
 function offer(files, folder, take, refuse) {
-  const images = folder ? files.filter(({ name, type }) => type.startsWith("image/") || IMAGE_NAME.test(name)) : files;
+  const images = folder ? files.filter(({ name, type }) => !name.startsWith(".") && (type.startsWith("image/") || IMAGE_NAME.test(name))) : files;
   if (images.length) take(images);
   else if (folder) refuse("There is no picture in that folder.");
   const skipped = files.filter((file) => !images.includes(file)).map(({ name }) => name);

@@ -448,7 +448,7 @@ def test_help_says_what_each_exit_status_means():
 def run_in_folder(peer, tmp_path, *options, answers=(GOOD,)):
     """Run the command over a folder with an image for each answer, and notes; returns the exit status."""
     folder = tmp_path / "pictures"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for number in range(len(answers)):
         (folder / f"{number}.HEIC").write_bytes(b"one")
     (folder / "notes.txt").write_bytes(b"hello")
@@ -462,6 +462,18 @@ def test_what_a_folder_has_beside_images_is_named_and_heic_is_an_image(peer, tmp
     assert printed.out.endswith("0.HEIC: cat 91.3 % (cat, dog) cifar-net\n")
     assert "notes.txt: skipped, its name is not that of an image; name it to send it" in printed.err
     assert printed.err.count("skipped") == 1
+
+
+def test_hidden_files_of_a_folder_and_what_systems_add_are_named_and_not_sent(peer, tmp_path, capsys):
+    for name in ("._0.HEIC", ".thumbnails/1.jpg", "__MACOSX/._0.HEIC", "@eaDir/0.HEIC/small.jpg", "$RECYCLE.BIN/2.jpg"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pictures" / name).write_bytes(b"one")
+
+    assert run_in_folder(peer, tmp_path) == 0
+
+    told = [line for line in capsys.readouterr().err.splitlines() if "hidden, or a system added it" in line]
+    names = [Path(line.partition(": skipped")[0]).name for line in told]
+    assert names == ["$RECYCLE.BIN", "._0.HEIC", ".thumbnails", "@eaDir", "__MACOSX"]
 
 
 def test_top_k_lists_that_many_labels_in_the_line_of_a_picture(peer, tmp_path, capsys):

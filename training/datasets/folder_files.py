@@ -1,20 +1,27 @@
-"""The files and folders in a folder of own images, except hidden ones and those that archives add."""
+"""The files and folders in a folder of own images, except hidden ones and those that systems add."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.imaging.suffixes import SUFFIXES
+from serving.imaging.suffixes import SUFFIXES, is_hidden
 from training.datasets.label_table import find_table
-
-ARCHIVE_FOLDERS = {"__macosx", "@eadir"}  # of macOS in a zip file, and of Synology: they hold no images of the owner
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, except hidden ones."""
-    for file in folder.rglob("*"):
-        hidden = any(_is_hidden(part) for part in file.relative_to(folder).parts)
-        if file.is_file() and not hidden:
-            yield file
+    """Yield the files in a folder and those below it, except hidden ones. Raises OSError where one may not be read."""
+    return (path for path in _paths_in(folder) if path.is_file())
+
+
+def _paths_in(folder: Path) -> Iterator[Path]:
+    for path in _listed(folder):
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _paths_in(path)
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not is_hidden(path.name))
 
 
 def images_in(folder: Path) -> Iterator[Path]:
@@ -24,15 +31,21 @@ def images_in(folder: Path) -> Iterator[Path]:
 
 def unfollowed_links(folder: Path, deep: bool = True) -> Iterator[Path]:
     """Yield the links in a folder that lead nowhere and, unless not deep, those below it and the links to folders."""
-    for link in folder.rglob("*") if deep else folder.iterdir():
-        hidden = any(_is_hidden(part) for part in link.relative_to(folder).parts)
-        if link.is_symlink() and not hidden and ((deep and link.is_dir()) or not link.exists()):
+    for link in _paths_in(folder) if deep else _listed(folder):
+        if link.is_symlink() and ((deep and link.is_dir()) or not link.exists()):
             yield link
 
 
 def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the folders directly in a folder, except hidden ones."""
-    return (path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+    return (path for path in _listed(folder) if path.is_dir())
+
+
+def hidden_labels(folder: Path) -> Iterator[Path]:
+    """Yield the folders directly in a folder that have images, and names that begin with a dot."""
+    for path in folder.glob(".*/"):
+        if os.access(path, os.R_OK | os.X_OK) and any(loose_images(path)):
+            yield path
 
 
 def is_read_among(images: Path, place: Path) -> bool:
@@ -43,11 +56,7 @@ def is_read_among(images: Path, place: Path) -> bool:
     root, inner = images.resolve(), place.resolve()
     if not (images.is_dir() and inner.is_relative_to(root)) or find_table(images):
         return False
-    return not any(_is_hidden(part) for part in inner.relative_to(root).parts)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in ARCHIVE_FOLDERS
+    return not any(is_hidden(part) for part in inner.relative_to(root).parts)
 
 
 def holds_folders(folder: Path) -> bool:
@@ -57,5 +66,4 @@ def holds_folders(folder: Path) -> bool:
 
 def loose_images(folder: Path) -> Iterator[Path]:
     """Yield the images directly in a folder."""
-    listed = (file for file in folder.iterdir() if not file.name.startswith("."))
-    return (file for file in listed if file.suffix.lower() in SUFFIXES and file.is_file())
+    return (file for file in _listed(folder) if file.suffix.lower() in SUFFIXES and file.is_file())

@@ -10,7 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from serving.model.card import Label
-from training.datasets.folder_files import files_in, holds_folders, images_in, loose_images, subfolders
+from training.datasets.folder_files import (
+    files_in,
+    hidden_labels,
+    holds_folders,
+    images_in,
+    loose_images,
+    subfolders,
+)
 from training.datasets.formats import DataError
 from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
@@ -172,10 +179,11 @@ def _holds_splits(folder: Path) -> bool:
 
 
 def _beside(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:
-    """Return the messages for empty folders, loose images beside the folders of labels, and links not followed."""
+    """Return the messages for empty and hidden folders, loose images beside those of labels, and links not followed."""
     empty = [folder for folder in folders if not any(files_in(folder))]
     return (
         *(f"{printable(folder)}: an empty folder, which gives no label" for folder in empty),
+        *counted(sorted(hidden_labels(path)), "hidden by a dot, so no label; rename it if it is one", "folder"),
         *counted(sorted(loose_images(path)), "no label, since beside the folders of labels"),
         *link_messages(path, folders),
     )

@@ -55,9 +55,9 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
     """Return the labels and the split of each file that a table names; its paths start from the folder of the table.
 
     Its first row has the names of the columns, file and label among them, optionally split; without such a row the
-    first two columns are taken. Raises DataError for a row without both, for one with more cells than the first row has
-    and for a file with two labels or two splits; with multi_label a file may have several labels, in one cell or in
-    several rows, or none.
+    first two columns are taken. Raises DataError for columns that share a name, for a row without both, for one with
+    more cells than the first row has and for a file with two labels or two splits; with multi_label a file may have
+    several labels, in one cell or in several rows, or none.
     """
     found: dict[Path, TableRow] = {}
     for where, file, row in _named_files(table, multi_label):
@@ -83,6 +83,7 @@ def _named_files(table: Path, multi_label: bool) -> Iterator[tuple[str, str, Tab
     _, first = rows[0] if rows else (1, [])
     named = _is_header(first)
     names = _cells(first) if named else list(COLUMNS)
+    _refuse_doubled(table, names)
     places = [names.index(column) if column in names else len(first) for column in (*COLUMNS, SPLIT_COLUMN)]
     if not named:
         _refuse_foreign_header(table, rows)
@@ -103,6 +104,15 @@ def _named_files(table: Path, multi_label: bool) -> Iterator[tuple[str, str, Tab
                 "in cat|dog, and quotes around a comma"
             )
         yield where, file, TableRow(tuple(dict.fromkeys(labels)), split)
+
+
+def _refuse_doubled(table: Path, names: Sequence[str]) -> None:
+    """Raise DataError where columns share a name, of which only the first would be read."""
+    if doubled := next((name for name in (*COLUMNS, SPLIT_COLUMN) if names.count(name) > 1), None):
+        raise DataError(
+            f"{printable(table)}: {names.count(doubled)} columns are named {doubled}: keep one, with several labels in "
+            f"one cell as in cat|dog; {SEVERAL}"
+        )
 
 
 def _labels_in(cell: str) -> tuple[str, ...]:

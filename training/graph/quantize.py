@@ -34,6 +34,10 @@ QUANTIZATION = (
 )
 
 
+class QuantizationError(Exception):
+    """A graph cannot be quantized: some of its activations are the same for all images but for rounding."""
+
+
 class _CalibrationImages:
     """Calibration images as onnxruntime's quantizer reads them: each part has images from all over the row.
 
@@ -66,13 +70,14 @@ def quantize(graph: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPro
     """Return the graph with int8 weights and uint8 activations, calibrated on a few training pixels [n, h, w, c].
 
     The range of activations leaves out the rarest values. On version 1 of cifar-net the full range, which a few values
-    set, doubled the mean change of a probability; its moving average lost two points of accuracy.
+    set, doubled the mean change of a probability; its moving average lost two points of accuracy. Raises
+    QuantizationError.
     """
     # Imported here, since it takes seconds that an export without int8 need not wait.
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, _silent_quantizer():
+    with tempfile.TemporaryDirectory() as folder, _silent_quantizer(), _refused_ranges():
         original, prepared, quantized = (Path(folder, f"{step}.onnx") for step in ("original", "prepared", "quantized"))
         # As files: onnxruntime's tools move the weights out of a graph in memory, which ruins it.
         onnx.save(graph, original)
@@ -185,6 +190,15 @@ def _without_tool_info(graph: onnx.ModelProto) -> onnx.ModelProto:
     del graph.opset_import[:]
     graph.opset_import.extend(own)
     return graph
+
+
+@contextmanager
+def _refused_ranges() -> Iterator[None]:
+    """Raise QuantizationError where the quantizer finds a range too narrow for a histogram: numpy's ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise QuantizationError(f"its ranges cannot be measured ({error}); train longer, or on more images") from error
 
 
 @contextmanager

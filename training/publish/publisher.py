@@ -19,12 +19,7 @@ from training.datasets.image_folder import ImageFolder
 from training.datasets.pixels import Pixels
 from training.datasets.views import photographed
 from training.evaluation.calibration import confusion
-from training.evaluation.evaluate_graph import (
-    Evaluation,
-    EvaluationInputs,
-    Predict,
-    evaluate_graph,
-)
+from training.evaluation.evaluate_graph import Evaluation, EvaluationInputs, Predict, evaluate_graph
 from training.evaluation.photo_shift import to_photos
 from training.evaluation.thresholds import Calibration
 from training.graph.measurement import (
@@ -36,7 +31,7 @@ from training.graph.measurement import (
     objections,
 )
 from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
-from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, quantize
+from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, QuantizationError, quantize
 from training.option_types import INT8
 from training.progress import say, stage
 from training.publish.card import calibration_notes, is_card_of, make_card
@@ -114,14 +109,18 @@ class Publisher:
             self._export_quantized(quantized, f"{self.model.recipe.name}-{INT8}")
 
     def _quantize(self, limits: Int8Limits) -> onnx.ModelProto | None:
-        """Return the graph in int8, or None where the limits forbid it; print the comparison."""
+        """Return the graph in int8, or None where it cannot be or the limits forbid it; print the comparison."""
         stage("Quantizing to int8")
         train, validation = self.model.split
         pixels = train.pixels[:CALIBRATION_IMAGES]
         if self.model.recipe.flagged_photos:  # their activations have other ranges
             photos = photographed(pixels, self.model.recipe.fit, torch.Generator().manual_seed(0))
             pixels = torch.cat([pixels, photos])
-        quantized = quantize(self.graph, pixels.numpy())
+        try:
+            quantized = quantize(self.graph, pixels.numpy())
+        except QuantizationError as error:
+            self._say(f"int8 was not kept: {error}")
+            return None
         before, after = measure((self.graph, quantized), validation, task=self.model.recipe.task)
         self.console.print(comparison(before, after))
         if reasons := objections(before, after, limits):

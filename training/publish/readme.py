@@ -223,7 +223,7 @@ def _rows(figures: Sequence[LabelFigures]) -> Iterator[str]:
 
 def _escaped(text: str) -> str:
     """Return text that Markdown shows as it is, in a cell of a table too."""
-    return re.sub(r"([\\`*<|$])", r"\\\1", text)
+    return re.sub(r"([\\`*_~<|$])", r"\\\1", text)
 
 
 def _share(part: float, whole: int) -> str:

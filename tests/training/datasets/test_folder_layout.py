@@ -1,5 +1,6 @@
 """The layouts in which own images may be, and what is refused."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -112,14 +113,27 @@ class TestSplits:
         assert {file.split for file in layout.files} == {TRAIN, VALIDATION, TEST}
         assert layout.left_out == (f"{tmp_path}/labels/zinnia: an empty folder, which gives no label",)
 
-    @pytest.mark.parametrize("name", ["__MACOSX", "@eaDir"])
-    def test_what_an_archive_adds_is_neither_a_label_nor_an_image(self, splits, name):
+    @pytest.mark.parametrize(
+        "name", ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"]
+    )
+    def test_what_an_archive_or_a_system_adds_is_neither_a_label_nor_an_image(self, splits, name):
         for folder in (splits, splits / "train", splits / "train/rose"):
             fill(folder / name)
 
         layout = find_layout(splits)
 
         assert (layout.labels, len(layout.files), layout.left_out) == (LABELS, 76, ())
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    @pytest.mark.parametrize("name", ["train/rose", "train/rose/closed"])
+    def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(self, splits, name):
+        (splits / "train/rose/closed").mkdir()
+        (splits / name).chmod(0)
+
+        with pytest.raises(PermissionError, match=name):
+            find_layout(splits)
+
+        (splits / name).chmod(0o755)
 
     def test_without_test_images_a_fifth_of_the_training_images_becomes_them(self, splits):
         shutil.rmtree(splits / "test")
@@ -216,6 +230,16 @@ class TestNamed:
             f"{tmp_path}/zinnia: an empty folder, which gives no label",
             f"1 image: no label, since beside the folders of labels, such as {tmp_path}/loose.png",
         )
+
+    def test_hidden_folders_of_images_are_named(self, tmp_path):
+        (fill(tmp_path) / "rose").rename(tmp_path / ".rose")
+        (tmp_path / ".cache").mkdir()
+
+        layout = find_layout(tmp_path)
+
+        reason = "hidden by a dot, so no label; rename it if it is one"
+        assert layout.labels == tuple(label for label in LABELS if label != "rose")
+        assert layout.left_out == (f"1 folder: {reason}, such as {tmp_path}/.rose",)
 
     def test_images_that_a_table_does_not_name_are_named(self, tmp_path):
         table = write_table(fill(tmp_path))

@@ -88,6 +88,11 @@ def test_a_row_with_more_cells_than_the_first_loses_none_silently(tmp_path, firs
         read_table(write(tmp_path, f"{first}\n{row}\n"), multi_label=True)
 
 
+def test_two_columns_of_one_name_are_refused_as_only_one_would_be_read(tmp_path):
+    with pytest.raises(DataError, match=r"2 columns are named label: keep one, with several labels in one cell"):
+        read_table(write(tmp_path, "file,label,Label\n1.png,cat,dog\n"), multi_label=True)
+
+
 def test_a_row_may_end_with_empty_cells(tmp_path):
     assert [row.labels for row in read_table(write(tmp_path, "file,label\n1.png,cat,,\n")).values()] == [("cat",)]
 

@@ -416,6 +416,17 @@ def test_int8_beyond_the_limits_is_not_kept_and_the_reason_is_printed(few, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
 
 
+def test_a_network_whose_answers_hardly_differ_is_not_kept_in_int8(few, tmp_path):
+    publisher = small_publisher(tmp_path, few, Int8Limits(0.0, 1_000))
+    last = publisher.model.exported.network[-1]
+    for weights, value in ((last.weight, 0.0), (last.bias, 1e7)):
+        nn.init.constant_(weights, value)
+
+    publisher.export_int8()
+
+    assert "int8 was not kept: its ranges cannot be measured (Too many bins" in publisher.console.file.getvalue()
+
+
 def test_a_recipe_in_int8_is_published_under_its_own_name_with_its_own_thresholds(few, tmp_path):
     publisher = small_publisher(tmp_path, few, Int8Limits(0.0, 1_000))
 

@@ -223,7 +223,7 @@ def test_no_placeholder_is_left():
 
 
 def test_a_label_is_shown_as_it_is():
-    text = written(msgspec.structs.replace(CARD, labels=["<b>*cup*", "a|b $x$"]))
+    text = written(msgspec.structs.replace(CARD, labels=["<b>*cup*", "a|b $x$ _y_"]))
 
-    assert r"It knows 2 labels: \<b>\*cup\*, a\|b \$x\$." in text
+    assert r"It knows 2 labels: \<b>\*cup\*, a\|b \$x\$ \_y\_." in text
     assert r"| \<b>\*cup\* | 100 |" in text
