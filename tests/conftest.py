@@ -33,10 +33,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) * 3 // 2
 
 
+def pytest_collection() -> None:
+    """Have the garbage collector wait until all is loaded, which is no garbage."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Have the garbage collector leave alone what is loaded by now: PyTorch alone is a million objects."""
+    """Have it leave alone what is loaded by now: PyTorch alone is a million objects."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 @dataclass

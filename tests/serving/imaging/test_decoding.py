@@ -333,6 +333,13 @@ def test_an_image_is_grey_when_it_shows_no_colour(image, grey):
     assert DecodedImage(image, ()).grey is grey
 
 
+def webp_header(width, height):
+    upload = saved(quarters(), "WEBP", lossless=True)
+    place = upload.index(b"VP8L") + 9
+    sides = int.from_bytes(upload[place : place + 4], "little") >> 28 << 28 | height - 1 << 14 | width - 1
+    return upload[:place] + sides.to_bytes(4, "little") + upload[place + 4 :]
+
+
 def jpeg_header(width, height):
     upload = saved(quarters(), "JPEG")
     place = upload.index(b"\xff\xc0") + 5
@@ -347,7 +354,7 @@ BOMBS = {
     "PPM": b"P6 100000 100000 255\n" + bytes(1000),
     "JPEG": jpeg_header(65_500, 65_500),
     "TIFF": saved(Image.new("1", (9_000, 9_000)), "TIFF", compression="group4"),
-    "WEBP": saved(Image.new("L", (9_000, 9_000)), "WEBP", lossless=True, method=0),
+    "WEBP": webp_header(9_000, 9_000),
 }
 
 
