@@ -21,7 +21,7 @@ SERVING = [
     "imaging.scaling", "imaging.sizes", "imaging.bmp", "imaging.netpbm", "imaging.jpeg", "imaging.heic",
     "imaging.coding", "imaging.plain", "imaging.decoding", "imaging.decoder", "imaging.garment", "imaging.resizing",
     "imaging.preprocessing",
-    "model", "model.task", "model.conformal", "model.card", "model.external_data", "model.runtime",
+    "model", "model.task", "model.conformal", "model.metrics", "model.card", "model.external_data", "model.runtime",
     "model.classifier", "model.trial", "model.triton_config",
     "version", "sbom", "cpu", "concurrency",
     "repository", "repository.shadow_rules", "repository.digests", "repository.model_key", "settings",

@@ -13,6 +13,7 @@ from PIL import Image
 
 from serving.imaging.png import from_png, to_png
 from serving.model.conformal import MAX_ENTRIES, Conformal
+from serving.model.metrics import Count, ModelMetrics, NotNegative, Novelty, Photos
 from serving.model.task import SINGLE_LABEL, MultiLabel, Share, Task
 
 CARD_KEY = "thimble.card"
@@ -34,8 +35,6 @@ Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
 Label = Annotated[str, Meta(pattern=r"^[^:\r\n]{1,200}\Z")]  # V2's classification answers separate fields by colons
 Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
 
 
 class ContractError(ValueError):
@@ -69,59 +68,6 @@ class Golden(Struct, frozen=True):
             return from_png(base64.b64decode(self.image, validate=True))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise ContractError("a golden sample's image is not a PNG in base64") from error
-
-
-class Corrupted(Struct, frozen=True, kw_only=True):
-    """Metrics on n test images after the corruptions of CIFAR-10-C (Hendrycks and Dietterich 2019), in all severities.
-
-    by_corruption: the accuracy for each corruption.
-    """
-
-    accuracy: Share
-    ece: Share
-    set_coverage: Share
-    n: Count
-    by_corruption: dict[str, Share] = {}
-
-
-class ModelMetrics(Struct, frozen=True, kw_only=True):
-    """Metrics on the test set, as served: from the exported graph through onnxruntime.
-
-    ece: expected calibration error. ece_uncalibrated: the same at temperature 1. set_size, set_coverage: mean size of
-    the label sets at the default coverage, and the share of the true labels that are in them. f1, map: of a multi-label
-    model alone, the means over the labels of the F1 score and of average precision.
-    """
-
-    accuracy: Share
-    n: Count
-    loss: NotNegative
-    ece: Share
-    ece_uncalibrated: Share | UnsetType = UNSET
-    set_size: NotNegative
-    set_coverage: Share
-    f1: Share | UnsetType = UNSET
-    map: Share | UnsetType = UNSET
-    corrupted: Corrupted | UnsetType = UNSET
-
-
-class Novelty(Struct, frozen=True, kw_only=True):
-    """The novelty threshold: above it an image is unlike the training data.
-
-    share: of test images above the threshold. auroc: area under the ROC curve of telling out-of-distribution images
-    from test images, by the kind of image.
-    """
-
-    threshold: float
-    share: Share
-    auroc: Annotated[dict[str, Share], Meta(max_length=MAX_ENTRIES)] = {}
-
-
-class Photos(Struct, frozen=True, kw_only=True):
-    """Accuracy on test images made into photos as people take them, and on the same n images untouched."""
-
-    accuracy: Share
-    untouched: Share
-    n: Count
 
 
 class Spread(Struct, frozen=True):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from serving.model.card import Corrupted, ModelMetrics, Photos
+from serving.model.metrics import Corrupted, ModelMetrics, Photos
 from training.evaluation.evaluate_graph import Evaluation, NoveltyMetrics
 from training.label_font import drawable
 from training.networks import efficientnet

@@ -9,7 +9,7 @@ import torch
 from msgspec import UNSET
 from torch import Tensor
 
-from serving.model.card import ModelMetrics
+from serving.model.metrics import ModelMetrics
 from training.datasets.labelled import truth_of
 from training.task import SINGLE, Task, macro_f1, mean_average_precision
 

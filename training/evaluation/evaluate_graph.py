@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from serving.model.card import Corrupted, ModelMetrics, Photos
 from serving.model.classifier import Outputs
+from serving.model.metrics import Corrupted, ModelMetrics, Photos
 from training.datasets.labelled import LabelledImages, truth_of
 from training.datasets.pixels import Pixels
 from training.evaluation.calibration import (

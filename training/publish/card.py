@@ -11,8 +11,9 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from serving.model.card import Golden, ModelCard, Novelty, Training
+from serving.model.card import Golden, ModelCard, Training
 from serving.model.conformal import Conformal
+from serving.model.metrics import Novelty
 from serving.model.task import MultiLabel
 from training.calibrated_model import CalibratedModel
 from training.evaluation.evaluate_graph import Evaluation, Predict

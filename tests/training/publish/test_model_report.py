@@ -9,8 +9,9 @@ import pytest
 import torch
 from msgspec import UNSET
 
-from serving.model.card import ModelCard, ModelMetrics, Novelty, Photos
+from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
+from serving.model.metrics import ModelMetrics, Novelty, Photos
 from training.datasets.labelled import LabelledImages
 from training.evaluation.evaluate_graph import Evaluation
 from training.networks.efficientnet import EfficientNetLite
