@@ -14,6 +14,9 @@ from training.networks.normalize import Normalize
 from training.networks.titles import WITHOUT_LAST_LAYER
 
 PLACEHOLDER = "thimble::BackboneFeatures"  # the operator that stands for the graph until it is put in its place
+# Added before values are rounded to bytes: PyTorch would round a mean of pixels that ends in one half up, onnxruntime
+# down, as their rounding errors have it, and the exported file would give other probabilities.
+ABOVE_TIES = 2**-10
 IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
@@ -45,7 +48,7 @@ class _AsInput(nn.Module):
         sized = functional.interpolate(images, self.sides, mode="bilinear", align_corners=False)
         alike = sized.mean(1, keepdim=True) if self.channels == 1 else sized.expand(-1, self.channels, -1, -1)
         ordered = alike.permute(0, 2, 3, 1) if self.channels_last else alike
-        return ordered.round().to(torch.uint8) if self.takes_bytes else ordered
+        return (ordered + ABOVE_TIES).round().to(torch.uint8) if self.takes_bytes else ordered
 
 
 class FrozenGraph(nn.Module):

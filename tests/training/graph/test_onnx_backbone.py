@@ -34,6 +34,14 @@ def test_the_exported_graph_has_the_backbones_nodes_and_gives_the_networks_outpu
     np.testing.assert_allclose(run(graph, pixels.numpy()).probabilities, expected, atol=1e-5)
 
 
+def test_a_mean_of_pixels_that_ends_in_one_half_becomes_the_same_byte_whatever_its_rounding_error(tmp_path):
+    onnx.save(classifier(uint8=True), tmp_path / "other.onnx")
+    to_input = OnnxBackbone(OnnxFeatures.open(tmp_path / "other.onnx"), LABELS)[0]
+    halves = (torch.arange(SIDE**2) % 255 + 0.5).view(1, 1, SIDE, SIDE)
+
+    assert to_input(halves - 1e-4).equal(to_input(halves + 1e-4))
+
+
 def test_only_the_last_layer_has_weights_to_train(features):
     network = OnnxBackbone(features, LABELS)
 
