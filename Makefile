@@ -11,6 +11,7 @@ TSC := node_modules/.bin/tsc
 COVERAGE := --cov --cov-report=term
 AGAIN := --reruns 1 --only-rerun "worker '.*' crashed" # not tests that fail
 SAMPLE := tests/images/ankle-boot.png
+export PYTHONDONTWRITEBYTECODE := # set in many containers, it has each process compile the tests and the service anew
 
 .DEFAULT_GOAL := help
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from unmeasured import unmeasured
 
 ROOT = Path(__file__).parent.parent
 OURS = ("serving", "training")
@@ -123,7 +124,9 @@ def probe(package: str, rows: dict[str, set[str]], shared: list[str]) -> dict[st
     groups = {row: members(row) for row in rows} | {f"alone: {name}": [name] for name in alone}
     job = json.dumps({"shared": shared, "groups": groups, "ours": OURS})
     command = [sys.executable, "-c", PROBE]
-    run = subprocess.run(command, input=job, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True, timeout=120)
+    run = subprocess.run(
+        command, input=job, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=unmeasured(), check=True, timeout=120
+    )
     return {group: set(names) for group, names in json.loads(run.stdout).items()}
 
 

@@ -1,7 +1,6 @@
 """A running service and its OpenAPI document: generated requests, the commands in it, and the pages."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from unmeasured import unmeasured
 
 from serving.api.openapi import document
 from serving.settings import Settings
@@ -35,7 +35,7 @@ def test_generated_requests_get_documented_answers(server, tmp_path):
         # A text that is not an image is refused, which a schema cannot say.
         *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
     ]
-    hooks = os.environ | {"SCHEMATHESIS_HOOKS": "uploads", "PYTHONPATH": str(Path(__file__).parent)}
+    hooks = unmeasured() | {"SCHEMATHESIS_HOOKS": "uploads", "PYTHONPATH": str(Path(__file__).parent)}
 
     done = subprocess.run(command, cwd=tmp_path, env=hooks, capture_output=True, text=True, timeout=120, check=False)
 

@@ -15,6 +15,7 @@ import requests
 from polling import wait_until
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
+from unmeasured import unmeasured
 
 from serving.model.classifier import Classifier
 
@@ -101,7 +102,7 @@ def test_the_asyncio_client_is_answered(server, expected, tmp_path):
     # In a process of its own: in this one the browser of other tests has its event loop.
     command = [sys.executable, "-c", ASYNCIO, f"127.0.0.1:{server.port}", str(tmp_path / "pixels.npy")]
 
-    answer = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    answer = json.loads(subprocess.run(command, env=unmeasured(), check=True, capture_output=True, timeout=60).stdout)
 
     assert answer["name"] == "cifar-cnn"
     assert np.abs(answer["probabilities"] - expected.probabilities).max() < 1e-6
@@ -210,7 +211,7 @@ def test_the_example_in_the_document_prints_the_output_in_the_document(strong_se
 
     ran = subprocess.run(
         [sys.executable, "-c", program.replace("127.0.0.1:8000", f"127.0.0.1:{strong_server.port}")],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, env=unmeasured(), capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
 
     assert roughly(ran.stdout) == roughly(printed)
