@@ -1,6 +1,7 @@
 """Long use, hostile uploads and broken surroundings, in short: make soak, make fuzz and make chaos have them whole."""
 
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,12 @@ def test_a_wrong_answer_is_told_from_one_that_is_rounded_otherwise():
     assert same(rounded, right)
     assert not same(wrong, right)
     assert not same(Answer(503, right.body), right)
+
+
+def test_tensors_behind_the_json_of_an_answer_are_compared_as_numbers():
+    right, rounded, wrong = (
+        Answer(200, b'{"outputs":[]}' + struct.pack("<2f", 0.5, value)) for value in (0.9, 0.90001, 0.91)
+    )
+
+    assert same(rounded, right)
+    assert not same(wrong, right)
