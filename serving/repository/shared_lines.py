@@ -22,12 +22,12 @@ class SharedLines:
                 file.write(f"\n{line}\n")  # a new line first, since the one before may have been cut off
 
     def read(self) -> list[str]:
-        """Return all lines; some may be empty, or appear twice."""
+        """Return all lines; some may appear twice."""
         shared = ""
         if self._path:
             with suppress(OSError):  # there is no line yet, or the folder is gone
                 shared = self._path.read_text("utf-8", "replace")  # a line may be cut off within a character
-        return shared.split("\n") + self._own
+        return [line for line in shared.split("\n") if line] + self._own
 
     @contextmanager
     def locked(self) -> Iterator[None]:

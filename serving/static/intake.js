@@ -67,7 +67,8 @@ function refusalOf(text) {
  * @param {(reason: string) => void} refuse
  */
 function offer(files, folder, take, refuse) {
-  const images = folder ? files.filter(({ name, type }) => !name.startsWith(".") && (type.startsWith("image/") || IMAGE_NAME.test(name))) : files;
+  const shown = files.filter(({ name }) => !folder || !name.startsWith("."));
+  const images = shown.filter(({ name, type }) => !folder || type.startsWith("image/") || IMAGE_NAME.test(name));
   if (images.length) take(images);
   else if (folder) refuse("There is no picture in that folder.");
   const skipped = files.filter((file) => !images.includes(file)).map(({ name }) => name);

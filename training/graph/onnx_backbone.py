@@ -57,6 +57,7 @@ class FrozenGraph(nn.Module):
     def __init__(self, features: OnnxFeatures) -> None:
         super().__init__()
         self.features = features
+        self.graph_parameters = features.parameters
         self.exported = False
 
     @cached_property

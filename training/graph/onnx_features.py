@@ -1,6 +1,7 @@
 """The features of another ONNX classifier: its graph, cut before the last layer, and run by onnxruntime."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from training.datasets.formats import DataError
 OPSET = 20  # of all exported graphs
 ALL_CORES = 0  # as a number of threads
 INPUT_TYPES = {TensorProto.FLOAT: np.float32, TensorProto.UINT8: np.uint8}
+NO_WEIGHTS = TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
 LINEAR = ("Gemm", "MatMul", "Conv")
 DEFAULT_SIDE = 224  # where a graph takes images of any size
 MAX_SIDE = 512
@@ -49,6 +51,12 @@ class OnnxFeatures:
     height: int
     width: int
     count: int
+
+    @property
+    def parameters(self) -> int:
+        """The number of the graph's weights; whole numbers of more than a byte are shapes and indices."""
+        weights = (one for one in self.graph.graph.initializer if one.data_type not in NO_WEIGHTS)
+        return sum(math.prod(one.dims) for one in weights)
 
     @classmethod
     def open(cls, file: Path) -> Self:

@@ -73,8 +73,9 @@ def initialize(network: nn.Module) -> None:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    """Return the number of trainable parameters, and of those in another's graph, which PyTorch does not see."""
+    trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return trainable + sum(getattr(module, "graph_parameters", 0) for module in network.modules())
 
 
 def _mean_of_halves(both: Tensor) -> Tensor:

@@ -1,15 +1,19 @@
 """A network that begins with another ONNX classifier."""
 
+import math
+
 import numpy as np
 import onnx
 import pytest
 import torch
-from onnx_classifiers import SIDE, classifier
+from onnx_classifiers import SIDE, WEIGHTS, classifier
 
 from training.graph.onnx_backbone import OnnxBackbone, to_bytes, to_imagenet, to_symmetric
 from training.graph.onnx_export import run, to_onnx
 from training.graph.onnx_features import OnnxFeatures
+from training.networks.base import count_parameters
 from training.networks.exported import ExportedModel
+from training.networks.layers import layers
 
 LABELS = 3
 
@@ -46,6 +50,13 @@ def test_only_the_last_layer_has_weights_to_train(features):
     network = OnnxBackbone(features, LABELS)
 
     assert [tuple(weight.shape) for weight in network.parameters()] == [(LABELS, features.count), (LABELS,)]
+
+
+def test_the_weights_of_the_graph_are_among_its_parameters(features):
+    network = OnnxBackbone(features, LABELS)
+
+    assert count_parameters(network) == math.prod(WEIGHTS["kernel"]) + LABELS * (features.count + 1)
+    assert sum(layer.parameters for layer in layers(network, (3, SIDE, SIDE))) == count_parameters(network)
 
 
 @pytest.mark.parametrize(

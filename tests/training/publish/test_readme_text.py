@@ -4,17 +4,14 @@ import msgspec
 import pytest
 
 from serving.model.card import (
-    Corrupted,
     Golden,
     ModelCard,
-    ModelMetrics,
-    Novelty,
-    Photos,
     Reference,
     Spread,
     Training,
 )
 from serving.model.conformal import Conformal
+from serving.model.metrics import Corrupted, ModelMetrics, Novelty, Photos
 from training.datasets.builtin import FASHION_MNIST
 from training.datasets.domains import DOMAINS
 from training.networks.efficientnet import TUNED, EfficientNetLite
