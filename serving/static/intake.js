@@ -4,7 +4,19 @@ import { byId, firstOf } from "./elements.js";
 
 const ADDRESS = /^\s*((https?|ftp|file|data|blob):|www\.)\S+\s*$/i;
 const IMAGE_TAG = /<img\s/i; // of HTML that was copied from a page
+const HIDDEN = /(^|\/)(\.|(__macosx|@eadir|#recycle|\$recycle\.bin|system volume information|lost\+found)\/)/i;
 const IMAGE_NAME = /\.(jpe?g|jpe|jfif|mpo|a?png|webp|gif|bmp|dib|tiff?|avif|p[pgbn]m|hei[cf]s?|hif)$/i;
+
+/** @type {WeakMap<File, string>} */
+const droppedPaths = new WeakMap(); // of a chosen folder the browser itself tells them
+
+/**
+ * Return the path of a file from the folder that it came with, or its name.
+ * @param {File} file
+ */
+export function pathOf(file) {
+  return droppedPaths.get(file) ?? (file.webkitRelativePath || file.name);
+}
 
 /**
  * Call with each set of files, and with the reason where there is none.
@@ -60,14 +72,14 @@ function refusalOf(text) {
 }
 
 /**
- * Take the files; of a folder only the images, without hidden ones: macOS adds ._photo.jpg to photo.jpg.
+ * Take the files; of a folder only the images, without those that systems hide: macOS adds ._photo.jpg to photo.jpg.
  * @param {File[]} files
  * @param {boolean} folder
  * @param {(files: File[]) => void} take
  * @param {(reason: string) => void} refuse
  */
 function offer(files, folder, take, refuse) {
-  const shown = files.filter(({ name }) => !folder || !name.startsWith("."));
+  const shown = files.filter((file) => !folder || !HIDDEN.test(pathOf(file)));
   const images = shown.filter(({ name, type }) => !folder || type.startsWith("image/") || IMAGE_NAME.test(name));
   if (images.length) take(images);
   else if (folder) refuse("There is no picture in that folder.");
@@ -83,6 +95,7 @@ function offer(files, folder, take, refuse) {
 async function filesBelow(entry) {
   if (entry.isFile) {
     const file = await new Promise((resolve) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, () => resolve(null)));
+    if (file) droppedPaths.set(file, entry.fullPath.slice(1));
     return file ? [file] : [];
   }
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();

@@ -5,7 +5,7 @@ import { enableCamera } from "./camera.js";
 import { openCard } from "./card.js";
 import { enableDrawing } from "./draw.js";
 import { byId, firstOf } from "./elements.js";
-import { listen } from "./intake.js";
+import { listen, pathOf } from "./intake.js";
 import { Many } from "./many.js";
 import { keep, kept, readSmallFiles } from "./memory.js";
 import { fitSamples, watch } from "./models.js";
@@ -44,7 +44,7 @@ function say(text) {
 
 /** @param {File[]} files */
 function add(files) {
-  const added = files.map((file) => new Picture(file.name || "picture", file));
+  const added = files.map((file) => new Picture(pathOf(file) || "picture", file));
   if (!added.length) return;
   for (const dialog of document.querySelectorAll("dialog")) dialog.close(); // what is pasted is shown behind it
   pictures = [...added, ...pictures];

@@ -176,12 +176,15 @@ def test_a_folder_is_taken_with_its_pictures_and_what_is_left_out_is_named(page,
     shutil.copytree(IMAGES, tmp_path / "folder" / "below")
     (tmp_path / "folder" / "notes.txt").write_text("hello")
     (tmp_path / "folder" / "._bag.png").write_bytes(b"of macOS")
+    (tmp_path / "folder" / "@eaDir").mkdir()
+    shutil.copy(IMAGES / "bag.png", tmp_path / "folder" / "@eaDir")
     shutil.copy(IMAGES / "bag.png", tmp_path / "folder" / "bag.MPO")  # a name that browsers do not take for an image's
 
     give(page, tmp_path / "folder")
 
     expect(page.locator("#many").get_by_role("status")).to_have_text("7 pictures")
     expect(page.locator("#status")).to_have_text(re.compile(r"^Not pictures, so left out: .*notes\.txt"))
+    assert {"folder/bag.MPO", "folder/below/bag.png"} <= set(names(page.locator("#many")))
 
 
 def test_a_dropped_folder_with_more_files_than_a_browser_lists_at_once_is_taken_whole(page, tmp_path):

@@ -13,7 +13,7 @@ from markupsafe import escape
 
 from serving.api import openapi, pages
 from serving.app import create_app
-from serving.imaging.suffixes import SUFFIXES
+from serving.imaging.suffixes import SUFFIXES, SYSTEM_FOLDERS
 from serving.settings import Settings
 
 FILES = sorted(path.name for path in pages.STATIC.iterdir())
@@ -273,6 +273,9 @@ def test_a_path_out_of_the_static_folder_is_not_found(client):
 
 
 def test_of_a_folder_the_page_takes_the_files_that_the_client_takes():
-    (pattern,) = re.findall(r"IMAGE_NAME = /(.+)/i;", (pages.STATIC / "intake.js").read_text())
+    patterns = dict(re.findall(r"const ([A-Z_]+) = /(.+)/i;", (pages.STATIC / "intake.js").read_text()))
+    hidden = (f"photos/{folder}/1.png" for folder in SYSTEM_FOLDERS)
 
-    assert [suffix for suffix in SUFFIXES if not re.search(pattern, f"photo{suffix}")] == []
+    assert [suffix for suffix in SUFFIXES if not re.search(patterns["IMAGE_NAME"], f"photo{suffix}")] == []
+    assert [path for path in hidden if not re.search(patterns["HIDDEN"], path, re.IGNORECASE)] == []
+    assert not re.search(patterns["HIDDEN"], "photos/lost+found.png")
