@@ -1,5 +1,6 @@
 """Models are reloaded when their folder changes, while they answer."""
 
+import gc
 import os
 import shutil
 import weakref
@@ -307,6 +308,7 @@ def test_a_probe_of_readiness_keeps_no_replaced_version_in_memory(start, forge):
 
     forge("garments/2")
     poll_twice(repository)
+    gc.collect()
 
     assert before() is None
 
