@@ -214,7 +214,7 @@ def test_the_card_and_the_readme_name_the_teacher(rehearsal):
 
 def test_a_network_that_is_taught_on_views_is_exported(run_export, tmp_path, monkeypatch):
     # A narrow network, without photos of outliers, which take longest.
-    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), flagged_photos=0.0)
+    quick = replace(RECIPES["fashion-net"], teachers=("fashion-mlp",), flagged_photos=0.0, on_cpu={})
     quick = replace(quick, sample_sizes=WITHOUT_CORRUPTIONS, network=lambda: SmallNet(channels=1))
     monkeypatch.setitem(RECIPES, "fashion-net", quick)
 
