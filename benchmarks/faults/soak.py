@@ -68,7 +68,7 @@ def soak(service: Service, pairs: Sequence[tuple[Request, Answer]], options: arg
         f"right {found['right']:,}  wrong {found['wrong']:,}  without answer {found['broken']:,}  workers died {died}"
     )
     print(f"memory of the workers {memory[0]:.1f} MB after {warm_up:,} requests, {memory[1]:.1f} MB at the end")
-    print(f"growth {growth:+.1f} %, {options.growth:g} % allowed; file descriptors {files[0]} and {files[1]}")
+    print(f"growth {growth:+.1f}%, {options.growth:g}% allowed; file descriptors {files[0]} and {files[1]}")
     lost = options.requests - found["right"] + died
     return int(lost > 0 or growth > options.growth or files[1] > files[0] + SPARE_FILES)
 

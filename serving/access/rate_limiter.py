@@ -1,7 +1,7 @@
 """Count each client's images over all workers: in a table of fixed size, in memory that the workers share.
 
 Images that come in the same slot, a sixteenth of the window, are a batch and leave the window together, when the last
-of them does: so no window ever has more images than the limit, and a client that always asks gets at least 94 % of it.
+of them does: so no window ever has more images than the limit, and a client that always asks gets at least 94% of it.
 """
 
 import hashlib

@@ -70,7 +70,7 @@ def in_words(prediction: Prediction, labels: int | None = None) -> str:
     novel = "; unlike anything it was trained on" if prediction.novel is True else ""
     given = prediction.top[:1] if prediction.labels is UNSET else prediction.labels
     shown = prediction.top[:labels] if labels else given
-    listed = ", ".join(f"{one.label} {100 * one.probability:.1f} %" for one in shown)
+    listed = ", ".join(f"{one.label} {100 * one.probability:.1f}%" for one in shown)
     return f"{listed or 'none of its labels'} ({', '.join(prediction.set)}) {prediction.model}{novel}"
 
 

@@ -10,9 +10,9 @@ from PIL import Image, ImageFilter, ImageOps
 from serving.imaging.garment import find_garment
 
 RESAMPLING = Image.Resampling.LANCZOS  # Pillow widens its support when it shrinks: antialiased
-# 5 % of the range: how Fashion-MNIST's authors told border from garment (Xiao et al. 2017, section 2).
+# 5% of the range: how Fashion-MNIST's authors told border from garment (Xiao et al. 2017, section 2).
 BACKGROUND_TOLERANCE = 13
-# They sharpened too, with a Gaussian of radius 1; how much they do not say: 60 % is best on validation images.
+# They sharpened too, with a Gaussian of radius 1; how much they do not say: 60% is best on validation images.
 SHARPEN = ImageFilter.UnsharpMask(radius=1.0, percent=60, threshold=0)
 
 WORK_SIDE = 384  # pixels of the longest side on which a garment is isolated: one that fills a seventh still has 54
@@ -132,7 +132,7 @@ def _place(image: Image.Image, box: Pixels, steps: tuple[str, ...], width: int, 
     if scale < 1:
         image = image.filter(SHARPEN)
         steps += ("sharpened",)
-    # Of an odd margin the larger half is left or above, as in all but 0.5 % of Fashion-MNIST's own images.
+    # Of an odd margin the larger half is left or above, as in all but 0.5% of Fashion-MNIST's own images.
     left, top = (width - size[0] + 1) // 2, (height - size[1] + 1) // 2
     if size != (width, height):
         canvas = Image.new("L", (width, height), 0)

@@ -51,12 +51,12 @@ export function fromTemplate(id) {
 }
 
 /**
- * Return a share as a percentage, with a space that does not break.
+ * Return a share as a percentage.
  * @param {number} share
  * @param {number} digits
  */
 export function percent(share, digits = 1) {
-  return `${(100 * share).toFixed(digits)}\u00a0%`;
+  return `${(100 * share).toFixed(digits)}%`;
 }
 
 /**

@@ -39,7 +39,7 @@ def test_each_file_gets_a_line(run):
 
     assert (done.returncode, done.stderr) == (0, "")
     bag, trouser = done.stdout.splitlines()
-    assert bag.startswith(f"{IMAGES / 'bag.png'}: Bag 99.7 % (Bag) fashion-mlp")
+    assert bag.startswith(f"{IMAGES / 'bag.png'}: Bag 99.7% (Bag) fashion-mlp")
     assert trouser.startswith(f"{IMAGES / 'trouser.png'}: Trouser ")
 
 

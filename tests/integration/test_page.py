@@ -98,11 +98,11 @@ def test_the_details_have_the_model_file_and_the_times(page):
 def test_the_answer_has_the_chosen_coverage(page):
     choose(page, "pullover")
     page.get_by_text("Details").click()
-    expect(page.locator(".set")).to_contain_text("in 95 % of cases")
+    expect(page.locator(".set")).to_contain_text("in 95% of cases")
 
     page.get_by_label("Coverage").select_option("0.99")
 
-    expect(page.locator(".set")).to_contain_text("in 99 % of cases")
+    expect(page.locator(".set")).to_contain_text("in 99% of cases")
 
 
 def test_the_request_can_be_copied_as_a_command_without_what_only_the_page_needs(page):

@@ -79,13 +79,13 @@ def test_what_was_chosen_is_kept(page):
     choose(page, "bag")
     page.get_by_text("Details").first.click()
     page.get_by_label("Coverage").first.select_option("0.99")
-    expect(page.locator("article .set").nth(1)).to_contain_text("in 99 % of cases")
+    expect(page.locator("article .set").nth(1)).to_contain_text("in 99% of cases")
 
     reload(page)
 
     expect(page.get_by_role("combobox", name="Model")).to_have_value("cifar-cnn")
     expect(page.locator("article .who")).to_have_text(["cifar-cnn, version 2", "fashion-mlp, version 2"])
-    expect(page.locator("article .set").nth(1)).to_contain_text("in 99 % of cases")
+    expect(page.locator("article .set").nth(1)).to_contain_text("in 99% of cases")
     expect(page.locator("article .coverage").first).to_have_value("0.99")
     expect(page.get_by_role("button", name="ship")).to_be_visible()
 

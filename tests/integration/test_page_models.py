@@ -71,7 +71,7 @@ def test_the_card_of_the_model_that_answered_can_be_read(page):
     card = page.get_by_role("dialog")
     expect(card.get_by_role("heading", level=2)).to_have_text("Garments, multilayer perceptron taught by fashion-net")
     expect(card.locator(".labels li")).to_have_count(10)
-    expect(card).to_contain_text("90.83 % of 10,000 test pictures")
+    expect(card).to_contain_text("90.83% of 10,000 test pictures")
     expect(card.locator(".limits li").first).to_contain_text("like those of Fashion-MNIST")
     expect(card.get_by_role("img", name="Confusion matrix")).to_be_visible()
     expect(card.get_by_role("img", name="Accuracy by epoch")).to_be_visible()

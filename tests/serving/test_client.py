@@ -403,7 +403,7 @@ def test_control_characters_of_a_server_or_a_file_name_do_not_reach_the_terminal
 
     printed = capsys.readouterr().out
     assert printed.endswith(
-        r"\x1b]0;cat\n\udcff.jpg: cat 91.3 % (cat\x1b[2J, dog) cifar-net; unlike anything it was trained on" + "\n"
+        r"\x1b]0;cat\n\udcff.jpg: cat 91.3% (cat\x1b[2J, dog) cifar-net; unlike anything it was trained on" + "\n"
     )
 
 
@@ -459,7 +459,7 @@ def test_what_a_folder_has_beside_images_is_named_and_heic_is_an_image(peer, tmp
     assert run_in_folder(peer, tmp_path) == 0
 
     printed = capsys.readouterr()
-    assert printed.out.endswith("0.HEIC: cat 91.3 % (cat, dog) cifar-net\n")
+    assert printed.out.endswith("0.HEIC: cat 91.3% (cat, dog) cifar-net\n")
     assert "notes.txt: skipped, its name is not that of an image; name it to send it" in printed.err
     assert printed.err.count("skipped") == 1
 
@@ -481,7 +481,7 @@ def test_top_k_lists_that_many_labels_in_the_line_of_a_picture(peer, tmp_path, c
 
     run_in_folder(peer, tmp_path, "--top-k", "2", answers=[http({"predictions": [PREDICTION | {"top": top}]})])
 
-    assert capsys.readouterr().out.endswith("0.HEIC: cat 91.3 %, dog 5.0 % (cat, dog) cifar-net\n")
+    assert capsys.readouterr().out.endswith("0.HEIC: cat 91.3%, dog 5.0% (cat, dog) cifar-net\n")
 
 
 def test_csv_has_a_row_for_each_picture_and_each_problem(peer, tmp_path):

@@ -162,7 +162,7 @@ def _without_needless_quantization(graph: onnx.ModelProto, kept: Collection[str]
     """Let nodes in float32 read as they are the tensors that others in float32 made, not in 256 steps.
 
     kept: the names of layers in float32. onnxruntime's quantizer gives all that read a tensor the quantized one as soon
-    as one of them is in int8. That costs novelty its precision, and time: 2 to 3 % of fashion-net's.
+    as one of them is in int8. That costs novelty its precision, and time: 2 to 3% of fashion-net's.
     """
     made_by = {name: node for node in graph.graph.node for name in node.output}
 

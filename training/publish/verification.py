@@ -16,7 +16,7 @@ VERIFIED_IMAGES = 1_000  # test images for which the exported file must give the
 # In probability, where float32 sums in another order differ by about 1e-6, and in novelty, which is steeper.
 TOLERANCES = 1e-5, 1e-3
 # The least share of them to which int8 must give the trained network's label, or probabilities within NEAR of its own.
-# A sound graph gave the label to 99.3 % of 5,000 (it is nearly as often right where the other is wrong); among 1,000
+# A sound graph gave the label to 99.3% of 5,000 (it is nearly as often right where the other is wrong); among 1,000
 # that share varies by 0.3 points.
 MIN_AGREEMENT = 0.98
 NEAR = 0.1

@@ -142,7 +142,7 @@ def sample(n):
 
 @pytest.mark.parametrize(("coverage", "missed"), [(0.95, 1), (0.9, 2), (0.8, 4), (0.99, 0)])
 def test_the_threshold_misses_as_many_true_labels_as_the_coverage_allows(coverage, missed):
-    truth = torch.linspace(0.05, 0.95, 19)  # 19 images: (19 + 1) x 5 % is one
+    truth = torch.linspace(0.05, 0.95, 19)  # 19 images: (19 + 1) x 5% is one
     probabilities = torch.stack([truth, 1 - truth], 1)
 
     threshold, _ = conformal_thresholds(probabilities, torch.zeros(19, dtype=torch.int64), coverage)
@@ -179,12 +179,12 @@ def test_the_sets_are_those_of_another_library(coverage):
 
 def test_a_label_with_too_few_images_takes_the_threshold_of_all_images():
     truth = torch.linspace(0.1, 0.9, 117)
-    labels = torch.tensor([0] * 59 + [1] * 58)  # of 58 images, 59 x 5 % may be missed, which is less than three
+    labels = torch.tensor([0] * 59 + [1] * 58)  # of 58 images, 59 x 5% may be missed, which is less than three
 
     own, rare, absent = conformal_thresholds(torch.stack([truth] * 3, 1), labels, 0.95)
 
     assert own == truth[3 - 1]
-    assert rare == absent == truth[5 - 1]  # 118 x 5 % is less than six
+    assert rare == absent == truth[5 - 1]  # 118 x 5% is less than six
 
 
 def test_coverage_is_given_label_by_label_and_is_nan_for_a_label_without_images():

@@ -75,7 +75,7 @@ def test_brightness_adds_to_the_value_and_keeps_the_hue():
 
     brighter = corrupt(colour, "brightness", 3, np.random.default_rng(0))[0, 0, 0]
 
-    assert brighter.tolist() == pytest.approx([138, 69, 0], abs=1)  # 15 % of 255 more
+    assert brighter.tolist() == pytest.approx([138, 69, 0], abs=1)  # 15% of 255 more
 
 
 def test_an_image_moves_along_the_line_of_its_own_angle():

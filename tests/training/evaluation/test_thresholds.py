@@ -11,7 +11,7 @@ from training.recipes import LECTURE_MLP
 def test_a_set_of_a_higher_coverage_has_all_labels_of_a_lower_one():
     generator = torch.Generator().manual_seed(0)
     probabilities = (torch.tensor([6.0, 3.0, 1.0]) * torch.randn(300, 3, generator=generator)).softmax(1)
-    labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # too few images for each at 98 %
+    labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0]  # too few images for each at 98%
     images = LabelledImages(torch.zeros(300, 2, 2, 1, dtype=torch.uint8), labels)
 
     conformal = Calibration.of(lambda _: Outputs(probabilities.numpy(), None), images, LECTURE_MLP).conformal
