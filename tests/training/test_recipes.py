@@ -205,3 +205,18 @@ def test_a_teacher_learned_the_views_that_it_is_asked_about():
     recipe = RECIPES["fashion-net"]
 
     assert {RECIPES[teacher].view for teacher in recipe.teachers} == {recipe.view}
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.on_cpu])
+@pytest.mark.parametrize("progress", [0, 1])
+def test_a_network_that_a_processor_trains_in_place_of_another_takes_the_same_images(name, progress):
+    recipe = RECIPES[name].on("cpu")
+    channels = {"Fashion-MNIST": 1, "CIFAR-10": 3}[recipe.source.title]
+    network = recipe.network().eval()
+    network.set_progress(progress)
+
+    with torch.no_grad():
+        logits = network(torch.rand(2, channels, 32, 32))
+
+    assert logits.shape == (2, 10)
+    assert recipe.teachers == ()
