@@ -34,7 +34,7 @@ from serving.settings import Settings, SettingsError, misspelt, shared_folder, v
 from serving.telemetry.dropped_lines import DroppedLines
 from serving.telemetry.log_relay import LogRelay
 from serving.telemetry.logs import GunicornLogger, text_wanted
-from serving.telemetry.tracing import TracingError, check_installed, tracing_wanted
+from serving.telemetry.tracing import TracingError, check_tracing
 
 JOIN_TIMEOUT = 5.0  # seconds for slow work in threads, once the requests are answered
 # Loaded once: the workers share its memory, and one that replaces a killed one is ready sooner. All of it may cross a
@@ -48,8 +48,7 @@ NO_ROOM = (
 
 try:
     settings = Settings.from_environment().check()
-    if tracing_wanted():
-        check_installed()
+    check_tracing()
 except (SettingsError, TracingError) as error:
     sys.exit(f"thimble: {error}")
 

@@ -26,8 +26,13 @@ def tracing_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     return requested and exporter != "none" and environment.get(DISABLED, "").lower() != "true"
 
 
-def check_installed() -> None:
-    """Raise TracingError when the packages are not installed."""
+def check_tracing() -> None:
+    """Raise TracingError when traces are asked for and cannot be sent."""
+    if tracing := Tracing.from_environment():
+        tracing.close()
+
+
+def _check_installed() -> None:
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.sdk.trace  # noqa: F401  # only to see whether it is installed
@@ -41,8 +46,14 @@ class Tracing:
     """Makes a span of each request, a child of the one in the client's traceparent header."""
 
     def __init__(self) -> None:
-        """Start to send. Raises TracingError when the packages are not installed."""
-        check_installed()
+        """Start to send. Raises TracingError when the packages are not installed, or refuse their own variables."""
+        _check_installed()
+        try:
+            self._start()
+        except ValueError as error:
+            raise TracingError(f"OpenTelemetry refuses a value of its variables (OTEL_...): {error}") from error
+
+    def _start(self) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.propagate import extract
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource

@@ -16,7 +16,7 @@ from serving.app import create_app
 from serving.lifecycle import Lifecycle
 from serving.settings import Settings
 from serving.telemetry import tracing
-from serving.telemetry.tracing import ENDPOINTS, Tracing, TracingError, tracing_wanted
+from serving.telemetry.tracing import ENDPOINTS, Tracing, TracingError, check_tracing, tracing_wanted
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -130,3 +130,28 @@ def test_missing_packages_are_refused_with_what_to_install(monkeypatch):
 
     with pytest.raises(TracingError, match=r"pip install '\.\[otel\]'"):
         Tracing.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be .* but got many"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "max_queue_size must be a positive integer"),
+    ],
+)
+def test_values_that_opentelemetry_refuses_are_refused_before_the_service_starts(name, value, message, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(TracingError, match=message):
+        check_tracing()
+
+
+@pytest.mark.parametrize("exporter", ["none", "otlp"])
+def test_a_check_leaves_no_thread_that_a_fork_would_lose(exporter, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", exporter)
+    threads = threading.active_count()
+
+    check_tracing()
+
+    assert threading.active_count() == threads
