@@ -161,7 +161,7 @@ def when_ready(server: Arbiter) -> None:
 def stop(server: Arbiter, number: int, frame: FrameType | None) -> None:
     """Let nobody connect any more, unless another master goes on with these sockets; then stop as gunicorn does."""
     if os.getpid() != server.pid:  # a worker that starts, and has set no handler of its own yet
-        sys.exit()
+        os._exit(0)  # whatever it runs just now might catch SystemExit
     if not (server.reexec_pid or server.master_pid or server.systemd):
         for listener in filter(None, [listener.sock for listener in server.LISTENERS]):
             drop_syns(listener)

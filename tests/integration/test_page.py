@@ -24,7 +24,7 @@ def test_a_chosen_picture_gets_its_label_and_what_it_could_also_be(page):
 
     answer = page.get_by_role("article")
     expect(answer.get_by_role("heading", level=2)).to_have_text("Bag")
-    expect(answer.locator(".sure")).to_have_text(re.compile(r"^\d+\.\d\s%$"))
+    expect(answer.locator(".sure")).to_have_text(re.compile(r"^\d+\.\d%$"))
     expect(answer.locator(".others")).to_have_text("Nothing else is likely.")
     expect(answer.locator(".who")).to_have_text("fashion-mlp, version 2")
     expect(answer.locator(".time")).to_have_text(re.compile(r"^\d+ ms$"))
@@ -56,7 +56,7 @@ def test_a_picture_unlike_the_training_data_is_called_so(page):
 def test_the_three_views_show_the_picture_what_was_seen_and_what_mattered(page):
     choose(page, "bag")
 
-    effect = re.compile(r"^With the reddest part covered, Bag falls from \d+\s% to \d+\s%\.$")
+    effect = re.compile(r"^With the reddest part covered, Bag falls from \d+% to \d+%\.$")
     expect(page.locator(".finding")).to_have_text(effect)
     expect(page.locator(".scale")).to_have_text(re.compile(r"little\s+much"))
     expect(page.locator(".overlay")).to_be_visible()
@@ -506,7 +506,7 @@ def test_without_scripts_the_form_is_answered_with_a_page(browser, page_server):
     page.get_by_role("combobox", name="Model").select_option("fashion-mlp")
     page.get_by_role("button", name="Classify").click()
 
-    expect(page.get_by_role("heading", level=2)).to_have_text(re.compile(r"^Bag, \d+\.\d %$"))
+    expect(page.get_by_role("heading", level=2)).to_have_text(re.compile(r"^Bag, \d+\.\d%$"))
     page.get_by_role("link", name="Another picture").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("What is in the picture?")
     context.close()

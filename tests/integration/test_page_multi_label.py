@@ -25,7 +25,7 @@ def test_each_label_has_its_bar(page):
     article = page.get_by_role("article")
     expect(article.locator("h2")).to_have_text("Ankle boot, Sneaker")
     expect(article.locator(".given .what")).to_have_text(["Ankle boot", "Sneaker"])
-    expect(article.locator(".given .percent").first).to_have_text(re.compile(r"\d+\.\d\s%"))
+    expect(article.locator(".given .percent").first).to_have_text(re.compile(r"\d+\.\d%"))
     expect(article.locator(".meter")).to_be_hidden()
 
 

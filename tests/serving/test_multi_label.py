@@ -117,7 +117,7 @@ def test_a_form_without_a_script_gets_a_page_with_all_labels(several, image):
         data = {"image": (io.BytesIO(image(name)), f"{name}.png")}
         return several.post("/classify", data=data, headers={"Accept": "text/html"}).get_data(as_text=True)
 
-    assert re.findall(r"<h2>(.+), [\d.]+ %</h2>", page("ankle-boot")) == ["Ankle boot", "Sneaker"]
+    assert re.findall(r"<h2>(.+), [\d.]+%</h2>", page("ankle-boot")) == ["Ankle boot", "Sneaker"]
     assert "<h2>None of its labels</h2>" in page("bag")
 
 
@@ -155,7 +155,7 @@ class TestCommand:
         return lambda name: msgspec.convert(classify(name), Prediction)
 
     def test_a_line_has_all_labels(self, prediction):
-        assert re.match(r"Ankle boot \d+\.\d %, Sneaker \d+\.\d % \(", in_words(prediction("ankle-boot")))
+        assert re.match(r"Ankle boot \d+\.\d%, Sneaker \d+\.\d% \(", in_words(prediction("ankle-boot")))
         assert in_words(prediction("bag")).startswith("none of its labels (")
 
     def test_a_row_has_all_labels(self, prediction):

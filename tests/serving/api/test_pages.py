@@ -209,7 +209,7 @@ def test_the_form_without_its_script_is_answered_with_a_page(client):
     response = send_form(client, ("ship.png", ship), ("notes.txt", b"hello"))
 
     assert response.mimetype == "text/html"
-    assert re.search(r"<h2>ship, \d+\.\d %</h2>", response.text)
+    assert re.search(r"<h2>ship, \d+\.\d%</h2>", response.text)
     assert 'src="data:image/png;base64,' in response.text
     assert "No answer for notes.txt" in response.text
     assert "Another picture" in response.text
