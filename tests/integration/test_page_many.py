@@ -51,7 +51,7 @@ def test_the_table_is_sorted_by_any_column_either_way(table):
     assert names(table) == sorted(names(table), reverse=True)
 
     table.get_by_role("button", name="Sure", exact=True).click()
-    shares = [int(text.split()[0]) if text else -1 for text in table.locator(".share").all_inner_texts()]
+    shares = [int(text.rstrip("%")) if text else -1 for text in table.locator(".share").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
 
 
