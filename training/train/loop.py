@@ -49,6 +49,7 @@ def train_network(
         if context.saved and context.group.is_main:
             state = {"epochs": [asdict(epoch) for epoch in epochs], "trainer": trainer.state_dict()}
             context.saved.save(state)
+    trainer.network.set_progress(1)  # a budget may end in an evaluation
     trained = TrainedNetwork.of(recipe, trainer.normalize, trainer.network, epochs, device_name(context.device))
     return replace(trained, augmentations=trainer.augmentations)
 

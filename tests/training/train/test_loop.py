@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -239,6 +240,26 @@ def test_a_network_is_told_its_progress_and_is_left_as_at_the_end(parts, length)
     assert network.told[0] < 0.1
     assert network.told[-1] == 1
     assert len(network.told) > 3
+
+
+class SlowlyEvaluated(Progress):
+    """Takes a second for an evaluation after the first, which a budget counts on."""
+
+    evaluations = 0
+
+    def eval(self):
+        self.evaluations += 1
+        time.sleep(self.evaluations > 1)
+        return super().eval()
+
+
+def test_a_network_is_told_the_end_too_where_its_minutes_end_in_an_evaluation(parts):
+    network = SlowlyEvaluated()
+
+    train_network(replace(QUICK, network=lambda: network, minutes=0.01), *parts)
+
+    assert network.told[-2] < 1
+    assert network.told[-1] == 1
 
 
 def test_a_training_that_validation_images_gain_nothing_from_ends_early_at_a_low_rate(parts):
