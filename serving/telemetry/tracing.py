@@ -47,9 +47,11 @@ class Tracing:
 
     def __init__(self) -> None:
         """Start to send. Raises TracingError when the packages are not installed, or refuse their own variables."""
-        _check_installed()
         try:
+            _check_installed()
             self._start()
+        except TracingError:
+            raise
         except ValueError as error:
             raise TracingError(f"OpenTelemetry refuses a value of its variables (OTEL_...): {error}") from error
 

@@ -1,5 +1,6 @@
 """Traces, as an OpenTelemetry collector receives them."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -145,6 +146,22 @@ def test_values_that_opentelemetry_refuses_are_refused_before_the_service_starts
 
     with pytest.raises(TracingError, match=message):
         check_tracing()
+
+
+def test_a_value_that_opentelemetry_refuses_when_it_is_imported_is_refused_alike():
+    code = """if True:
+        from serving.telemetry.tracing import TracingError, check_tracing
+        try:
+            check_tracing()
+        except TracingError as error:
+            print(error)
+    """
+    refused = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | refused, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert run.stdout.startswith("OpenTelemetry refuses a value of its variables (OTEL_...): OTEL_SPAN_ATTRIBUTE_COUNT")
 
 
 @pytest.mark.parametrize("exporter", ["none", "otlp"])
