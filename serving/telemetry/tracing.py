@@ -13,7 +13,7 @@ CLOSE_TIMEOUT = 3.0  # seconds: OpenTelemetry itself waits for ten of each batch
 EXPORTER, DISABLED = "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"
 
 
-class TracingError(ValueError):
+class TracingError(Exception):
     """Traces are asked for and cannot be sent; the message says what to do."""
 
 
@@ -32,26 +32,18 @@ def check_tracing() -> None:
         tracing.close()
 
 
-def _check_installed() -> None:
-    try:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace  # noqa: F401  # only to see whether it is installed
-    except ModuleNotFoundError as error:
-        raise TracingError(
-            f"traces need the package {error.name}, which is not installed: pip install '.[otel]' in Thimble's folder"
-        ) from error
-
-
 class Tracing:
     """Makes a span of each request, a child of the one in the client's traceparent header."""
 
     def __init__(self) -> None:
         """Start to send. Raises TracingError when the packages are not installed, or refuse their own variables."""
         try:
-            _check_installed()
             self._start()
-        except TracingError:
-            raise
+        except ModuleNotFoundError as error:
+            raise TracingError(
+                f"traces need the package {error.name}, which is not installed: pip install '.[otel]' in Thimble's "
+                "folder"
+            ) from error
         except ValueError as error:
             raise TracingError(f"OpenTelemetry refuses a value of its variables (OTEL_...): {error}") from error
 
