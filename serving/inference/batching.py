@@ -1,6 +1,7 @@
 """Run requests that come together in one batch: a graph takes less time for many images than for one after another."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
@@ -10,12 +11,15 @@ from gevent.event import Event
 from numpy.typing import NDArray
 
 from serving.concurrency import Turn
-from serving.errors import InternalError
 from serving.model.classifier import MICRO_BATCH, Classifier, Outputs
 
 MAX_BATCH_SIZE = MICRO_BATCH  # images; the requests after that make another batch
 
 OnBatch = Callable[[Classifier, NDArray[np.uint8], Outputs, float], object]
+
+
+class SharedRunError(Exception):
+    """A run for several requests failed, perhaps at the image of another one."""
 
 
 class BatchResult(NamedTuple):
@@ -43,11 +47,16 @@ class Batch:
         return slice(start, self.size)
 
     def run(self, classifier: Classifier, on_batch: OnBatch) -> None:
-        """Run the graph; when that raises, the requests that wait get no outputs."""
+        """Run the graph. Raises what that raises, if all images are of one request."""
+        shared = len(self._pixels) > 1
         try:
-            pixels = np.concatenate(self._pixels) if len(self._pixels) > 1 else self._pixels[0]
-            self._outputs = self._run_in_turns(classifier, pixels)
-            on_batch(classifier, pixels, self._outputs, self._seconds)
+            pixels = np.concatenate(self._pixels) if shared else self._pixels[0]
+            outputs = self._run_in_turns(classifier, pixels)
+            on_batch(classifier, pixels, outputs, self._seconds)
+            self._outputs = outputs
+        except Exception:
+            if not shared:
+                raise
         finally:
             self._finished.set()
 
@@ -62,10 +71,10 @@ class Batch:
         return Outputs.concatenate(outputs) if len(outputs) > 1 else outputs[0]
 
     def result(self, place: slice) -> BatchResult:
-        """Wait until the graph has run, and return the result for one request. Raises InternalError."""
+        """Wait until the graph has run, and return the result for one request. Raises SharedRunError."""
         self._finished.wait()
         if self._outputs is None:
-            raise InternalError
+            raise SharedRunError
         probabilities, novelty = self._outputs
         seconds = self._seconds * (place.stop - place.start) / self.size
         return BatchResult(Outputs(probabilities[place], None if novelty is None else novelty[place]), seconds)
@@ -80,7 +89,15 @@ class Batcher:
         self._open: dict[Classifier, Batch] = {}
 
     def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> BatchResult:
-        """Return the result for a request's pixels [batch, height, width, channels]."""
+        """Return the result for a request's pixels [batch, height, width, channels]. Raises what the graph raises."""
+        with suppress(SharedRunError):
+            return self._run_with_others(classifier, pixels)
+        batch = Batch()
+        place = batch.add(pixels)
+        batch.run(classifier, self._on_batch)
+        return batch.result(place)
+
+    def _run_with_others(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> BatchResult:
         batch = self._open.get(classifier)
         if batch and batch.size + len(pixels) <= MAX_BATCH_SIZE:
             return batch.result(batch.add(pixels))

@@ -4,22 +4,20 @@ import gevent
 import numpy as np
 import pytest
 
-from serving.errors import InternalError
 from serving.inference.batching import MAX_BATCH_SIZE, Batcher
 from serving.model.classifier import Classifier, Outputs
 
 
 class CountingClassifier:
-    """A classifier that counts the images of each run, and fails at runs of one size."""
+    """A classifier that counts the images of each run, and fails at runs with a white image."""
 
-    def __init__(self, classifier: Classifier, failing: int = 0) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._failing = failing
         self.runs: list[int] = []
 
     def run(self, pixels) -> Outputs:
         self.runs.append(len(pixels))
-        if len(pixels) == self._failing:
+        if pixels.min((1, 2, 3)).max() == 255:
             raise ZeroDivisionError
         return self._classifier.run(pixels)
 
@@ -104,16 +102,29 @@ def test_requests_to_different_models_do_not_share_a_run(classifier):
     assert (one.runs, other.runs) == ([1], [2])
 
 
-def test_a_failed_run_fails_for_the_requests_that_share_it_alone(classifier):
-    counted = CountingClassifier(classifier, failing=2)
+WHITE = np.full((1, 28, 28, 1), 255, np.uint8)
 
-    first, second = run_together(counted, images(1, 1))
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_image_at_which_the_graph_fails_fails_alone(classifier, place):
+    counted, requests = CountingClassifier(classifier), images(1, 2)
+    requests.insert(place, WHITE)
+
+    greenlets = run_together(counted, requests)
 
     with pytest.raises(ZeroDivisionError):
-        first.get()
-    with pytest.raises(InternalError):
-        second.get()
-    assert run_together(counted, images(1))[0].get().outputs.probabilities.shape == (1, 10)
+        greenlets.pop(place).get()
+    assert [len(greenlet.get().outputs.probabilities) for greenlet in greenlets] == [1, 2]
+    assert sorted(counted.runs) == [1, 1, 2, 4]
+
+
+def test_a_request_that_fails_alone_is_not_run_again(classifier):
+    counted = CountingClassifier(classifier)
+
+    with pytest.raises(ZeroDivisionError):
+        Batcher(ignore).run(counted, WHITE)
+
+    assert counted.runs == [1]
 
 
 def test_other_requests_go_on_between_the_runs_of_a_large_batch(classifier, monkeypatch):
