@@ -101,10 +101,11 @@ def check_planes(image: Image.Image) -> None:
         return
     if image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1:
         return
-    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-    is_wide = bits[0] > 8 and image.tile[0].codec_name == "raw"  # libtiff reads those that are compressed
-    if is_wide or image.mode not in PLANAR_MODES or is_grey_pair(image):
-        raise _unsupported("TIFF", f"{PLANES} with {' and '.join(map(str, bits))} bits a sample")
+    bits, order = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), image.tag_v2.get(TiffImagePlugin.FILLORDER, 1)
+    is_raw = image.tile[0].codec_name == "raw"  # libtiff reads those that are compressed
+    if (is_raw and (bits[0] > 8 or order != 1)) or image.mode not in PLANAR_MODES or is_grey_pair(image):
+        reversed_bits = ", in reverse order" if order != 1 else ""
+        raise _unsupported("TIFF", f"{PLANES} with {' and '.join(map(str, bits))} bits a sample{reversed_bits}")
 
 
 def undefined_range(image: Image.Image) -> UnreadableImage:

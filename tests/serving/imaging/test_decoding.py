@@ -498,6 +498,20 @@ def test_a_tiff_with_a_plane_for_each_channel_is_read():
     assert_quarters(read(file.getvalue()).image)
 
 
+def test_a_tiff_with_planes_of_reversed_bits_is_refused_with_the_kind():
+    file = io.BytesIO()
+    planes = np.moveaxis(np.asarray(quarters()), -1, 0)
+    threshold = 263, 3, 1, 1, True  # a tag that tells nothing of the pixels, whose number becomes that of FillOrder
+    tifffile.imwrite(file, planes, photometric="rgb", planarconfig="separate", extratags=[threshold])
+    upload = file.getvalue()
+    reversed_bits = upload.replace(struct.pack("<HHIHH", 263, 3, 1, 1, 0), struct.pack("<HHIHH", 266, 3, 1, 2, 0))
+    assert reversed_bits != upload
+
+    with pytest.raises(UnreadableImage, match=r"planar configuration 2 .* 8 and 8 and 8 bits a sample, in reverse"):
+        read(reversed_bits)
+    assert_quarters(read(upload).image)
+
+
 @pytest.mark.parametrize(
     ("pixels", "options", "reason"),
     [
