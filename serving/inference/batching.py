@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from serving.concurrency import Turn
 from serving.model.classifier import MICRO_BATCH, Classifier, Outputs
+from serving.model.runtime import RUNTIME_ERRORS
 
 MAX_BATCH_SIZE = MICRO_BATCH  # images; the requests after that make another batch
 
@@ -54,7 +55,7 @@ class Batch:
             outputs = self._run_in_turns(classifier, pixels)
             on_batch(classifier, pixels, outputs, self._seconds)
             self._outputs = outputs
-        except Exception:
+        except RUNTIME_ERRORS:
             if not shared:
                 raise
         finally:
