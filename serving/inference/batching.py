@@ -48,13 +48,12 @@ class Batch:
         return slice(start, self.size)
 
     def run(self, classifier: Classifier, on_batch: OnBatch) -> None:
-        """Run the graph. Raises what that raises, if all images are of one request."""
+        """Run the graph. If onnxruntime fails, raise its error for a lone request; several are left without outputs."""
         shared = len(self._pixels) > 1
         try:
             pixels = np.concatenate(self._pixels) if shared else self._pixels[0]
-            outputs = self._run_in_turns(classifier, pixels)
-            on_batch(classifier, pixels, outputs, self._seconds)
-            self._outputs = outputs
+            self._outputs = self._run_in_turns(classifier, pixels)
+            on_batch(classifier, pixels, self._outputs, self._seconds)
         except RUNTIME_ERRORS:
             if not shared:
                 raise

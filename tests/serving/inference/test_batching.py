@@ -7,6 +7,8 @@ import pytest
 from serving.inference.batching import MAX_BATCH_SIZE, Batcher
 from serving.model.classifier import Classifier, Outputs
 
+WHITE = np.full((1, 28, 28, 1), 255, np.uint8)
+
 
 class CountingClassifier:
     """A classifier that counts the images of each run, and fails at runs with a white image."""
@@ -100,9 +102,6 @@ def test_requests_to_different_models_do_not_share_a_run(classifier):
     gevent.joinall([gevent.spawn(batcher.run, *request) for request in requests])
 
     assert (one.runs, other.runs) == ([1], [2])
-
-
-WHITE = np.full((1, 28, 28, 1), 255, np.uint8)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
