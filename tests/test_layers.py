@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ ALSO_SHARED = {
 }
 
 
+@cache
 def modules(package: str) -> list[str]:
     files = sorted((ROOT / package).rglob("*.py"))
     names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
@@ -103,17 +105,20 @@ def runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
         yield from runtime_nodes(child)
 
 
-def imports(module: str) -> Iterator[str]:
-    """Yield the imports of a module, those for type checking aside; of this project's packages, the modules."""
+@cache
+def imports(module: str) -> list[str]:
+    """Return the imports of a module, those for type checking aside; of this project's packages, the modules."""
     path = ROOT.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     ours = {*modules("serving"), *modules("training")}
+    found: list[str] = []
     for node in runtime_nodes(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if name in ours else str(node.module) for name in names)
+            found += [name if name in ours else str(node.module) for name in names]
+    return found
 
 
 @pytest.mark.parametrize(("package", "order"), [("serving", SERVING), ("training", TRAINING)])

@@ -6,6 +6,8 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+BLOCK = "MBConvBlock"  # of EfficientNet's package: it applies its layers in the order in which it has them
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -13,15 +15,15 @@ def fold_batch_norms(module: Module) -> Module:
     """Return a copy in evaluation mode whose batch norms that directly follow a convolution are part of it.
 
     A max pool may stand between the two where the batch norm's scale is positive: the largest value stays the largest.
-    Layers are taken as they follow each other in each nn.Sequential, at any depth.
+    Layers are taken as they follow each other in each nn.Sequential and each block of EfficientNet, at any depth.
     """
     folded = copy.deepcopy(module).eval()
-    for row in [each for each in folded.modules() if isinstance(each, nn.Sequential)]:
+    for row in [each for each in folded.modules() if isinstance(each, nn.Sequential) or type(each).__name__ == BLOCK]:
         _fold_row(row)
     return folded
 
 
-def _fold_row(row: nn.Sequential) -> None:
+def _fold_row(row: nn.Module) -> None:
     found: tuple[str, nn.Conv2d] | None = None
     pooled = False
     for name, layer in list(row.named_children()):

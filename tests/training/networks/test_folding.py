@@ -3,6 +3,7 @@ import torch
 from small_networks import SmallNet
 from torch import Tensor, nn
 
+from training.networks.efficientnet import EfficientNetLite
 from training.networks.folding import fold_batch_norms
 from training.networks.net import BatchNorm
 
@@ -48,6 +49,14 @@ def test_batch_norms_of_a_residual_row_are_folded_too(images):
     network = after_training(nn.Sequential(nn.Conv2d(3, 3, 1), row), images)
 
     assert largest_difference(network, images) < 1e-5
+    assert norms(fold_batch_norms(network)) == []
+
+
+@pytest.mark.parametrize("size", [0, 2])
+def test_all_batch_norms_of_a_pretrained_network_are_folded(images, size):
+    network = EfficientNetLite(side=32, size=size).eval()
+
+    assert largest_difference(network, images) < 1e-4
     assert norms(fold_batch_norms(network)) == []
 
 

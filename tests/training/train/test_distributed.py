@@ -16,6 +16,7 @@ import two_processes
 from torch import distributed
 from torch.nn import functional
 from two_processes import PLAIN, UNEVEN, lookalikes, state
+from unmeasured import unmeasured
 
 from serving.model.classifier import Classifier
 from training.networks.cnn import CNN
@@ -207,7 +208,7 @@ class TestTwoProcesses:
 def test_torchrun_exports_one_model_as_good_as_that_of_one_process(data_dir, garments, tmp_path):
     arguments = ["lecture-mlp", "--epochs", "6", "--data-dir", str(data_dir), "--models-dir", str(tmp_path)]
     command = [*TORCHRUN, "-m", "training.export", *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = unmeasured() | {"OMP_NUM_THREADS": "1"}
 
     ended = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
