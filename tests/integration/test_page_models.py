@@ -5,9 +5,28 @@ import shutil
 
 import pytest
 from browsing import NEEDS_BROWSER, TIMEOUT, choose
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
+
+LOOK_MS = 10_000  # how often a page looks which models there are
 
 pytestmark = NEEDS_BROWSER
+
+
+def open_with_a_clock(page: Page, url: str) -> None:
+    """Open a page whose time can be put forward, and wait until it has looked which models there are."""
+    page.clock.install()
+    with page.expect_response(lambda response: response.request.method == "HEAD"):
+        page.goto(url)
+
+
+def expect_news(page: Page, text: str) -> None:
+    """Wait until the page says this of its models; each of its looks comes at once."""
+    for _ in range(TIMEOUT // 250):
+        if page.locator("#status").text_content() == text:
+            return
+        page.clock.fast_forward(LOOK_MS)
+        page.wait_for_timeout(250)
+    expect(page.locator("#status")).to_have_text(text)
 
 
 def test_another_model_answers_the_shown_picture_again(page):
@@ -141,8 +160,7 @@ def test_a_page_without_a_model_is_whole_once_one_appears(browser, start, models
     page = browser.new_page()
     faults = []
     page.on("pageerror", lambda error: faults.append(error))
-    with page.expect_response(lambda response: response.request.method == "HEAD"):
-        page.goto(service.url)
+    open_with_a_clock(page, service.url)
     page.get_by_role("button", name="About the models").click()
     expect(page.get_by_role("dialog").get_by_text("No model is ready.")).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
@@ -150,7 +168,7 @@ def test_a_page_without_a_model_is_whole_once_one_appears(browser, start, models
     shutil.copytree(models / "cifar-cnn", tmp_path / "cifar-cnn")
     (tmp_path / "cifar-cnn").rename(tmp_path / "models" / "cifar-cnn")
 
-    expect(page.locator("#status")).to_have_text("The model cifar-cnn is new.", timeout=2 * TIMEOUT)
+    expect_news(page, "The model cifar-cnn is new.")
     expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator("#lead")).to_contain_text("It knows things and animals.")
     page.get_by_role("button", name="ship").click()
@@ -168,8 +186,7 @@ def two_models(browser, start, models, tmp_path):
     service = start(models=str(folder), workers="1", poll_seconds="0.2")
     context = browser.new_context()
     page = context.new_page()
-    with page.expect_response(lambda response: response.request.method == "HEAD"):
-        page.goto(service.url)
+    open_with_a_clock(page, service.url)
     yield page, folder
     context.close()
 
@@ -187,7 +204,7 @@ def test_a_model_that_was_not_chosen_and_goes_is_no_reason_to_ask_again(two_mode
 
     shutil.rmtree(folder / gone)
 
-    expect(page.locator("#status")).to_have_text(f"The model {gone} has gone.", timeout=2 * TIMEOUT)
+    expect_news(page, f"The model {gone} has gone.")
     expect(page.locator("article:visible")).to_have_count(1)
     page.wait_for_timeout(300)  # it would have asked by now
     assert asked == []
@@ -198,19 +215,18 @@ def test_a_model_that_appears_or_goes_while_the_page_is_open_is_noticed(browser,
     service = start(models=str(tmp_path / "models"), workers="1", poll_seconds="0.2")
     context = browser.new_context()
     page = context.new_page()
-    with page.expect_response(lambda response: response.request.method == "HEAD"):
-        page.goto(service.url)
+    open_with_a_clock(page, service.url)
     model = page.get_by_role("combobox", name="Model")
 
     shutil.copytree(models / "cifar-cnn", tmp_path / "cifar-cnn")
     (tmp_path / "cifar-cnn").rename(tmp_path / "models" / "cifar-cnn")
-    expect(page.locator("#status")).to_have_text("The model cifar-cnn is new.", timeout=2 * TIMEOUT)
+    expect_news(page, "The model cifar-cnn is new.")
     model.select_option("cifar-cnn")
     choose(page, "bag")
     expect(page.locator(".who")).to_contain_text("cifar-cnn")
 
     shutil.rmtree(tmp_path / "models" / "cifar-cnn")
-    expect(page.locator("#status")).to_have_text("The model cifar-cnn has gone.", timeout=2 * TIMEOUT)
+    expect_news(page, "The model cifar-cnn has gone.")
     expect(model).to_have_value("")
     expect(page.locator(".who")).to_have_text(re.compile("^fashion-mlp"))
     context.close()
