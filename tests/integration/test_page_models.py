@@ -4,8 +4,9 @@ import re
 import shutil
 
 import pytest
-from browsing import NEEDS_BROWSER, TIMEOUT, choose
+from browsing import NEEDS_BROWSER, choose
 from playwright.sync_api import Page, expect
+from polling import wait_until
 
 LOOK_MS = 10_000  # how often a page looks which models there are
 
@@ -19,14 +20,14 @@ def open_with_a_clock(page: Page, url: str) -> None:
         page.goto(url)
 
 
-def expect_news(page: Page, text: str) -> None:
-    """Wait until the page says this of its models; each of its looks comes at once."""
-    for _ in range(TIMEOUT // 250):
-        if page.locator("#status").text_content() == text:
-            return
-        page.clock.fast_forward(LOOK_MS)
-        page.wait_for_timeout(250)
-    expect(page.locator("#status")).to_have_text(text)
+def look_again(page: Page, *ready: str) -> None:
+    """Wait until the service has these models and no other, then put the page's time forward to its next look."""
+
+    def names() -> set[str]:
+        return {model["name"] for model in page.request.get(f"{page.url}models").json()["models"]}
+
+    wait_until(lambda: names() == {*ready})
+    page.clock.fast_forward(LOOK_MS)
 
 
 def test_another_model_answers_the_shown_picture_again(page):
@@ -168,7 +169,8 @@ def test_a_page_without_a_model_is_whole_once_one_appears(browser, start, models
     shutil.copytree(models / "cifar-cnn", tmp_path / "cifar-cnn")
     (tmp_path / "cifar-cnn").rename(tmp_path / "models" / "cifar-cnn")
 
-    expect_news(page, "The model cifar-cnn is new.")
+    look_again(page, "cifar-cnn")
+    expect(page.locator("#status")).to_have_text("The model cifar-cnn is new.")
     expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator("#lead")).to_contain_text("It knows things and animals.")
     page.get_by_role("button", name="ship").click()
@@ -191,8 +193,10 @@ def two_models(browser, start, models, tmp_path):
     context.close()
 
 
-@pytest.mark.parametrize(("gone", "compared"), [("fashion-mlp", False), ("cifar-cnn", True)])
-def test_a_model_that_was_not_chosen_and_goes_is_no_reason_to_ask_again(two_models, gone, compared):
+@pytest.mark.parametrize(
+    ("gone", "kept", "compared"), [("fashion-mlp", "cifar-cnn", False), ("cifar-cnn", "fashion-mlp", True)]
+)
+def test_a_model_that_was_not_chosen_and_goes_is_no_reason_to_ask_again(two_models, gone, kept, compared):
     page, folder = two_models
     if compared:
         page.get_by_label("Compare with").select_option(gone)
@@ -204,7 +208,8 @@ def test_a_model_that_was_not_chosen_and_goes_is_no_reason_to_ask_again(two_mode
 
     shutil.rmtree(folder / gone)
 
-    expect_news(page, f"The model {gone} has gone.")
+    look_again(page, kept)
+    expect(page.locator("#status")).to_have_text(f"The model {gone} has gone.")
     expect(page.locator("article:visible")).to_have_count(1)
     page.wait_for_timeout(300)  # it would have asked by now
     assert asked == []
@@ -220,13 +225,15 @@ def test_a_model_that_appears_or_goes_while_the_page_is_open_is_noticed(browser,
 
     shutil.copytree(models / "cifar-cnn", tmp_path / "cifar-cnn")
     (tmp_path / "cifar-cnn").rename(tmp_path / "models" / "cifar-cnn")
-    expect_news(page, "The model cifar-cnn is new.")
+    look_again(page, "fashion-mlp", "cifar-cnn")
+    expect(page.locator("#status")).to_have_text("The model cifar-cnn is new.")
     model.select_option("cifar-cnn")
     choose(page, "bag")
     expect(page.locator(".who")).to_contain_text("cifar-cnn")
 
     shutil.rmtree(tmp_path / "models" / "cifar-cnn")
-    expect_news(page, "The model cifar-cnn has gone.")
+    look_again(page, "fashion-mlp")
+    expect(page.locator("#status")).to_have_text("The model cifar-cnn has gone.")
     expect(model).to_have_value("")
     expect(page.locator(".who")).to_have_text(re.compile("^fashion-mlp"))
     context.close()

