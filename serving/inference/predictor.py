@@ -1,5 +1,6 @@
 """Turn uploads into predictions: read the header, decode, preprocess, infer, answer. Knows no web framework."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from math import isfinite, isnan
@@ -11,7 +12,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.concurrency import SerialExecutor, Turn
-from serving.errors import Refusal, not_a_number
+from serving.errors import InternalError, Refusal, not_a_number
 from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.plain import is_quick
 from serving.imaging.preprocessing import ModelInput
@@ -24,8 +25,11 @@ from serving.inference.routing import choose
 from serving.inference.timings import ModelRun, Timings
 from serving.model.classifier import Classifier, Outputs
 from serving.model.conformal import Level
+from serving.model.runtime import RUNTIME_ERRORS
 from serving.prediction import Candidate, Prediction
 from serving.repository.repository import Repository
+
+log = logging.getLogger(__name__)
 
 Upload = bytes | Refusal
 
@@ -98,12 +102,8 @@ class Predictor:
             else:
                 inputs.setdefault(prepared.classifier, {})[place] = prepared.input
         for classifier, batch in inputs.items():
-            level = options.level(classifier.card)
-            outputs = self.infer(classifier, _stack(list(batch.values())), timings)
-            start = perf_counter()
-            answers = _answer(classifier, list(batch.values()), outputs, level, options)
+            answers = self._classify(classifier, list(batch.values()), options, timings)
             items.update(zip(batch, answers, strict=True))
-            timings.answer += perf_counter() - start
         self.record_done(timings)
         return Predictions([items[place] for place in range(len(uploads))], tuple(inputs), timings)
 
@@ -161,6 +161,23 @@ class Predictor:
             return self._to_input(decoded, classifier, timings)
         except Refusal as refusal:
             return refusal
+
+    def _classify(
+        self, classifier: Classifier, inputs: Sequence[ModelInput], options: PredictOptions, timings: Timings
+    ) -> list[Prediction | Refusal]:
+        """Run the graph over one batch and answer; if it fails, refuse the images at which it fails alone too."""
+        level = options.level(classifier.card)
+        try:
+            outputs = self.infer(classifier, _stack(inputs), timings)
+        except RUNTIME_ERRORS:
+            if len(inputs) == 1:
+                log.exception("The graph of %s failed", classifier.full_name)
+                return [InternalError()]
+            return [answer for item in inputs for answer in self._classify(classifier, [item], options, timings)]
+        start = perf_counter()
+        answers = _answer(classifier, inputs, outputs, level, options)
+        timings.answer += perf_counter() - start
+        return answers
 
     def _to_input(self, decoded: DecodedImage, classifier: Classifier | None, timings: Timings) -> PreparedInput:
         """Preprocess an image for this model or, without one, for the default model that suits it."""

@@ -38,18 +38,42 @@ def large_constant(model, size):
 
 def nan_for_plain_images(model, output="probabilities"):
     """Divide an output by the image's contrast and multiply it again, as a graph that standardizes each image may."""
-    axes, last = constant(model, "axes", [1, 2, 3]), constant(model, "last", [1])
+    _contrast(model)
+    last = constant(model, "last", [1])
     for node in model.graph.node:
         node.output[:] = ["sound" if name == output else name for name in node.output]
         node.input[:] = ["sound" if name == output else name for name in node.input]
+    model.graph.node.extend(
+        [
+            helper.make_node("Div", ["contrast", "contrast"], ["one"]),
+            helper.make_node("Unsqueeze", ["one", last], ["column"]),
+            helper.make_node("Mul", ["sound", "one" if output == "novelty" else "column"], [output]),
+        ]
+    )
+
+
+def error_for_plain_images(model):
+    """Look up a number at the place 1, which there is not, where an image has no contrast: onnxruntime fails."""
+    _contrast(model)
+    numbers, none = constant(model, "numbers", np.ones(1, "f")), constant(model, "none", np.float32(0))
+    after_probabilities(
+        model,
+        helper.make_node("Equal", ["contrast", none], ["plain"]),
+        helper.make_node("Cast", ["plain"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", [numbers, "place"], ["one"]),
+        helper.make_node("Unsqueeze", ["one", constant(model, "last", [1])], ["column"]),
+        helper.make_node("Mul", ["before", "column"], ["probabilities"]),
+    )
+
+
+def _contrast(model):
+    """Compute "contrast", float32 [batch]: an image's highest level less its lowest."""
+    axes = constant(model, "axes", [1, 2, 3])
     model.graph.node.extend(
         [
             helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMax", ["float", axes], ["highest"], keepdims=0),
             helper.make_node("ReduceMin", ["float", axes], ["lowest"], keepdims=0),
             helper.make_node("Sub", ["highest", "lowest"], ["contrast"]),
-            helper.make_node("Div", ["contrast", "contrast"], ["one"]),
-            helper.make_node("Unsqueeze", ["one", last], ["column"]),
-            helper.make_node("Mul", ["sound", "one" if output == "novelty" else "column"], [output]),
         ]
     )

@@ -5,7 +5,7 @@ from functools import partial
 import gevent
 import numpy as np
 import pytest
-from graphs import nan_for_plain_images
+from graphs import error_for_plain_images, nan_for_plain_images
 from msgspec import UNSET
 from pictures import noise, quarters, saved
 from PIL import Image
@@ -197,6 +197,18 @@ def test_an_image_for_which_the_graph_gives_nan_is_refused_and_the_others_are_an
     assert (refused.status, refused.code) == (500, "internal-error")
     assert "the model 'fashion-mlp' gives NaN" in str(refused)
     assert answered.label == "Bag"
+
+
+def test_an_image_at_which_the_graph_fails_is_refused_and_the_others_are_answered(folder, forge, image, caplog):
+    forge("fashion-mlp/3", edit=error_for_plain_images)
+    predictor = Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
+    plain = saved(Image.new("L", (28, 28)), "PNG")
+
+    refused, answered, also_refused = predictor.predict([plain, image("bag"), plain], ANY_MODEL).items
+
+    assert {(refusal.status, refusal.code) for refusal in (refused, also_refused)} == {(500, "internal-error")}
+    assert answered.label == "Bag"
+    assert caplog.messages == ["The graph of fashion-mlp:3 failed"] * 2
 
 
 def test_an_image_whose_novelty_is_nan_is_novel_and_is_promised_nothing(folder, forge):
