@@ -121,7 +121,7 @@ def _with_teachers(recipes: Iterable[Recipe], options: argparse.Namespace, devic
         for teacher in recipe.teachers:
             name = teacher.partition(":")[0]
             try:
-                find_teacher(teacher, options.models_dir, RECIPES, limited=options.limit is not None)
+                find_teacher(teacher, options.models_dir, RECIPES, options.limit)
             except TeacherError:
                 if name in RECIPES:
                     teaching = RECIPES[name].on(device)

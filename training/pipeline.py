@@ -55,8 +55,7 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
         f"{len(data.test):,} to test"
     )
     _print_network(recipe, data, console)
-    limited = data.limit is not None
-    teachers = [find_teacher(teacher, models, RECIPES, limited) for teacher in recipe.teachers]
+    teachers = [find_teacher(teacher, models, RECIPES, data.limit) for teacher in recipe.teachers]
     if recipe.epochs or not recipe.frozen:
         context = _saved(recipe, images, teachers, context, models, console)
     if recipe.frozen:
@@ -70,7 +69,7 @@ def train(recipe: Recipe, data: TrainTest, context: RunContext, models: Path, co
 def save_trained(recipe: Recipe, data: TrainTest, trained: TrainedNetwork, models: Path) -> Path:
     """Write a trained network to the file that another recipe learns from, and that --checkpoint exports."""
     file = trained_file(models, recipe.name)
-    trained.save(recipe, split(recipe, data)[0], file)
+    trained.save(recipe, split(recipe, data)[0], file, data.limit)
     return file
 
 

@@ -300,6 +300,14 @@ def test_a_teacher_of_a_rehearsal_alone_is_trained_anew(run_export, tmp_path, mo
     ]
 
 
+def test_a_teacher_that_has_the_weights_of_another_rehearsal_is_trained_anew(run_export, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise"))
+    monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
+
+    for limit in ("60", "90"):
+        assert run_export(tmp_path, "lecture-mlp", "--limit", limit, "--epochs", "1", "--train-only") == 0
+
+
 def test_of_a_teacher_of_a_draft_the_weights_alone_are_kept(run_export, tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise"))
     monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))

@@ -4,7 +4,8 @@ import os
 import pickle
 import struct
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,35 @@ def load_weights(
     That is a state_dict that torch.save wrote, or a mapping with one under "network". check: is called with what else
     it holds before the weights are loaded. Raises CheckpointError.
     """
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-        record = saved if isinstance(saved.get("network"), Mapping) else {"network": saved}
+    with _refused_weights(file):
+        record = _record(file)
         others = {name: value for name, value in record.items() if name != "network"}
         check(others)
         network.load_state_dict(record["network"])
+    if not all(weights.isfinite().all() for weights in network.parameters()):
+        raise CheckpointError(f"{file}: some of its weights are NaN or infinite; take an earlier checkpoint")
+    return others
+
+
+def limit_of(file: Path) -> int | None:
+    """Return the --limit of the training whose weights --train-only wrote into a file; None without any.
+
+    Raises CheckpointError.
+    """
+    with _refused_weights(file):
+        return _record(file).get("limit")
+
+
+def _record(file: Path) -> Mapping[str, Any]:
+    saved = torch.load(file, map_location="cpu", weights_only=True)
+    return saved if isinstance(saved.get("network"), Mapping) else {"network": saved}
+
+
+@contextmanager
+def _refused_weights(file: Path) -> Iterator[None]:
+    """Raise CheckpointError where a file of weights is missing, damaged or of another network."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(f"{file}: no such file; name one that --train-only or torch.save wrote") from error
     except LOADING_ERRORS as error:
@@ -45,9 +69,6 @@ def load_weights(
             f"{file}: not the weights of the recipe's network as --train-only or torch.save(network.state_dict(), FILE)"
             f" writes them: {_reason(error)}"
         ) from error
-    if not all(weights.isfinite().all() for weights in network.parameters()):
-        raise CheckpointError(f"{file}: some of its weights are NaN or infinite; take an earlier checkpoint")
-    return others
 
 
 def write_whole(record: Mapping[str, Any], file: Path) -> None:

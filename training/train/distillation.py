@@ -15,7 +15,7 @@ from training.datasets.labelled import LabelledImages
 from training.graph.onnx_export import run
 from training.progress import track
 from training.recipe import Recipe
-from training.train.checkpoint import CheckpointError, SavedRun
+from training.train.checkpoint import CheckpointError, SavedRun, limit_of
 from training.train.precision import fastest
 from training.train.trained_network import from_checkpoint
 from training.train.trainer import infer
@@ -67,18 +67,19 @@ class Teacher:
         return lambda pixels: infer(served, normalize, pixels.to(device), precision).softmax(1).cpu()
 
 
-def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe], limited: bool = False) -> Teacher:
+def find_teacher(teacher: str, models: Path, recipes: Mapping[str, Recipe], limit: int | None = None) -> Teacher:
     """Return a teacher among these models, those trained beside them, or those that came with the code.
 
-    teacher: NAME, for the newest version, or NAME:VERSION. limited: whether the newest version may have learned from
-    some of the images alone, in a rehearsal. Raises TeacherError, and ContractError for a damaged file.
+    teacher: NAME, for the newest version, or NAME:VERSION. limit: of the training that is taught. With one, the newest
+    version may come from a rehearsal too; weights of a rehearsal fit this very limit alone. Raises TeacherError, and
+    ContractError or CheckpointError for a damaged file.
     """
     name, _, wanted = teacher.partition(":")
     file = _version(models / name, wanted)
-    if file and (not Classifier.open(file).card.training.limit or limited or wanted):
+    if file and (not Classifier.open(file).card.training.limit or limit or wanted):
         return Teacher(f"{name}:{file.parent.name}", file)
     weights = trained_file(models, name)
-    if not wanted and name in recipes and weights.exists():
+    if not wanted and name in recipes and weights.exists() and limit_of(weights) in (None, limit):
         return Teacher(name, weights, recipes[name])
     if file := _version(COMMITTED_MODELS / name, wanted):
         return Teacher(f"{name}:{file.parent.name}", file)

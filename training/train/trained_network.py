@@ -58,15 +58,16 @@ class TrainedNetwork:
         means = tuple(torch.cat(layer) for layer in zip(*maps, strict=True))
         return Features(means, torch.cat(penultimate), torch.cat(logits))
 
-    def save(self, recipe: Recipe, train: LabelledImages, file: Path) -> None:
+    def save(self, recipe: Recipe, train: LabelledImages, file: Path, limit: int | None = None) -> None:
         """Write the weights, and all that its card says of the training, for from_checkpoint on any machine.
 
-        Raises CheckpointError where the file cannot be written.
+        limit: the most images that --limit allowed. Raises CheckpointError where the file cannot be written.
         """
         record: dict[str, Any] = {
             "recipe": recipe.name,
             "seed": recipe.seed,
             "data": train.sha256(),
+            "limit": limit,
             "device": self.device,
             "teachers": list(self.teachers),
             "augmentations": list(self.augmentations),
