@@ -137,6 +137,12 @@ class TestReport:
         assert mug.set_size >= 1
         assert spoon[2:] == (0, None, 0.0, None, None)
 
+    def test_empty_sets_have_a_size_of_0(self, card):
+        report = report_on(card, [4], [4])
+        empty = replace(report, predictions=[replace(one, label_set=()) for one in report.predictions])
+
+        assert "0.00" in Page(empty.to_html()).text
+
     def test_a_network_fitted_at_once_has_no_curves(self, card):
         frozen = msgspec.structs.replace(card, network=EfficientNetLite.title)
         curves, compact, loaded = (report_on(card, [4], [5], epochs).to_html() for epochs in (EPOCHS, EPOCHS[:1], []))
