@@ -22,10 +22,14 @@ COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduce
 
 
 def outliers(pixels: Tensor, generator: Generator) -> Tensor:
-    """Return an outlier for each training image, uint8 [n, h, w, c], with equal numbers of each kind."""
+    """Return an outlier for each training image, uint8 [n, h, w, c], with equal numbers of each kind.
+
+    Few images give some kinds alone: two of them have to be made of two images, or would be their image as it is.
+    """
     made, at_once = torch.empty_like(pixels), as_many(DRAWN_AT_ONCE, pixels)
-    places = torch.arange(len(pixels)).tensor_split(len(KINDS))
-    for kind, own in zip(KINDS, places, strict=True):
+    kinds = KINDS[: max(1, len(pixels) // 2)]
+    places = torch.arange(len(pixels)).tensor_split(len(kinds))
+    for kind, own in zip(kinds, places, strict=True):
         for part in filter(len, own.tensor_split(len(own) // at_once + 1)):
             drawn = kind(to_images(pixels[part]), generator)
             grey = part % 2 == 0  # every other one, so that a lack of colour alone is not a sign of an outlier

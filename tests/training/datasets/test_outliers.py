@@ -21,6 +21,13 @@ def test_there_is_an_outlier_for_each_image_of_its_shape_and_type(shape):
     assert made.dtype == torch.uint8
 
 
+@pytest.mark.parametrize("n", [1, 14, 25, 27])
+def test_no_outlier_is_its_image_as_it_is_however_few_there_are(pixels, n):
+    images = pixels[:n, ..., :1]
+
+    assert ((drawn(images) != images).flatten(1).float().mean(1) > 0.4).all()
+
+
 def test_the_seed_decides_the_outliers(pixels):
     assert torch.equal(drawn(pixels), drawn(pixels))
     assert not torch.equal(drawn(pixels), drawn(pixels, seed=2))
