@@ -29,3 +29,9 @@ def test_images_that_are_classified_less_well_mirrored_may_not_be_flipped():
 
 def test_a_network_that_guesses_says_nothing_of_flips():
     assert not labels_allow_flips(logits(first(12)), logits(first(12)), LABELS)
+
+
+def test_two_images_that_are_right_may_have_been_guessed():
+    sure = 3 * torch.eye(2)
+
+    assert not labels_allow_flips(sure, sure, torch.arange(2))
