@@ -20,7 +20,7 @@ def grafted_recipe(folder: ImageFolder, backbone: Path) -> Recipe:
     sides = [*(side for side in PRETRAINED_SIDES if side < largest), largest]
     return replace(
         own_recipe(folder, pretrained=True),
-        title=f"Own images, on the features of {features.file.stem}",
+        title=f"Own images, on the features of {features.name}",
         source=replace(folder, side=pretrained_side(folder, sides)),
         network=lambda: OnnxBackbone(features, len(folder.labels)),
         normalize=to_bytes if features.takes_bytes else to_imagenet,

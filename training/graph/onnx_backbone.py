@@ -25,7 +25,7 @@ class OnnxBackbone(Network):
 
     def __init__(self, features: OnnxFeatures, classes: int) -> None:
         super().__init__(_AsInput(features), FrozenGraph(features), nn.Linear(features.count, classes))
-        self.title = f"{features.file.stem}{WITHOUT_LAST_LAYER}"
+        self.title = f"{features.name}{WITHOUT_LAST_LAYER}"
         self.licence = f"the pretrained weights (SHA-256 {features.digest}): as their owner says"
         initialize(self[-1])
 

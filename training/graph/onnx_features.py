@@ -19,6 +19,7 @@ from serving.model.card import ContractError
 from serving.model.external_data import check_self_contained
 from serving.model.runtime import RUNTIME_ERRORS, open_session
 from training.datasets.formats import DataError
+from training.datasets.image_file import printable
 
 OPSET = 20  # of all exported graphs
 ALL_CORES = 0  # as a number of threads
@@ -51,6 +52,11 @@ class OnnxFeatures:
     height: int
     width: int
     count: int
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its suffix, as cards and terminals can show it."""
+        return printable(self.file.stem)
 
     @property
     def parameters(self) -> int:

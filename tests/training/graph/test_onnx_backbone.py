@@ -46,6 +46,15 @@ def test_a_mean_of_pixels_that_ends_in_one_half_becomes_the_same_byte_whatever_i
     assert to_input(halves - 1e-4).equal(to_input(halves + 1e-4))
 
 
+@pytest.mark.parametrize("name", ["no UTF-8: \udcfc.onnx", "red: \x1b[31m.onnx"])
+def test_a_file_whose_name_cannot_be_printed_has_its_codes_in_the_title(tmp_path, name):
+    onnx.save(classifier(), tmp_path / name)
+
+    title = OnnxBackbone(OnnxFeatures.open(tmp_path / name), LABELS).title
+
+    assert title == f"{ascii(name.removesuffix('.onnx'))}, without its last layer"
+
+
 def test_only_the_last_layer_has_weights_to_train(features):
     network = OnnxBackbone(features, LABELS)
 
