@@ -24,8 +24,12 @@ LINE_SECONDS = 30  # between the lines of a training without a terminal, at leas
 
 
 def say(console: Console, message: str, style: str | None = None) -> None:
-    """Print a line as it is: nothing in it is markup, and a path is not broken at the end of the terminal's line."""
-    console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a line as it is: nothing in it is markup, and a path is not broken at the end of the terminal's line.
+
+    Bytes of a path that are no UTF-8 are printed as their codes.
+    """
+    text = message.encode("utf-8", "backslashreplace").decode()
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def stage(name: str) -> None:

@@ -1,6 +1,9 @@
-import pytest
+import io
 
-from training.progress import CONSOLE, DownloadBar, TrainingBar, stage, track
+import pytest
+from rich.console import Console
+
+from training.progress import CONSOLE, DownloadBar, TrainingBar, say, stage, track
 
 
 @pytest.fixture
@@ -97,3 +100,12 @@ def test_progress_leaves_standard_output_to_the_results(terminal, capsys):
     list(track("Photos", [1], 1))
 
     assert capsys.readouterr().out == ""
+
+
+def test_a_path_that_is_no_utf_8_is_printed_by_the_codes_of_its_bytes():
+    terminal = io.TextIOWrapper(io.BytesIO(), "utf-8")
+
+    say(Console(file=terminal), "Written to models/\udce8 [é]")
+
+    terminal.seek(0)
+    assert terminal.read() == "Written to models/\\udce8 [é]\n"

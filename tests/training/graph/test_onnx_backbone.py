@@ -52,7 +52,7 @@ def test_a_file_whose_name_cannot_be_printed_has_its_codes_in_the_title(tmp_path
 
     title = OnnxBackbone(OnnxFeatures.open(tmp_path / name), LABELS).title
 
-    assert title == f"{ascii(name.removesuffix('.onnx'))}, without its last layer"
+    assert title == f"{name.removesuffix('.onnx')!a}, without its last layer"
 
 
 def test_only_the_last_layer_has_weights_to_train(features):
