@@ -124,11 +124,11 @@ def _environment() -> dict[str, str]:
 
 def _table(runs: Sequence[Run]) -> Table:
     table = Table("Network", "By", "Epochs", "Seconds", "Times as fast", "Test accuracy", "Lecture", title="Training")
-    slowest: dict[str, float] = {}
+    first: dict[str, float] = {}  # seconds of the first contender, by network
     for network, contender in dict.fromkeys((run.network, run.contender) for run in runs):
         own = [run for run in runs if (run.network, run.contender) == (network, contender)]
         seconds = median(run.seconds for run in own)
-        reference = slowest.setdefault(network, seconds)  # the others are compared with the first contender
+        reference = first.setdefault(network, seconds)
         accuracies = ", ".join(f"{run.accuracy:.4f}" for run in own)
         cells = (
             str(own[0].epochs),

@@ -43,7 +43,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, task: Task = SINGLE) -> floa
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15, task: Task = SINGLE) -> float:
     """Return the expected calibration error (ECE): the mean gap between confidence and accuracy.
 
-    The bins are of equal width (Guo et al. 2017, equation 5). probabilities: [n, classes].
+    The bins are of equal width (Guo et al. 2017, section 2). probabilities: [n, classes].
     """
     count, confidence, right = reliability(probabilities, labels, bins, task)
     return float((right - confidence).abs().sum() / count.sum())

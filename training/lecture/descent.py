@@ -15,6 +15,7 @@ from training.lecture.xor import X, Y
 
 RANDOM_STARTS, GRADIENT_STEPS, STEP_SIZE = 500, 3_000, 0.1
 COMPARED_STARTS = 200  # for each of the other widths and step sizes
+PLOTTED_STARTS = 20  # of those that find XOR, and of the others
 COMPARED_WIDTHS, COMPARED_STEP_SIZES = (2, 3, 4, 8), (0.02, 0.5, 1.0)
 SOLVED_ERROR = 0.05  # a network that finds XOR has no larger error in any case
 PLATEAUS = {
@@ -181,12 +182,12 @@ def _ends_table(descent: Descent) -> Table:
     return Table(("Answer", "Loss", "Starts", "With a dead unit"), rows, "Where the starts end.")
 
 
-def _plot(descent: Descent, lines_each: int = 20) -> Plot:
+def _plot(descent: Descent) -> Plot:
     steps = torch.logspace(0, math.log10(len(descent.losses)), 100).long().unique()
 
     def paint(axes: list[Axes]) -> None:
         for which, color, name in ((~descent.solved, COLORS[1], "stuck"), (descent.solved, COLORS[0], "found XOR")):
-            losses = descent.losses[steps - 1][:, which][:, :lines_each]
+            losses = descent.losses[steps - 1][:, which][:, :PLOTTED_STARTS]
             lines = axes[0].plot(steps.tolist(), losses.tolist(), color=color, linewidth=0.7, alpha=0.6)
             for line in lines[:1]:  # one entry in the legend stands for all
                 line.set_label(name)
@@ -194,5 +195,5 @@ def _plot(descent: Descent, lines_each: int = 20) -> Plot:
         axes[0].set_yticks([0, *PLATEAUS, 0.5], ["0", *(f"1/{round(1 / loss)}" for loss in PLATEAUS), "1/2"])
         axes[0].legend()
 
-    caption = f"The loss of the first {lines_each} starts that find XOR and of the first {lines_each} that do not."
+    caption = f"The loss of the first {PLOTTED_STARTS} starts that find XOR and of as many that do not."
     return draw(paint, "Loss by step for many random starts", caption)
