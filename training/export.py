@@ -92,7 +92,7 @@ class _Planned(NamedTuple):
 
 
 def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
-    """Yield the recipes, and what is made of each.
+    """Yield the recipes, each once, and what is made of each.
 
     Their networks are built once before: one that cannot be built is refused before others are trained. Raises
     DataError.
@@ -105,7 +105,11 @@ def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
     for recipe in with_teachers:
         recipe.network()
     taught_by = {teacher for recipe in with_teachers for teacher in recipe.teachers}
+    planned: list[Recipe] = []
     for recipe in _with_teachers(recipes, options, device):
+        if recipe in planned:  # as a teacher
+            continue
+        planned.append(recipe)
         # A draft teaches nobody: of a teacher that must not be published the weights are kept.
         unpublished_teacher = options.publish is False and recipe.name in taught_by
         exported = not options.train_only and (recipe in recipes or not unpublished_teacher)

@@ -319,14 +319,15 @@ def test_of_a_teacher_of_a_draft_the_weights_alone_are_kept(run_export, tmp_path
     assert card.training.teachers[0].startswith("wise (mlp 784-128-10)")
 
 
+@pytest.mark.parametrize("names", [("wise", "lecture-mlp"), ("lecture-mlp", "wise")], ids=["before", "after"])
 def test_a_teacher_that_is_named_too_is_trained_once_though_it_becomes_a_draft(
-    run_export, tmp_path, monkeypatch, capsys
+    run_export, tmp_path, monkeypatch, capsys, names
 ):
     monkeypatch.setitem(RECIPES, "lecture-mlp", replace(RECIPES["lecture-mlp"], teachers=("wise",)))
     monkeypatch.setitem(RECIPES, "wise", replace(RECIPES["lecture-mlp"], name="wise", teachers=()))
     options = "--limit", "60", "--epochs", "1", "--no-publish"
 
-    assert run_export(tmp_path, "wise", "lecture-mlp", *options) == 0
+    assert run_export(tmp_path, *names, *options) == 0
 
     assert len(list(tmp_path.glob("*/.draft/1/model.onnx"))) == 2
     assert capsys.readouterr().out.count("wise: Garments") == 1
