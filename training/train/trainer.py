@@ -154,7 +154,7 @@ class Trainer:
         self.flips = state.get("flips", self.flips)
         self._generator.set_state(state["order"])
         torch.set_rng_state(state["dropout"])
-        torch.cuda.set_rng_state_all(state["dropout on GPUs"])
+        torch.cuda.set_rng_state_all(state["dropout on GPUs"][: torch.cuda.device_count()])  # fewer may be visible now
 
     def _report(self, images: int, loss: float, accuracy: float) -> None:
         self._context.report(images, loss, accuracy, self.schedule.seconds_left)

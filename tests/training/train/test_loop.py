@@ -645,6 +645,19 @@ def test_a_resumed_training_passes_on_the_remaining_epochs_alone(parts, tmp_path
     assert numbers == [1, 2, 2, 3]
 
 
+def test_a_training_that_saw_more_gpus_is_resumed_with_those_that_are_there(parts, tmp_path, monkeypatch):
+    saved, gpus = SavedRun(tmp_path / "run.pt", {}), torch.cuda.device_count()
+    train_network(QUICK, *parts, RunContext(saved=saved))
+    state = saved.load()
+    saved.save({**state, "trainer": {**state["trainer"], "dropout on GPUs": [torch.get_rng_state()] * (gpus + 1)}})
+    restored: list[int] = []
+    monkeypatch.setattr("torch.cuda.random.set_rng_state", lambda _, gpu: restored.append(gpu))
+
+    train_network(QUICK, *parts, RunContext(saved=saved, resume=True))
+
+    assert restored == list(range(gpus))
+
+
 def test_without_a_saved_training_there_is_nothing_to_resume(parts, tmp_path):
     with pytest.raises(CheckpointError, match="no saved training to resume"):
         train_network(QUICK, *parts, RunContext(saved=SavedRun(tmp_path / "run.pt", {}), resume=True))
