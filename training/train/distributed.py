@@ -4,9 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
+
+WAIT_TIMEOUT = timedelta(hours=4)  # of the others, while the main process exports; by default NCCL waits 10 minutes
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def join_process_group(device: str) -> Iterator[ProcessGroup]:
         return
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=WAIT_TIMEOUT)
     try:
         yield ProcessGroup(distributed.get_rank(), distributed.get_world_size())
     finally:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class TestGraphicsCards:
         monkeypatch.setenv("RANK", "5")
         monkeypatch.setenv("LOCAL_RANK", "1")
         monkeypatch.setattr(torch.cuda, "set_device", lambda number: calls.append(number))
-        monkeypatch.setattr(distributed, "init_process_group", lambda backend: calls.append(backend))
+        monkeypatch.setattr(distributed, "init_process_group", lambda *how, timeout: calls.append((*how, timeout)))
         monkeypatch.setattr(distributed, "destroy_process_group", lambda: calls.append("left"))
         monkeypatch.setattr(distributed, "get_rank", lambda: 5)
         monkeypatch.setattr(distributed, "get_world_size", lambda: 8)
@@ -107,15 +108,20 @@ class TestGraphicsCards:
 
     def test_each_process_takes_its_own_card_and_they_use_nccl(self, calls):
         with join_process_group("cuda") as group:
-            assert calls == [1, "nccl"]
+            number, (backend, _) = calls
+            assert (number, backend) == (1, "nccl")
 
         assert group == ProcessGroup(5, 8)
         assert not group.is_main
-        assert calls == [1, "nccl", "left"]
+        assert calls[2:] == ["left"]
 
     def test_processors_use_gloo(self, calls):
         with join_process_group("cpu"):
-            assert calls == ["gloo"]
+            assert [backend for backend, _ in calls] == ["gloo"]
+
+    def test_the_others_wait_for_an_export_of_an_hour(self, calls):
+        with join_process_group("cuda"):
+            assert calls[1][1] > timedelta(hours=1)
 
     def test_the_group_is_left_after_an_error_too(self, calls):
         with pytest.raises(OSError, match="full"), join_process_group("cuda"):
