@@ -140,7 +140,7 @@ class Predictor:
             self._observer.on_refusal(model.name, version, refusal, seconds)
 
     def named(self, options: PredictOptions) -> Classifier | None:
-        """Return the model that the options name, if they name one; raises UnknownModel and NoModel."""
+        """Return the model that the options name, if they name one; raises as Repository.named does."""
         return self._repository.named(options.model, options.version) if options.model else None
 
     def _prepare_one(
