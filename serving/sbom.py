@@ -53,7 +53,10 @@ def document(models: Path) -> dict[str, Any]:
 
 def packages() -> Iterator[Component]:
     """Yield a component for each Python package of this environment, but for this project."""
-    found = {_normalized(one.metadata["Name"]): one for one in metadata.distributions()}
+    found: dict[str, metadata.Distribution] = {}
+    for one in metadata.distributions():  # in the order of the path: of two with a name, Python imports the first
+        if name := one.metadata["Name"]:  # an interrupted pip leaves folders without one
+            found.setdefault(_normalized(name), one)
     for name, one in sorted(found.items()):
         if name != NAME:
             purl = f"pkg:pypi/{name}@{one.version}"

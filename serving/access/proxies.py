@@ -99,10 +99,10 @@ def _last(environ: WSGIEnvironment, name: str) -> str:
 
 
 def _without_port(text: str) -> str | None:
-    """Return the address in an entry of X-Forwarded-For; None where it has none."""
+    """Return the address in an entry of X-Forwarded-For, without the zone; None where it has none."""
     match = WITH_PORT.fullmatch(text)
     address = (match[1] or match[2]) if match else text
     try:
-        return str(ip_address(address))
+        return str(ip_address(address.partition("%")[0]))  # addresses are cached: zones would fill the memory
     except ValueError:
         return None

@@ -70,7 +70,8 @@ def _is_folder(name: str) -> bool:
 def _paths(folder: str, unreadable: list[OSError]) -> Iterator[Path]:
     """Yield all files of a folder at any depth, and the folders that are not looked into: links and hidden ones."""
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
-        yield from (Path(parent, name) for name in folders if is_hidden(name) or Path(parent, name).is_symlink())
+        paths = [Path(parent, name) for name in folders]
+        yield from (path for path in paths if is_hidden(path.name) or os.path.islink(path))  # noqa: PTH114  # as below
         yield from (Path(parent, name) for name in files)
         folders[:] = [name for name in folders if not is_hidden(name)]
 
@@ -83,5 +84,6 @@ def _left_out(path: Path) -> tuple[Path, str]:
         return path, "it is a link to a folder"
     if not is_image(path):
         return path, "its name is not that of an image"
-    # Opening a pipe would wait for ever; a link that leads nowhere is opened, which says so.
-    return path, "it is not a file" if path.exists() and not path.is_file() else ""
+    # Opening a pipe would wait for ever; a link that leads nowhere is opened, which says so. Path's methods raise for a
+    # name too long, and in a folder that may not be entered.
+    return path, "it is not a file" if os.path.exists(path) and not os.path.isfile(path) else ""  # noqa: PTH110, PTH113

@@ -40,7 +40,7 @@ def explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | None
     """Cover each window of an input [height, width, channels] with the colour of its border; one batch for all.
 
     Larger windows follow until one lowers the probability by MIN_SCALE; if none does, the largest fall is returned.
-    index: of the label to explain; None is the most probable. Raises InternalError.
+    index: of the label to explain; None is the most probable. Raises InternalError and RUNTIME_ERRORS.
     """
     tried = []
     for share in WINDOW_SHARES:

@@ -120,7 +120,7 @@ class Predictor:
         return found
 
     def infer(self, classifier: Classifier, pixels: NDArray[np.uint8], timings: Timings) -> Outputs:
-        """Return a graph's outputs for pixels [batch, height, width, channels], and record the time."""
+        """Run a graph over pixels [batch, height, width, channels], and record the time. Raises RUNTIME_ERRORS."""
         outputs, seconds = self._batcher.run(classifier, pixels)
         timings.infer += seconds
         timings.runs.append(ModelRun(classifier, len(pixels), seconds, time()))
@@ -140,7 +140,7 @@ class Predictor:
             self._observer.on_refusal(model.name, version, refusal, seconds)
 
     def named(self, options: PredictOptions) -> Classifier | None:
-        """Return the model that the options name, if they name one; raises UnknownModel and NoModel."""
+        """Return the model that the options name, if they name one; raises as Repository.named does."""
         return self._repository.named(options.model, options.version) if options.model else None
 
     def _prepare_one(
@@ -161,6 +161,8 @@ class Predictor:
             return self._to_input(decoded, classifier, timings)
         except Refusal as refusal:
             return refusal
+        except RUNTIME_ERRORS as error:  # of a graph that was to choose between models
+            return log_failure("Choosing a model for an image", error)
 
     def _classify(
         self, classifier: Classifier, inputs: Sequence[ModelInput], options: PredictOptions, timings: Timings
@@ -169,11 +171,14 @@ class Predictor:
         level = options.level(classifier.card)
         try:
             outputs = self.infer(classifier, _stack(inputs), timings)
-        except RUNTIME_ERRORS:
+        except RUNTIME_ERRORS as error:
             if len(inputs) == 1:
-                log.exception("The graph of %s failed", classifier.full_name)
-                return [InternalError()]
-            return [answer for item in inputs for answer in self._classify(classifier, [item], options, timings)]
+                return [log_failure(f"The graph of {classifier.full_name}", error)]
+            found, turn = [], Turn()
+            for item in inputs:
+                found += self._classify(classifier, [item], options, timings)
+                turn.end_if_long()
+            return found
         start = perf_counter()
         answers = _answer(classifier, inputs, outputs, level, options)
         timings.answer += perf_counter() - start
@@ -184,6 +189,12 @@ class Predictor:
         inputs = ModelInputs(decoded, timings)
         chosen = classifier or choose(self._repository, inputs)
         return PreparedInput(chosen, inputs.of(chosen))
+
+
+def log_failure(what: str, error: Exception) -> InternalError:
+    """Log an error of onnxruntime's, and return the refusal of an image. In a line: a request may have hundreds."""
+    log.error("%s failed: %r", what, error)
+    return InternalError()
 
 
 def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ MAX_NOVELTY = 0.5  # above or below a model's threshold: a model with a larger s
 
 
 def choose(repository: Repository, inputs: ModelInputs) -> Classifier:
-    """Return the default model that suits an image best; raises NoModel.
+    """Return the default model that suits an image best; raises NoModel and RUNTIME_ERRORS.
 
     An image of one model's input size is that model's, if it is grey or in colour as the input is. The router looks at
     any other, and where it is unsure, both models do; without a router, colour decides. These runs count as time in the

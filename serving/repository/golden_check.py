@@ -8,6 +8,7 @@ from serving.concurrency import run_in_thread
 from serving.errors import NoModel
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
+from serving.model.runtime import RUNTIME_ERRORS
 
 VALID_SECONDS = 1.0  # for which models that were found good need not be asked again
 
@@ -36,3 +37,5 @@ def _run(classifier: Classifier) -> None:
         run_in_thread(classifier.check_golden)
     except ContractError as error:
         raise NoModel(f"The model {classifier.card.name!r} gives wrong answers: {error}.") from error
+    except RUNTIME_ERRORS as error:
+        raise NoModel(f"The graph of the model {classifier.card.name!r} fails: {error!r}.") from error

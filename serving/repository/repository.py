@@ -92,7 +92,10 @@ class Repository:
         return models[name]
 
     def named(self, name: str, version: str = "") -> Classifier:
-        """Return a model's answering version or the one named; raises UnknownModel with those that exist."""
+        """Return a model's answering version or the one named.
+
+        Raises UnknownModel with those that exist, NoModel, and Overloaded while others are being loaded.
+        """
         model = self.find(name)
         if model.unloaded:
             raise UnknownModel(f"The model {name!r} was unloaded; an operator can load it again.")

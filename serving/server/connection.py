@@ -98,7 +98,7 @@ class Connection:
         return True
 
     def receive(self) -> int:
-        """Read and parse what has arrived, or wait for it; return the number of bytes, 0 at the end or a fault."""
+        """Read and parse what has arrived, or wait for it; return how many bytes, 0 at the end or after a fault."""
         data = b"" if self.fault else self._recv()
         if not data:
             return 0

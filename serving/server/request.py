@@ -31,7 +31,7 @@ class BodySource(Protocol):
         """The fault of what has arrived, where it is malformed."""
 
     def receive(self) -> int:
-        """Read and parse what has arrived, or wait for it; return the number of bytes, 0 at the end or a fault."""
+        """Read and parse what has arrived, or wait for it; return how many bytes, 0 at the end or after a fault."""
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises OSError."""

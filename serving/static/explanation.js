@@ -11,7 +11,7 @@ export class Explanation {
   /** @param {HTMLElement} view the article with the figure that it fills */
   constructor(view) {
     this.view = view;
-    this.asked = 0;
+    this.question = new AbortController();
   }
 
   /**
@@ -21,24 +21,26 @@ export class Explanation {
    * @param {string} label
    */
   async show(picture, model, label) {
-    const asked = this.clear();
+    const signal = this.clear();
     this.say(`Looking for what mattered for ${label} …`);
     find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "true");
     const query = new URLSearchParams({ model, label });
-    const result = await picture.ask((file) => postFile(`/explain?${query}`, file, ({ grid }) => Array.isArray(grid)));
-    if (asked !== this.asked) return;
+    const result = await picture.ask((file) => postFile(`/explain?${query}`, file, ({ grid }) => Array.isArray(grid), signal));
+    if (signal.aborted) return;
     find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "false");
     if ("problem" in result) this.say(`${result.problem.title}. ${result.problem.detail}`);
     else this.draw(result.body);
   }
 
-  /** Remove what is shown; return the number of the next request. */
+  /** Remove what is shown, and end its question; return the signal that ends the next one. */
   clear() {
     find(this.view, ".overlay", HTMLElement).hidden = true;
     find(this.view, ".scale", HTMLElement).hidden = true;
+    find(this.view, ".mattered", HTMLElement).setAttribute("aria-busy", "false");
     this.say("");
-    this.asked += 1;
-    return this.asked;
+    this.question.abort();
+    this.question = new AbortController();
+    return this.question.signal;
   }
 
   /** @param {string} text */

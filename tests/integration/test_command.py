@@ -104,6 +104,7 @@ def test_names_that_are_no_files_are_reported_and_the_rest_is_answered(run, tmp_
     shutil.copy(IMAGES / "bag.png", folder)
     (folder / "gone.png").symlink_to(tmp_path / "nowhere")
     (folder / "link").symlink_to(folder / "deep")
+    (folder / "long.png").symlink_to("x" * 300)  # to look where it leads fails, as in a folder that may not be entered
     os.mkfifo(folder / "pipe.png")
 
     done = run("x" * 300, folder)
@@ -115,6 +116,7 @@ def test_names_that_are_no_files_are_reported_and_the_rest_is_answered(run, tmp_
         "pipe.png: skipped, it is not a file; name it to send it",
         f"{'x' * 300}: The file cannot be read: File name too long",
         "gone.png: The file cannot be read: No such file or directory",
+        "long.png: The file cannot be read: File name too long",
     ]
 
 

@@ -279,6 +279,20 @@ def test_a_question_about_a_drawing_ends_with_the_next_and_keeps_no_file(page):
     page.wait_for_function("window.held <= 0")
 
 
+def test_the_question_what_mattered_ends_with_the_next_picture(page):
+    routes, ended = [], []
+    page.route("**/explain?*", lambda route: route.continue_() if routes else routes.append(route))
+    page.on("requestfailed", lambda request: ended.append(request.failure) if "/explain" in request.url else None)
+    with page.expect_request("**/explain?*"):
+        choose(page, "bag")
+
+    choose(page, "trouser")
+
+    expect(page.locator(".finding")).to_contain_text("Trouser")
+    expect(page.locator(".overlay")).to_be_visible()
+    assert ended == ["net::ERR_ABORTED"]
+
+
 def test_the_board_can_be_drawn_on_with_the_keys_undone_and_wiped(page):
     page.get_by_role("button", name="Draw").click()
     page.locator("#board").focus()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from importlib import metadata
 
 import pytest
@@ -26,6 +27,23 @@ def test_every_package_of_the_environment_is_listed_with_its_version(models, cap
     assert found["pillow"]["purl"] == f"pkg:pypi/pillow@{metadata.version('pillow')}"
     assert found["prometheus-client"]["type"] == "library"
     assert "thimble" not in found
+
+
+def test_of_a_package_that_is_there_twice_the_one_that_python_imports_is_listed(models, tmp_path, capsys, monkeypatch):
+    for place in ("first", "second"):
+        folder = tmp_path / place / f"{place}_of_two-1.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: twice\nVersion: {place}\n")
+        monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / place)])
+
+    assert components(models, capsys)["twice"]["version"] == "first"
+
+
+def test_what_an_interrupted_pip_left_is_not_listed(models, tmp_path, capsys, monkeypatch):
+    (tmp_path / "left-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert "left" not in components(models, capsys)
 
 
 def test_every_model_is_listed_as_its_card_describes_it(models, capsys):

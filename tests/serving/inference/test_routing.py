@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from graphs import error_for_plain_images
 from pictures import saved
 from PIL import Image, ImageDraw
 from routers import add_router
@@ -13,6 +14,7 @@ from routers import add_router
 from serving.concurrency import SerialExecutor
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import NullObserver, Predictor
+from serving.inference.routing import BIAS
 from serving.inference.timings import Timings
 from serving.model.card import CARD_KEY
 from serving.repository.index import Routing
@@ -198,6 +200,27 @@ def test_without_a_router_colour_decides(models):
     predictor = Predictor(Repository(models), 2_000_000, SerialExecutor(5.0))
 
     assert models_of(predictor, photo(DARK), photo(BRIGHT, "L")) == [THINGS, GARMENTS]
+
+
+def test_an_image_at_which_a_graph_fails_that_is_to_choose_is_refused_and_the_others_are_answered(
+    tmp_path, models, caplog
+):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    add_router(folder, log_odds=-BIAS)  # never sure, so that it looks at both models' novelty
+    for file in folder.glob(f"{THINGS}/*/model.onnx"):
+        model = onnx.load(file)
+        error_for_plain_images(model)
+        onnx.save(model, file)
+    predictor = Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
+    plain = saved(Image.new("RGB", (64, 64), "grey"), "PNG")
+
+    refused, answered = predictor.predict([plain, photo(DARK)], PredictOptions()).items
+
+    assert (refused.status, refused.code) == (500, "internal-error")
+    assert answered.model in (GARMENTS, THINGS)
+    (line,) = caplog.messages
+    assert line.startswith("Choosing a model for an image failed: InvalidArgument(")
 
 
 def test_the_router_chooses_between_the_models_that_the_operator_chose(folder):

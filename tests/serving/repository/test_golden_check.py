@@ -1,8 +1,12 @@
 """The check of golden samples, which many probes share."""
 
+import msgspec
+import numpy as np
 import pytest
+from graphs import error_for_plain_images
 
 from serving.errors import NoModel
+from serving.model.card import Golden
 from serving.repository import golden_check
 from serving.repository.golden_check import GoldenCheck
 from serving.repository.repository import Repository
@@ -48,3 +52,13 @@ def test_models_that_were_wrong_are_asked_again(ready, monkeypatch):
             check.check(ready)
 
     check.check(ready)
+
+
+def test_a_model_whose_graph_fails_by_now_is_not_ready(forge, folder):
+    forge(edit=error_for_plain_images)
+    (classifier,) = Repository(folder).ready()
+    plain = Golden.of(np.zeros(classifier.shape, np.uint8), np.full(10, 0.1, np.float32))
+    classifier.card = msgspec.structs.replace(classifier.card, golden=[plain])  # as where memory has run out by now
+
+    with pytest.raises(NoModel, match="The graph of the model 'fashion-mlp' fails: InvalidArgument"):
+        GoldenCheck().check([classifier])

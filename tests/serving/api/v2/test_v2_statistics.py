@@ -5,7 +5,9 @@ from base64 import b64encode
 
 import numpy as np
 import pytest
+from graphs import error_for_plain_images
 from pictures import noise, saved
+from PIL import Image
 from v2_client import files_input, infer, pixels_input
 
 from serving.app import create_app
@@ -71,6 +73,25 @@ def test_a_refused_explanation_that_named_a_model_is_a_failure_of_it(client, ima
     assert 400 <= refused.status_code < 500
     assert statistics(client)["inference_stats"]["fail"]["count"] == 1
     assert statistics(client)["inference_count"] == 0
+
+
+def test_a_request_at_which_the_graph_fails_is_a_failure_of_its_model(forge, folder, caplog):
+    forge("fashion-mlp/3", edit=error_for_plain_images)
+    client = create_app(Settings(models=str(folder))).test_client()
+    plain = saved(Image.new("L", (28, 28)), "PNG")
+
+    refused = [
+        classify(client, plain, "?model=fashion-mlp"),
+        client.post("/explain?model=fashion-mlp", data=plain, content_type="image/png"),
+        infer(client, files_input(plain)),
+    ]
+
+    assert [answer.status_code for answer in refused] == [500, 500, 500]
+    assert refused[2].json == {"error": "The service failed to answer; its log says why."}
+    assert statistics(client)["inference_stats"]["fail"]["count"] == 3
+    assert [line.partition("(")[0] for line in caplog.messages] == [
+        "The graph of fashion-mlp:3 failed: InvalidArgument"
+    ] * 3
 
 
 def test_the_parts_add_up_to_the_whole(client, image):
