@@ -532,7 +532,7 @@ def test_a_tiff_of_a_kind_that_is_not_read_is_refused_with_the_kind(pixels, opti
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **options)
 
-    with pytest.raises(UnreadableImage, match=rf"^The TIFF is of a kind that is not read: .*{reason}.*to JPEG or PNG"):
+    with pytest.raises(UnreadableImage, match=rf"^This kind of TIFF is unsupported: .*{reason}.*to JPEG or PNG"):
         read(file.getvalue())
 
 
