@@ -541,7 +541,7 @@ def test_a_tiff_of_unknown_compression_is_refused_with_its_number():
     raw, unknown = struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 34_712, 0)
     assert raw in upload
 
-    with pytest.raises(UnreadableImage, match="kind that is not read: compression 34712"):
+    with pytest.raises(UnreadableImage, match="kind of TIFF is unsupported: compression 34712"):
         read(upload.replace(raw, unknown))
 
 
