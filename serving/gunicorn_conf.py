@@ -43,7 +43,8 @@ PRELOADED = ("serving.inference.predictor", "serving.telemetry.telemetry", "jinj
 FILES_PER_CONNECTION = 2  # itself, and the file that it is sent
 OTHER_FILES = 200  # of a worker, beside its connections: pipes of decoders, counts, model files that are being loaded
 NO_ROOM = (
-    "no room in shared memory: each worker counts alone, and loads alone what clients command; make /dev/shm larger"
+    "no room in shared memory: each worker counts alone, and a command to load a model reaches only one; make /dev/shm "
+    "larger"
 )
 
 try:

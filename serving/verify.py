@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Check that model files are signed with a key, would be served, and lie in the folder of the name "
         "and the version that their card says. The signature of model.onnx is in model.sig beside it.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|DIR", help="a model file, or a folder of some")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|DIR", help="a model file, or a folder with some")
     parser.add_argument(
         "--key",
         default=os.environ.get(KEY_VARIABLE),

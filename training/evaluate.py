@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx", help="an exported model")
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="the own images that the model was trained on")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="own images that the model was trained on")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line for each file")
     options = parser.parse_args(arguments)
     return exit_status(

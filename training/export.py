@@ -61,8 +61,7 @@ def main(arguments: Sequence[str] | None = None, sizes: SampleSizes = FULL_SIZE)
     atexit.register(gc.freeze)  # and a process that ends need not look for any, which takes a second
     how = "again" if options.checkpoint else "with --resume to resume after the last finished epoch"
     interrupted = (
-        "what was written, as told above, is complete, and all other models are as they were before. Run the same "
-        f"command {how}."
+        f"what is reported above as written is complete; all other models are unchanged. Run the same command {how}."
     )
     return exit_status("training.export", partial(_export_all, options, sizes), REFUSALS, interrupted)
 

@@ -39,17 +39,17 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipes", nargs="*", type=option_types.recipe, metavar="RECIPE", help=f"default: {' '.join(DEFAULT)}"
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="train on own images: a folder for each label")
     parser.add_argument(
-        "--multi-label", action="store_true", help="the images are a CSV of file,label that gives them several or none"
+        "--images", type=Path, metavar="DIR", help="train on own images: a folder for each label in it, or a CSV"
     )
+    parser.add_argument("--multi-label", action="store_true", help="the CSV may give an image several labels, or none")
     parser.add_argument("--name", type=option_types.name, help="the name for the model of own images")
     parser.add_argument(
         "--backbone",
         type=option_types.backbone,
         metavar="|".join((*BACKBONES, "FILE.onnx")),
-        help="start own images from this pretrained network, from another classifier without its last layer, or from "
-        f"none (default: {BACKBONES[0]} for photos of {PHOTO_SIDE} pixels and more)",
+        help="the network to start from for own images: a pretrained one, another classifier without its last layer, "
+        f"or none (default: {BACKBONES[0]} for photos of {PHOTO_SIDE} pixels and more)",
     )
     parser.add_argument(
         "--fine-tune",
@@ -61,7 +61,7 @@ def _add_what_is_trained(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=SIDES,
         help="width and height of the input for own images, in pixels (default: what the images fill, at most 224 with "
-        "a backbone and 64 without); a smaller one shows less, and takes less time",
+        "a backbone and 64 without); a smaller one keeps less detail, and takes less time",
     )
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")
     parser.add_argument("--limit", type=option_types.at_least_one, metavar="N", help="use only N images: a rehearsal")
@@ -74,9 +74,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=option_types.minutes,
         metavar="N",
-        help="train for so long instead of a number of epochs: the schedule fits itself to the time",
+        help="train for N minutes instead of a number of epochs; the schedule adapts to the time",
     )
-    parser.add_argument("--seed", type=option_types.seed, metavar="N", help="of all random numbers (default: 1)")
+    parser.add_argument("--seed", type=option_types.seed, metavar="N", help="the random seed (default: 1)")
     parser.add_argument(
         "--resume", action="store_true", help="resume after the last finished epoch of the same command"
     )
@@ -100,8 +100,8 @@ def _add_publishing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--publish",
         action=argparse.BooleanOptionalAction,
-        help="publish in any case, or keep a draft in any case (default: publish, but keep a draft of a rehearsal and "
-        "of a clearly worse model while a version answers)",
+        help="always publish, or always keep a draft (default: publish; but while a version answers, keep a rehearsal "
+        "or a clearly worse model as a draft)",
     )
     parser.add_argument(
         "--int8", action="store_true", help="publish NAME in float32, and NAME-int8 if that is faster and as good"
@@ -207,8 +207,8 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
         return bool(options.backbone == BACKBONES[0])
     if not has_pretrained():
         stage(
-            "These are photos, and a pretrained network learns them in seconds and more accurately: "
-            "pip install '.[backbones]' in Thimble's folder. Training the compact network."
+            "Training the compact network. A pretrained one learns such photos in seconds, and more accurately: "
+            "pip install '.[backbones]' in Thimble's folder."
         )
     elif options.minutes:
         stage(
@@ -217,8 +217,8 @@ def takes_pretrained(options: argparse.Namespace, folder: ImageFolder) -> bool:
         )
     else:
         stage(
-            "A pretrained network learns these photos in seconds, with its last layer. --fine-tune has its last blocks "
-            "learn too, in minutes, and usually more photos are right."
+            "Only the last layer of a pretrained network learns these photos, in seconds. --fine-tune trains its last "
+            "blocks too, in minutes, and is usually more accurate."
         )
     return has_pretrained()
 

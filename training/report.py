@@ -94,7 +94,7 @@ def evaluation_table(evaluation: Evaluation, labels: Sequence[str]) -> Table:
 def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, float]]:
     metrics = msgspec.to_builtins(evaluation.metrics)
     yield "accuracy", metrics.pop("accuracy")
-    yield "macro accuracy, the mean of the labels'", evaluation.macro_accuracy
+    yield "macro accuracy, the mean of the labels' recalls", evaluation.macro_accuracy
     yield from metrics.items()
     covered = {label: share for label, share in zip(labels, evaluation.coverage_by_label, strict=True) if share >= 0}
     worst = min(covered, key=lambda label: covered[label])
@@ -106,8 +106,8 @@ def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, 
     yield "accuracy on the same images, untouched", evaluation.photos.untouched
     if corrupted := evaluation.corrupted:
         yield f"accuracy on corrupted images ({corrupted.n:,})", corrupted.accuracy
-        yield "ece on them", corrupted.ece
-        yield "set_coverage on them", corrupted.set_coverage
+        yield "ece on corrupted images", corrupted.ece
+        yield "set_coverage on corrupted images", corrupted.set_coverage
         yield from ((f"accuracy after {name}", accuracy) for name, accuracy in corrupted.by_corruption.items())
 
 

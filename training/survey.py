@@ -109,8 +109,8 @@ class Survey:
         if many >= IMBALANCE * few:
             labels = self.folder.labels
             yield (
-                f"Imbalance: {few:,} images to train on of {labels[least]!r}, {many:,} of {labels[most]!r}: so few say "
-                f"little of how {labels[least]!r} looks; add images of it"
+                f"Imbalance: {few:,} training images of {labels[least]!r}, {many:,} of {labels[most]!r}; add images of "
+                f"{labels[least]!r}"
             )
 
     def _unmeasured(self) -> Iterator[str]:
@@ -120,8 +120,8 @@ class Survey:
             label for label, n in zip(self.folder.labels, self._counts(train), strict=True) if n == len(train)
         ]:
             yield (
-                f"Not learned: {', '.join(always)}: each image to train on has this label, so that the model will give "
-                "it to all; add images without it"
+                f"Not learned: {', '.join(always)}: every training image has this label, so the model will give it to "
+                "every image; add images without it"
             )
         counts = self._counts(self.data.test)
         if missing := [label for label, count in zip(self.folder.labels, counts, strict=True) if not count]:

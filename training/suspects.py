@@ -30,7 +30,7 @@ class Suspect:
     pixels: Tensor
 
     def __str__(self) -> str:
-        label = f"{self.image.label!r}, rather {self.rather!r}"
+        label = f"{self.image.label!r}, more likely {self.rather!r}"
         return f"{printable(self.image.path)}: {label} (by {self.margin:.2f} in probability)"
 
     @property

@@ -72,11 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     for option, text in (
         ("--compare", "compare this version with the one that answers (default: the draft)"),
-        ("--promote", "have the draft answer, or a withdrawn version again"),
+        ("--promote", "publish the draft, or a withdrawn version again, so that it answers"),
     ):
         which.add_argument(option, nargs="?", const=DRAFT, metavar="VERSION", help=text)
     which.add_argument(
-        "--roll-back", action="store_true", help="withdraw the version that answers: the one before does"
+        "--roll-back", action="store_true", help="withdraw the version that answers, so that the one before answers"
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="own images: compare on these test images")
     parser.add_argument("--data-dir", type=Path, help="where to look for the data first")

@@ -63,7 +63,7 @@ def _inflate(body: bytes, coding: str, max_bytes: int) -> Iterator[bytes]:
         while left:
             if decompressor.eof:
                 if coding != "gzip" or members == MAX_MEMBERS:
-                    raise BadRequest(f"The {coding} data of the body has bytes behind its end; send it again.")
+                    raise BadRequest(f"The {coding} data of the body has bytes after its end; send it again.")
                 decompressor, members = zlib.decompressobj(WINDOW_BITS[coding]), members + 1
             size = min(PIECE_BYTES, left)
             try:

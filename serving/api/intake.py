@@ -111,7 +111,7 @@ class Intake:
                 incomplete = length is not None and len(body) < length
             except MalformedBodyError as error:
                 raise BadRequest(
-                    f"The chunked body is malformed: {error}; write each chunk behind its length in hexadecimal, or "
+                    f"The chunked body is malformed: {error}; write each chunk after its length in hexadecimal, or "
                     "send the body whole, with its Content-Length."
                 ) from error
             except TimeoutError as error:  # of the connection: its client has been silent for longer than it may be

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     url = os.environ.get(URL_VARIABLE) or URL
     parser.add_argument("--url", default=url, help=f"the service (${URL_VARIABLE}; now {url.replace('%', '%%')})")
-    parser.add_argument("--key", help=f"if the service needs one (${KEY_VARIABLE}, which other users cannot see)")
+    parser.add_argument("--key", help=f"the key, if the service needs one (${KEY_VARIABLE} hides it from other users)")
     parser.add_argument(
         "--model", metavar="NAME", help="NAME or NAME:VERSION; default: the service chooses for each image"
     )
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the share of images whose set is to hold the true label, such as 0.95",
     )
     parser.add_argument(
-        "--timeout", "--seconds", type=float, default=60.0, metavar="SECONDS", help="for each answer (default 60)"
+        "--timeout", "--seconds", type=float, default=60.0, metavar="SECONDS", help="limit for each answer (default 60)"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="write one JSON object a line, errors too")

@@ -56,7 +56,7 @@ class ServiceConnection:
         self._url, self._timeout = url, timeout
         self._lock = threading.Lock()  # a thread that sends while another reads would get that one's response
         if key and not (key.isascii() and key.isprintable()):
-            raise BadKeyError("the key has characters that no key has; ask the service's operator for one")
+            raise BadKeyError("the key has characters that a key cannot have; ask the service's operator for one")
         self._headers = UPLOAD_HEADERS | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def post(self, path: str, body: bytes) -> RawResponse:

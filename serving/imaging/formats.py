@@ -116,7 +116,7 @@ def undefined_range(image: Image.Image) -> UnreadableImage:
 
 def _unsupported(name: str, kind: str) -> UnreadableImage:
     target = "PNG" if name == "JPEG" else "JPEG or PNG"
-    return UnreadableImage(f"The {name} is of a kind that is not read: {kind}. Convert it to {target}.")
+    return UnreadableImage(f"This kind of {name} is unsupported: {kind}. Convert it to {target}.")
 
 
 def _unsupported_bmp(upload: bytes) -> str:

@@ -140,7 +140,7 @@ class Decoders:
             timeout = min(self._timeout, deadline - monotonic())
             if timeout <= 0:
                 raise Overloaded(
-                    f"The request has had {REQUEST_SECONDS:g} s for its images; send this one in another request."
+                    f"The request's images took more than {REQUEST_SECONDS:g} s; send this one in another request."
                 )
             job, before = Job(budget.max_pixels, budget.left, min_side, lane.seconds), timings.decode
             if answer := lane.run(job, upload, timeout, timings):

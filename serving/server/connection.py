@@ -24,9 +24,7 @@ MAX_PIPELINED = 100  # requests that may wait for the responses to those before 
 FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
 LINGER_TIMEOUT = 5.0  # seconds that a refused client may go on sending, so that it reads the response in the end
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\r?\n")
-NOT_A_REQUEST = (
-    "bytes that are not a request follow the one before it; its Content-Length may say fewer bytes than its body has"
-)
+NOT_A_REQUEST = "the bytes after the last request are not a request; its Content-Length may be smaller than its body"
 
 
 class MalformedRequestError(Exception):

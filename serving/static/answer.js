@@ -114,7 +114,7 @@ export class AnswerView {
     this.showFacts({
       "Prepared": prediction.fit.join(", ") || "unchanged",
       "Novelty": prediction.novelty === undefined ? "not measured by this model" : prediction.novelty.toFixed(3),
-      "Time": `${stages}; ${milliseconds.toFixed(1)} ms in total, with the way to the service`,
+      "Time": `${stages}; ${milliseconds.toFixed(1)} ms in total, network included`,
       "Model file": modelFile.replace("@", " "),
     });
     this.explain(given(prediction)[0]?.label ?? prediction.label);

@@ -45,7 +45,7 @@ export function enableCamera(take, refuse) {
 function refusalOf(error) {
   return error instanceof DOMException && error.name === "NotAllowedError"
     ? "The browser does not let this page use the camera. Allow it in the address bar, or choose a file."
-    : "No camera answers. Connect one, or choose a file.";
+    : "No camera was found. Connect one, or choose a file.";
 }
 
 /**

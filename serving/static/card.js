@@ -103,7 +103,7 @@ function limits({ metrics, task, photos, novelty, dataset }) {
     photos && `Of test pictures made into photos it gets ${percent(photos.accuracy)} right.`,
     corrupted && `Of damaged pictures (noise, blur, weather) it gets ${percent(corrupted.accuracy)} right${worst ? `; the worst is ${worst[0]}, with ${percent(worst[1])}` : ""}.`,
     novelty
-      ? `It says of ${percent(novelty.share)} of ordinary pictures that they are unlike anything it knows${hardest ? `; among things that it does not know, ${hardest[0]} are the hardest to notice (AUROC ${hardest[1].toFixed(3)})` : ""}.`
+      ? `It calls ${percent(novelty.share)} of ordinary pictures unlike anything it knows${hardest ? `; of unknown things, it is worst at noticing ${hardest[0]} (AUROC ${hardest[1].toFixed(3)})` : ""}.`
       : "It does not say when a picture shows something that it does not know.",
   ].filter((text) => text !== undefined);
 }

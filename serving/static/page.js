@@ -134,7 +134,7 @@ function askAll() {
   keepSoon();
   const answersOnly = pictures.filter(({ file, outcome }) => !file && outcome?.answer).map(({ name }) => name);
   pictures.filter(({ file, outcome }) => file || !outcome?.answer).forEach(ask);
-  if (answersOnly.length) say(`Not asked again, as the reload kept only their answers: ${firstOf(answersOnly)}. Add them again.`);
+  if (answersOnly.length) say(`Not classified again: after the reload only the answers are left for ${firstOf(answersOnly)}. Add the files again.`);
   compareModels();
 }
 

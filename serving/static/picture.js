@@ -72,7 +72,7 @@ export class Picture {
    */
   async ask(call) {
     try {
-      if (!this.file) throw new RequestError("gone-file", "The file is gone", "The reload of the page kept only what is small.");
+      if (!this.file) throw new RequestError("gone-file", "The file is gone", "It was not kept when the page was reloaded.");
       if (!this.file.size) throw new RequestError("empty-file", "The file is empty", "It has 0 bytes.");
       return await call(this.file);
     } catch (error) {

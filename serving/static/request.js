@@ -87,7 +87,7 @@ export function contentType(file) {
  * @param {RequestInit & { headers?: Record<string, string> }} init
  */
 export async function send(path, init) {
-  if (!KEY_TEXT.test(key)) throw new RequestError("unauthorised", "That is not a key", "It has characters that no key has.");
+  if (!KEY_TEXT.test(key)) throw new RequestError("unauthorised", "That is not a key", "It has characters that a key cannot have.");
   const headers = { ...init.headers, ...(key && { "X-API-Key": key }) };
   const size = init.body instanceof Blob ? init.body.size : 0;
   const signals = [AbortSignal.timeout(TIMEOUT_MS + Math.ceil(size / BYTES_PER_MS)), ...(init.signal ? [init.signal] : [])];
@@ -121,7 +121,7 @@ export async function whole(body) {
   try {
     return await body;
   } catch {
-    throw noAnswer("Its answer broke off.");
+    throw noAnswer("Its answer ended early.");
   }
 }
 

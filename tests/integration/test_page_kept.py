@@ -113,7 +113,7 @@ def test_an_answer_whose_file_is_gone_outlives_the_choice_of_another_model(page,
     page.get_by_role("combobox", name="Model").select_option("fashion-mlp")
 
     expect(page.locator("#status")).to_contain_text(
-        "Not asked again, as the reload kept only their answers: large.png."
+        "Not classified again: after the reload only the answers are left for large.png."
     )
     expect(page.locator("#many tbody .is").first).to_have_text(label)
     page.get_by_role("button", name="bag.png", exact=True).click()

@@ -294,7 +294,7 @@ def test_a_malformed_chunk_is_a_bad_request_that_says_so(strict_server, chunks, 
         status, problem = read_answer(connection)
 
     assert (status, problem["code"]) == (400, "bad-request")
-    assert problem["detail"].startswith(f"The chunked body is malformed: {reason}; write each chunk behind its length")
+    assert problem["detail"].startswith(f"The chunked body is malformed: {reason}; write each chunk after its length")
 
 
 @pytest.mark.trains

@@ -157,7 +157,7 @@ def test_a_checkpoint_of_own_images_can_be_exported():
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        ([], "--fine-tune has its last blocks learn too"),
+        ([], "--fine-tune trains its last blocks too"),
         (["--minutes", "5"], "It has an effect with --fine-tune or --backbone none"),
         (["--backbone", "efficientnet-lite0"], ""),
     ],

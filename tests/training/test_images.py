@@ -172,7 +172,7 @@ def test_unreadable_files_loose_images_and_few_images_are_named(folder, capsys):
 
     assert "Left out: 1 image: no label, since beside the folders of labels" in text
     assert "rose/broken.jpg: The 2 bytes are not a complete image" in text
-    assert "Imbalance: 10 images to train on of " in text
+    assert "Imbalance: 10 training images of " in text
 
 
 def test_of_many_files_that_are_left_out_a_few_are_named_and_all_are_listed_beside_the_thumbnails(folder, capsys):

@@ -130,7 +130,7 @@ class TestImages:
 
         assert images.main([str(table), "--multi-label", "--sheet", str(tmp_path / "sheet.png")]) == 0
 
-        assert "Not learned: picture: each image to train on has this label, so that" in capsys.readouterr().out
+        assert "Not learned: picture: every training image has this label, so the model" in capsys.readouterr().out
 
     def test_the_survey_counts_each_label_and_images_without_any(self, tmp_path, capsys):
         table = fill_multi_label(tmp_path, each=10)
@@ -240,7 +240,7 @@ class TestExported:
 
         assert images.main([str(table), *options]) == 0
 
-        assert f"{table.parent}/0.png: 'disc', rather 'no label' (by 0." in capsys.readouterr().out
+        assert f"{table.parent}/0.png: 'disc', more likely 'no label' (by 0." in capsys.readouterr().out
 
     def test_a_model_of_several_labels_is_asked_about_such_images_alone(self, version, tmp_path, capsys):
         folder = tmp_path / "pictures"

@@ -103,8 +103,9 @@ def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
     if others := [folder for folder in folders if folder not in split and any(files_in(folder))]:
         named = _names(sorted(subfolders(split[0])))
         raise DataError(
-            f"{printable(path)}: {_names(split)} has the folders of splits {named} in it, {_names(others)} has not, or "
-            "images beside them: put all images of each label into such folders, into train and at least one other"
+            f"{printable(path)}: {_names(split)} has the folders of splits {named} in it, but {_names(others)} has "
+            "none, or has images beside them: put all images of each label into such folders, train and at least one "
+            "other"
         )
     files = [
         LabelledFile((folder.name,), file, split_named(inner.name))
@@ -120,19 +121,19 @@ def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> L
     if unsorted := [folder for folder in others if split_named(folder.name)]:
         raise DataError(
             f"{printable(path)}: {_names(splits)} has folders of labels in it, but {_names(unsorted)} has none with "
-            "images, or images beside them: put its images into a folder for each label, such as test/roses/1.jpg, or "
-            "move it away"
+            "images, or has images beside them: put its images into a folder for each label, such as test/roses/1.jpg, "
+            "or move it away"
         )
     if others:
         raise DataError(
             f"{printable(path)}: {_names(splits)} looks like a split with labels in it, {_names(others)} like a label "
-            "beside it: have splits alone, or labels alone, in this folder"
+            "beside it: keep only splits, or only labels, in this folder"
         )
     named = [split_named(folder.name) for folder in splits]
     if len(set(named)) < len(named):
         raise DataError(f"{printable(path)}: {_names(splits)} name one split twice: put their images together")
     if TRAIN not in named:
-        raise DataError(f"{printable(path)}: {_names(splits)} without a folder train, to learn from: add it")
+        raise DataError(f"{printable(path)}: {_names(splits)} and no folder train to learn from: add one")
     parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)]
     left_out = [message for part in parts for message in part.left_out]
     kind = f"splits ({', '.join(folder.name for folder in splits)}), in each a folder for each label"
@@ -214,8 +215,8 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
         alike[unicodedata.normalize("NFC", bare).strip().lower()].append(label)
     if doubled := next((names for names in alike.values() if len(names) > 1), None):
         raise DataError(
-            f"{printable(path)}: the labels {_told_apart(doubled)} differ in spaces, capitals or the encoding of a "
-            "letter alone: give them one name, or clearly different ones"
+            f"{printable(path)}: the labels {_told_apart(doubled)} differ only in spaces, capitals or the encoding of "
+            "a letter: give them one name, or clearly different ones"
         )
 
 
@@ -226,8 +227,8 @@ def _check_splits(path: Path, layout: Layout) -> None:
     if unknown := sorted((label, split) for label, split in found if label not in learned):
         label, split = unknown[0]
         raise DataError(
-            f"{printable(path)}: the label {label!r} is in {split} alone, so that nothing can learn it: add images of "
-            "it to train, or move its folder away"
+            f"{printable(path)}: the label {label!r} is only in {split}, so it cannot be learned: add images of it to "
+            "train, or move its folder away"
         )
 
 

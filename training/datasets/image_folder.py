@@ -207,7 +207,7 @@ def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile]
     """Raise DataError when a label has too few images, not counting those that the layout sets apart."""
     counts = Counter(label for file in files if file.split in ("", TRAIN) for label in file.labels)
     if few := [f"{counts[label]} of {label!r}" for label in labels if counts[label] < MIN_IMAGES_PER_LABEL]:
-        unread = f", without what was left out, such as {skipped[0]}" if skipped else ""
+        unread = f", not counting what was left out, such as {skipped[0]}" if skipped else ""
         raise DataError(
             f"{printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
             f"{MIN_IMAGES_PER_LABEL}: add some, or move its folder away"

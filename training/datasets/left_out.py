@@ -9,7 +9,7 @@ from serving.imaging.suffixes import SUFFIXES
 from training.datasets.folder_files import unfollowed_links
 from training.datasets.image_file import printable
 
-BROKEN = "broken, since the target is missing; bring it back, or remove the link"
+BROKEN = "broken, since the target is missing; restore it, or remove the link"
 
 
 def counted(files: Sequence[Path], why: str, noun: str = "image") -> tuple[str, ...]:

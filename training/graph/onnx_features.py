@@ -98,7 +98,7 @@ def _of_our_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     except (ConvertError, RuntimeError) as error:  # the second of an operator that the other version does not have
         reason = str(error).rpartition(": ")[2]
         raise ValueError(
-            f"its operators of opset {version} cannot become those of opset {OPSET} ({reason}); export it with that one"
+            f"it cannot be converted from opset {version} to {OPSET} ({reason}); export it with opset {OPSET}"
         ) from error
 
 
@@ -136,7 +136,7 @@ def _cut(model: onnx.ModelProto, layout: tuple[int, bool, int, int]) -> tuple[on
             "batch"
         )
     if not 1 <= features.shape[1] <= MAX_FEATURES:
-        raise ValueError(f"its last layer has {features.shape[1]:,} inputs; at most {MAX_FEATURES:,} are taken")
+        raise ValueError(f"its last layer has {features.shape[1]:,} inputs; the limit is {MAX_FEATURES:,}")
     return cut, features.shape[1]
 
 
@@ -157,7 +157,7 @@ def _last_input(graph: onnx.GraphProto) -> str:
         if makers[name].op_type in LINEAR:
             return str(inputs[0])
         name = inputs[0]
-    raise ValueError(f"it does not end with a layer of weights: {', '.join(LINEAR)} are looked for")
+    raise ValueError(f"it does not end with a layer of weights, which is one of {', '.join(LINEAR)}")
 
 
 def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:

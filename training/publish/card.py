@@ -75,10 +75,7 @@ def calibration_notes(n: int, conformal: Conformal) -> list[str]:
     if not np.any(conformal.threshold):
         telling = [level.coverage for level in conformal.levels if np.any(level.threshold)]
         advice = f", or ask for coverage={max(telling):g}" if telling else ""
-        return [
-            f"{few} so few cannot say which labels a set for {conformal.coverage:.0%} of cases may leave out: each set "
-            f"has all labels. Add images{advice}."
-        ]
+        return [f"{few} at {conformal.coverage:.0%} coverage each label set has all labels. Add images{advice}."]
     spread = 1.645 * sqrt(DEFAULT_COVERAGE * (1 - DEFAULT_COVERAGE) / (n + 2))  # of a beta distribution, nearly
     low, high = max(DEFAULT_COVERAGE - spread, 0), min(DEFAULT_COVERAGE + spread, 1)
     return [

@@ -83,8 +83,8 @@ def guessing_note(macro_accuracy: float, labels: Tensor) -> str:
     if macro_accuracy - chance > STANDARD_ERRORS * error:
         return ""
     return (
-        f"Not clearly better than guessing: of each label's test images {macro_accuracy:.0%} are right on average, and "
-        f"guessing has {chance:.0%}. Look whether the images show their labels, and add some."
+        f"Not clearly better than guessing: macro accuracy is {macro_accuracy:.0%}, and that of guessing {chance:.0%}. "
+        "Check that the images show what their labels say, and add more."
     )
 
 

@@ -50,12 +50,12 @@ On {n:,} test images, on which nothing was chosen or fitted; as served, through 
 | accuracy on {photo_count:,} of them, as photos | {photos:.4f} |
 | accuracy on the same, untouched | {untouched:.4f} |
 
-The temperature folded into the graph, {temperature:.3f}, {thresholds} are fitted on
-validation images, which are training images kept out of training. The photos are test images enlarged to 280 to 700
-pixels, saved as JPEG, {photo_kind}.
+The temperature in the graph ({temperature:.3f}){thresholds} are fitted on validation images, which
+are training images kept out of training. The photos are test images enlarged to 280 to 700 pixels, {photo_kind}
+and saved as JPEG.
 
-Label by label, on the same images: recall is the share of a label's images that were given it, precision the share of
-the images given it that have it, coverage the share whose set holds it.
+Label by label, on the same images. Recall: of the images with the label, the share that got it. Precision: of the
+images that got the label, the share that have it. Coverage: of the images with the label, the share whose set holds it.
 
 | label | images | recall | precision | coverage | {remark} |
 |---|---|---|---|---|---|
@@ -107,11 +107,11 @@ SEVERAL = """\
 REPORT = "\nPictures of its mistakes are in [{report}]({version}/{report}).\n"
 
 FITS = {
-    "garment": "the garment told from its ground, inverted unless grey on black, trimmed, scaled, centred",
-    "photo": "its colours made those of the input, the shortest side scaled, the centre cut out",
+    "garment": "the garment separated from its background, inverted unless grey on black, trimmed, scaled, centred",
+    "photo": "converted to the input's colours, its shortest side scaled, its centre cropped",
 }
 
-PHOTO_KINDS = {"garment": "inverted on a white sheet, off its centre", "photo": "the camera turned"}
+PHOTO_KINDS = {"garment": "inverted, laid on a white sheet off its centre", "photo": "rotated as by a turned camera"}
 
 TRAINED = (
     "Recipe `{recipe}`, seed {seed}: {epochs} epoch{plural} in {seconds:.0f} s on {device}, {date}. "
@@ -124,7 +124,7 @@ LOADED = (
 TAUGHT = " It also learned the probabilities of {teachers}, for {images}."
 AUGMENTED = " Augmentations: {names}."
 QUANTIZED = " The file is the trained network in int8 ({quantization}); all figures here are of this file."
-AGAIN = "To do it again: `{command}`.\n"
+AGAIN = "To train it again: `{command}`.\n"
 
 
 def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequence[str], side: int) -> str:
@@ -156,7 +156,7 @@ def readme(card: Mapping[str, Any], figures: Sequence[LabelFigures], plots: Sequ
         libraries=", ".join(f"{name} {version}" for name, version in training["libraries"].items()),
         by_label="\n".join(_rows(figures)),
         coverage=card["conformal"]["coverage"],
-        thresholds="the thresholds of the sets and that of novelty" if novelty else "and the thresholds of the sets",
+        thresholds=", the thresholds of the sets and that of novelty" if novelty else " and the thresholds of the sets",
         unlike=NOVEL if novelty else NOT_NOVEL,
         novel=f"{novelty['share']:.2%}" if novelty else "the graph has no such output",
         out_of_distribution=_out_of_distribution(novelty["auroc"]) if novelty else "",

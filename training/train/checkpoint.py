@@ -81,7 +81,7 @@ def write_whole(record: Mapping[str, Any], file: Path) -> None:
     except RuntimeError as error:  # of torch's writer, mostly on a full disk
         reason = textwrap.shorten(str(error), REASON_LENGTH, placeholder=" ...")
         raise CheckpointError(
-            f"{file}: cannot be written, perhaps since the disk is full ({reason}); make room, and run the same "
+            f"{file}: cannot be written, perhaps because the disk is full ({reason}); make room, and run the same "
             "command with --resume"
         ) from error
     finally:

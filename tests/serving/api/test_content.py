@@ -109,7 +109,7 @@ def test_what_follows_the_first_member_must_be_whole_members_and_not_too_many(mo
         (b"hello", "is not deflate, as its Content-Encoding says"),
         (b"", "ends early"),
         (zlib.compress(b"hello")[:-1], "ends early"),
-        (zlib.compress(b"hello") + b"x", "has bytes behind its end"),
+        (zlib.compress(b"hello") + b"x", "has bytes after its end"),
     ],
 )
 def test_a_damaged_compressed_body_is_refused(client, body, words):

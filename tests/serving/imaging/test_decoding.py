@@ -532,7 +532,7 @@ def test_a_tiff_of_a_kind_that_is_not_read_is_refused_with_the_kind(pixels, opti
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **options)
 
-    with pytest.raises(UnreadableImage, match=rf"^The TIFF is of a kind that is not read: .*{reason}.*to JPEG or PNG"):
+    with pytest.raises(UnreadableImage, match=rf"^This kind of TIFF is unsupported: .*{reason}.*to JPEG or PNG"):
         read(file.getvalue())
 
 
@@ -541,7 +541,7 @@ def test_a_tiff_of_unknown_compression_is_refused_with_its_number():
     raw, unknown = struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 34_712, 0)
     assert raw in upload
 
-    with pytest.raises(UnreadableImage, match="kind that is not read: compression 34712"):
+    with pytest.raises(UnreadableImage, match="kind of TIFF is unsupported: compression 34712"):
         read(upload.replace(raw, unknown))
 
 

@@ -173,7 +173,7 @@ def test_an_image_that_waits_too_long_for_its_turn_is_refused():
 
 
 def test_an_image_that_comes_after_its_requests_time_is_refused(decoders):
-    with pytest.raises(Overloaded, match="has had 15 s for its images; send this one in another request"):
+    with pytest.raises(Overloaded, match="images took more than 15 s; send this one in another request"):
         ask(decoders, saved(quarters(), "WEBP"), seconds=0)
 
 

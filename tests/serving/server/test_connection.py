@@ -302,7 +302,7 @@ def test_bytes_behind_a_body_are_said_to_be_that(client, connection, pieces):
         connection.receive()
     client.sendall(pieces[-1])
 
-    with pytest.raises(MalformedRequestError, match="bytes that are not a request follow the one before") as refused:
+    with pytest.raises(MalformedRequestError, match="the bytes after the last request are not a request") as refused:
         read_all(connection)
 
     assert not isinstance(refused.value, UnknownMethodError)

@@ -290,7 +290,7 @@ def with_nothing_readable(folder: Path) -> None:
         (with_a_line_break, r"rose\nred': this name cannot be a label"),
         (with_a_name_in_no_encoding, r"ros\udce9': this name cannot be a label"),
         (with_few_roses, "too few images: 9 of 'rose'; each label needs at least 10: add some"),
-        (with_damaged_roses, "too few images: 9 of 'rose', without what was left out, such as "),
+        (with_damaged_roses, "too few images: 9 of 'rose', not counting what was left out, such as "),
         (with_nothing_readable, "none of 40 sampled images can be read; the first: "),
     ],
 )

@@ -9,7 +9,7 @@ from training.datasets.folder_layout import find_layout
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 
-BROKEN = "broken, since the target is missing; bring it back, or remove the link, such as"
+BROKEN = "broken, since the target is missing; restore it, or remove the link, such as"
 
 
 @pytest.fixture
@@ -85,5 +85,5 @@ def test_a_refusal_for_too_few_images_names_the_links_that_lead_nowhere(folder, 
         (folder / "rose" / f"{number}.png").unlink()
         (folder / "rose" / f"{number}.png").symlink_to(tmp_path / "unmounted")
 
-    with pytest.raises(DataError, match="9 of 'rose', without what was left out, such as 3 links: broken"):
+    with pytest.raises(DataError, match="9 of 'rose', not counting what was left out, such as 3 links: broken"):
         ImageFolder.open(folder, "flowers")

@@ -17,8 +17,8 @@ def fitted(n: int) -> Conformal:
 
 def test_sets_that_have_all_labels_are_told_with_the_coverage_that_tells_labels_apart():
     assert calibration_notes(9, fitted(9)) == [
-        "Calibrated on 9 validation images only: probabilities are rough, and so few cannot say which labels a set for "
-        "95% of cases may leave out: each set has all labels. Add images, or ask for coverage=0.9."
+        "Calibrated on 9 validation images only: probabilities are rough, and at 95% coverage each label set has all "
+        "labels. Add images, or ask for coverage=0.9."
     ]
 
 
@@ -32,4 +32,4 @@ def test_few_images_may_miss_the_coverage_and_many_need_no_note():
 def test_where_no_coverage_tells_labels_apart_more_images_are_the_advice():
     (note,) = calibration_notes(3, fitted(3))
 
-    assert note.endswith("each set has all labels. Add images.")
+    assert note.endswith("each label set has all labels. Add images.")

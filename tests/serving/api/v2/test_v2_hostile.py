@@ -360,8 +360,8 @@ def packed(content):
         (b"hello", "is not deflate, as its Content-Encoding says"),
         (b"", "ends early"),
         (packed(b"hello")[:-1], "ends early"),
-        (packed(b"hello") + b"x", "has bytes behind its end"),
-        (packed(b"hello") * 2, "has bytes behind its end"),
+        (packed(b"hello") + b"x", "has bytes after its end"),
+        (packed(b"hello") * 2, "has bytes after its end"),
     ],
 )
 def test_a_damaged_compressed_body_is_refused(client, body, words):
