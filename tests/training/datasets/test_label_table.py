@@ -135,6 +135,6 @@ class TestSplits:
 
 def test_labels_that_differ_in_their_encoding_alone_are_refused(tmp_path):
     with pytest.raises(
-        DataError, match=r"the labels 'cafe\\u0301' and 'caf\\xe9' differ in spaces, capitals or the enc"
+        DataError, match=r"the labels 'cafe\\u0301' and 'caf\\xe9' differ only in spaces, capitals or the enc"
     ):
         find_layout(write(tmp_path, "file,label\n1.png,café\n2.png,cafe\u0301\n"))

@@ -91,10 +91,10 @@ def test_a_rehearsal_and_a_worse_model_take_no_place_unless_told_to(release, com
 @pytest.mark.parametrize(
     ("macro_accuracy", "images", "says"),
     [
-        (0.125, (4, 4), "12% are right on average, and guessing has 50%"),
-        (0.75, (2, 2), "75% are right on average"),  # chance gives as much every third time
+        (0.125, (4, 4), "macro accuracy is 12%, and that of guessing 50%"),
+        (0.75, (2, 2), "macro accuracy is 75%"),  # chance gives as much every third time
         (1.0, (2, 2), ""),
-        (0.5, (90, 10), "50% are right on average"),  # where all are given the frequent label
+        (0.5, (90, 10), "macro accuracy is 50%"),  # where all are given the frequent label
         (0.75, (2, 0, 2, 2, 2), ""),
         (1.0, (5, 0), ""),  # of one label alone nothing can be told
     ],
