@@ -1,7 +1,6 @@
 """Run requests that come together in one batch: a graph takes less time for many images than for one after another."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from time import perf_counter
 from typing import NamedTuple
 
@@ -90,12 +89,13 @@ class Batcher:
 
     def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> BatchResult:
         """Return the result for a request's pixels [batch, height, width, channels]. Raises what the graph raises."""
-        with suppress(SharedRunError):
+        try:
             return self._run_with_others(classifier, pixels)
-        batch = Batch()
-        place = batch.add(pixels)
-        batch.run(classifier, self._on_batch)
-        return batch.result(place)
+        except SharedRunError:
+            batch = Batch()
+            place = batch.add(pixels)
+            batch.run(classifier, self._on_batch)
+            return batch.result(place)
 
     def _run_with_others(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> BatchResult:
         batch = self._open.get(classifier)
