@@ -9,7 +9,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
-from serving.imaging.coding import is_deep_avif, read_coding
+from serving.imaging.coding import is_deep_avif, read_coding, read_profile
 from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, register_deep_tiffs, unreadable
 from serving.imaging.heic import turns_itself
@@ -160,6 +160,8 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     before = image.info.get("original_orientation") or _orientation(image)
     if coding := read_coding(image.format, header.upload):
         image.info.setdefault("nclx_profile", coding)
+    if profile := read_profile(image.format, header.upload):
+        image.info["icc_profile"] = profile
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)
