@@ -1,6 +1,7 @@
 """Decode an upload to an upright, opaque image of 8 bits a channel. Every limit on an image is kept here."""
 
 import io
+import logging
 import warnings
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ def configure_pillow() -> None:
     """Set Pillow's process-wide limits, warnings and plug-ins: this module judges the size and says what is wrong."""
     Image.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # and reports them as errors, in a line for each
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread reserves memory, and other requests wait for the cores
     register_deep_tiffs()
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
