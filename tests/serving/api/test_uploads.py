@@ -8,6 +8,7 @@ from urllib.parse import quote, quote_from_bytes
 
 import pytest
 from bodies import coded, labels
+from pictures import saved
 from PIL import Image
 
 JSON = "application/json"
@@ -174,6 +175,15 @@ def test_an_image_over_the_pixel_limit_is_refused_with_the_limit(strict):
     assert response.status_code == 422
     assert response.json["code"] == "too-many-pixels"
     assert "100 x 51 pixels; the limit is 5,000 in all" in response.json["detail"]
+
+
+def test_an_image_over_the_pixel_limit_gets_no_advice_on_other_faults(strict):
+    upload = saved(Image.new("RGB", (101, 100), (7, 7, 7)), "WEBP", quality=60)
+    assert b"\n" not in upload  # as if curl -d had removed the line breaks
+
+    response = strict.post("/classify", data=upload, content_type="image/webp")
+
+    assert response.json["detail"].endswith("Make it smaller before sending it.")
 
 
 def test_a_long_data_url_must_be_base64(client):
