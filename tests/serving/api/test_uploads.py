@@ -226,6 +226,13 @@ def test_base64_that_lost_its_plus_signs_is_refused_as_that(client, image, write
     assert labels(client.post("/classify", json={"image": write(text).replace("+", "%2B")})) == ["Bag"]
 
 
+@pytest.mark.parametrize(("text", "found"), [("my photo.jpg", "'.'"), ('<img src="a.png">', "'<'")])
+def test_text_that_is_no_base64_at_all_is_not_said_to_have_lost_plus_signs(client, text, found):
+    response = client.post("/classify", json={"image": text})
+
+    assert f"The image is not valid base64: {found} in" in response.json["detail"]
+
+
 def test_hostile_base64_is_refused_soon(client):
     start = time.monotonic()
 
