@@ -10,6 +10,7 @@ HIGH_BIT_DEPTH = 0x40  # in the third byte of av1C
 PAIR = struct.Struct(">HH")
 MAX_CHUNKS = 64  # of a PNG, before its pixels: cICP is among the first
 GIF_PROFILE = b"\x21\xff\x0bICCRGBG1012"  # the extension of a GIF that holds a profile, in blocks behind their lengths
+MAX_PROFILE_BLOCKS = 12_000  # of up to 255 bytes: those of the largest profile that is used
 BMP_PROFILE = struct.Struct("<14xI52x4s52x2I")  # size of the header, colour space; the profile's place and size
 BMP_HEADER, BMP_HEADER_SIZE = 14, 124  # where the header begins, and the bytes of one that tells of a profile
 EMBEDDED = b"DEBM"  # the colour space of a BMP with a profile: PROFILE_EMBEDDED, little-endian
@@ -70,7 +71,7 @@ def _of_bmp(upload: bytes) -> bytes:
 def _of_gif(upload: bytes) -> bytes:
     blocks: list[memoryview] = []
     rest = memoryview(upload.partition(GIF_PROFILE)[2])
-    while rest and rest[0]:
+    while rest and rest[0] and len(blocks) < MAX_PROFILE_BLOCKS:
         blocks.append(rest[1 : rest[0] + 1])
         rest = rest[rest[0] + 1 :]
     return b"".join(blocks)

@@ -11,6 +11,7 @@ from pictures import noise, png, png_chunk, quarters, saved
 from PIL import Image, ImageCms
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, cmyk_profile, grey_profile, profile, rgb_profile, through
 
+from serving.imaging.coding import MAX_PROFILE_BLOCKS, read_profile
 from serving.imaging.colour import CONVERSIONS, MAX_CACHED, MAX_PROFILE_BYTES, ConversionCache, to_srgb
 from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.profiles import find_profile
@@ -61,6 +62,13 @@ def test_the_profile_of_a_bmp_or_a_gif_is_converted_though_pillow_does_not_read_
 
     assert decoded.steps == ("srgb",)
     np.testing.assert_allclose(decoded.image.getpixel((9, 9)), through(DISPLAY_P3, 2.2, COLOUR), atol=4)
+
+
+def test_a_gif_whose_profile_has_a_million_blocks_is_read_without_them():
+    upload = gif_with_profile(b"x").replace(b"\x01x", b"\x01x" * 1_000_000)
+
+    assert len(read_profile("GIF", upload)) == MAX_PROFILE_BLOCKS
+    assert read(upload).steps == ("profile-ignored",)
 
 
 @pytest.mark.parametrize("make", [bmp_with_profile, gif_with_profile])
