@@ -114,8 +114,10 @@ class InternalError(Refusal):
 
 
 def not_a_number(model: str) -> InternalError:
-    """Return the refusal of an image for which a graph gives NaN."""
-    return InternalError(f"For this image the model {model!r} gives NaN instead of probabilities; name another model.")
+    """Return the refusal of an image for which a graph gives NaN or infinity."""
+    return InternalError(
+        f"For this image the model {model!r} gives NaN or infinity instead of probabilities; name another model."
+    )
 
 
 class NoModel(Refusal):

@@ -85,7 +85,7 @@ class Settings:
     # Of all workers together: eight large requests on each of two; two cores take a fifth of a second for them.
     max_in_flight: AtLeastOne = 1_024
     wait_seconds: Seconds = 5.0
-    # For a slow start and for stalls; each second beyond it takes serving.server.deadline.MIN_BODY_RATE bytes.
+    # For a slow start and for a stall; each second beyond it takes serving.server.deadline.MIN_BODY_RATE bytes.
     body_seconds: Seconds = 20.0
     # None: text on a terminal, otherwise JSON.
     log_format: Literal["json", "text"] | None = None

@@ -49,13 +49,14 @@ def _from_base64(text: bytes) -> Upload:
         for escape in ("%%%02X", "%%%02x"):
             for code in ESCAPED:
                 text = text.replace((escape % code).encode(), bytes([code]))
-    if b" " in text and _has_blank_inside_a_line(text):
-        return BadRequest(LOST_PLUS)
+    lost_plus = b" " in text and _has_blank_inside_a_line(text)
     text = text.translate(URL_SAFE, BLANKS)
     if foreign := text.translate(None, ALPHABET)[:1]:
         start = max(0, text.index(foreign) - EXCERPT_LENGTH // 2)
         excerpt = text[start : start + EXCERPT_LENGTH].decode()
         raise ValueError(f"{foreign.decode()!r} in {excerpt!r} is not a character of base64")
+    if lost_plus:
+        return BadRequest(LOST_PLUS)
     if b"=" not in text:
         text += b"=" * (-len(text) % 4)
     return base64.b64decode(text, validate=True)

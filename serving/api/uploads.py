@@ -24,7 +24,7 @@ from serving.api.form_data import Part, read_parts, read_text
 from serving.api.image_text import QUOTES_PER_IMAGE, decode_text
 from serving.api.intake import Intake
 from serving.api.query import Parameter, check_name
-from serving.errors import BadRequest, Refusal
+from serving.errors import BadRequest, Refusal, UnreadableImage
 from serving.inference.predictor import Upload
 from serving.text_cache import cached_if_short
 
@@ -64,7 +64,8 @@ class Uploads(NamedTuple):
 
     def advise(self, refusal: Refusal) -> Refusal:
         """Return the refusal of the images with the advice, if there is any."""
-        return type(refusal)(f"{refusal}{self.advice}") if self.advice and refusal.status == 422 else refusal
+        applies = self.advice and isinstance(refusal, UnreadableImage)
+        return UnreadableImage(f"{refusal}{self.advice}") if applies else refusal
 
 
 def read_uploads(environ: WSGIEnvironment, content: bytes, intake: Intake, names: tuple[str, ...]) -> Uploads:

@@ -1,6 +1,7 @@
 """Decode an upload to an upright, opaque image of 8 bits a channel. Every limit on an image is kept here."""
 
 import io
+import logging
 import warnings
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
-from serving.imaging.coding import is_deep_avif, read_coding
+from serving.imaging.coding import is_deep_avif, read_coding, read_profile
 from serving.imaging.colour import to_srgb
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, register_deep_tiffs, unreadable
 from serving.imaging.heic import turns_itself
@@ -52,6 +53,7 @@ def configure_pillow() -> None:
     """Set Pillow's process-wide limits, warnings and plug-ins: this module judges the size and says what is wrong."""
     Image.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", module="PIL")  # Pillow repeats text of damaged uploads
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # and reports them as errors, in a line for each
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread reserves memory, and other requests wait for the cores
     register_deep_tiffs()
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
@@ -160,6 +162,8 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     before = image.info.get("original_orientation") or _orientation(image)
     if coding := read_coding(image.format, header.upload):
         image.info.setdefault("nclx_profile", coding)
+    if profile := read_profile(image.format, header.upload):
+        image.info["icc_profile"] = profile
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)

@@ -57,7 +57,7 @@ def _explain(classifier: Classifier, pixels: NDArray[np.uint8], index: int | Non
     tops, lefts = _places(height, tall), _places(width, wide)
     windows = [(slice(top, top + tall), slice(left, left + wide)) for top in tops for left in lefts]
     probabilities = classifier.classify(np.concatenate([pixels[None], _cover(pixels, windows)]))
-    if np.isnan(probabilities).any():
+    if not np.isfinite(probabilities).all():
         raise not_a_number(classifier.card.name)
     index = int(probabilities[0].argmax()) if index is None else index
     probability, falls = float(probabilities[0, index]), probabilities[0, index] - probabilities[1:, index]

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from functools import partial
-from math import isfinite, isnan
+from math import isfinite
 from time import monotonic, perf_counter, time
 from typing import NamedTuple, Protocol
 
@@ -204,7 +204,7 @@ def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:
 def _answer(
     classifier: Classifier, inputs: Sequence[ModelInput], outputs: Outputs, level: Level, options: PredictOptions
 ) -> list[Prediction | Refusal]:
-    """Return the prediction for each input of a batch, or a refusal where the graph gives NaN."""
+    """Return the prediction for each input of a batch, or a refusal where the graph gives NaN or infinity."""
     card, labels = classifier.card, classifier.card.labels
     novelties = None if outputs.novelty is None else outputs.novelty.tolist()
     novel = card.novel(outputs.novelty)
@@ -212,7 +212,7 @@ def _answer(
     predictions: list[Prediction | Refusal] = []
     # In plain Python: for one image of ten labels numpy's calls would take several times as long.
     for place, (item, probabilities) in enumerate(zip(inputs, outputs.probabilities.tolist(), strict=True)):
-        if isnan(sum(probabilities)):
+        if not isfinite(sum(probabilities)):
             predictions.append(not_a_number(card.name))
             continue
         ranked = sorted(range(len(labels)), key=probabilities.__getitem__, reverse=True)

@@ -19,12 +19,23 @@ class Arrival:
     started: float
     allowance: float
     received: Callable[[], int]
+    deadline: float
+    counted: int = 0  # of its bytes, those that have moved the deadline
     late: bool = False
 
     @property
     def seconds(self) -> float:
-        """The time that it may take: the allowance, and what its bytes so far take at the least rate."""
-        return self.allowance + self.received() / MIN_BODY_RATE
+        """The time that it was given so far."""
+        return self.deadline - self.started
+
+    def extend(self, now: float) -> None:
+        """Give it what its new bytes take at the least rate; never more is left than the allowance.
+
+        Otherwise a body that comes at once, but for its end, could hold its memory for minutes.
+        """
+        received = self.received()
+        self.deadline = min(self.deadline + (received - self.counted) / MIN_BODY_RATE, now + self.allowance)
+        self.counted = received
 
     def expire(self) -> None:
         """Shut down the receiving side: that ends the reading and still lets a response out."""
@@ -53,7 +64,8 @@ class Deadline:
 
         received: its bytes so far.
         """
-        arrival = Arrival(connection, time.monotonic(), self.timeout, received)
+        now = time.monotonic()
+        arrival = Arrival(connection, now, self.timeout, received, now + self.timeout)
         with self._lock:
             self._arrivals.add(arrival)
             if self._watcher is None:
@@ -70,6 +82,8 @@ class Deadline:
             time.sleep(self._check_interval)
             with self._lock:  # the end of watch() takes it too: a body that has arrived never expires
                 now = time.monotonic()
-                for arrival in [one for one in self._arrivals if now >= one.started + one.seconds]:
-                    self._arrivals.discard(arrival)
-                    arrival.expire()
+                for arrival in list(self._arrivals):
+                    arrival.extend(now)
+                    if now >= arrival.deadline:
+                        self._arrivals.discard(arrival)
+                        arrival.expire()

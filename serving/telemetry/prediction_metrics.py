@@ -30,9 +30,9 @@ class Observation(NamedTuple):
         return cls(outputs, np.concatenate([batch.pixels for batch in batches]))
 
     def sound(self) -> "Observation":
-        """Return it without the images whose probabilities are NaN, which would make the metrics' sums NaN for ever."""
+        """Return it without the images whose probabilities are not finite: the metrics' sums would be NaN for ever."""
         probabilities, novelty = self.outputs
-        rows = ~np.isnan(probabilities).any(1)
+        rows = np.isfinite(probabilities).all(1)
         if rows.all():
             return self
         return Observation(Outputs(probabilities[rows], None if novelty is None else novelty[rows]), self.pixels[rows])

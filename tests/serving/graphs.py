@@ -52,6 +52,18 @@ def nan_for_plain_images(model, output="probabilities"):
     )
 
 
+def infinity_for_plain_images(model):
+    """Add the whole part of a small number divided by the contrast: infinity where there is none, otherwise 0."""
+    _contrast(model)
+    after_probabilities(
+        model,
+        helper.make_node("Div", [constant(model, "small", np.float32(0.5)), "contrast"], ["ratio"]),
+        helper.make_node("Floor", ["ratio"], ["whole"]),
+        helper.make_node("Unsqueeze", ["whole", constant(model, "last", [1])], ["column"]),
+        helper.make_node("Add", ["before", "column"], ["probabilities"]),
+    )
+
+
 def error_for_plain_images(model):
     """Look up a number at the place 1, which there is not, where an image has no contrast: onnxruntime fails."""
     _contrast(model)

@@ -83,6 +83,12 @@ def large_tile(side: int) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
 
 
+def tiff_of_many_samples() -> bytes:
+    """Return a TIFF that claims more channels than Pillow reads."""
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, number) for tag, number in ((256, 9), (257, 9), (277, 65_535)))
+    return b"II*\0" + struct.pack("<IH", 8, 3) + entries + bytes(4)
+
+
 def damaged_fax(rows: int) -> bytes:
     """Return a TIFF in Group 3 of which almost every row is damaged."""
     pixels = np.random.default_rng(3).bytes(rows)

@@ -8,6 +8,7 @@ from urllib.parse import quote, quote_from_bytes
 
 import pytest
 from bodies import coded, labels
+from pictures import saved
 from PIL import Image
 
 JSON = "application/json"
@@ -176,6 +177,15 @@ def test_an_image_over_the_pixel_limit_is_refused_with_the_limit(strict):
     assert "100 x 51 pixels; the limit is 5,000 in all" in response.json["detail"]
 
 
+def test_an_image_over_the_pixel_limit_gets_no_advice_on_other_faults(strict):
+    upload = saved(Image.new("RGB", (101, 100), (7, 7, 7)), "WEBP", quality=60)
+    assert b"\n" not in upload  # as if curl -d had removed the line breaks
+
+    response = strict.post("/classify", data=upload, content_type="image/webp")
+
+    assert response.json["detail"].endswith("Make it smaller before sending it.")
+
+
 def test_a_long_data_url_must_be_base64(client):
     response = client.post("/classify", json={"image": "data:," + "%41" * 100_000})
 
@@ -214,6 +224,13 @@ def test_base64_that_lost_its_plus_signs_is_refused_as_that(client, image, write
     assert (response.status_code, response.json["code"]) == (400, "bad-request")
     assert "a blank inside a line, where a + was" in response.json["detail"]
     assert labels(client.post("/classify", json={"image": write(text).replace("+", "%2B")})) == ["Bag"]
+
+
+@pytest.mark.parametrize(("text", "found"), [("my photo.jpg", "'.'"), ('<img src="a.png">', "'<'")])
+def test_text_that_is_no_base64_at_all_is_not_said_to_have_lost_plus_signs(client, text, found):
+    response = client.post("/classify", json={"image": text})
+
+    assert f"The image is not valid base64: {found} in" in response.json["detail"]
 
 
 def test_hostile_base64_is_refused_soon(client):

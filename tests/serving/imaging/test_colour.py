@@ -11,6 +11,7 @@ from pictures import noise, png, png_chunk, quarters, saved
 from PIL import Image, ImageCms
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, cmyk_profile, grey_profile, profile, rgb_profile, through
 
+from serving.imaging.coding import MAX_PROFILE_BLOCKS, read_profile
 from serving.imaging.colour import CONVERSIONS, MAX_CACHED, MAX_PROFILE_BYTES, ConversionCache, to_srgb
 from serving.imaging.decoding import PixelBudget, decode, read_header
 from serving.imaging.profiles import find_profile
@@ -39,6 +40,43 @@ def test_a_profile_is_converted_to_srgb_in_every_format_that_carries_one(kind, m
 
     assert decoded.steps == ("srgb",)
     np.testing.assert_allclose(decoded.image.getpixel((9, 9)), through(matrix, 2.2, COLOUR), atol=4)
+
+
+def bmp_with_profile(icc):
+    """Return a BMP with Windows' header of version 5, the one in which a profile may be named."""
+    pixels = bytes(reversed(COLOUR)) * 1024
+    head = struct.pack("<IiiHHIIiiII", 124, 32, 32, 1, 24, 0, len(pixels), 0, 0, 0, 0) + bytes(16) + b"DEBM" + bytes(48)
+    head += struct.pack("<4I", 4, 124 + len(pixels), len(icc), 0)
+    return b"BM" + struct.pack("<IHHI", 138 + len(pixels) + len(icc), 0, 0, 138) + head + pixels + icc
+
+
+def gif_with_profile(icc):
+    blocks = [icc[start : start + 255] for start in range(0, len(icc), 255)]
+    extension = b"!\xff\x0bICCRGBG1012" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
+    return saved(patch(), "GIF").replace(b",", extension + b",", 1)  # a comma begins the image
+
+
+@pytest.mark.parametrize("make", [bmp_with_profile, gif_with_profile])
+def test_the_profile_of_a_bmp_or_a_gif_is_converted_though_pillow_does_not_read_it(make):
+    decoded = read(make(P3))
+
+    assert decoded.steps == ("srgb",)
+    np.testing.assert_allclose(decoded.image.getpixel((9, 9)), through(DISPLAY_P3, 2.2, COLOUR), atol=4)
+
+
+def test_a_gif_whose_profile_has_a_million_blocks_is_read_without_them():
+    upload = gif_with_profile(b"x").replace(b"\x01x", b"\x01x" * 1_000_000)
+
+    assert len(read_profile("GIF", upload)) == MAX_PROFILE_BLOCKS
+    assert read(upload).steps == ("profile-ignored",)
+
+
+@pytest.mark.parametrize("make", [bmp_with_profile, gif_with_profile])
+def test_a_damaged_profile_of_a_bmp_or_a_gif_is_ignored(make):
+    decoded = read(make(P3[:200]))
+
+    assert decoded.steps == ("profile-ignored",)
+    np.testing.assert_allclose(decoded.image.getpixel((9, 9)), COLOUR, atol=1)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pictures import (
     oriented,
     quarters,
     saved,
+    tiff_of_many_samples,
     understated_avif,
 )
 from polling import wait_until
@@ -199,6 +200,13 @@ def test_a_job_that_its_process_does_not_survive_is_refused(decoders, ended, cap
 
 def test_a_damaged_image_does_not_fill_the_log(decoders, capfd):
     ask(decoders, damaged_fax(1_000))
+
+    assert capfd.readouterr().err == ""
+
+
+def test_an_image_that_pillow_calls_an_error_adds_no_line_to_the_log(decoders, capfd):
+    with pytest.raises(UnreadableImage):
+        ask(decoders, tiff_of_many_samples())
 
     assert capfd.readouterr().err == ""
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from graphs import nan_for_plain_images
+from graphs import infinity_for_plain_images, nan_for_plain_images
 from PIL import Image
 
 from serving.errors import InternalError
@@ -130,8 +130,9 @@ def test_a_small_fall_is_painted_faintly():
     assert 0 < faint[4, 4, 3] < 60 < strong[4, 4, 3]
 
 
-def test_an_image_for_which_the_graph_gives_nan_is_not_explained(forge):
-    spoilt = Classifier.open(forge("spoilt/1", edit=nan_for_plain_images))
+@pytest.mark.parametrize("edit", [nan_for_plain_images, infinity_for_plain_images])
+def test_an_image_for_which_the_graph_gives_no_number_is_not_explained(forge, edit):
+    spoilt = Classifier.open(forge("spoilt/1", edit=edit))
 
     with pytest.raises(InternalError, match="the model 'spoilt' gives NaN"):
         explain(spoilt, np.zeros((28, 28, 1), np.uint8))

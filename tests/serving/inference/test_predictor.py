@@ -5,7 +5,7 @@ from functools import partial
 import gevent
 import numpy as np
 import pytest
-from graphs import error_for_plain_images, nan_for_plain_images
+from graphs import error_for_plain_images, infinity_for_plain_images, nan_for_plain_images
 from msgspec import UNSET
 from pictures import noise, quarters, saved
 from PIL import Image
@@ -188,8 +188,9 @@ def test_a_predictor_needs_no_observer(repository, executor, image):
     assert item.label == "Bag"
 
 
-def test_an_image_for_which_the_graph_gives_nan_is_refused_and_the_others_are_answered(folder, forge, image):
-    forge("fashion-mlp/3", edit=nan_for_plain_images)
+@pytest.mark.parametrize("edit", [nan_for_plain_images, infinity_for_plain_images])
+def test_an_image_for_which_the_graph_gives_no_number_is_refused_and_others_are_answered(folder, forge, image, edit):
+    forge("fashion-mlp/3", edit=edit)
     predictor = Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
 
     refused, answered = predictor.predict([saved(Image.new("L", (28, 28)), "PNG"), image("bag")], ANY_MODEL).items

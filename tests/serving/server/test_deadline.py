@@ -46,11 +46,24 @@ def test_a_body_that_arrives_at_the_least_rate_may_take_longer(pair):
     server, _ = pair
     started = time.monotonic()
 
-    with Deadline(0.05, CHECK_INTERVAL).watch(server, lambda: MIN_BODY_RATE // 4) as body:
+    def received():
+        return int(min(0.25, time.monotonic() - started) * MIN_BODY_RATE)
+
+    with Deadline(0.1, CHECK_INTERVAL).watch(server, received) as body:
         server.recv(100)
 
     assert body.late
     assert time.monotonic() - started >= 0.3
+
+
+def test_a_body_that_came_fast_may_stall_no_longer_than_any_other(pair):
+    server, _ = pair
+
+    with Deadline(0.05, CHECK_INTERVAL).watch(server, lambda: 9 * MIN_BODY_RATE) as body:
+        server.recv(100)
+
+    assert body.late
+    assert body.seconds < 9
 
 
 def test_a_drip_is_late(pair):

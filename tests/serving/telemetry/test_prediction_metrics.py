@@ -56,10 +56,11 @@ def test_histograms_add_up_to_the_answers(classifier, registry, counted):
         assert registry.get_sample_value(f"{name}_count", MODEL) == 50
 
 
-def test_an_image_without_probabilities_is_not_counted_and_spoils_no_sum(classifier, registry):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_probabilities_is_not_counted_and_spoils_no_sum(classifier, registry, value):
     pixels = np.zeros((2, 28, 28, 1), np.uint8)
     outputs = classifier.run(pixels)
-    outputs.probabilities[0] = np.nan
+    outputs.probabilities[0] = value
     predictions = PredictionMetrics(Metrics(registry))
     predictions.on_batch(classifier, pixels, outputs)
     predictions.flush()
