@@ -152,7 +152,7 @@ def when_ready(server: Arbiter) -> None:
         f"{settings.max_pixels:,} pixels an image, {settings.max_in_flight} images in flight",
         f"keys: {settings.keys_file or 'none is needed'}; limit of a client: {settings.rate_limit or 'none'}",
         f"models: {settings.folder.resolve()}, polled {polled}",
-        *(f"shadow of {rule.model}: {rule}, on {rule.share:g} of its requests" for rule in settings.shadow),
+        *(f"shadow of {rule.model}: {rule}, on {rule.share * 100:g}% of its requests" for rule in settings.shadow),
     ):
         server.log.info("%s", line)
     for name, setting in misspelt().items():

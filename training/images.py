@@ -106,7 +106,8 @@ def _mislabels_by(classifier: Classifier, survey: Survey) -> Iterator[str]:
     probabilities = torch.from_numpy(classifier.classify(survey.all.pixels.numpy()))
     found = likely_mislabels(probabilities, survey.all.labels)
     found.sort(key=lambda one: survey.images[one.place].split == TRAIN)
-    yield f"Likely mislabels, by {classifier.card.name} {classifier.card.version} ({len(found):,}):"
+    shown = f"; the first {MAX_MISLABELS}" if len(found) > MAX_MISLABELS else ""
+    yield f"Likely mislabels, by {classifier.card.name} {classifier.card.version} ({len(found):,}{shown}):"
     for suspect in suspects(survey, found[:MAX_MISLABELS]):
         yield f"  {suspect}" + (", though it learned that label" if suspect.image.split == TRAIN else "")
     if not has_pretrained():

@@ -70,5 +70,6 @@ def held_out_messages(found: Sequence[Suspect], survey: Survey, most: int) -> It
     """Yield how many suspects cross-validation found, and most of them, the likeliest first."""
     n = len(survey.all)
     how = "each classified by a last layer that did not learn from it"
-    yield f"Likely mislabels: {len(found):,} of {n:,} images, {how}"
+    shown = f"; the likeliest {most}:" if len(found) > most else ""
+    yield f"Likely mislabels: {len(found):,} of {n:,} images, {how}{shown}"
     yield from (f"  {suspect}" for suspect in found[:most])

@@ -109,8 +109,9 @@ def _comparison(
         raise VersionError("no version answers: there is nothing to compare with")
     found = [one for one in others if one.name == wanted]
     if not found:
-        there = ", ".join(one.name for one in others) or "no other"
-        raise VersionError(f"{wanted} is not there to compare with; there is: {there}")
+        missing = "no draft" if wanted == DRAFT else f"no other version {wanted}"
+        there = " or ".join(f"--compare {one.name}" for one in others) or "there is no other"
+        raise VersionError(f"{missing} to compare with version {answering.name}, which answers; {there}")
     before, after = Classifier.open(answering.file), Classifier.open(found[0].file)
     try:
         test = test_images(after, data_dir, images)

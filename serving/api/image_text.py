@@ -50,16 +50,16 @@ def _from_base64(text: bytes) -> Upload:
             for code in ESCAPED:
                 text = text.replace((escape % code).encode(), bytes([code]))
     lost_plus = b" " in text and _has_blank_inside_a_line(text)
-    text = text.translate(URL_SAFE, BLANKS)
-    if foreign := text.translate(None, ALPHABET)[:1]:
-        start = max(0, text.index(foreign) - EXCERPT_LENGTH // 2)
-        excerpt = text[start : start + EXCERPT_LENGTH].decode()
+    plain = text.translate(URL_SAFE, BLANKS)
+    if foreign := plain.translate(None, ALPHABET)[:1]:
+        start = max(0, plain.index(foreign) - EXCERPT_LENGTH // 2)
+        excerpt = text.translate(None, BLANKS)[start : start + EXCERPT_LENGTH].decode()
         raise ValueError(f"{foreign.decode()!r} in {excerpt!r} is not a character of base64")
     if lost_plus:
         return BadRequest(LOST_PLUS)
-    if b"=" not in text:
-        text += b"=" * (-len(text) % 4)
-    return base64.b64decode(text, validate=True)
+    if b"=" not in plain:
+        plain += b"=" * (-len(plain) % 4)
+    return base64.b64decode(plain, validate=True)
 
 
 def _has_blank_inside_a_line(text: bytes) -> bool:

@@ -106,10 +106,12 @@ def test_the_log_of_the_start_has_all_addresses_that_gunicorn_is_told(start, tmp
     assert f"Thimble on {server.url}, {local}: POST an image to /classify" in server.log.read_text()
 
 
-def test_the_log_of_the_start_has_a_setting_that_is_misspelt(start):
-    server = start(workers="1", key_file="keys.txt")
+def test_the_log_of_the_start_has_the_shadows_and_a_setting_that_is_misspelt(start):
+    server = start(workers="1", key_file="keys.txt", shadow="fashion-mlp=fashion-mlp:1@0.07")
 
-    assert "THIMBLE_KEY_FILE is not a setting, and is ignored; is THIMBLE_KEYS_FILE meant?" in server.log.read_text()
+    log = server.log.read_text()
+    assert "THIMBLE_KEY_FILE is not a setting, and is ignored; is THIMBLE_KEYS_FILE meant?" in log
+    assert "shadow of fashion-mlp: fashion-mlp:1, on 7% of its requests" in log
 
 
 def test_many_clients_at_once_are_all_answered(server, image):

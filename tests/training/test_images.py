@@ -14,8 +14,9 @@ from rich.console import Console
 from training import images
 from training.datasets.image_folder import ImageFile, ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages
-from training.evaluation.mislabels import likely_mislabels
+from training.evaluation.mislabels import Mislabel, likely_mislabels
 from training.survey import Survey, print_survey
+from training.suspects import held_out_messages, suspects
 
 
 @pytest.fixture
@@ -254,3 +255,13 @@ def test_hundreds_of_alike_images_are_counted_without_comparing_each_pair_with_e
 
     heads = [line.partition("(")[2] for line in found if line.startswith("Near duplicates")]
     assert heads == ["8,100):", "10,250):", "26,500):"]  # in all 300 * 299 / 2
+
+
+def test_of_many_likely_mislabels_some_are_listed_and_the_headline_says_so(folder):
+    surveyed = Survey(opened := ImageFolder.open(folder, "flowers"), opened.load())
+    found = suspects(surveyed, [Mislabel(place, (1,), 0.9) for place in range(3)])
+
+    some, all_found = (list(held_out_messages(found, surveyed, most)) for most in (2, 3))
+
+    assert (len(some), len(all_found)) == (3, 4)
+    assert some[0] == f"{all_found[0]}; the likeliest 2:"

@@ -118,6 +118,7 @@ def test_images_are_classified_by_the_features_of_another_classifier(tmp_path, f
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     assert card.network.startswith("other, without its last layer")
     assert digest in card.licence
+    assert not (tmp_path / "flowers/1/curves.png").exists()  # of one point
     assert export.main([*options, "--limit", "60", "--publish", "--resume"], FEWEST) == 0
     assert not (tmp_path / "flowers/2").exists()  # though its last layer was fitted anew
     other.write_bytes(classifier("matmul").SerializeToString())

@@ -104,7 +104,7 @@ def compare(
     after = (candidate.decide(probabilities.numpy()) == truth).all(1)
     basis = f"on the same {len(truth):,} test images"
     if card.training.data_sha256 != candidate.training.data_sha256:
-        basis += f", of which {card.version} may have learned some, since it was trained on others"
+        basis += f", of which version {card.version} may have learned some, since it was trained on other images"
     return _of(card, candidate, before, after, basis)
 
 

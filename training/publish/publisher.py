@@ -32,6 +32,7 @@ from training.graph.measurement import (
 )
 from training.graph.onnx_export import run, to_onnx, with_metadata, without_novelty
 from training.graph.quantize import CALIBRATION_IMAGES, QUANTIZATION, QuantizationError, quantize
+from training.networks.titles import has_frozen_backbone
 from training.option_types import INT8
 from training.progress import say, stage
 from training.publish.card import calibration_notes, is_card_of, make_card
@@ -175,9 +176,9 @@ class Publisher:
             self._release(folder, draft, card, evaluation)
 
     def _draw_plots(self, version: Path, card: ModelCard, evaluation: Evaluation) -> None:
-        """Draw the curves of the training, if there was one, and the confusion matrix, if an image has one label."""
+        """Draw the curves of the training, if it had epochs, and the confusion matrix, if an image has one label."""
         epochs, truth = self.model.trained.epochs, self.model.data.test.labels
-        if epochs:
+        if epochs and not has_frozen_backbone(card.network):  # a last layer that is fitted at once has no curve
             draw_curves(epochs, version / CURVES_FILE)
         if not card.task:
             draw_confusion(confusion(evaluation.probabilities, truth), card.labels, version / CONFUSION_FILE)

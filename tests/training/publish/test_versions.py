@@ -142,7 +142,7 @@ def test_a_version_without_a_readme_of_its_own_gets_a_short_one(folder):
     [
         (("--roll-back",), "no version before the one that answers: nothing to roll back to"),
         (("--promote", "7"), "7 is not a withdrawn version of fashion-mlp; withdrawn: none"),
-        (("--compare", "7"), "7 is not there to compare with; there is: draft"),
+        (("--compare", "7"), "no other version 7 to compare with version 1, which answers; --compare draft"),
     ],
 )
 def test_a_version_that_is_not_there_is_refused(folder, options, reason, capsys):
@@ -151,12 +151,15 @@ def test_a_version_that_is_not_there_is_refused(folder, options, reason, capsys)
     assert f"training.versions: {reason}" in capsys.readouterr().err.replace(f"{folder.path}: ", "")
 
 
-def test_without_a_draft_nothing_is_promoted(folder, capsys):
+def test_without_a_draft_nothing_is_promoted_or_compared(folder, capsys):
     shutil.rmtree(folder.path / ".draft")
+    put(folder.path, "2")
 
-    assert run(folder, "--promote") == 1
+    assert (run(folder, "--promote"), run(folder, "--compare")) == (1, 1)
 
-    assert "no draft there to promote" in capsys.readouterr().err
+    promoting, comparing = capsys.readouterr().err.splitlines()
+    assert "no draft there to promote" in promoting
+    assert comparing.endswith("no draft to compare with version 2, which answers; --compare 1")
 
 
 def test_a_withdrawn_version_below_the_one_that_answers_is_refused(folder, capsys):
