@@ -38,9 +38,9 @@ def test_a_body_announced_as_too_large_is_refused_unread(strict):
 
 @pytest.mark.parametrize(("size", "status"), [(3_001, 413), (10_000_000, 413), (3_000, 422)])
 def test_a_body_of_unknown_length_is_read_to_the_limit_and_no_further(strict, size, status):
-    body = io.BytesIO(bytes(size))
+    body, chunked = io.BytesIO(bytes(size)), {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
 
-    response = strict.post("/classify", input_stream=body, content_type="image/png")
+    response = strict.post("/classify", input_stream=body, content_type="image/png", environ_overrides=chunked)
 
     assert response.status_code == status
     assert body.tell() <= 3_001
