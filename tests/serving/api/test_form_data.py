@@ -2,7 +2,7 @@
 
 import base64
 import io
-import time
+from time import process_time
 
 import pytest
 from bodies import MULTIPART, labels, multipart
@@ -11,7 +11,7 @@ from serving.api.form_data import MAX_LENIENT_BYTES, read_parts
 from serving.errors import TooLarge
 
 MAX_BODY = 32 * 1024 * 1024  # the default limit
-MAX_SECONDS = 10  # far more than any refusal takes: the slowest takes a quarter of a second
+MAX_SECONDS = 10  # of the processor: far more than any refusal takes: the slowest takes a quarter of a second
 FILE_HEAD = b'Content-Disposition: form-data; name="a"; filename="a.png"'
 
 
@@ -346,10 +346,10 @@ def filled(head, piece):
 )
 def test_a_hostile_body_is_refused_soon(client, boundary, head, piece, status, reason):
     body = filled(head, piece)
-    start = time.monotonic()
+    start = process_time()
 
     response = post(client, body, f"multipart/form-data; boundary={boundary}")
 
-    assert time.monotonic() - start < MAX_SECONDS
+    assert process_time() - start < MAX_SECONDS
     assert response.status_code == status
     assert reason in response.json["detail"]

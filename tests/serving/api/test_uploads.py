@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-import time
+from time import process_time
 from urllib.parse import quote, quote_from_bytes
 
 import pytest
@@ -217,12 +217,12 @@ def test_base64_that_lost_its_plus_signs_is_refused_as_that(client, image, write
 
 
 def test_hostile_base64_is_refused_soon(client):
-    start = time.monotonic()
+    start = process_time()
 
     for text in (" " * 8_000_000 + "\na", "a \n" * 3_000_000, "%2B" * 3_000_000, " \n" * 4_000_000, "a\t " * 3_000_000):
         assert client.post("/classify", json={"image": text}).status_code in (400, 422)
 
-    assert time.monotonic() - start < 10  # takes less than one
+    assert process_time() - start < 10  # seconds of the processor; it takes less than one
 
 
 def stripped(content):
