@@ -122,6 +122,19 @@ def test_where_the_router_is_sure_novelty_does_not_outweigh_it(models, tmp_path,
     assert models_of(predictor, garment("RGB", tinted=True), ship()) == [model, model]
 
 
+def test_a_model_whose_novelty_has_a_larger_scale_weighs_no_more(models, tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    add_router(folder, log_odds=-1.0)
+    path = folder / THINGS / "2" / "model.onnx"
+    model = onnx.load(path)
+    card = read_card(model)
+    write_card(model, {**card, "novelty": {**card["novelty"], "threshold": -100.0}})  # a ship is novel to both then
+    onnx.save(model, path)
+
+    assert models_of(Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0)), ship()) == [THINGS]
+
+
 @pytest.mark.parametrize(("log_odds", "model"), [(0.5, GARMENTS), (0.0, THINGS), (-0.5, THINGS)])
 def test_without_novelty_the_router_alone_decides(models, tmp_path, log_odds, model):
     predictor = with_router(models, tmp_path / "models", log_odds, novelty=False)
