@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bodies import MULTIPART
+from bodies import MULTIPART, coded
 
 from serving.api.content import read_content
 from serving.api.intake import Intake
@@ -130,3 +130,17 @@ def small_intake():
 def read(environ, intake):
     with read_content(environ, intake) as body:
         return body
+
+
+def test_all_images_of_a_request_are_in_flight_until_it_is_answered(models, boot, while_waiting):
+    app = create_app(Settings(models=str(models), max_in_flight=3, workers=1))
+    meanwhile = []
+
+    def ask_meanwhile():
+        if not meanwhile:
+            meanwhile.append(app.test_client().post("/classify", data=boot, content_type="image/png").status_code)
+
+    while_waiting(ask_meanwhile)
+    answer = app.test_client().post("/classify", json={"images": [coded(boot)] * 3})
+
+    assert (answer.status_code, meanwhile) == (200, [503])
