@@ -286,6 +286,17 @@ def test_more_files_than_the_limit_are_refused(strict, image):
     assert "more than 3 images" in refused.json["detail"]
 
 
+def test_as_many_files_as_allowed_may_come_with_all_parameters(strict, image):
+    fields = [
+        ('name="model"', b"fashion-mlp"),
+        ('name="top_k"', b"2"),
+        ('name="coverage"', b"0.9"),
+        ('name="seen"', b"0"),
+    ]
+
+    assert post(strict, multipart(*[('name="a"; filename="a"', image("sandal"))] * 3, *fields)).status_code == 200
+
+
 @pytest.mark.parametrize("before", [b"", b"\r\n"], ids=["as most clients write it", "for the parser"])
 def test_a_form_has_as_many_parts_as_are_allowed_and_no_more(before):
     forms = [before + multipart(*[('name="a"', b"x")] * count) for count in (3, 4)]
