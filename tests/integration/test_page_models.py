@@ -45,8 +45,8 @@ def test_a_late_answer_does_not_replace_that_of_a_model_chosen_since(page, choos
     page.route("**/classify?*model=cifar-cnn*", lambda route: held.append(route))
     page.get_by_label("Compare with").select_option("fashion-mlp")
     choose(page, "bag")
-    page.locator(chooser).select_option("cifar-cnn")
-    page.wait_for_timeout(100)  # until it has asked
+    with page.expect_request("**/classify?*model=cifar-cnn*"):
+        page.locator(chooser).select_option("cifar-cnn")
     page.locator(chooser).select_option("fashion-mlp")
     expect(page.locator("article .who").nth(place)).to_have_text("fashion-mlp, version 2")
 

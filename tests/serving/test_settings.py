@@ -212,6 +212,23 @@ def test_a_broken_file_is_refused_at_the_start(models, tmp_path, name, text, rea
         settings.check()
 
 
+def test_a_list_of_digests_is_read_once_and_again_only_when_asked_where_a_broken_one_changes_nothing(tmp_path):
+    file = tmp_path / "digests"
+    file.write_text(f"sha256:{'0' * 64}  garments/1\n")
+    settings = Settings(model_digests=str(file))
+    before = settings.digests()
+
+    file.write_text("broken")
+    with pytest.raises(SettingsError, match="64 digits"):
+        settings.read_again()
+    assert settings.digests() is before
+
+    file.write_text(f"sha256:{'0' * 64}  garments/2\n")
+    assert settings.digests() is before
+    settings.read_again()
+    assert settings.digests() is not before
+
+
 def test_a_list_of_digests_is_not_taken_for_a_key(models, tmp_path):
     file = tmp_path / "digests"
     file.write_text("# none yet\n")

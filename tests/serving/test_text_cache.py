@@ -1,10 +1,13 @@
 """Results for texts that clients send are cached, and do not fill the memory."""
 
 import tracemalloc
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from serving.access.authorization import scopes_for
+from serving.access.authorization import Authorization, scopes_for
+from serving.access.key_file import KeyFile
 from serving.api.query import read_options
 from serving.api.uploads import read_uploads
 from serving.errors import Refusal
@@ -25,11 +28,22 @@ def read_header(text):
     request.environ({})
 
 
+@cache
+def locked():
+    return Authorization(KeyFile(Path("nothing")))  # it allows nobody
+
+
+def read_key(text):
+    with pytest.raises(Refusal):
+        locked()({"PATH_INFO": "/models", "REQUEST_METHOD": "GET", "HTTP_X_API_KEY": text})
+
+
 READERS = {
     "paths": lambda text: scopes_for(f"/{text}"),
     "queries": lambda text: read_options(f"model={text}"),
     "types": read_type,
     "headers": read_header,
+    "keys": read_key,
 }
 
 

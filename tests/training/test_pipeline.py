@@ -280,13 +280,14 @@ class TestResume:
         with pytest.raises(CheckpointError, match=rf"fashion-mlp\.pt: saved by another training: {reason}; leave"):
             run(*self.COMMAND, "--resume")
 
-    def test_the_training_on_another_device_is_refused(self, run, interrupted):
+    def test_the_training_on_another_device_or_in_more_processes_is_refused(self, run, interrupted):
         file = interrupted / ".checkpoints" / "fashion-mlp.pt"
         saved = torch.load(file)
-        saved["identity"]["device"] = "cuda"
+        saved["identity"] |= {"processes": 2, "device": "cuda"}
         torch.save(saved, file)
 
-        with pytest.raises(CheckpointError, match="saved by another training: device cuda, not cpu; leave"):
+        reason = "saved by another training: processes 2, not 1; device cuda, not cpu; leave"
+        with pytest.raises(CheckpointError, match=reason):
             run(*self.COMMAND, "--resume")
 
     def test_the_training_of_another_recipe_stays_as_it_is(self, run, interrupted):

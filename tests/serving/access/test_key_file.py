@@ -32,6 +32,12 @@ def test_a_key_is_found_by_its_digest_with_its_name_and_scopes(path):
     assert keys.find(digest("three")) is keys.find(b"") is None
 
 
+def test_a_key_whose_digest_only_begins_like_anothers_is_not_that_key(path):
+    path.write_text(line("ann", "one"))
+
+    assert KeyFile(path).find(digest("one")[:-1] + b"?") is None
+
+
 def test_empty_lines_comments_capitals_and_a_windows_editor_change_nothing(path):
     capitals = digest("one").hex().upper()
     path.write_bytes(f"\ufeff# keys\r\n\r\n  ann\tsha256:{capitals}  classify, metrics # her laptop\r\n".encode())
@@ -85,6 +91,17 @@ def test_while_the_file_is_broken_the_keys_before_stay_in_force_and_the_log_says
     keys.find(digest("one"))
     path.write_text("")
     assert keys.find(digest("one")) is None
+
+
+def test_a_file_that_breaks_again_after_it_was_mended_is_logged_again(path, caplog):
+    path.write_text(line("ann", "one"))
+    keys = KeyFile(path)
+
+    for content in ("ann", line("ann", "one"), "ann"):
+        path.write_text(content)
+        keys.refresh()
+
+    assert [record.levelname for record in caplog.records].count("ERROR") == 2
 
 
 def test_a_file_that_is_broken_from_the_start_allows_nobody(path, caplog):

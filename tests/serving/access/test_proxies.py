@@ -74,7 +74,10 @@ def test_a_mapped_address_of_a_trusted_proxy_is_trusted():
     assert after(Proxies(TRUSTED, ""), "::ffff:10.0.0.1", FOR="192.0.2.7")["REMOTE_ADDR"] == "192.0.2.7"
 
 
-@pytest.mark.parametrize(("network", "trusted"), [("::ffff:10.0.0.0/104", True), ("::ffff:11.0.0.0/104", False)])
+@pytest.mark.parametrize(
+    ("network", "trusted"),
+    [("::ffff:10.0.0.0/104", True), ("::ffff:11.0.0.0/104", False), ("::ffff:0:0/96", True), ("::/95", False)],
+)
 @pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1"])
 def test_a_network_of_mapped_addresses_is_the_network_that_they_mean(network, trusted, peer):
     client = after(Proxies(parse_networks(network), ""), peer, FOR="192.0.2.7")["REMOTE_ADDR"]

@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 
 from serving.access.caller import KEY_NAME, caller_of
-from serving.access.rate_limit import RateLimit
+from serving.access.rate_limit import RateLimit, parse_rate_limit
 from serving.access.rate_limiter import TABLE_BYTES, RateLimiter
 
 LIMIT = RateLimit(60, 60)
@@ -30,6 +30,11 @@ def limiter(clock):
     return RateLimiter(LIMIT, clock=clock)
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("5/second", 1), ("5/minute", 60), ("5/hour", 3_600)])
+def test_a_limit_is_written_as_images_in_a_unit_of_time(text, seconds):
+    assert parse_rate_limit(text) == RateLimit(5, seconds)
+
+
 def test_a_burst_gets_the_limit_and_waits_for_the_rest_of_the_window(limiter, clock):
     answers = [limiter.take("ann", 16) for _ in range(4)]
 
@@ -50,6 +55,9 @@ def test_the_wait_for_images_just_sent_is_the_window_and_no_second_more(limiter,
 
     assert limiter.take("ann", 60).wait == LIMIT.seconds
     assert limiter.take("ann", 1).wait == LIMIT.seconds
+
+    clock.now += LIMIT.seconds
+    assert limiter.take("ann", 60).allowed
 
 
 def test_a_refused_client_that_waits_as_long_as_it_is_told_is_answered(limiter, clock):

@@ -266,11 +266,13 @@ def test_a_page_of_an_allowed_origin_cannot_load(serve, origins):
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://["}, 403),
+        ({"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8000.evil.example"}, 403),
         ({"Sec_Fetch_Site": "cross-site"}, 403),
         ({"Sec_Fetch_Site": "same-site"}, 403),
         ({"Host": "evil.example"}, 403),
         ({"Host": "evil.example:8000", "Origin": "http://evil.example:8000", "Sec_Fetch_Site": "same-origin"}, 403),
         ({"Host": "[evil"}, 403),
+        ({"Host": "evil-localhost"}, 403),
     ],
 )
 @pytest.mark.parametrize("change", ["load", "unload"])

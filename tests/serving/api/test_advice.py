@@ -3,6 +3,8 @@
 import pytest
 
 from serving.api.advice import WRAPPED_START, advise_json
+from serving.api.uploads import Uploads
+from serving.errors import Overloaded, UnreadableImage
 
 LINE = b"A" * 76
 
@@ -18,3 +20,11 @@ def test_only_the_start_of_a_large_body_is_searched():
     body = b'{"' + b"a" * WRAPPED_START + b"\n" + b'a": 1}'
 
     assert advise_json(body) == ""
+
+
+def test_only_the_refusal_of_an_image_gets_the_advice_on_how_to_send_it():
+    uploads = Uploads([b"damaged"], advice=" Send it otherwise.")
+    busy = Overloaded("Too many images.")
+
+    assert str(uploads.advise(UnreadableImage("It is damaged."))) == "It is damaged. Send it otherwise."
+    assert uploads.advise(busy) is busy

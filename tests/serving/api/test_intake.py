@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bodies import MULTIPART
+from bodies import MULTIPART, coded
 
 from serving.api.content import read_content
 from serving.api.intake import Intake
@@ -38,9 +38,9 @@ def test_a_body_announced_as_too_large_is_refused_unread(strict):
 
 @pytest.mark.parametrize(("size", "status"), [(3_001, 413), (10_000_000, 413), (3_000, 422)])
 def test_a_body_of_unknown_length_is_read_to_the_limit_and_no_further(strict, size, status):
-    body = io.BytesIO(bytes(size))
+    body, chunked = io.BytesIO(bytes(size)), {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
 
-    response = strict.post("/classify", input_stream=body, content_type="image/png")
+    response = strict.post("/classify", input_stream=body, content_type="image/png", environ_overrides=chunked)
 
     assert response.status_code == status
     assert body.tell() <= 3_001
@@ -130,3 +130,17 @@ def small_intake():
 def read(environ, intake):
     with read_content(environ, intake) as body:
         return body
+
+
+def test_all_images_of_a_request_are_in_flight_until_it_is_answered(models, boot, while_waiting):
+    app = create_app(Settings(models=str(models), max_in_flight=3, workers=1))
+    meanwhile = []
+
+    def ask_meanwhile():
+        if not meanwhile:
+            meanwhile.append(app.test_client().post("/classify", data=boot, content_type="image/png").status_code)
+
+    while_waiting(ask_meanwhile)
+    answer = app.test_client().post("/classify", json={"images": [coded(boot)] * 3})
+
+    assert (answer.status_code, meanwhile) == (200, [503])

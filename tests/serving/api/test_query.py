@@ -97,6 +97,11 @@ def test_a_seen_that_is_neither_true_nor_false_is_refused(seen):
     assert str(refused.value) == f"seen={seen!r} is neither true nor false."
 
 
+@pytest.mark.parametrize("coverage", ["0.8", "0.80", ".9", "0.99"])
+def test_a_coverage_is_a_number_from_the_lowest_to_the_highest(coverage):
+    assert read(coverage=coverage).coverage == float(coverage)
+
+
 @pytest.mark.parametrize(
     "coverage", ["0.79", "0.995", "1", "95", "high", "-0.9", "nan", "0.9e0", "0.9" + "0" * 30, "0,9"]
 )

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-import time
+from time import process_time
 from urllib.parse import quote, quote_from_bytes
 
 import pytest
@@ -67,32 +67,33 @@ def test_a_request_without_a_body_is_refused_with_the_way_to_send_one(client, ki
     "write",
     [
         pytest.param(coded, id="base64"),
-        pytest.param(lambda boot: f"data:image/png;base64,{coded(boot)}", id="data URL"),
-        pytest.param(lambda boot: f"DATA:image/png;name=a.png;BASE64,{coded(boot)}", id="data URL with parameters"),
-        pytest.param(lambda boot: f"data:;base64,{coded(boot)}", id="data URL without a type"),
-        pytest.param(lambda boot: f"data:image/png,{quote_from_bytes(boot)}", id="percent-encoded data URL"),
-        pytest.param(lambda boot: base64.encodebytes(boot).decode(), id="base64 in lines"),
-        pytest.param(lambda boot: f" \r\n\t {base64.encodebytes(boot).decode()} \n ", id="base64 between blanks"),
+        pytest.param(lambda bag: f"data:image/png;base64,{coded(bag)}", id="data URL"),
+        pytest.param(lambda bag: f"DATA:image/png;name=a.png;BASE64,{coded(bag)}", id="data URL with parameters"),
+        pytest.param(lambda bag: f"data:;base64,{coded(bag)}", id="data URL without a type"),
+        pytest.param(lambda bag: f"data:image/png,{quote_from_bytes(bag)}", id="percent-encoded data URL"),
+        pytest.param(lambda bag: base64.encodebytes(bag).decode(), id="base64 in lines"),
+        pytest.param(lambda bag: f" \r\n\t {base64.encodebytes(bag).decode()} \n ", id="base64 between blanks"),
+        pytest.param(lambda bag: base64.encodebytes(bag).decode().replace("\n", "  \r\n  "), id="blanks at line ends"),
+        pytest.param(lambda bag: coded(bag).rstrip("="), id="base64 without its padding"),
+        pytest.param(lambda bag: base64.urlsafe_b64encode(bag).decode(), id="url-safe base64"),
+        pytest.param(lambda bag: base64.urlsafe_b64encode(bag).decode().rstrip("="), id="url-safe, without padding"),
+        pytest.param(lambda bag: quote(coded(bag), safe=""), id="percent-encoded base64"),
         pytest.param(
-            lambda boot: base64.encodebytes(boot).decode().replace("\n", "  \r\n  "), id="blanks at line ends"
+            lambda bag: coded(bag).replace("+", "%2b").replace("/", "%2f"), id="percent-encoded in lower case"
         ),
-        pytest.param(lambda boot: coded(boot).rstrip("="), id="base64 without its padding"),
-        pytest.param(lambda boot: base64.urlsafe_b64encode(boot).decode(), id="url-safe base64"),
-        pytest.param(lambda boot: base64.urlsafe_b64encode(boot).decode().rstrip("="), id="url-safe, without padding"),
-        pytest.param(lambda boot: quote(coded(boot), safe=""), id="percent-encoded base64"),
-        pytest.param(
-            lambda boot: coded(boot).replace("+", "%2b").replace("/", "%2f"), id="percent-encoded in lower case"
-        ),
-        pytest.param(lambda boot: f"data:image/png;base64,{quote(coded(boot), safe='')}", id="percent-encoded payload"),
-        pytest.param(lambda boot: quote(f"data:image/png;base64,{coded(boot)}", safe=""), id="percent-encoded URL"),
-        pytest.param(lambda boot: f" data:image/png; base64,{coded(boot)}\n", id="data URL between blanks"),
+        pytest.param(lambda bag: f"data:image/png;base64,{quote(coded(bag), safe='')}", id="percent-encoded payload"),
+        pytest.param(lambda bag: quote(f"data:image/png;base64,{coded(bag)}", safe=""), id="percent-encoded URL"),
+        pytest.param(lambda bag: f" data:image/png; base64,{coded(bag)}\n", id="data URL between blanks"),
     ],
 )
-def test_an_image_in_json_may_be_base64_or_a_data_url(client, boot, write):
-    response = client.post("/classify", json={"image": write(boot)})
+def test_an_image_in_json_may_be_base64_or_a_data_url(client, image, write):
+    bag = image("bag")
+    assert {*"+/="} <= {*coded(bag)}  # otherwise some of these ways are the same
+
+    response = client.post("/classify", json={"image": write(bag)})
 
     assert response.status_code == 200
-    assert labels(response) == ["Ankle boot"]
+    assert labels(response) == ["Bag"]
 
 
 def test_several_images_in_json_are_answered_in_order(client, image):
@@ -234,12 +235,12 @@ def test_text_that_is_no_base64_at_all_is_not_said_to_have_lost_plus_signs(clien
 
 
 def test_hostile_base64_is_refused_soon(client):
-    start = time.monotonic()
+    start = process_time()
 
     for text in (" " * 8_000_000 + "\na", "a \n" * 3_000_000, "%2B" * 3_000_000, " \n" * 4_000_000, "a\t " * 3_000_000):
         assert client.post("/classify", json={"image": text}).status_code in (400, 422)
 
-    assert time.monotonic() - start < 10  # takes less than one
+    assert process_time() - start < 10  # seconds of the processor; it takes less than one
 
 
 def stripped(content):

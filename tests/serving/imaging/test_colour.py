@@ -3,7 +3,7 @@
 import random
 import struct
 import tracemalloc
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -198,7 +198,7 @@ def test_a_profile_over_the_limit_is_ignored_without_being_read():
 def test_a_hostile_profile_costs_little_time_and_memory():
     rng = random.Random("damage to a profile")  # the same on every run
     seeds = [P3, grey_profile(2.0), cmyk_profile((1, 2, 3))]
-    start = perf_counter()
+    start = process_time()
     for _ in range(1000):
         damaged = bytearray(rng.choice(seeds))
         for _ in range(rng.choice((1, 4, 16))):
@@ -209,7 +209,7 @@ def test_a_hostile_profile_costs_little_time_and_memory():
 
         assert steps in ((), ("srgb",), ("profile-ignored",))
         assert image.mode in ("RGB", "L") or steps == ("profile-ignored",)
-    assert perf_counter() - start < 60
+    assert process_time() - start < 60
 
 
 def test_the_cache_of_profiles_is_bounded():

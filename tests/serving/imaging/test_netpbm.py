@@ -1,6 +1,6 @@
 """PPM, PGM and PBM with comments wherever they may stand."""
 
-import time
+from time import process_time
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_other_files_are_left_alone(upload):
 
 @pytest.mark.parametrize("piece", [b"#\n", b"# ", b" ", b"1"])
 def test_a_hostile_head_takes_no_time(piece):
-    start = time.monotonic()
+    start = process_time()
 
     assert without_comments(b"P6 " + piece * 1_000_000) is None
-    assert time.monotonic() - start < 1
+    assert process_time() - start < 1

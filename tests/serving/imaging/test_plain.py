@@ -57,6 +57,7 @@ def test_an_image_of_another_format_is_not_quick(kind):
         many_scans(8, 3),
         hidden_progressive(),
         saved(noise(), "JPEG").replace(b"\xff\xc0", b"\xff\xc9"),
+        saved(Image.new("L", (1_001, 1_000)), "JPEG"),
         segments(saved(noise(), "JPEG"), 32),
         segments(saved(noise(), "JPEG"), 1, bytes(17_000)),
         inflating_text(1),
@@ -73,8 +74,8 @@ def test_an_image_of_another_format_is_not_quick(kind):
         b"hello",
     ],
     ids=[
-        "progressive", "scans", "hidden", "arithmetic", "segments", "header", "inflated", "profile", "exif", "text",
-        "second header", "chunks", "pixels", "side", "depth", "gamma", "bytes", "foreign",
+        "progressive", "scans", "hidden", "arithmetic", "JPEG of pixels", "segments", "header", "inflated", "profile",
+        "exif", "text", "second header", "chunks", "pixels", "side", "depth", "gamma", "bytes", "foreign",
     ],
 )  # fmt: skip
 def test_a_file_that_may_take_long_is_not_quick(upload):

@@ -91,6 +91,7 @@ def test_pixels_may_be_in_several_idat_chunks():
         b"\x89PNG\r\n\x1a\n" + END,
         saved(noise(), "PNG")[:-1],
         saved(noise(), "PNG").replace(b"IDAT", b"IDAU"),
+        saved(noise(), "PNG").replace(b"IHDR\0\0\0\x18", b"IHDR\0\0\0\x17"),
     ],
     ids=[
         "RGBA",
@@ -110,6 +111,7 @@ def test_pixels_may_be_in_several_idat_chunks():
         "no header",
         "truncated",
         "damaged",
+        "damaged width",
     ],
 )
 def test_any_other_file_is_left_to_pillows_plugin(content):

@@ -220,6 +220,17 @@ def test_processes_that_were_killed_are_replaced(decoders):
     assert ask(decoders, saved(quarters(), "WEBP")).image.size == (40, 24)
 
 
+def test_a_process_that_has_decoded_many_images_is_replaced(decoders, monkeypatch):
+    monkeypatch.setattr("serving.inference.decoders.MAX_JOBS", 2)
+    processes = []
+
+    for _ in range(3):
+        ask(decoders, saved(quarters(), "WEBP"))
+        processes.append(set(decoding(os.getpid())))
+
+    assert len(processes[2] - processes[0]) == 1
+
+
 def test_where_no_process_can_be_started_the_image_is_not_to_blame(ended, monkeypatch):
     decoders = Decoders(60.0, ended.append)
 

@@ -47,14 +47,29 @@ def test_the_garment_gets_more_heat_than_its_background(mlp, garment):
     assert heat[worn].mean() > 1.5 * heat[~worn].mean()
 
 
-def test_covering_the_hottest_window_lowers_the_probability_by_its_heat(mlp, garment):
-    explanation = explain(mlp, garment)
+def window(explanation, row, column):
+    """Return the part of an input that the window at this place of the grid covers."""
     (tall, wide), (rows, columns) = explanation.window, explanation.grid.shape
-    row, column = np.unravel_index(explanation.grid.argmax(), explanation.grid.shape)
     top, left = round(row * (28 - tall) / (rows - 1)), round(column * (28 - wide) / (columns - 1))
+    return np.s_[top : top + tall, left : left + wide]
+
+
+def test_a_pixels_heat_is_the_mean_fall_of_the_windows_that_cover_it(mlp, garment):
+    explanation = explain(mlp, garment)
+    sums, counts = np.zeros((28, 28)), np.zeros((28, 28))
+    for place, fall in np.ndenumerate(explanation.grid):
+        sums[window(explanation, *place)] += fall
+        counts[window(explanation, *place)] += 1
+
+    np.testing.assert_allclose(explanation.heat, sums / counts, atol=1e-5)
+
+
+def test_covering_the_hottest_window_lowers_the_probability_by_its_fall(mlp, garment):
+    explanation = explain(mlp, garment)
+    hottest = np.unravel_index(explanation.grid.argmax(), explanation.grid.shape)
 
     covered = garment.copy()
-    covered[top : top + tall, left : left + wide] = 0
+    covered[window(explanation, *hottest)] = 0
 
     fall = explanation.probability - mlp.classify(covered[None])[0, explanation.index]
     assert fall == pytest.approx(explanation.grid.max(), abs=1e-5)

@@ -1,5 +1,6 @@
 """The predictor decodes quick uploads in the event loop and others in a process, and tells its observer."""
 
+import io
 from functools import partial
 
 import gevent
@@ -213,6 +214,18 @@ def test_an_image_at_which_the_graph_fails_is_refused_and_the_others_are_answere
         "The graph of fashion-mlp:3 failed: InvalidArgument"
     ] * 2
     assert not any(record.exc_info for record in caplog.records)  # a request may have hundreds of such images
+
+
+def test_a_label_whose_probability_is_just_the_threshold_is_in_the_set(repository, folder, forge, image):
+    pixels = np.asarray(Image.open(io.BytesIO(image("pullover"))))[None, ..., None]
+    (probabilities,) = repository.named("fashion-mlp").classify(pixels)
+    third = float(np.sort(probabilities)[-3])
+    forge("fashion-mlp/3", conformal={"coverage": 0.95, "threshold": third})
+    predictor = Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0))
+
+    (answer,) = predictor.predict([image("pullover")], ANY_MODEL).items
+
+    assert answer.set == [candidate.label for candidate in answer.top[:3]]
 
 
 def test_an_image_whose_novelty_is_nan_is_novel_and_is_promised_nothing(folder, forge):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from cards import read_card, write_card
 from graphs import error_for_plain_images
 from pictures import saved
 from PIL import Image, ImageDraw
@@ -121,7 +122,20 @@ def test_where_the_router_is_sure_novelty_does_not_outweigh_it(models, tmp_path,
     assert models_of(predictor, garment("RGB", tinted=True), ship()) == [model, model]
 
 
-@pytest.mark.parametrize(("log_odds", "model"), [(0.5, GARMENTS), (-0.5, THINGS)])
+def test_a_model_whose_novelty_has_a_larger_scale_weighs_no_more(models, tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    add_router(folder, log_odds=-1.0)
+    path = folder / THINGS / "2" / "model.onnx"
+    model = onnx.load(path)
+    card = read_card(model)
+    write_card(model, {**card, "novelty": {**card["novelty"], "threshold": -100.0}})  # a ship is novel to both then
+    onnx.save(model, path)
+
+    assert models_of(Predictor(Repository(folder), 2_000_000, SerialExecutor(5.0)), ship()) == [THINGS]
+
+
+@pytest.mark.parametrize(("log_odds", "model"), [(0.5, GARMENTS), (0.0, THINGS), (-0.5, THINGS)])
 def test_without_novelty_the_router_alone_decides(models, tmp_path, log_odds, model):
     predictor = with_router(models, tmp_path / "models", log_odds, novelty=False)
 
@@ -184,6 +198,21 @@ def test_of_an_input_size_in_another_mode_what_is_seen_decides(predictor):
     thing, garment = photo(BRIGHT, "RGB", (28, 28)), photo(DARK, "L", (32, 32))
 
     assert models_of(predictor, thing, garment) == [THINGS, GARMENTS]
+
+
+def test_what_is_as_the_inputs_of_both_models_goes_where_the_router_sends_it(models, tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(models, folder)
+    add_router(folder)
+    other = onnx.load(folder / THINGS / "2" / "model.onnx")
+    write_card(other, {**read_card(other), "name": "other", "version": "1"})
+    (folder / "other/1").mkdir(parents=True)
+    onnx.save(other, folder / "other/1/model.onnx")
+    repository = Repository(folder, routing=Routing(grey="other", colour=THINGS))
+    predictor = Predictor(repository, 2_000_000, SerialExecutor(5.0))
+
+    images = [photo(level, size=(32, 32)) for level in (DARK, BRIGHT)]
+    assert models_of(predictor, *images) == ["other", THINGS]
 
 
 def test_a_named_model_answers_whatever_the_router_would_say(predictor):

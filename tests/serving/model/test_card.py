@@ -229,8 +229,16 @@ def test_a_set_has_the_labels_that_reach_their_own_thresholds_and_if_there_are_n
 
 
 def test_a_set_has_all_labels_from_the_threshold_on_and_if_there_are_none_the_most_probable():
-    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]], np.float32)
+    probabilities = np.array([[0.5, 0.25, 0.25], [0.125, 0.625, 0.25], [0.2, 0.2, 0.2]], np.float32)
 
-    sets = Level(0.95, 0.5).sets(probabilities)
+    sets = Level(0.95, 0.25).sets(probabilities)
 
-    assert sets.tolist() == [[True, False, False], [False, True, False], [False, True, False]]
+    assert sets.tolist() == [[True, True, True], [False, True, True], [True, False, False]]
+
+
+def test_an_image_is_novel_above_the_threshold_and_where_novelty_is_nan(document):
+    document["novelty"]["threshold"] = 0.5
+    card = ModelCard.from_metadata({CARD_KEY: json.dumps(document)})
+
+    assert card.novel(np.array([0.25, 0.5, 0.75, np.nan], np.float32)) == [False, False, True, True]
+    assert card.novel(None) is None

@@ -246,6 +246,7 @@ def test_a_client_that_left_within_a_head_has_no_next_request(client, connection
         b"GET / HTTP/1.1\r\n\r\n",
         head("Host: another"),
         head("Transfer-Encoding: gzip, chunked"),
+        head("Transfer-Encoding: gzip", "Transfer-Encoding: chunked"),
         head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
         head("Transfer-Encoding: chunked", "Connection: keep-alive", first="POST / HTTP/1.0"),
         head("Transfer-Encoding:"),
@@ -261,9 +262,9 @@ def test_a_client_that_left_within_a_head_has_no_next_request(client, connection
         b"GET /" + b"a" * MAX_HEAD_BYTES * 2,
     ],
     ids=[
-        "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding", "codings", "1.0-coding",
-        "empty-coding", "lengths", "smuggled", "negative", "huge", "name", "line-feed", "folded", "many",
-        "long", "endless",
+        "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding", "two-headers",
+        "codings", "1.0-coding", "empty-coding", "lengths", "smuggled", "negative", "huge", "name", "line-feed",
+        "folded", "many", "long", "endless",
     ],
 )  # fmt: skip
 def test_a_malformed_request_is_refused_with_a_reason(client, connection, message):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.inference.timings import Timings
+from serving.inference.timings import ModelRun, Timings
 from serving.model.classifier import Classifier
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_metrics import PredictionMetrics
 
-MODEL = {"model": "fashion-mlp", "version": "2"}
+MODEL, OTHER = {"model": "fashion-mlp", "version": "2"}, {"model": "cifar-cnn", "version": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,22 @@ def test_novel_images_are_counted(registry, counted):
     _, outputs = counted
 
     assert registry.get_sample_value("thimble_novel_total", MODEL) == (outputs.novelty > 0.5).sum() > 40
+
+
+def test_the_time_of_a_request_to_several_models_is_shared_by_their_images(classifier, models, registry):
+    other = Classifier.open(models / "cifar-cnn" / "2" / "model.onnx")
+    runs = [ModelRun(classifier, 3, 0.5, 1.0), ModelRun(other, 1, 0.25, 1.0)]
+    predictions = PredictionMetrics(Metrics(registry))
+    predictions.on_request(Timings(decode=3.0, fit=1.0, wait=8.0, answer=16.0, runs=runs))
+    predictions.flush()
+
+    for labels, seconds in (
+        (MODEL | {"size": "3"}, (6.0, 3.0, 0.5, 12.0)),
+        (OTHER | {"size": "1"}, (2.0, 1.0, 0.25, 4.0)),
+    ):
+        for stage, expected in zip(("queue", "input", "infer", "output"), seconds, strict=True):
+            found = registry.get_sample_value("thimble_internal_batch_seconds_total", labels | {"stage": stage})
+            assert found == expected
 
 
 @pytest.mark.parametrize(("images", "requests"), [(3, 1), (1, 3)])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageEnhance
 
 from training.datasets import duplicates
-from training.datasets.duplicates import near_duplicates
+from training.datasets.duplicates import MAX_BITS, near_duplicates, perceptual_hashes
 from training.evaluation.ood_sets import PHOTOS
 
 SIDE = 64
@@ -47,6 +47,17 @@ def test_the_same_photos_changed_a_little_are_found_again(photos, change):
     found = pairs(pixels([*photos, *map(change, photos)]))
 
     assert found == [[place, place + len(photos)] for place in range(len(photos))]
+
+
+def test_photos_that_differ_in_their_texture_alone_are_no_duplicates(photos):
+    stripes = 30 * np.sin(np.arange(SIDE) * 2 * np.pi / 12)  # finer than what is hashed
+    photo = pixels(photos[:1])[0].numpy()
+    across, down = (photo + wave[..., None] for wave in (stripes[None], stripes[:, None]))
+    textured = torch.from_numpy(np.stack([across, down]).clip(0, 255).astype(np.uint8))
+    one, other = map(int, perceptual_hashes(textured))
+
+    assert (one ^ other).bit_count() <= MAX_BITS
+    assert pairs(textured) == []
 
 
 def test_plain_images_are_no_duplicates():

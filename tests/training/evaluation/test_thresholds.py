@@ -20,3 +20,12 @@ def test_a_set_of_a_higher_coverage_has_all_labels_of_a_lower_one():
     assert all(low >= high for pair in pairwise(thresholds) for low, high in zip(*pair, strict=True))
     assert len(set(thresholds[0])) == 3
     assert conformal.default == conformal.level(0.95)
+
+
+def test_the_brightness_of_white_images_is_1():
+    images = LabelledImages(torch.full((6, 2, 2, 1), 255, dtype=torch.uint8), torch.arange(6) % 3)
+    probabilities = torch.full((6, 3), 1 / 3)
+
+    reference = Calibration.of(lambda _: Outputs(probabilities.numpy(), None), images, LECTURE_MLP).reference
+
+    assert (reference.brightness.mean, reference.brightness.spread) == (1.0, 0.0)

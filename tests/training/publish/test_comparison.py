@@ -69,6 +69,12 @@ def test_a_model_of_another_input_is_compared_by_the_cards(answering, test_set):
     assert "by their cards" in str(compare(answering, answering.card, candidate(test_set, 0)[:5], larger))
 
 
+def test_a_model_of_other_labels_is_compared_by_the_cards(answering, test_set):
+    other = msgspec.structs.replace(answering.card, labels=answering.card.labels[::-1])
+
+    assert "by their cards" in str(compare(answering, other, candidate(test_set, 0), test_set))
+
+
 WORSE = VersionComparison("version 1", "version 2", 0.9, 0.5, 0.02, 0.01, "by their cards")
 EQUAL = VersionComparison("version 1", "version 2", 0.9, 0.9, 0.02, 0.01, "by their cards")
 

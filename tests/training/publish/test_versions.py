@@ -192,12 +192,24 @@ def test_a_draft_is_compared_on_the_test_images(folder, data_dir, capsys):
     assert "on the same 150 test images: no clear difference" in capsys.readouterr().out
 
 
-def test_a_damaged_draft_is_not_promoted(folder, capsys):
+def test_the_tenth_version_comes_after_the_ninth(tmp_path):
+    folder = ModelFolder(tmp_path, "fashion-mlp")
+    for version in ("9", "10"):
+        put(folder.path, version)
+
+    assert run(folder, "--roll-back") == 0
+    assert answering(folder) == "9"
+    assert run(folder, "--promote", "10") == 0
+    assert answering(folder) == "10"
+
+
+def test_a_damaged_draft_is_not_promoted(folder):
     (folder.path / ".draft/2/model.onnx").write_bytes(b"damaged")
 
     assert run(folder, "--promote") == 1
 
-    assert answering(folder) == "1"
+    assert not (folder.path / "2").exists()  # it would not answer there either
+    assert folder.kept_draft()
 
 
 @pytest.fixture

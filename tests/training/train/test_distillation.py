@@ -132,6 +132,7 @@ def test_several_teachers_give_the_mean_of_their_probabilities(soft, garments):
 
     alone = [soft(teacher, views=views) for teacher in teachers]
     assert torch.allclose(mean, (alone[0] + alone[1]) / 2)
+    assert not torch.equal(*alone)
 
 
 def test_soft_labels_are_kept_for_a_training_that_is_resumed(soft, garments, tmp_path):

@@ -17,8 +17,8 @@ FILE = "garment_views.pt"
 
 @pytest.fixture
 def draw(garments, tmp_path):
-    def draw(recipe=RECIPE):
-        return draw_views(recipe, garments.test.pixels[:20], CPU_FLOAT32.device, tmp_path)
+    def draw(recipe=RECIPE, images=slice(20)):
+        return draw_views(recipe, garments.test.pixels[images], CPU_FLOAT32.device, tmp_path)
 
     return draw
 
@@ -56,6 +56,7 @@ def test_fewer_than_are_kept_are_the_first_of_them_and_more_begin_with_them(draw
 
     assert torch.equal(draw(replace(RECIPE, views=1)), two[:1])
     three = draw(replace(RECIPE, views=3))
+    assert len(three) == 3
     assert torch.equal(three[:2], two)
     assert torch.equal(draw(), two)
 
@@ -64,9 +65,11 @@ def test_a_processor_draws_only_so_many(draw):
     assert len(draw(replace(RECIPE, views=MAX_VIEWS_ON_CPU + 1))) == MAX_VIEWS_ON_CPU
 
 
-def test_those_of_another_seed_are_drawn_anew(draw):
+def test_those_of_another_seed_or_of_other_images_are_drawn_anew(draw):
     first = draw()
 
+    assert not torch.equal(draw(images=slice(20, 40)), first)
+    assert torch.equal(draw(), first)
     assert not torch.equal(draw(replace(RECIPE, seed=7)), first)
 
 
