@@ -24,6 +24,7 @@ from training.regression import fitted
 BLOCKS = 8  # a side, at most, to which an image is reduced
 DIRECTIONS = 16  # of a layer's feature maps: as good as all of them on the synthetic outliers, and small
 PENULTIMATE_DIRECTIONS = 32  # likewise: more add nothing, and a wide network has 1,280
+IMAGES_PER_DIRECTION = 5  # with fewer the last ones vary little by chance, and only new images lie far off in them
 VARIANCE_FLOOR = 1e-4  # added to the variances of standardized values, so that no direction counts without limit
 FLAGGED_SHARE = 0.05  # of the validation images that the threshold calls novel, unless photos set it
 PHOTOS_WEIGHT = 0.8  # of the photos beside the validation images
@@ -208,12 +209,14 @@ def _to_unit_length(values: Tensor) -> Tensor:
 def _whitening(values: Tensor, means: Tensor, directions: int | None = None) -> nn.Linear:
     """Return the layer that takes values [n, d] to [n, k]: their mean to 0, their variance around these means to 1.
 
-    k: the number of principal directions that are kept, the largest ones; directions: at most so many.
+    k: the number of principal directions that are kept, the largest ones: as many as the values suffice for;
+    directions: at most so many.
     """
     deviation = values.std(0, correction=0).clamp_min(MIN_DEVIATION)
     standard = ((values - means) / deviation).double()
     variances, vectors = _eigh(standard.T @ standard / len(standard))
-    kept = slice(-directions if directions else None, None)
+    count = min(directions or len(variances), max(1, len(values) // IMAGES_PER_DIRECTION))
+    kept = slice(-count, None)
     scaled = vectors[:, kept] / (variances[kept].clamp_min(0) + VARIANCE_FLOOR).sqrt() / deviation[:, None]
     return _linear(scaled.T, -values.mean(0).double() @ scaled)
 

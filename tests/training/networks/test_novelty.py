@@ -55,6 +55,15 @@ def test_a_distance_is_the_mahalanobis_distance():
     torch.testing.assert_close(Distance(values)(new)[:, 0], expected, rtol=0.01, atol=0.01)
 
 
+def test_few_images_are_as_far_as_new_ones_of_their_kind(generator):
+    causes, noise = torch.randn(2, 100, 20, generator=generator), torch.randn(2, 100, 192, generator=generator)
+    known, new = causes @ torch.randn(20, 192, generator=generator) + noise
+
+    distance = Distance(known)
+
+    assert distance(new).mean().item() == pytest.approx(distance(known).mean().item(), rel=0.3)
+
+
 def test_the_nearest_distance_is_the_smallest_of_those_from_the_labels_means(generator):
     train, labels = sample_of(4_000, generator)
     nearest = NearestDistance(train.features.penultimate, labels)
