@@ -386,7 +386,7 @@ def published(few: TrainTest, tmp_path_factory: pytest.TempPathFactory) -> Outco
 def test_int8_within_the_limits_is_published_and_served_as_a_model_of_its_own(published):
     folder, repository = published.models / "lecture-mlp-int8", Repository(published.models)
     original, int8 = repository.named("lecture-mlp").card, repository.named("lecture-mlp-int8").card
-    assert "int8, on one thread and 10 validation images: 0.15 MB instead of 0.46" in published.printed
+    assert "int8, on one thread and 10 validation images: 0.13 MB instead of 0.44" in published.printed
     assert "not kept" not in published.printed
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == FILES
     assert 'name: "lecture-mlp-int8"' in (folder / "config.pbtxt").read_text()
@@ -410,7 +410,7 @@ def test_the_card_of_int8_has_the_golden_samples_and_the_metrics_of_its_own_grap
 def test_int8_beyond_the_limits_is_not_kept_and_the_reason_is_printed(few, tmp_path):
     outcome = export_int8(tmp_path, few, Int8Limits(min_speedup=1e9), also_float=False)
 
-    assert "int8, on one thread and 10 validation images: 0.15 MB instead of 0.46" in outcome.printed
+    assert "int8, on one thread and 10 validation images: 0.13 MB instead of 0.44" in outcome.printed
     assert "int8 was not kept: " in outcome.printed
     assert "times as fast, at least 1e+09 is needed" in outcome.printed
     assert [path.name for path in tmp_path.iterdir()] == [".checkpoints"]
@@ -488,7 +488,7 @@ def test_the_command_compares_int8_with_the_original(run_export, tmp_path, capsy
     status = run_export(tmp_path / "models", "lecture-mlp", "--limit", "100", "--epochs", "1", "--int8")
 
     assert status == 0
-    assert "int8, on one thread and 10 validation images: 0.15 MB instead of 0.46" in " ".join(
+    assert "int8, on one thread and 10 validation images: 0.13 MB instead of 0.44" in " ".join(
         capsys.readouterr().out.split()
     )
 
