@@ -32,11 +32,11 @@ def deep_gigabyte(model):
 
 
 def slow_constant(model):
-    """Let loading multiply matrices for some seconds."""
-    constant(model, "product0", np.zeros((1000, 1000), np.float32))
+    """Let loading multiply matrices for some seconds; larger ones take longer before their products fill the memory."""
+    constant(model, "product0", np.zeros((2000, 2000), np.float32))
     for n in range(100):
         model.graph.node.append(helper.make_node("MatMul", [f"product{n}", "product0"], [f"product{n + 1}"]))
-    model.graph.output.append(helper.make_tensor_value_info("product100", TensorProto.FLOAT, [1000, 1000]))
+    model.graph.output.append(helper.make_tensor_value_info("product100", TensorProto.FLOAT, [2000, 2000]))
 
 
 @pytest.fixture(autouse=True)
