@@ -152,7 +152,9 @@ export class Many {
     const image = find(element, "img", HTMLImageElement);
     image.hidden = !thumbnail;
     if (image.getAttribute("src") !== thumbnail) image.src = thumbnail;
-    find(element, ".is", HTMLElement).textContent = prediction ? givenText(prediction) : outcome ? "No answer" : "…";
+    const is = find(element, ".is", HTMLElement);
+    is.textContent = prediction ? givenText(prediction) : outcome ? "No answer" : "…";
+    is.dataset.remark = remark(outcome); // narrow screens show it below the label
     find(element, ".share", HTMLElement).textContent = prediction ? percent(prediction.probability, 0) : "";
     find(element, ".remark", HTMLElement).textContent = remark(outcome);
     element.classList.toggle("failed", Boolean(outcome?.problem));

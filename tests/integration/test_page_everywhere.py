@@ -150,6 +150,18 @@ def test_on_a_phone_many_pictures_stay_short(browser, page_server):
     page.context.close()
 
 
+def test_on_a_phone_a_picture_of_many_has_its_remark_below_its_label(browser, page_server):
+    page = on_a_phone(browser, page_server)
+
+    page.set_input_files("#files", [DRAWINGS / "spiral.png", IMAGES / "bag.png"])
+    expect(page.locator("#many").get_by_role("status")).to_have_text("2 pictures")
+
+    expect(page.locator(".remark").first).to_be_hidden()
+    below = "cells => cells.map(cell => getComputedStyle(cell, '::after').content)"
+    assert page.locator("tbody .is").evaluate_all(below) == ['"Unlike anything known"', '""']
+    page.context.close()
+
+
 def test_the_keyboard_alone_classifies_and_explains(page):
     with page.expect_file_chooser() as chooser:
         page.locator("#files").focus()
