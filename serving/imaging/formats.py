@@ -34,6 +34,7 @@ FRAMES = {
 USUAL_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 SEGMENT = struct.Struct(">BBHB")  # 0xFF, the marker, the length of what follows it; bits of a sample, in a frame
 MAX_SEGMENTS = 256  # of a JPEG before its frame
+GZIP_SIGNATURE = b"\x1f\x8b"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BIG_TIFF = b"+"  # in the signature of a TIFF with offsets of 64 bits
 BIG_ENDIAN_BIG_TIFF = b"MM\0+"  # of which Pillow takes the offsets for those of 32 bits
@@ -65,6 +66,11 @@ def unreadable(upload: bytes) -> UnreadableImage:
         return UnreadableImage(
             f"The {len(upload):,} bytes are an image's base64, not the image. Send the bytes that it stands for or, in "
             'JSON, their base64, encoded once: {"image": "..."}.'
+        )
+    if upload.startswith(GZIP_SIGNATURE):
+        return UnreadableImage(
+            f"The {len(upload):,} bytes are compressed with gzip. Send the image itself or, as the body, with the header "
+            "Content-Encoding: gzip."
         )
     names = ", ".join(PUBLIC_NAMES.get(name, name) for name in FORMATS)
     what = "HEIC image" if _is_heic(upload) else f"image in a supported format ({names})"

@@ -69,6 +69,17 @@ def test_the_content_coding_may_be_identity(client, boot, coding):
     assert labels(response) == ["Ankle boot"]
 
 
+def test_a_gzip_body_without_its_header_is_refused_as_that(client, boot):
+    packed = gzip.compress(boot)
+
+    as_body = client.post("/classify", data=packed, content_type="image/png")
+    in_a_form = client.post("/classify", data=multipart(('name="a"; filename="a.png"', packed)), content_type=MULTIPART)
+
+    for response in (as_body, in_a_form):
+        assert (response.status_code, response.json["code"]) == (422, "unreadable-image")
+        assert f"The {len(packed)} bytes are compressed with gzip." in response.json["detail"]
+
+
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "x" * 1_000])
 def test_another_coding_is_refused_with_the_supported_ones(client, boot, coding):
     response = client.post("/classify", data=boot, headers={"Content-Encoding": coding})
