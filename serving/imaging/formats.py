@@ -69,8 +69,8 @@ def unreadable(upload: bytes) -> UnreadableImage:
         )
     if upload.startswith(GZIP_SIGNATURE):
         return UnreadableImage(
-            f"The {len(upload):,} bytes are compressed with gzip. Send the image itself or, as the body, with the header "
-            "Content-Encoding: gzip."
+            f"The {len(upload):,} bytes are compressed with gzip. Send the image itself or, as the body, with the "
+            "header Content-Encoding: gzip."
         )
     names = ", ".join(PUBLIC_NAMES.get(name, name) for name in FORMATS)
     what = "HEIC image" if _is_heic(upload) else f"image in a supported format ({names})"
