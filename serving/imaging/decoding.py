@@ -10,8 +10,9 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
 from serving.imaging.bmp import in_usual_order
-from serving.imaging.coding import is_deep_avif, read_coding, read_profile
+from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
+from serving.imaging.embedded_profiles import read_profile
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, register_deep_tiffs, unreadable
 from serving.imaging.heic import turns_itself
 from serving.imaging.jpeg import EOI, lacks_only_its_end

@@ -11,9 +11,9 @@ from pictures import noise, png, png_chunk, quarters, saved
 from PIL import Image, ImageCms
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, cmyk_profile, grey_profile, profile, rgb_profile, through
 
-from serving.imaging.coding import MAX_PROFILE_BLOCKS, read_profile
 from serving.imaging.colour import CONVERSIONS, MAX_CACHED, MAX_PROFILE_BYTES, ConversionCache, to_srgb
 from serving.imaging.decoding import PixelBudget, decode, read_header
+from serving.imaging.embedded_profiles import MAX_GIF_BLOCKS, read_profile
 from serving.imaging.profiles import find_profile
 
 COLOUR = (180, 120, 60)
@@ -67,7 +67,7 @@ def test_the_profile_of_a_bmp_or_a_gif_is_converted_though_pillow_does_not_read_
 def test_a_gif_whose_profile_has_a_million_blocks_is_read_without_them():
     upload = gif_with_profile(b"x").replace(b"\x01x", b"\x01x" * 1_000_000)
 
-    assert len(read_profile("GIF", upload)) == MAX_PROFILE_BLOCKS
+    assert len(read_profile("GIF", upload)) == MAX_GIF_BLOCKS
     assert read(upload).steps == ("profile-ignored",)
 
 
