@@ -17,11 +17,10 @@ from serving.errors import BadRequest, Refusal
 from serving.imaging.png import data_url
 from serving.inference.occlusion import Explanation, explain, overlay
 from serving.inference.options import PredictOptions
-from serving.inference.predictor import Predictor, PreparedInput, log_failure
+from serving.inference.predictor import Predictor, PreparedInput, failures_refused
 from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
-from serving.model.runtime import RUNTIME_ERRORS
 
 
 class Explained(Struct, frozen=True, kw_only=True):
@@ -77,10 +76,8 @@ class Explain:
         classifier, model_input = prepared.classifier, prepared.input
         card = classifier.card
         work = partial(_run_explanation, prepared, _index(card, options.label))
-        try:
+        with failures_refused(classifier):
             explanation, png, timings.infer = self._executor.run(work)
-        except RUNTIME_ERRORS as error:
-            raise log_failure(f"The graph of {classifier.full_name}", error) from error
         timings.runs.append(ModelRun(classifier, 1, timings.infer, time()))
         explained = Explained(
             model=card.name,

@@ -1,7 +1,8 @@
 """Turn uploads into predictions: read the header, decode, preprocess, infer, answer. Knows no web framework."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import isfinite
 from time import monotonic, perf_counter, time
@@ -162,7 +163,7 @@ class Predictor:
         except Refusal as refusal:
             return refusal
         except RUNTIME_ERRORS as error:  # of a graph that was to choose between models
-            return log_failure("Choosing a model for an image", error)
+            return _log_failure("Choosing a model for an image", error)
 
     def _classify(
         self, classifier: Classifier, inputs: Sequence[ModelInput], options: PredictOptions, timings: Timings
@@ -173,7 +174,7 @@ class Predictor:
             outputs = self.infer(classifier, _stack(inputs), timings)
         except RUNTIME_ERRORS as error:
             if len(inputs) == 1:
-                return [log_failure(f"The graph of {classifier.full_name}", error)]
+                return [_log_failure(f"The graph of {classifier.full_name}", error)]
             found, turn = [], Turn()
             for item in inputs:
                 found += self._classify(classifier, [item], options, timings)
@@ -191,7 +192,16 @@ class Predictor:
         return PreparedInput(chosen, inputs.of(chosen))
 
 
-def log_failure(what: str, error: Exception) -> InternalError:
+@contextmanager
+def failures_refused(classifier: Classifier) -> Iterator[None]:
+    """Log an error of onnxruntime's, and raise InternalError in its place."""
+    try:
+        yield
+    except RUNTIME_ERRORS as error:
+        raise _log_failure(f"The graph of {classifier.full_name}", error) from error
+
+
+def _log_failure(what: str, error: Exception) -> InternalError:
     """Log an error of onnxruntime's, and return the refusal of an image. In a line: a request may have hundreds."""
     log.error("%s failed: %r", what, error)
     return InternalError()

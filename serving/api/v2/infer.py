@@ -16,10 +16,9 @@ from serving.api.v2.replies import write_inference
 from serving.api.v2.requests import JSON_LENGTH, Inference, read_inference
 from serving.errors import Refusal
 from serving.inference.options import PredictOptions
-from serving.inference.predictor import Predictor, PreparedInput, log_failure
+from serving.inference.predictor import Predictor, PreparedInput, failures_refused
 from serving.inference.timings import TIMINGS_KEY, Timings
 from serving.model.classifier import Classifier
-from serving.model.runtime import RUNTIME_ERRORS
 from serving.repository.repository import Repository
 
 
@@ -55,10 +54,8 @@ class Infer:
         images = inference.images
         if not isinstance(images, np.ndarray):
             images = _stack(self._predictor.prepare(images, classifier, timings))
-        try:
+        with failures_refused(classifier):
             outputs = self._predictor.infer(classifier, images, timings)
-        except RUNTIME_ERRORS as error:
-            raise log_failure(f"The graph of {classifier.full_name}", error) from error
         start = perf_counter()
         reply = write_inference(inference, classifier, outputs)
         timings.answer = perf_counter() - start
