@@ -152,11 +152,12 @@ export class Many {
     const image = find(element, "img", HTMLImageElement);
     image.hidden = !thumbnail;
     if (image.getAttribute("src") !== thumbnail) image.src = thumbnail;
+    const text = remark(outcome);
     const is = find(element, ".is", HTMLElement);
     is.textContent = prediction ? givenText(prediction) : outcome ? "No answer" : "…";
-    is.dataset.remark = remark(outcome); // narrow screens show it below the label
+    is.dataset.remark = text; // narrow screens show it below the label
     find(element, ".share", HTMLElement).textContent = prediction ? percent(prediction.probability, 0) : "";
-    find(element, ".remark", HTMLElement).textContent = remark(outcome);
+    find(element, ".remark", HTMLElement).textContent = text;
     element.classList.toggle("failed", Boolean(outcome?.problem));
     element.classList.toggle("selected", selected);
     find(element, ".pick", HTMLElement).setAttribute("aria-pressed", String(selected));

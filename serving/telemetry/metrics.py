@@ -115,7 +115,7 @@ class DroppedLinesCounter(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the counter."""
-        counter = CounterMetricFamily("thimble_log_dropped_lines", "Log lines dropped since their reader was too slow.")
+        counter = CounterMetricFamily("thimble_log_dropped_lines", "Log lines dropped: their reader was too slow.")
         counter.add_metric((), self._dropped_lines.total())
         yield counter
 

@@ -24,7 +24,7 @@ COARSE_SIDE, PIXELATED_SIDE = 3, 6  # squares a side to which an image is reduce
 def outliers(pixels: Tensor, generator: Generator) -> Tensor:
     """Return an outlier for each training image, uint8 [n, h, w, c], with equal numbers of each kind.
 
-    Few images give some kinds alone: two of them have to be made of two images, or would be their image as it is.
+    For few images there are fewer kinds: two of the kinds combine two images, and would return a single one unchanged.
     """
     made, at_once = torch.empty_like(pixels), as_many(DRAWN_AT_ONCE, pixels)
     kinds = KINDS[: max(1, len(pixels) // 2)]
