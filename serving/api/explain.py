@@ -15,9 +15,10 @@ from serving.api.uploads import Uploads
 from serving.concurrency import SerialExecutor
 from serving.errors import BadRequest, Refusal
 from serving.imaging.png import data_url
+from serving.inference.failures import failures_refused
 from serving.inference.occlusion import Explanation, explain, overlay
 from serving.inference.options import PredictOptions
-from serving.inference.predictor import Predictor, PreparedInput, failures_refused
+from serving.inference.predictor import Predictor, PreparedInput
 from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier

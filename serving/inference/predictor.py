@@ -1,8 +1,6 @@
 """Turn uploads into predictions: read the header, decode, preprocess, infer, answer. Knows no web framework."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from math import isfinite
 from time import monotonic, perf_counter, time
@@ -13,13 +11,14 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from serving.concurrency import SerialExecutor, Turn
-from serving.errors import InternalError, Refusal, not_a_number
+from serving.errors import Refusal, not_a_number
 from serving.imaging.decoding import DecodedImage, PixelBudget, decode, read_header
 from serving.imaging.plain import is_quick
 from serving.imaging.preprocessing import ModelInput
 from serving.imaging.scaling import side_needed
 from serving.inference.batching import Batcher
 from serving.inference.decoders import REQUEST_SECONDS, Decoders
+from serving.inference.failures import log_failure
 from serving.inference.inputs import ModelInputs
 from serving.inference.options import PredictOptions
 from serving.inference.routing import choose
@@ -29,8 +28,6 @@ from serving.model.conformal import Level
 from serving.model.runtime import RUNTIME_ERRORS
 from serving.prediction import Candidate, Prediction
 from serving.repository.repository import Repository
-
-log = logging.getLogger(__name__)
 
 Upload = bytes | Refusal
 
@@ -163,7 +160,7 @@ class Predictor:
         except Refusal as refusal:
             return refusal
         except RUNTIME_ERRORS as error:  # of a graph that was to choose between models
-            return _log_failure("Choosing a model for an image", error)
+            return log_failure("Choosing a model for an image", error)
 
     def _classify(
         self, classifier: Classifier, inputs: Sequence[ModelInput], options: PredictOptions, timings: Timings
@@ -174,7 +171,7 @@ class Predictor:
             outputs = self.infer(classifier, _stack(inputs), timings)
         except RUNTIME_ERRORS as error:
             if len(inputs) == 1:
-                return [_log_failure(f"The graph of {classifier.full_name}", error)]
+                return [log_failure(f"The graph of {classifier.full_name}", error)]
             found, turn = [], Turn()
             for item in inputs:
                 found += self._classify(classifier, [item], options, timings)
@@ -190,21 +187,6 @@ class Predictor:
         inputs = ModelInputs(decoded, timings)
         chosen = classifier or choose(self._repository, inputs)
         return PreparedInput(chosen, inputs.of(chosen))
-
-
-@contextmanager
-def failures_refused(classifier: Classifier) -> Iterator[None]:
-    """Log an error of onnxruntime's, and raise InternalError in its place."""
-    try:
-        yield
-    except RUNTIME_ERRORS as error:
-        raise _log_failure(f"The graph of {classifier.full_name}", error) from error
-
-
-def _log_failure(what: str, error: Exception) -> InternalError:
-    """Log an error of onnxruntime's, and return the refusal of an image. In a line: a request may have hundreds."""
-    log.error("%s failed: %r", what, error)
-    return InternalError()
 
 
 def _stack(inputs: Sequence[ModelInput]) -> NDArray[np.uint8]:

@@ -15,8 +15,9 @@ from serving.api.v2.compression import compress
 from serving.api.v2.replies import write_inference
 from serving.api.v2.requests import JSON_LENGTH, Inference, read_inference
 from serving.errors import Refusal
+from serving.inference.failures import failures_refused
 from serving.inference.options import PredictOptions
-from serving.inference.predictor import Predictor, PreparedInput, failures_refused
+from serving.inference.predictor import Predictor, PreparedInput
 from serving.inference.timings import TIMINGS_KEY, Timings
 from serving.model.classifier import Classifier
 from serving.repository.repository import Repository
