@@ -85,6 +85,7 @@ CIFAR_NET = Recipe(
     on_cpu={  # small images, and small batches, which take more steps in few epochs
         "network": lambda: EfficientNetLite(side=96, size=2, first_side=64),
         "epochs": 16,
+        "views": 8,
         "batch": 100,
         "learning_rate": 5e-4,
     },

@@ -163,7 +163,7 @@ class Trainer:
         """Return the logits [n, classes] of these images, augmented for this epoch."""
         images = self.normalize(self._views.of_epoch(epoch).pixels[indices])
         if self.flips:
-            images = flip_lr(images, (self._flipped_first[indices] ^ (epoch % 2 == 0)).to(images.device))
+            images = flip_lr(images, (self._flipped_first[indices] ^ self._views.is_flipped(epoch)).to(images.device))
         images = self._recipe.augment(images, self._generator)
         with self._precision.autocast():
             logits: Tensor = self._forward(self._precision.cast(images))

@@ -14,8 +14,6 @@ from training.progress import track
 from training.recipe import Recipe, name_of
 from training.train.checkpoint import CheckpointError, SavedRun
 
-MAX_VIEWS_ON_CPU = 8  # it takes most of a minute to draw one, and minutes to have teachers look at it
-
 
 class TrainingView(NamedTuple):
     """One view of the n training images: pixels uint8 [n, h, w, c], and soft labels [n, classes] or None."""
@@ -39,6 +37,11 @@ class TrainingViews:
         number = (epoch - 1) % len(self.pixels)
         return TrainingView(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
 
+    def is_flipped(self, epoch: int) -> bool:
+        """Return whether an epoch takes the images the other way round than the first: each view both ways in turn."""
+        rounds, number = divmod(epoch - 1, len(self.pixels))
+        return (rounds + number) % 2 == 1
+
     def to(self, device: torch.device) -> "TrainingViews":
         """Return them on a device."""
         return TrainingViews(self.pixels.to(device), None if self.soft_labels is None else self.soft_labels.to(device))
@@ -47,14 +50,14 @@ class TrainingViews:
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
     """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
 
-    A GPU draws them itself; a processor draws at most MAX_VIEWS_ON_CPU. folder: keeps them for a training that is
-    resumed and for other recipes, which may need fewer.
+    A GPU draws them itself. folder: keeps them for a training that is resumed and for other recipes, which may need
+    fewer.
     """
     if recipe.view is None:
         return pixels[None]
     count = min(recipe.views, recipe.epochs)
     if device.type != "cuda":
-        device, count = torch.device("cpu"), min(count, MAX_VIEWS_ON_CPU)
+        device = torch.device("cpu")
     identity = {"seed": recipe.seed, "device": device.type, "pixels": sha256(pixels)}
     kept = SavedRun(folder / f"{name_of(recipe.view)}.pt", identity)
     try:

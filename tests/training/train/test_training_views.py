@@ -9,7 +9,7 @@ import torch
 from training.datasets import views
 from training.recipes import RECIPES
 from training.train.precision import CPU_FLOAT32
-from training.train.training_views import MAX_VIEWS_ON_CPU, draw_views
+from training.train.training_views import TrainingViews, draw_views
 
 RECIPE = replace(RECIPES["fashion-net"], views=2)
 FILE = "garment_views.pt"
@@ -61,8 +61,15 @@ def test_fewer_than_are_kept_are_the_first_of_them_and_more_begin_with_them(draw
     assert torch.equal(draw(), two)
 
 
-def test_a_processor_draws_only_so_many(draw):
-    assert len(draw(replace(RECIPE, views=MAX_VIEWS_ON_CPU + 1))) == MAX_VIEWS_ON_CPU
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_view_that_is_taken_again_is_flipped_the_other_way(count):
+    views = TrainingViews(torch.zeros(count, 1, 1, 1, 1, dtype=torch.uint8))
+    first, second, third = (
+        [views.is_flipped(1 + number + turn * count) for number in range(count)] for turn in range(3)
+    )
+
+    assert first == third == [number % 2 == 1 for number in range(count)]
+    assert second == [not flipped for flipped in first]
 
 
 def test_those_of_another_seed_or_of_other_images_are_drawn_anew(draw):
