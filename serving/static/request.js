@@ -1,6 +1,7 @@
 // Sends a file to the service, and retries while the service is busy.
 
 import { load, store } from "./storage.js";
+import { inTurn } from "./uplink.js";
 
 const MAX_ATTEMPTS = 4;
 const MAX_WAIT_S = 10; // between attempts
@@ -39,7 +40,7 @@ export function saveKey(text) {
 }
 
 /**
- * Post a file; return the JSON body and the headers of the response. Throws RequestError.
+ * Post a file; return the JSON body and the headers of the response, and how long it took. Throws RequestError.
  * @param {string} path
  * @param {Blob} file
  * @param {(body: any) => unknown} isAnswer whether a body is what is asked for
@@ -47,9 +48,13 @@ export function saveKey(text) {
  */
 export async function postFile(path, file, isAnswer, signal) {
   for (let attempt = 1; ; attempt += 1) {
-    const response = await send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
+    let start = 0;
+    const response = await inTurn(file.size, () => {
+      start = performance.now();
+      return send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
+    }, signal);
     const wait = Number(response.headers.get("Retry-After"));
-    if (!wait || attempt === MAX_ATTEMPTS) return read(response, isAnswer);
+    if (!wait || attempt === MAX_ATTEMPTS) return { ...(await read(response, isAnswer)), milliseconds: performance.now() - start };
     await pause(1000 * Math.min(wait, MAX_WAIT_S), signal);
   }
 }
