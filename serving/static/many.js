@@ -1,6 +1,6 @@
 // The table of many pictures: sorted, filtered, downloaded.
 
-import { byId, create, find, fromTemplate, percent } from "./elements.js";
+import { byId, create, find, firstOf, fromTemplate, percent } from "./elements.js";
 import { given, givenText, others } from "./picture.js";
 import { csv, json, save } from "./table_file.js";
 
@@ -239,5 +239,5 @@ function remark(outcome) {
   if (isNovel(outcome)) return "Unlike anything known";
   const also = others(outcome.answer.prediction);
   if (!also.length) return "";
-  return `${outcome.answer.prediction.labels ? "perhaps" : "or"} ${also.join(", ")}`;
+  return `${outcome.answer.prediction.labels ? "perhaps" : "or"} ${firstOf(also, 3)}`;
 }
