@@ -33,7 +33,10 @@ export class AnswerView {
     }
     this.instead = find(this.element, ".instead", HTMLElement); // not to be read aloud beside a picture that is shown
     find(this.element, ".original .upload", HTMLImageElement).addEventListener("error", () => { this.instead.hidden = false; });
-    find(this.element, ".retry", HTMLButtonElement).addEventListener("click", actions.retry);
+    find(this.element, ".retry", HTMLButtonElement).addEventListener("click", () => {
+      find(this.element, ".label", HTMLElement).focus({ preventScroll: true }); // the button goes, and the focus with it
+      actions.retry();
+    });
     find(this.element, ".who", HTMLButtonElement).addEventListener("click", ({ currentTarget }) => {
       actions.openCard(/** @type {HTMLElement} */ (currentTarget).dataset.model ?? "");
     });

@@ -4,7 +4,7 @@ import { load, store } from "./storage.js";
 import { inTurn } from "./uplink.js";
 
 const MAX_ATTEMPTS = 4;
-const MAX_WAIT_S = 10; // between attempts
+const MAX_WAIT_S = 60; // between attempts: until the next of the minutes in which a service counts
 const TIMEOUT_MS = 60_000; // of an attempt, beside its upload
 const BYTES_PER_MS = 64; // of an upload: slower ones the service refuses, too
 const KEY = "thimble-key"; // in the session storage
@@ -54,8 +54,8 @@ export async function postFile(path, file, isAnswer, signal) {
       return send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
     }, signal);
     const wait = Number(response.headers.get("Retry-After"));
-    if (!wait || attempt === MAX_ATTEMPTS) return { ...(await read(response, isAnswer)), milliseconds: performance.now() - start };
-    await pause(1000 * Math.min(wait, MAX_WAIT_S), signal);
+    if (!wait || wait > MAX_WAIT_S || attempt === MAX_ATTEMPTS) return { ...(await read(response, isAnswer)), milliseconds: performance.now() - start };
+    await pause(1000 * wait, signal);
   }
 }
 

@@ -378,6 +378,16 @@ def test_what_a_proxy_answers_is_said_in_words(page, status, body, said, advice)
     expect(page.locator(".advice")).to_contain_text(advice)
 
 
+def test_a_refusal_that_holds_for_an_hour_is_said_at_once(page):
+    headers = {"Retry-After": "3000", "Content-Type": "application/problem+json"}
+    problem = {"title": "Too many images", "code": "rate-limited", "detail": "More are free in 3,000 s."}
+    page.route("**/classify?*", lambda route: route.fulfill(status=429, headers=headers, json=problem))
+
+    choose(page, "bag")
+
+    expect(page.locator(".problem")).to_contain_text("More are free in 3,000 s.", timeout=8_000)
+
+
 @pytest.mark.parametrize("body", ["null", "{}", '{"grid": null}'])
 def test_what_is_not_an_explanation_is_said_in_words(page, body):
     page.route("**/explain?*", lambda route: route.fulfill(body=body))

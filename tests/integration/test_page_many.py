@@ -257,8 +257,9 @@ def test_asked_again_are_all_that_failed_alike(page):
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/classify" in request.url else None)
 
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again").press("Enter")
 
+    expect(page.get_by_role("article").locator("h2")).to_be_focused()
     expect(page.locator("#many tbody .is")).to_have_text(["Bag", "Trouser", "Sandal", "No answer"])
     assert len(asked) == 3
 
