@@ -253,6 +253,7 @@ def test_asked_again_are_all_that_failed_alike(page):
     page.context.set_offline(True)
     choose(page, "bag", "trouser", "sandal")
     expect(page.locator("#many .failed")).to_have_count(4)
+    expect(page.locator("#many h2")).to_have_text("4 pictures 4 failed")
     page.context.set_offline(False)
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/classify" in request.url else None)
@@ -261,6 +262,7 @@ def test_asked_again_are_all_that_failed_alike(page):
 
     expect(page.get_by_role("article").locator("h2")).to_be_focused()
     expect(page.locator("#many tbody .is")).to_have_text(["Bag", "Trouser", "Sandal", "No answer"])
+    expect(page.locator("#many h2")).to_have_text("4 pictures 1 failed")
     assert len(asked) == 3
 
 
