@@ -2,7 +2,7 @@
 
 const SLOW_BYTES = 1_000_000; // at once on a slow network: at that rate they are there within the 20 s that each has beside
 const FAST_RATE = 512; // bytes in a millisecond: of a network with room for several
-const SMALL_BYTES = 200_000; // of an upload whose time says little about the network
+const SMALL_BYTES = 200_000; // of an upload that need not wait, and whose time says little about the network
 
 let [running, bytes, isFast] = [0, 0, false];
 /** @type {(() => void)[]} */
@@ -15,7 +15,7 @@ const waiting = [];
  * @param {AbortSignal} [signal] ends the wait
  */
 export async function inTurn(size, send, signal) {
-  while (running && !isFast && bytes + size > SLOW_BYTES && !signal?.aborted) {
+  while (size > SMALL_BYTES && running && !isFast && bytes + size > SLOW_BYTES && !signal?.aborted) {
     await new Promise((resume) => {
       waiting.push(() => resume(null));
       signal?.addEventListener("abort", resume);
