@@ -26,6 +26,7 @@ OWN_IMAGES = "Own images"  # the titles of their models begin with it
 AUTOMATIC = "automatic"
 ICON = "icon.svg"
 COMPRESSED = ("text/html", "text/css", "text/javascript", "application/json", "image/svg+xml")
+MAX_KNOWN, MAX_NAME = 12, 40  # subjects and labels that the page names in a sentence, and characters of each
 COVERAGES = (0.8, 0.9, 0.95, 0.99)  # on offer on the page
 
 
@@ -98,11 +99,13 @@ def _subject(card: ModelCard) -> str:
     return card.name if subject == OWN_IMAGES else subject
 
 
-def _known(cards: list[ModelCard]) -> list[str]:
-    """Return what models know: their subjects, and the labels of own images."""
+def _known(cards: list[ModelCard]) -> str:
+    """Return what models know, as text: their subjects, and the labels of own images, of which the card has all."""
     own = [card.title.startswith(OWN_IMAGES) for card in cards]
     known = (card.labels if is_own else [_subject(card).lower()] for card, is_own in zip(cards, own, strict=True))
-    return list(dict.fromkeys(chain.from_iterable(known)))
+    names = list(dict.fromkeys(chain.from_iterable(known)))
+    more = f" and {len(names) - MAX_KNOWN} more" if len(names) > MAX_KNOWN else ""
+    return ", ".join(name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…" for name in names[:MAX_KNOWN]) + more
 
 
 def _samples(cards: list[ModelCard], defaults: Defaults) -> dict[str, list[str]]:

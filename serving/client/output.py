@@ -1,8 +1,10 @@
 """The forms in which the command writes its answers: lines for people, JSON a line, or CSV."""
 
 import csv
+import json
 from collections.abc import Callable
 from typing import TextIO
+from unicodedata import category
 
 import msgspec
 from msgspec import UNSET
@@ -29,11 +31,13 @@ def text_writer(file: TextIO, labels: int | None) -> Write:
 
 
 def json_writer(file: TextIO) -> Write:
-    """Return a writer of a JSON object for each prediction or problem."""
+    """Return a writer of a JSON object for each prediction or problem; programs read the names as they are."""
 
     def write(name: str, answer: Prediction | Problem) -> None:
         kind = "error" if isinstance(answer, Problem) else "prediction"
-        print(msgspec.json.encode({"file": printable(name), kind: answer}).decode(), file=file, flush=True)
+        text = name.encode(errors="backslashreplace").decode()  # JSON has no bytes that are not UTF-8
+        line = msgspec.json.encode({"file": text, kind: answer}).decode()
+        print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line), file=file, flush=True)
 
     return write
 
@@ -44,7 +48,7 @@ def csv_writer(file: TextIO) -> Write:
     table.writerow(COLUMNS)
 
     def write(name: str, answer: Prediction | Problem) -> None:
-        cells = _cells(answer) | {"file": printable(name)}
+        cells = _cells(answer) | {"file": name}
         table.writerow([_harmless(cells.get(column, "")) for column in COLUMNS])
         file.flush()
 
@@ -62,7 +66,9 @@ def _cells(answer: Prediction | Problem) -> dict[str, object]:
 
 
 def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    if not isinstance(cell, str):
+        return cell
+    return f"'{printable(cell)}" if cell.startswith(FORMULA) else printable(cell)
 
 
 def in_words(prediction: Prediction, labels: int | None = None) -> str:
@@ -75,5 +81,8 @@ def in_words(prediction: Prediction, labels: int | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that no file name and no server can drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Escape control characters, so that no file name and no server can drive the terminal.
+
+    Spaces of all widths stay: macOS has a narrow one in the names of its screenshots.
+    """
+    return "".join(c if c.isprintable() or category(c) == "Zs" else ascii(c)[1:-1] for c in text)

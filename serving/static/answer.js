@@ -2,12 +2,13 @@
 
 import { advice } from "./advice.js";
 import { enableCopy } from "./copy.js";
-import { create, either, find, fromTemplate, percent } from "./elements.js";
+import { create, either, find, firstOf, fromTemplate, percent } from "./elements.js";
 import { Explanation } from "./explanation.js";
 import { given, givenText, others } from "./picture.js";
 import { SNIPPETS } from "./snippets.js";
 
 const TINY = 100; // pixels of width, up to which each is shown as a square
+const MAX_OTHERS = 5; // labels that a picture could also have; the label set has all
 
 /**
  * @typedef {import("./picture.js").Picture} Picture
@@ -32,7 +33,10 @@ export class AnswerView {
     }
     this.instead = find(this.element, ".instead", HTMLElement); // not to be read aloud beside a picture that is shown
     find(this.element, ".original .upload", HTMLImageElement).addEventListener("error", () => { this.instead.hidden = false; });
-    find(this.element, ".retry", HTMLButtonElement).addEventListener("click", actions.retry);
+    find(this.element, ".retry", HTMLButtonElement).addEventListener("click", () => {
+      find(this.element, ".label", HTMLElement).focus({ preventScroll: true }); // the button goes, and the focus with it
+      actions.retry();
+    });
     find(this.element, ".who", HTMLButtonElement).addEventListener("click", ({ currentTarget }) => {
       actions.openCard(/** @type {HTMLElement} */ (currentTarget).dataset.model ?? "");
     });
@@ -184,7 +188,8 @@ export class AnswerView {
 /** @param {Prediction} prediction */
 function othersText(prediction) {
   const also = others(prediction);
-  return also.length ? `Could also be ${either(also)}.` : "Nothing else is likely.";
+  if (!also.length) return "Nothing else is likely.";
+  return `Could also be ${also.length > MAX_OTHERS ? firstOf(also, MAX_OTHERS) : either(also)}.`;
 }
 
 /** @param {Prediction} prediction */

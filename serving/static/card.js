@@ -60,12 +60,13 @@ function describe({ name, version, versions, card }, downloads) {
   addFigure(files, `${folder}curves.png`, "Accuracy by epoch of the training", card.training.epoch_accuracy.length > 1 ? () => curve(card.training.epoch_accuracy) : null);
   const labels = create("ul", "labels");
   labels.append(...card.labels.map((label) => create("li", "", label)));
+  const others = versions.filter((other) => other !== version);
   const links = create("p", "ways");
   links.append(fileButton(`${folder}README.md`, `${name}.md`, "Save the README"));
   if (downloads) links.append(fileButton(`${folder}model.onnx`, `${name}-${version}.onnx`, "Save the model"));
   return [
     create("h2", "", card.title),
-    create("p", "small", `${name}, version ${version}${versions.length > 1 ? ` of ${versions.join(", ")}` : ""}`),
+    create("p", "small", `${name}, version ${version}${others.length ? ` (also ${others.join(", ")})` : ""}`),
     create("h3", "", `It knows ${card.labels.length} labels`), labels,
     create("h3", "", "How good it is"), table(figures(card)),
     create("h3", "", "Its limits"), list(limits(card)),

@@ -1,6 +1,6 @@
 // The table of many pictures: sorted, filtered, downloaded.
 
-import { byId, create, find, fromTemplate, percent } from "./elements.js";
+import { byId, create, find, firstOf, fromTemplate, percent } from "./elements.js";
 import { given, givenText, others } from "./picture.js";
 import { csv, json, save } from "./table_file.js";
 
@@ -101,6 +101,8 @@ export class Many {
     const done = this.pictures.filter(({ outcome }) => outcome).length;
     const count = this.pictures.length;
     find(this.element, ".progress", HTMLElement).textContent = done < count ? `${done} of ${count}` : `${count} pictures`;
+    const lost = this.pictures.filter(({ outcome }) => outcome?.problem).length;
+    find(this.element, ".lost", HTMLElement).textContent = lost ? `${lost} failed` : "";
     const meter = find(this.element, "progress", HTMLProgressElement);
     [meter.value, meter.max, meter.hidden] = [done, count, done === count];
     this.offerFilters();
@@ -239,5 +241,5 @@ function remark(outcome) {
   if (isNovel(outcome)) return "Unlike anything known";
   const also = others(outcome.answer.prediction);
   if (!also.length) return "";
-  return `${outcome.answer.prediction.labels ? "perhaps" : "or"} ${also.join(", ")}`;
+  return `${outcome.answer.prediction.labels ? "perhaps" : "or"} ${firstOf(also, 3)}`;
 }

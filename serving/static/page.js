@@ -124,8 +124,10 @@ function remove(removed) {
   compareModels();
 }
 
+/** Ask again about the selected picture, and about all that failed as it did. */
 function retry() {
-  if (selected) ask(selected);
+  const code = selected?.outcome?.problem?.code;
+  pictures.filter((picture) => picture === selected || (code && picture.outcome?.problem?.code === code)).forEach(ask);
   compareModels();
 }
 

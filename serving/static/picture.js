@@ -55,12 +55,11 @@ export class Picture {
    */
   async classify(options, signal) {
     const query = new URLSearchParams([...options, ["seen", "true"]]);
-    const start = performance.now();
     return this.ask(async (file) => {
-      const { body, headers } = await postFile(`/classify?${query}`, file, isAnswer, signal);
+      const { body, headers, milliseconds } = await postFile(`/classify?${query}`, file, isAnswer, signal);
       const [prediction] = body.predictions;
       const modelFile = headers.get("Thimble-Model") ?? "";
-      return { answer: { prediction, modelFile, stages: stageTimes(headers), milliseconds: performance.now() - start } };
+      return { answer: { prediction, modelFile, stages: stageTimes(headers), milliseconds } };
     });
   }
 

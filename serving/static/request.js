@@ -1,9 +1,10 @@
 // Sends a file to the service, and retries while the service is busy.
 
 import { load, store } from "./storage.js";
+import { inTurn } from "./uplink.js";
 
 const MAX_ATTEMPTS = 4;
-const MAX_WAIT_S = 10; // between attempts
+const MAX_WAIT_S = 60; // between attempts: until the next of the minutes in which a service counts
 const TIMEOUT_MS = 60_000; // of an attempt, beside its upload
 const BYTES_PER_MS = 64; // of an upload: slower ones the service refuses, too
 const KEY = "thimble-key"; // in the session storage
@@ -39,7 +40,7 @@ export function saveKey(text) {
 }
 
 /**
- * Post a file; return the JSON body and the headers of the response. Throws RequestError.
+ * Post a file; return the JSON body and the headers of the response, and how long it took. Throws RequestError.
  * @param {string} path
  * @param {Blob} file
  * @param {(body: any) => unknown} isAnswer whether a body is what is asked for
@@ -47,10 +48,14 @@ export function saveKey(text) {
  */
 export async function postFile(path, file, isAnswer, signal) {
   for (let attempt = 1; ; attempt += 1) {
-    const response = await send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
+    let start = 0;
+    const response = await inTurn(file.size, () => {
+      start = performance.now();
+      return send(path, { method: "POST", headers: { "Content-Type": contentType(file) }, body: file, signal });
+    }, signal);
     const wait = Number(response.headers.get("Retry-After"));
-    if (!wait || attempt === MAX_ATTEMPTS) return read(response, isAnswer);
-    await pause(1000 * Math.min(wait, MAX_WAIT_S), signal);
+    if (!wait || wait > MAX_WAIT_S || attempt === MAX_ATTEMPTS) return { ...(await read(response, isAnswer)), milliseconds: performance.now() - start };
+    await pause(1000 * wait, signal);
   }
 }
 

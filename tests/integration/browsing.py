@@ -44,6 +44,17 @@ def hold_answers(page: Page) -> Callable[[], None]:
     return release
 
 
+def change_answers(page: Page, **fields: object) -> None:
+    """Put fields into each prediction on its way to the page."""
+
+    def change(route: Route) -> None:
+        response = route.fetch()
+        (prediction,) = response.json()["predictions"]
+        route.fulfill(response=response, json={"predictions": [prediction | fields]})
+
+    page.route("**/classify?*", change)
+
+
 TRANSFER = """([kind, files, texts]) => {
     const transfer = new DataTransfer();
     for (const [name, content] of files) {

@@ -69,6 +69,6 @@ def renew(tab: Page) -> None:
     tab.mouse.move(0, 0)
     if tab.viewport_size != VIEWPORT:
         tab.set_viewport_size(VIEWPORT)
-    tab.emulate_media(color_scheme="light")
+    tab.emulate_media(media="screen", color_scheme="light", forced_colors="none")
     tab.evaluate("() => addEventListener('pagehide', () => sessionStorage.clear())")
     tab.goto("/livez")  # of the same site: for another, Chromium would start another process

@@ -378,6 +378,16 @@ def test_what_a_proxy_answers_is_said_in_words(page, status, body, said, advice)
     expect(page.locator(".advice")).to_contain_text(advice)
 
 
+def test_a_refusal_that_holds_for_an_hour_is_said_at_once(page):
+    headers = {"Retry-After": "3000", "Content-Type": "application/problem+json"}
+    problem = {"title": "Too many images", "code": "rate-limited", "detail": "More are free in 3,000 s."}
+    page.route("**/classify?*", lambda route: route.fulfill(status=429, headers=headers, json=problem))
+
+    choose(page, "bag")
+
+    expect(page.locator(".problem")).to_contain_text("More are free in 3,000 s.", timeout=8_000)
+
+
 @pytest.mark.parametrize("body", ["null", "{}", '{"grid": null}'])
 def test_what_is_not_an_explanation_is_said_in_words(page, body):
     page.route("**/explain?*", lambda route: route.fulfill(body=body))
@@ -398,7 +408,7 @@ def test_a_drawing_that_cannot_be_fetched_is_reported(page):
 def test_an_upload_may_take_as_long_as_the_service_allows(page):
     page.evaluate("""() => {
         const timeout = AbortSignal.timeout;
-        AbortSignal.timeout = (limit) => timeout(window.limit = limit);
+        AbortSignal.timeout = (limit) => timeout(window.limit = Math.max(limit, window.limit ?? 0));
     }""")
     size = 6_400_000
 
@@ -515,6 +525,7 @@ def test_without_scripts_the_form_is_answered_with_a_page(browser, page_server):
     chooser = page.locator("#files").bounding_box()
     assert chooser
     assert 0 <= chooser["x"] <= 360 - chooser["width"]
+    expect(page.locator("#files")).to_have_css("color", page.locator("body").evaluate("e => getComputedStyle(e).color"))
 
     choose(page, "bag")
     page.get_by_role("combobox", name="Model").select_option("fashion-mlp")

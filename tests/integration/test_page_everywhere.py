@@ -1,9 +1,11 @@
 """The pages in every state: on a phone, in the dark, with the keyboard alone, and to axe."""
 
+import io
 from collections.abc import Callable
 
 import pytest
-from browsing import AXE, DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, VIEWPORT, axe, choose, faint_texts
+from browsing import AXE, DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, VIEWPORT, axe, change_answers, choose, faint_texts
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 pytestmark = NEEDS_BROWSER
@@ -160,6 +162,43 @@ def test_on_a_phone_a_picture_of_many_has_its_remark_below_its_label(browser, pa
     below = "cells => cells.map(cell => getComputedStyle(cell, '::after').content)"
     assert page.locator("tbody .is").evaluate_all(below) == ['"Unlike anything known"', '""']
     page.context.close()
+
+
+def test_on_a_phone_a_long_label_leaves_its_share_in_view(browser, page_server):
+    page = on_a_phone(browser, page_server)
+    change_answers(page, label="running_shoes_for_children_and_adults_size_28_to_45")
+
+    choose(page, "bag", "sneaker")
+
+    expect(page.locator("#many").get_by_role("status")).to_have_text("2 pictures")
+    for share in page.locator(".share").all():
+        box = share.bounding_box()
+        assert box["x"] + box["width"] <= PHONE["width"]
+    page.context.close()
+
+
+def test_on_a_phone_on_its_side_there_is_room_beside_the_board_to_scroll(page):
+    page.set_viewport_size({"width": 640, "height": 360})
+
+    page.get_by_role("button", name="Draw").click()
+
+    dialog, board = (page.locator(part).bounding_box() for part in ("#draw-dialog", "#board"))
+    assert board["height"] < 0.7 * dialog["height"]
+    assert board["width"] == board["height"]
+
+
+def test_with_forced_colours_bars_and_the_legend_keep_theirs(page):
+    page.emulate_media(forced_colors="active")
+    choose(page, "bag")
+    expect(page.locator(".finding")).to_contain_text("Bag falls from")
+    page.locator(".answer summary").first.click()
+
+    for part in (".ramp", ".meter", ".bars.top .bar"):
+        image = Image.open(io.BytesIO(page.locator(part).first.screenshot())).convert("RGB")
+        assert any(max(colour) - min(colour) > 20 for _, colour in image.getcolors(image.width * image.height))
+    pressed, other = (page.locator(".bars.top .bar").nth(place) for place in (0, 1))
+    width = "(one) => getComputedStyle(one).borderTopWidth"
+    assert pressed.evaluate(width) != other.evaluate(width)
 
 
 def test_the_keyboard_alone_classifies_and_explains(page):

@@ -1,12 +1,14 @@
 """The page in a browser: many pictures at once."""
 
 import csv
+import io
 import json
 import re
 import shutil
 
 import pytest
-from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, choose, drop_from_the_desktop, transfer
+from browsing import DRAWINGS, IMAGES, NEEDS_BROWSER, NOTES, change_answers, choose, drop_from_the_desktop, transfer
+from PIL import Image
 from playwright.sync_api import expect
 
 pytestmark = NEEDS_BROWSER
@@ -223,3 +225,65 @@ def test_four_are_asked_at_a_time_and_the_progress_is_told(page):
     for route in held[2:]:
         route.continue_()
     expect(progress).to_have_text("7 pictures")
+
+
+def test_of_large_pictures_one_goes_first_so_that_each_arrives_in_time_on_a_slow_network(page):
+    noise = io.BytesIO()
+    Image.effect_noise((900, 900), 100).save(noise, "png")  # the service refuses what comes too slowly
+    held, free = [], []
+    page.route("**/classify?*", lambda route: route.continue_() if free else held.append(route))
+    page.set_input_files(
+        "#files", [{"name": f"{n}.png", "mimeType": "image/png", "buffer": noise.getvalue()} for n in range(3)]
+    )
+    progress = page.locator("#many").get_by_role("status")
+    expect(progress).to_have_text("0 of 3")
+    page.wait_for_timeout(300)  # more would have been asked by now
+    assert len(held) == 1
+    with page.expect_request("**/classify?*"):
+        choose(page, "bag")  # a small one does not wait for them
+
+    free.append(True)
+    for route in held:
+        route.continue_()
+
+    expect(progress).to_have_text("4 pictures")
+    expect(page.locator("#many .failed")).to_have_count(0)
+
+
+def test_asked_again_are_all_that_failed_alike(page):
+    page.set_input_files("#files", NOTES)
+    expect(page.locator(".problem")).to_contain_text("The image cannot be read")
+    page.context.set_offline(True)
+    choose(page, "bag", "trouser", "sandal")
+    expect(page.locator("#many .failed")).to_have_count(4)
+    expect(page.locator("#many h2")).to_have_text("4 pictures 4 failed")
+    page.context.set_offline(False)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/classify" in request.url else None)
+
+    page.get_by_role("button", name="Try again").press("Enter")
+
+    expect(page.get_by_role("article").locator("h2")).to_be_focused()
+    expect(page.locator("#many tbody .is")).to_have_text(["Bag", "Trouser", "Sandal", "No answer"])
+    expect(page.locator("#many h2")).to_have_text("4 pictures 1 failed")
+    assert len(asked) == 3
+
+
+def test_of_many_likely_labels_the_first_are_named(page):
+    change_answers(page, set=["Bag", *(f"label {n}" for n in range(1, 10))])
+
+    choose(page, "bag", "trouser")
+
+    others = "Could also be label 1, label 2, label 3, label 4, label 5 and 4 more."
+    expect(page.locator(".others")).to_have_text(others)
+    expect(page.locator("#many .remark").first).to_have_text("or label 1, label 2, label 3 and 6 more")
+
+
+def test_on_paper_the_table_is_whole(page):
+    bag = (IMAGES / "bag.png").read_bytes()
+    page.set_input_files("#files", [{"name": f"{n}.png", "mimeType": "image/png", "buffer": bag} for n in range(20)])
+    expect(page.locator("#many").get_by_role("status")).to_have_text("20 pictures")
+
+    page.emulate_media(media="print")
+
+    assert page.locator(".rows").evaluate("(rows) => rows.scrollHeight - rows.clientHeight") == 0

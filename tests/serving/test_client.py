@@ -407,6 +407,34 @@ def test_control_characters_of_a_server_or_a_file_name_do_not_reach_the_terminal
     )
 
 
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_control_characters_of_a_label_do_not_reach_the_terminal_in_any_form(peer, tmp_path, capsys, form):
+    (tmp_path / "cat.jpg").write_bytes(b"one")
+    hostile = PREDICTION | {"label": "cat\x1b[2J\x9b\u202e", "set": ["cat\x1b[2J"]}
+
+    assert main([form, "--url", peer(http({"predictions": [hostile]})).url, str(tmp_path / "cat.jpg")]) == 0
+
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+def test_json_has_the_name_of_each_file_as_it_is(peer, tmp_path, capsys):
+    name = str(tmp_path / "Shot 10.00\u202fAM \n\t\x1b\x9b \U000e0001 größe.jpg")
+    Path(name).write_bytes(b"one")
+
+    assert main(["--json", "--url", peer(GOOD).url, name]) == 0
+
+    assert json.loads(capsys.readouterr().out)["file"] == name
+
+
+def test_a_space_of_any_width_stays_in_a_name(peer, tmp_path, capsys):
+    name = str(tmp_path / "Screenshot 10.00.00\u202fAM.png")
+    Path(name).write_bytes(b"one")
+
+    assert main(["--url", peer(GOOD).url, name]) == 0
+
+    assert capsys.readouterr().out.startswith(f"{name}: cat")
+
+
 def test_an_endless_file_is_read_to_the_limit_only(monkeypatch, capsys):
     monkeypatch.setattr("serving.client.files.MAX_FILE_BYTES", 1000)
 

@@ -136,14 +136,25 @@ def test_a_fact_in_two_files_is_refused():
         openapi.merge({"info": {"title": "one"}, "tags": []}, {"info": {"title": "two"}})
 
 
-def test_no_list_of_values_has_one_twice(interface):
-    def enums(part: object) -> Iterator[list[object]]:
-        if isinstance(part, dict) and isinstance(part.get("enum"), list):
-            yield part["enum"]
-        for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-            yield from enums(value)
+def parts(node: object) -> Iterator[dict[str, object]]:
+    """Yield each object of the document, at any depth."""
+    if isinstance(node, dict):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from parts(value)
 
-    assert [listed for listed in enums(interface) if len(listed) != len(set(map(str, listed)))] == []
+
+def test_no_list_of_values_has_one_twice(interface):
+    enums = [part["enum"] for part in parts(interface) if isinstance(part.get("enum"), list)]
+
+    assert [listed for listed in enums if len(listed) != len(set(map(str, listed)))] == []
+
+
+def test_each_array_has_the_schema_of_its_items_as_generators_of_clients_demand(interface):
+    arrays = [part for part in parts(interface) if part.get("type") in ("array", ["array", "null"])]
+
+    assert arrays
+    assert [part for part in arrays if not {"items", "prefixItems"} & {*part}] == []
 
 
 def test_patterns_are_json_schemas_not_pythons(interface):
