@@ -38,20 +38,21 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
         if file not in TYPES:
             raise NotFound(f"There is no file {file[:120]!r}. Files: {', '.join(TYPES)}.")
         repository.find(name).version(version)  # raises UnknownModel
-        folder = models / name if file == README else models / name / version
+        paths = {other: models / name / (other if other == README else f"{version}/{other}") for other in TYPES}
         if file == MODEL_FILE:
             if not settings.allow_download:
                 raise NotAllowed(
                     "This service does not let clients download models; start it with "
                     f"{variable('allow_download')}=true to allow that."
                 )
-            return _model(repository, name, version, folder, memory)
+            return _model(repository, name, version, paths[file], memory)
         try:
-            if not (folder / file).is_file():
-                raise NotFound(f"{name}/{version} has no {file}.")
-            if (size := _size(folder / file)) > MAX_BESIDE:
+            if not paths[file].is_file():
+                there = ", ".join(other for other, path in paths.items() if path.is_file())
+                raise NotFound(f"{name}/{version} has no {file}. Files: {there or 'none'}.")
+            if (size := _size(paths[file])) > MAX_BESIDE:
                 raise NotFound(f"{name}/{version} has a {file} of {size:,} bytes; at most {MAX_BESIDE:,} are sent.")
-            response = send_from_directory(folder, file, mimetype=TYPES[file])
+            response = send_from_directory(paths[file].parent, file, mimetype=TYPES[file])
         except OSError as error:
             raise NotFound(f"{name}/{version} has a {file} that cannot be read: {error.strerror}.") from error
         response.headers["Cache-Control"] = "no-cache"  # revalidated each time, with 304 while it is the same
@@ -60,9 +61,9 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
     return api
 
 
-def _model(repository: Repository, name: str, version: str, folder: Path, memory: MemoryBudget) -> Response:
+def _model(repository: Repository, name: str, version: str, path: Path, memory: MemoryBudget) -> Response:
     """Return exactly the file that is served, not one that is about to take its place; raises NoModel, Overloaded."""
-    served, path = repository.named(name, version).digest, folder / MODEL_FILE
+    served = repository.named(name, version).digest
     with ExitStack() as reserved:
         reserved.enter_context(memory.reserve(COPIES * _size(path)))
         content, digest = run_in_thread(partial(_read, path))

@@ -22,6 +22,7 @@ MAX_WAITING_HEADERS = 1_000  # of all requests that wait: each takes far more me
 RECV_BYTES = 65_536
 MAX_PIPELINED = 100  # requests that may wait for the responses to those before them
 FRAMING_HEADERS = (b"content-length", b"transfer-encoding")
+LONG_HEAD = f"its head is longer than {MAX_HEAD_BYTES:,} bytes"
 LINGER_TIMEOUT = 5.0  # seconds that a refused client may go on sending, so that it reads the response in the end
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/1\.[01]\r?\n")
 NOT_A_REQUEST = "the bytes after the last request are not a request; its Content-Length may be smaller than its body"
@@ -83,7 +84,7 @@ class Connection:
         deadline, arrived = time.monotonic() + (head_timeout if self._requests else timeout), 0
         while not (self._requests and self._requests[0].head_complete):
             if self.fault or arrived > MAX_HEAD_BYTES:
-                raise self.fault or self._malformed(f"its head is longer than {MAX_HEAD_BYTES:,} bytes")
+                raise self.fault or self._malformed(LONG_HEAD)
             if (left := deadline - time.monotonic()) <= 0:
                 raise TimeoutError
             self._client.settimeout(left)
@@ -93,6 +94,8 @@ class Connection:
             if not arrived:
                 deadline = min(deadline, time.monotonic()) + head_timeout
             arrived += count
+        if arrived > MAX_HEAD_BYTES and self._requests[0].head_bytes > MAX_HEAD_BYTES:  # the last piece ended it
+            raise self._malformed(LONG_HEAD)
         return True
 
     def receive(self) -> int:

@@ -51,6 +51,11 @@ class HTTPRequest:
         self.keep_alive = True
         self.expects_continue = False  # the client sends the body after "100 Continue"
 
+    @property
+    def head_bytes(self) -> int:
+        """The bytes of the request target and of the headers, with their separators."""
+        return len(self.target) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
     def read(self, size: int = -1) -> bytes:
         """Return so many bytes of the body, or all; fewer at its end. Raises BrokenBodyError, and OSError."""
         overhead = 0  # bytes since the body last grew: chunk sizes, extensions, trailers

@@ -72,11 +72,14 @@ def test_what_is_not_there_is_refused_with_what_is(generous, path, code, names):
     assert names in response.json["detail"]
 
 
-def test_a_missing_figure_is_not_found(forge, folder):
-    forge("garments/1")
+def test_a_missing_figure_is_refused_with_the_files_that_are_there(forge, folder):
+    (forge("garments/1").parent / "confusion.png").touch()
     client = create_app(Settings(models=str(folder))).test_client()
 
-    assert client.get("/models/garments/1/curves.png").json["detail"] == "garments/1 has no curves.png."
+    response = client.get("/models/garments/1/curves.png")
+
+    assert response.status_code == 404
+    assert response.json["detail"] == "garments/1 has no curves.png. Files: confusion.png, model.onnx."
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -258,13 +258,14 @@ def test_a_client_that_left_within_a_head_has_no_next_request(client, connection
         head("X: a\nb"),
         head(" folded"),
         head(*(f"X-{number}: 1" for number in range(200))),
+        head("X: " + "a" * MAX_HEAD_BYTES),
         head("X: " + "a" * MAX_HEAD_BYTES * 2),
         b"GET /" + b"a" * MAX_HEAD_BYTES * 2,
     ],
     ids=[
         "word", "tls", "version", "2.0", "0.9", "no-host", "two-hosts", "coding", "two-headers",
         "codings", "1.0-coding", "empty-coding", "lengths", "smuggled", "negative", "huge", "name", "line-feed",
-        "folded", "many", "long", "endless",
+        "folded", "many", "long", "longer", "endless",
     ],
 )  # fmt: skip
 def test_a_malformed_request_is_refused_with_a_reason(client, connection, message):
