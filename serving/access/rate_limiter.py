@@ -141,6 +141,8 @@ def _open(folder: Path | None) -> int:
     """Return the descriptor of the table's file."""
     if folder:
         return os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    if sys.platform == "linux":
+        return os.memfd_create(FILE)  # no folder may have room
     file, path = tempfile.mkstemp()
     Path(path).unlink()
     return file

@@ -18,6 +18,7 @@ from multipart import (
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
+from serving.concurrency import Turn
 from serving.errors import BadRequest, TooLarge
 
 # RFC 2046, section 5.1.1, allows 70 characters; some clients, Werkzeug's among them, write more.
@@ -115,9 +116,10 @@ def _read_strictly(body: bytes, boundary: str, max_parts: int) -> Iterator[Part]
         max_segment_count=max_parts,
         header_charset=HEADER_CHARSET,
     )
-    part, encoding = Part("", None, "", b""), ""
+    part, encoding, turn = Part("", None, "", b""), "", Turn()
     with parser:
         for event in parser.parse(body):
+            turn.end_if_long()
             if isinstance(event, MultipartSegment):
                 part = _part(event.header("Content-Disposition", ""), event.content_type or "")
                 encoding = event.header("Content-Transfer-Encoding", "")

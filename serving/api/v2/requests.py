@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from serving.api.intake import Intake
 from serving.api.v2.metadata import Tensor, input_tensor, output_tensors
@@ -22,6 +23,9 @@ from serving.model.classifier import Classifier
 
 DIGITS = re.compile(r"[0-9]{1,12}")
 JSON_LENGTH = "Inference-Header-Content-Length"  # the bytes of the body that are JSON; binary data follows them
+
+
+Id = Annotated[str, Meta(max_length=1_000)]  # sent back: a slow reader of a long one holds as much memory
 
 
 class OutputParameters(SharedMemory, frozen=True):
@@ -58,7 +62,7 @@ class InferenceRequest(Struct, frozen=True):
     """
 
     inputs: Raw
-    id: str | None = None
+    id: Id | None = None
     parameters: RequestParameters | None = None
     outputs: Raw | UnsetType = UNSET
 

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import random
+import sys
+import tempfile
 from collections import deque
 
 import pytest
@@ -142,3 +144,10 @@ def test_a_client_without_a_key_is_its_address_or_its_network_of_64_bits(address
 
 def test_a_client_with_a_key_is_the_key():
     assert caller_of({"REMOTE_ADDR": "192.0.2.7", KEY_NAME: "ann"}) == "key ann"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the table is a temporary file")
+def test_a_worker_that_shares_nothing_needs_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    assert RateLimiter(LIMIT).take("ann", 1).allowed

@@ -4,6 +4,7 @@ import base64
 import io
 from time import process_time
 
+import gevent
 import pytest
 from bodies import MULTIPART, labels, multipart
 
@@ -319,6 +320,17 @@ def test_only_small_bodies_are_read_by_the_lenient_parser(client, boot):
 
     assert labels(post(client, body)) == ["Ankle boot"]
     assert post(client, large).status_code == 400
+
+
+def test_other_requests_go_on_while_a_form_with_long_heads_is_read():
+    turns = []
+    other = gevent.spawn(lambda: [turns.append(gevent.sleep(0)) for _ in range(1_000)])
+    body = b"\r\n" + multipart(*[('name="a"; filename="a"' + ";a=1" * 4_000, b"x")] * 100)
+
+    read_parts(body, "b", 100)
+
+    assert turns
+    other.kill()
 
 
 def test_more_parts_than_any_form_has_are_refused(client):

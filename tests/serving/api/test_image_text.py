@@ -1,9 +1,13 @@
 """Images as text: what is meant is read, and what is not base64 is refused with what it is."""
 
 import base64
+import tracemalloc
 
 import pytest
 from bodies import MULTIPART, coded, labels, multipart
+
+from serving.api.image_text import decode_text
+from serving.errors import BadRequest
 
 
 @pytest.mark.parametrize(
@@ -76,3 +80,15 @@ def test_other_text_is_not_said_to_be_base64(client, text):
 
     assert response.status_code == 422
     assert "base64" not in response.json["detail"]
+
+
+def test_the_blanks_of_an_encoded_data_url_take_no_more_memory_than_its_text():
+    text = "data%3A%3B" + "%20" * 1_000_000
+
+    tracemalloc.start()
+    refusal = decode_text(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert isinstance(refusal, BadRequest)
+    assert peak < 4 * len(text)

@@ -79,6 +79,7 @@ def test_json_of_another_form_is_refused(client, body):
         (with_tensor(datatype="BYTES", shape=[1], data="aGVsbG8="), "$.inputs[0].data"),
         ({"inputs": [GOOD], "outputs": "novelty"}, "$.outputs"),
         ({"inputs": [GOOD], "id": 5}, "$.id"),
+        ({"inputs": [GOOD], "id": "x" * 1_001}, "$.id"),  # every slow reader of it would hold as much memory
     ],
 )
 def test_json_of_another_form_is_refused_with_the_place(client, wrong, place):
