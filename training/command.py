@@ -1,5 +1,6 @@
 """How a command ends: with a line for a refusal or for Ctrl-C, and never with a traceback for either."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -44,7 +45,9 @@ def message_of(error: Exception) -> str:
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Raise OSError, before any work, where a folder cannot be made since a file is in its place or above it."""
+    """Raise OSError, before any work, where a folder cannot be made or written in."""
     there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
     if there.exists() and not there.is_dir():
         raise NotADirectoryError(f"{folder}: {there} is a file; name another folder with {option}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder}: nothing may be written in {there}; name another folder with {option}")

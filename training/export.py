@@ -138,6 +138,8 @@ def _train_and_export(
     planned: _Planned, context: RunContext, options: argparse.Namespace, console: Console, sizes: SampleSizes
 ) -> None:
     recipe = planned.recipe
+    if planned.exported:
+        check_folder(options.models_dir / recipe.name, "--models-dir")
     console.print(f"[bold]{recipe.name}[/]: {escape(recipe.title)}, on {context.device}")
     stage(f"Reading {recipe.source.title}")
     data = recipe.source.load(options.data_dir, options.limit)

@@ -57,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _survey(images: Path, multi_label: bool, model: Path | None, asked: Path | None) -> None:
     sheet = asked or _thumbnails_of(images)
-    check_folder(sheet.parent, "--sheet")
-    if sheet.is_dir():
+    if not sheet.exists():  # such as /dev/null, it may be written where nothing beside it may be
+        check_folder(sheet.parent, "--sheet")
+    elif sheet.is_dir():
         raise DataError(f"{sheet}: a folder; name a PNG to write with --sheet")
     folder = ImageFolder.open(images, "images", multi_label=multi_label)
     if any(file.path.name == sheet.name and file.path.resolve() == sheet.resolve() for file in folder.files):

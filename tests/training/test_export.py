@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -350,6 +351,18 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(tmp_path, ca
     assert status == 1
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("place", ["models", "models/fashion-mlp"])
+def test_a_folder_that_may_not_be_written_in_is_refused_before_any_work(tmp_path, capsys, place):
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place).chmod(0o500)
+
+    status = export.main(["fashion-mlp", "--models-dir", str(tmp_path / "models"), "--data-dir", str(tmp_path)])
+
+    assert status == 1
+    assert f"nothing may be written in {tmp_path / place}; name another folder with --models" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("without_backbones")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.model.card import Label
+from serving.model.card import MAX_LABEL_LENGTH, Label
 from training.datasets.folder_files import (
     files_in,
     hidden_labels,
@@ -26,6 +26,7 @@ from training.datasets.name_prefix import prefix_of
 from training.datasets.split_names import SPLITS, TRAIN, split_named
 
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
+TABLE_ADVICE = "name them in its column label, in rows such as roses/1.jpg,rose and tulips/1.jpg,tulip"
 
 
 class LabelledFile(NamedTuple):
@@ -65,10 +66,8 @@ def find_layout(path: Path, multi_label: bool = False) -> Layout:
             "file,label and rows such as photos/1.jpg,cat;dog (several labels) or photos/2.jpg, (none of them)"
             f"{_first_of(foreign_tables(path))}"
         )
-    if table:
-        layout = _of_table(path, table, multi_label)
-    else:
-        layout = _of_folder(path)
+    layout = _of_table(path, table, multi_label) if table else _of_folder(path)
+    if not table:
         layout = replace(layout, left_out=(*foreign_tables(path), *layout.left_out))
     _check_labels(path, layout, "labels" if table else "folders")
     _check_splits(path, layout)
@@ -198,8 +197,9 @@ def _first_of(messages: Sequence[str]) -> str:
 def _check_labels(path: Path, layout: Layout, noun: str) -> None:
     """Raise DataError where there are too few labels, or where one cannot be a label or looks like another."""
     if len(layout.labels) < 2:
-        alone = [printable(folder) for folder in subfolders(path) if holds_folders(folder)] if path.is_dir() else []
-        advice = f"where the folders of labels are in it, name {alone[0]}" if len(alone) == 1 else ADVICE
+        alone = [printable(folder) for folder in subfolders(path) if holds_folders(folder)] if noun == "folders" else []
+        usual = ADVICE if noun == "folders" else TABLE_ADVICE
+        advice = f"where the folders of labels are in it, name {alone[0]}" if len(alone) == 1 else usual
         raise DataError(
             f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {advice}"
             f"{_first_of(layout.left_out)}"
@@ -209,8 +209,8 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
         bare = label.translate(JOINERS)
         if not (_is_label(bare) and _is_label(label) and bare.isprintable()):
             raise DataError(
-                f"{printable(path / label)}: this name cannot be a label; rename it, without colons, line breaks and "
-                "other unprintable characters"
+                f"{printable(path)}: the name {label!r} cannot be a label; rename it, in at most {MAX_LABEL_LENGTH} "
+                "characters, without colons, line breaks and other unprintable characters"
             )
         alike[unicodedata.normalize("NFC", bare).strip().lower()].append(label)
     if doubled := next((names for names in alike.values() if len(names) > 1), None):

@@ -180,13 +180,24 @@ def _rows(table: Path) -> list[tuple[int, list[str]]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             above, first, stated = _beginning(file)
-            reader = csv.reader(chain([first], file), delimiter=_delimiter(table, first, stated))
-            rows = [(above + reader.line_num, row) for row in reader if any(row)]
+            rows = list(_parsed(chain([first], file), _delimiter(table, first, stated), above))
     except (csv.Error, UnicodeDecodeError) as error:
         raise _not_a_csv(table, str(error)) from error
     if nul := next((line for line, row in rows if "\0" in "".join(row)), None):
         raise _not_a_csv(table, f"a null character in line {nul}")
     return rows
+
+
+def _parsed(lines: Iterable[str], delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows; above: how many lines are above them. Raises csv.Error, as for a quote that is not closed."""
+    reader, end = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True), 0
+    try:
+        for row in reader:
+            end = reader.line_num
+            if any(row):
+                yield above + end, row
+    except csv.Error as error:
+        raise csv.Error(f"in the row that begins in line {above + end + 1}, {error}: look at its quotes") from error
 
 
 def _beginning(lines: Iterable[str]) -> tuple[int, str, str]:
@@ -203,7 +214,7 @@ def _beginning(lines: Iterable[str]) -> tuple[int, str, str]:
 def _delimiter(table: Path, first: str, stated: str) -> str:
     """Return what separates the columns: what gives the columns' names or an image's file; otherwise as stated."""
     candidates: list[str] = [each for each in (stated, *DELIMITERS) if each]
-    rows = {each: next(csv.reader([first], delimiter=each), []) for each in candidates}
+    rows = {each: next(csv.reader([first], delimiter=each, skipinitialspace=True), []) for each in candidates}
     for each, row in rows.items():
         if _is_header(row) or (len(row) >= len(COLUMNS) and _is_file(table.parent / row[0].strip())):
             return each

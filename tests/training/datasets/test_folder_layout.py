@@ -352,7 +352,7 @@ def test_labels_that_differ_in_capitals_alone_are_refused(tmp_path):
     [
         ("1.png,rose\n1.png,tulip\n", "line 3: 1.png has the label 'tulip' here and the label 'rose' above"),
         ("1.png,rose\n2.png\n", "line 3: a file and its label are needed"),
-        ("1.png,rose\n", "1 labels in it, at least 2 are needed"),
+        ("1.png,rose\n", "1 labels in it, at least 2 are needed; name them in its column label, in rows such as ros"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(tmp_path, rows, reason):

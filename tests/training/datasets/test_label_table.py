@@ -34,6 +34,7 @@ def write(folder: Path, text: str) -> Path:
         'sep=;\nfile,label\n1.png,"rose, red"\n',
         "\n\nfile;label\n1.png;rose, red\n",
         "file|label\n1.png|rose, red\n",
+        '"file", "label"\n"1.png", "rose, red"\n',
     ],
 )
 def test_columns_are_separated_as_the_first_line_says_or_does(tmp_path, text):
@@ -100,6 +101,14 @@ def test_a_row_may_end_with_empty_cells(tmp_path):
 def test_a_null_character_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"not a CSV in UTF-8 \(a null character in line 2\)"):
         read_table(write(tmp_path, "file,label\n1\0.png,rose\n"))
+
+
+@pytest.mark.parametrize("note", ['"not closed', '"closed" too soon', '"closed below'])
+def test_a_quote_that_would_join_rows_is_refused(tmp_path, note):
+    rows = f'1.png,rose,"two\nlines"\n2.png,tulip,{note}\n3.png,rose,"good"\n'
+
+    with pytest.raises(DataError, match=r"not a CSV in UTF-8 \(in the row that begins in line 4, .*: look at its quo"):
+        read_table(write(tmp_path, f"file,label,note\n{rows}"))
 
 
 def test_predictions_in_the_folder_are_not_taken_for_labels(tmp_path):
