@@ -15,7 +15,7 @@ from serving.imaging.colour import to_srgb
 from serving.imaging.embedded_profiles import read_profile
 from serving.imaging.formats import DECODER_ERRORS, FORMATS, check_planes, register_deep_tiffs, unreadable
 from serving.imaging.heic import turns_itself
-from serving.imaging.jpeg import EOI, lacks_only_its_end
+from serving.imaging.jpeg import EOI, lacks_only_its_end, without_padding
 from serving.imaging.modes import (
     has_deep_channels,
     load_lower_bytes,
@@ -142,6 +142,7 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 
 
 def _open(upload: bytes) -> Image.Image:
+    upload = without_padding(upload)
     try:
         return Image.open(io.BytesIO(without_comments(upload) or upload), formats=FORMATS)
     except DECODER_ERRORS:

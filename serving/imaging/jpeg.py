@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-EOI = b"\xff\xd9"  # end of image
-SOI_BYTES = 2
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"  # start and end of image
 SCALE = 8  # at which a JPEG of a single scan is judged: a pixel for each block
 LAST_SHARE = 1000  # of its blocks one in so many may be missing at the end, and always the last one
 JUNK = bytes(range(1, 255)) * 2  # longer than a block; without the byte 255 that begins a marker
@@ -29,13 +28,18 @@ class Scan(NamedTuple):
     low: int
 
 
+def without_padding(upload: bytes) -> bytes:
+    """Return a JPEG without the zeros at its end: in a download that broke off they stand for what is missing."""
+    return upload.rstrip(b"\0") if upload.startswith(SOI) else upload
+
+
 def lacks_only_its_end(upload: bytes) -> bool:
     """Return whether a JPEG that its decoder finds truncated lacks no more than a thousandth of its blocks, or one.
 
     It is decoded twice, with nothing and with junk in the place of what is missing: the two differ from the first
     missing block on. Of a progressive JPEG all scans must have begun as well, and it is the last that is judged so.
     """
-    upload = upload.rstrip(b"\xff")
+    upload = upload.rstrip(b"\xff\0")
     scans = list(_scans(upload))
     with Image.open(io.BytesIO(upload), formats=["JPEG"]) as image:
         layers = getattr(image, "layer", [])  # identifier and sampling factors of each component
@@ -52,7 +56,7 @@ def lacks_only_its_end(upload: bytes) -> bool:
 
 def _scans(upload: bytes) -> Iterator[Scan]:
     """Yield the headers of the scans; ends where the file does."""
-    place = SOI_BYTES
+    place = len(SOI)
     while place + 4 <= len(upload):
         if upload[place] != 0xFF:
             return

@@ -57,6 +57,16 @@ def test_a_jpeg_truncated_further_in_is_refused(options, mode, share, min_side):
         read(upload[: int(len(upload) * share)], min_side)
 
 
+@pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
+def test_zeros_in_the_place_of_what_is_missing_hide_nothing(options):
+    upload = saved(noise(400, 300), "JPEG", quality=90, **options)
+
+    with pytest.raises(UnreadableImage, match=f"The {len(upload):,} bytes are not a complete image"):
+        read(upload[: len(upload) // 2].ljust(len(upload), b"\0"))
+    assert read(upload + bytes(100)).tobytes() == read(upload).tobytes()
+    assert read(upload[:-2] + bytes(100)).tobytes() == read(upload).tobytes()
+
+
 def test_a_progressive_jpeg_without_its_last_scan_is_refused():
     upload = saved(noise(64, 64), "JPEG", progressive=True)
 
