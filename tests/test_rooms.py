@@ -70,7 +70,8 @@ SERVING_MUST_NOT_LOAD = {
     "serving.telemetry.metrics serving.telemetry.triton_statistics": FLASK | SERVER | {"onnxruntime", "PIL"},
     "serving.telemetry": FLASK | {"httptools"},
     "serving.server": FLASK | INFERENCE | METRICS,
-    "serving.api.form_data serving.api.intake serving.api.query": SERVER | METRICS | {"flask", "onnxruntime"},
+    "serving.api.form_data": METRICS | {"gunicorn", "httptools", "flask", "onnxruntime"},
+    "serving.api.intake serving.api.query": SERVER | METRICS | {"flask", "onnxruntime"},
 }
 
 ONNX = {"onnx", "onnxscript", "onnxruntime"}
