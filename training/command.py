@@ -46,8 +46,9 @@ def message_of(error: Exception) -> str:
 
 def check_folder(folder: Path, option: str) -> None:
     """Raise OSError, before any work, where a folder cannot be made or written in."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    if there.exists() and not there.is_dir():
-        raise NotADirectoryError(f"{folder}: {there} is a file; name another folder with {option}")
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        kind = "a link to what is not there" if there.is_symlink() else "a file"
+        raise NotADirectoryError(f"{folder}: {there} is {kind}; name another folder with {option}")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder}: nothing may be written in {there}; name another folder with {option}")

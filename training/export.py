@@ -93,16 +93,18 @@ class _Planned(NamedTuple):
 def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
     """Yield the recipes, each once, and what is made of each.
 
-    Their networks are built once before: one that cannot be built is refused before others are trained. Raises
-    DataError.
+    Before, their networks are built once and their folders checked: one that cannot be built, or written, is refused
+    before others are trained. Raises DataError and OSError.
     """
     recipes = list(chosen(options, device))
+    with_teachers = recipes if options.checkpoint else list(_with_teachers(recipes, options, device))
+    for recipe in with_teachers:
+        recipe.network()
+        if not options.train_only:
+            check_folder(options.models_dir / recipe.name, "--models-dir")
     if options.checkpoint:
         yield from map(_Planned, recipes)
         return
-    with_teachers = list(_with_teachers(recipes, options, device))
-    for recipe in with_teachers:
-        recipe.network()
     taught_by = {teacher for recipe in with_teachers for teacher in recipe.teachers}
     planned: list[Recipe] = []
     for recipe in _with_teachers(recipes, options, device):
@@ -138,8 +140,6 @@ def _train_and_export(
     planned: _Planned, context: RunContext, options: argparse.Namespace, console: Console, sizes: SampleSizes
 ) -> None:
     recipe = planned.recipe
-    if planned.exported:
-        check_folder(options.models_dir / recipe.name, "--models-dir")
     console.print(f"[bold]{recipe.name}[/]: {escape(recipe.title)}, on {context.device}")
     stage(f"Reading {recipe.source.title}")
     data = recipe.source.load(options.data_dir, options.limit)

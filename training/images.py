@@ -6,6 +6,7 @@ if __name__ == "__main__":
     quit_on_ctrl_c()
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -57,10 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _survey(images: Path, multi_label: bool, model: Path | None, asked: Path | None) -> None:
     sheet = asked or _thumbnails_of(images)
-    if not sheet.exists():  # such as /dev/null, it may be written where nothing beside it may be
+    if not sheet.exists():  # one that exists, such as /dev/null, may be writable in a folder that is not
         check_folder(sheet.parent, "--sheet")
     elif sheet.is_dir():
         raise DataError(f"{sheet}: a folder; name a PNG to write with --sheet")
+    elif not os.access(sheet, os.W_OK):
+        raise PermissionError(f"{sheet}: nothing may be written in it; name another file with --sheet")
     folder = ImageFolder.open(images, "images", multi_label=multi_label)
     if any(file.path.name == sheet.name and file.path.resolve() == sheet.resolve() for file in folder.files):
         raise DataError(f"{sheet}: one of the images, which the thumbnails would replace; name another with --sheet")

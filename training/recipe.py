@@ -56,7 +56,8 @@ class Recipe:
     teachers_weight: float = 0.9  # of the teachers' probabilities in the loss, beside the labels
     view: Views | None = None  # draws other versions of the training images, uint8 as they are
     views: int = 0  # how many are drawn at most; each epoch takes the next one
-    # Flip each image in every other epoch (Jordan 2024, section 3.6); "tried": where the validation images allow it.
+    # Flip each image in every other epoch (Jordan 2024, section 3.6), and a view that comes again the other way;
+    # "tried": where the validation images allow it.
     flip: bool | Literal["tried"] = False
     augmentations: tuple[Augmentation, ...] = ()
     # The network is pretrained: its last layer is fitted, and if there are epochs its last blocks learn too.

@@ -142,7 +142,7 @@ def _open(folder: Path | None) -> int:
     if folder:
         return os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
     if sys.platform == "linux":
-        return os.memfd_create(FILE)  # no folder may have room
+        return os.memfd_create(FILE)  # which needs room in no folder
     file, path = tempfile.mkstemp()
     Path(path).unlink()
     return file

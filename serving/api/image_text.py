@@ -10,7 +10,7 @@ from serving.inference.predictor import Upload
 MAX_PERCENT_ENCODED = 250_000  # characters: three times the size of the bytes, and slow to decode
 DATA_URL = re.compile(r'data:((?:[^,"]|"[^"]{0,200}"){0,200}),', re.IGNORECASE)  # a comma may stand in quotes
 IS_BASE64 = re.compile(r";\s*base64\s*(?:;|$)", re.IGNORECASE)
-# The blanks are few: for each that may be there, the expression takes memory.
+# At most 99 blanks: the expression takes memory for each that it repeats.
 ENCODED_DATA_URL = re.compile(r"data%3A[^,]{0,300}?%3B(?:%20){0,99}base64(?:%2C|,)", re.IGNORECASE)
 ADDRESS = re.compile(r"(?!data:)[a-z][a-z0-9+.-]{0,30}:", re.IGNORECASE)  # a URL's scheme, or the letter of a drive
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="

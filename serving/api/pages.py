@@ -100,7 +100,7 @@ def _subject(card: ModelCard) -> str:
 
 
 def _known(cards: list[ModelCard]) -> str:
-    """Return what models know, as text: their subjects, and the labels of own images, of which the card has all."""
+    """Return, as text, the subjects that models know, and of own images the first labels; the card lists all."""
     own = [card.title.startswith(OWN_IMAGES) for card in cards]
     known = (card.labels if is_own else [_subject(card).lower()] for card, is_own in zip(cards, own, strict=True))
     names = list(dict.fromkeys(chain.from_iterable(known)))

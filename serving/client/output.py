@@ -31,7 +31,7 @@ def text_writer(file: TextIO, labels: int | None) -> Write:
 
 
 def json_writer(file: TextIO) -> Write:
-    """Return a writer of a JSON object for each prediction or problem; programs read the names as they are."""
+    """Return a writer of a JSON object for each prediction or problem; names stay as they are, if they are UTF-8."""
 
     def write(name: str, answer: Prediction | Problem) -> None:
         kind = "error" if isinstance(answer, Problem) else "prediction"

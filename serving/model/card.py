@@ -26,7 +26,7 @@ MIN_GOLDEN_SAMPLES, MAX_GOLDEN_SAMPLES = 3, 64  # every probe of readiness runs 
 MAX_CARD_CHARS = 16 << 20  # four golden samples of 1024 x 1024 random pixels take that
 MAX_MESSAGE_CHARS = 2_000
 MAX_LABELS = 25_000  # the whole of ImageNet has 21,841
-MAX_LABEL_LENGTH = 200  # characters
+MAX_LABEL_CHARS = 200
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 VERSION = r"[1-9][0-9]{0,8}"
@@ -35,7 +35,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=1000)]
 Name = Annotated[str, Meta(pattern=rf"^{NAME}\Z")]
 Version = Annotated[str, Meta(pattern=rf"^{VERSION}\Z")]
 # V2's classification answers separate fields by colons.
-Label = Annotated[str, Meta(pattern=rf"^[^:\r\n]{{1,{MAX_LABEL_LENGTH}}}\Z")]
+Label = Annotated[str, Meta(pattern=rf"^[^:\r\n]{{1,{MAX_LABEL_CHARS}}}\Z")]
 Positive = Annotated[float, Meta(gt=0)]
 
 

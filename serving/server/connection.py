@@ -81,7 +81,8 @@ class Connection:
 
     def _receive_head(self, timeout: float, head_timeout: float) -> bool:
         """Receive until a head is whole; return whether it is, or the client has ended before."""
-        deadline, arrived = time.monotonic() + (head_timeout if self._requests else timeout), 0
+        has_begun = bool(self._requests)  # with the piece that ended the request before
+        deadline, arrived = time.monotonic() + (head_timeout if has_begun else timeout), 0
         while not (self._requests and self._requests[0].head_complete):
             if self.fault or arrived > MAX_HEAD_BYTES:
                 raise self.fault or self._malformed(LONG_HEAD)
@@ -94,8 +95,9 @@ class Connection:
             if not arrived:
                 deadline = min(deadline, time.monotonic()) + head_timeout
             arrived += count
-        if arrived > MAX_HEAD_BYTES and self._requests[0].head_bytes > MAX_HEAD_BYTES:  # the last piece ended it
-            raise self._malformed(LONG_HEAD)
+        request = self._requests[0]
+        if (has_begun or arrived > MAX_HEAD_BYTES) and request.head_bytes > MAX_HEAD_BYTES:  # the last piece ended it
+            raise MalformedRequestError(LONG_HEAD, request.target)
         return True
 
     def receive(self) -> int:

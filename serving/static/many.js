@@ -101,8 +101,8 @@ export class Many {
     const done = this.pictures.filter(({ outcome }) => outcome).length;
     const count = this.pictures.length;
     find(this.element, ".progress", HTMLElement).textContent = done < count ? `${done} of ${count}` : `${count} pictures`;
-    const lost = this.pictures.filter(({ outcome }) => outcome?.problem).length;
-    find(this.element, ".lost", HTMLElement).textContent = lost ? `${lost} failed` : "";
+    const failed = this.pictures.filter(({ outcome }) => outcome?.problem).length;
+    find(this.element, ".failures", HTMLElement).textContent = failed ? `${failed} failed` : "";
     const meter = find(this.element, "progress", HTMLProgressElement);
     [meter.value, meter.max, meter.hidden] = [done, count, done === count];
     this.offerFilters();

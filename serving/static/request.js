@@ -4,7 +4,7 @@ import { load, store } from "./storage.js";
 import { inTurn } from "./uplink.js";
 
 const MAX_ATTEMPTS = 4;
-const MAX_WAIT_S = 60; // between attempts: until the next of the minutes in which a service counts
+const MAX_WAIT_S = 60; // between attempts: within a minute a limit per minute has room again
 const TIMEOUT_MS = 60_000; // of an attempt, beside its upload
 const BYTES_PER_MS = 64; // of an upload: slower ones the service refuses, too
 const KEY = "thimble-key"; // in the session storage

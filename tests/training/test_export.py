@@ -353,6 +353,16 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_link_to_a_folder_that_is_not_there_is_refused_before_any_work(tmp_path, capsys):
+    models = tmp_path / "models"
+    models.symlink_to(tmp_path / "gone")
+
+    assert export.main(["fashion-mlp", "--models-dir", str(models), "--data-dir", str(tmp_path)]) == 1
+
+    message = f"{models} is a link to what is not there; name another folder with --models-dir"
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("place", ["models", "models/fashion-mlp"])
 def test_a_folder_that_may_not_be_written_in_is_refused_before_any_work(tmp_path, capsys, place):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from serving.model.card import MAX_LABEL_LENGTH, Label
+from serving.model.card import MAX_LABEL_CHARS, Label
 from training.datasets.folder_files import (
     files_in,
     hidden_labels,
@@ -66,10 +66,12 @@ def find_layout(path: Path, multi_label: bool = False) -> Layout:
             "file,label and rows such as photos/1.jpg,cat;dog (several labels) or photos/2.jpg, (none of them)"
             f"{_first_of(foreign_tables(path))}"
         )
-    layout = _of_table(path, table, multi_label) if table else _of_folder(path)
-    if not table:
+    if table:
+        layout = _of_table(path, table, multi_label)
+    else:
+        layout = _of_folder(path)
         layout = replace(layout, left_out=(*foreign_tables(path), *layout.left_out))
-    _check_labels(path, layout, "labels" if table else "folders")
+    _check_labels(path, layout, is_table=bool(table))
     _check_splits(path, layout)
     return layout
 
@@ -194,12 +196,10 @@ def _first_of(messages: Sequence[str]) -> str:
     return f" ({messages[0]})" if messages else ""
 
 
-def _check_labels(path: Path, layout: Layout, noun: str) -> None:
+def _check_labels(path: Path, layout: Layout, is_table: bool) -> None:
     """Raise DataError where there are too few labels, or where one cannot be a label or looks like another."""
     if len(layout.labels) < 2:
-        alone = [printable(folder) for folder in subfolders(path) if holds_folders(folder)] if noun == "folders" else []
-        usual = ADVICE if noun == "folders" else TABLE_ADVICE
-        advice = f"where the folders of labels are in it, name {alone[0]}" if len(alone) == 1 else usual
+        noun, advice = ("labels", TABLE_ADVICE) if is_table else ("folders", _folder_advice(path))
         raise DataError(
             f"{printable(path)}: {len(layout.labels)} {noun} in it, at least 2 are needed; {advice}"
             f"{_first_of(layout.left_out)}"
@@ -209,7 +209,7 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
         bare = label.translate(JOINERS)
         if not (_is_label(bare) and _is_label(label) and bare.isprintable()):
             raise DataError(
-                f"{printable(path)}: the name {label!r} cannot be a label; rename it, in at most {MAX_LABEL_LENGTH} "
+                f"{printable(path)}: the name {label!r} cannot be a label; rename it, in at most {MAX_LABEL_CHARS} "
                 "characters, without colons, line breaks and other unprintable characters"
             )
         alike[unicodedata.normalize("NFC", bare).strip().lower()].append(label)
@@ -218,6 +218,11 @@ def _check_labels(path: Path, layout: Layout, noun: str) -> None:
             f"{printable(path)}: the labels {_told_apart(doubled)} differ only in spaces, capitals or the encoding of "
             "a letter: give them one name, or clearly different ones"
         )
+
+
+def _folder_advice(path: Path) -> str:
+    alone = [printable(folder) for folder in subfolders(path) if holds_folders(folder)]
+    return f"where the folders of labels are in it, name {alone[0]}" if len(alone) == 1 else ADVICE
 
 
 def _check_splits(path: Path, layout: Layout) -> None:

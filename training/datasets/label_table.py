@@ -18,6 +18,7 @@ PREDICTION_COLUMN = "probability"  # of a table of predictions, such as thimble-
 DELIMITERS = ",;\t|"  # of columns: spreadsheets write semicolons where a comma is the decimal point
 # The first line that Excel understands; others write sep=\t, repeat the separator, or leave it out.
 DELIMITER_LINE = re.compile(r'\s*"?sep=(\\t|[^\w\r\n"\0]?)[^\w\r\n]*[\r\n]*', re.IGNORECASE)
+BLANK_AFTER_QUOTE = re.compile(r'(?<=") +(?=[,;|\t\r\n]|$)')  # a strict reader refuses it; cells are stripped anyway
 SEPARATORS = re.compile(r"[;|]")  # of the labels in a cell
 FIRST_ROW = 80  # characters of it in a message
 SEVERAL = "for images with several labels, add --multi-label"
@@ -79,7 +80,7 @@ def read_table(table: Path, multi_label: bool = False) -> dict[Path, TableRow]:
 
 def _named_files(table: Path, multi_label: bool) -> Iterator[tuple[str, str, TableRow]]:
     """Yield of each row where it stands, the file that it names, and what it says of it. Raises DataError."""
-    rows = _rows(table)
+    rows = list(_rows(table))
     _, first = rows[0] if rows else (1, [])
     named = _is_header(first)
     names = _cells(first) if named else list(COLUMNS)
@@ -145,7 +146,7 @@ def _csv_files(folder: Path) -> list[Path]:
 def _objection(table: Path) -> str:
     """Return why a CSV gives no labels; "" where it has the columns of a table, or names a file in its first row."""
     try:
-        _, first = next(iter(_rows(table)), (1, []))
+        _, first = next(_rows(table), (1, []))
     except DataError as error:
         return str(error)
     if _is_header(first):  # a model is not to learn from its own answers
@@ -175,22 +176,23 @@ def _cells(row: list[str]) -> list[str]:
     return [cell.strip().lower() for cell in row]
 
 
-def _rows(table: Path) -> list[tuple[int, list[str]]]:
-    """Return the rows that are not empty, with the lines that they end in. Raises DataError for no CSV in UTF-8."""
+def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, with the lines that they end in. Raises DataError for no CSV in UTF-8."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             above, first, stated = _beginning(file)
-            rows = list(_parsed(chain([first], file), _delimiter(table, first, stated), above))
+            for line, row in _parsed(chain([first], file), _delimiter(table, first, stated), above):
+                if "\0" in "".join(row):
+                    raise _not_a_csv(table, f"a null character in line {line}")
+                yield line, row
     except (csv.Error, UnicodeDecodeError) as error:
         raise _not_a_csv(table, str(error)) from error
-    if nul := next((line for line, row in rows if "\0" in "".join(row)), None):
-        raise _not_a_csv(table, f"a null character in line {nul}")
-    return rows
 
 
 def _parsed(lines: Iterable[str], delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows; above: how many lines are above them. Raises csv.Error, as for a quote that is not closed."""
-    reader, end = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True), 0
+    trimmed = (BLANK_AFTER_QUOTE.sub("", line) for line in lines)
+    reader, end = csv.reader(trimmed, delimiter=delimiter, skipinitialspace=True, strict=True), 0
     try:
         for row in reader:
             end = reader.line_num

@@ -38,7 +38,10 @@ class TrainingViews:
         return TrainingView(self.pixels[number], None if self.soft_labels is None else self.soft_labels[number])
 
     def is_flipped(self, epoch: int) -> bool:
-        """Return whether an epoch takes the images the other way round than the first: each view both ways in turn."""
+        """Return whether an epoch flips those images that the first does not.
+
+        Neighbouring epochs differ, and a view that comes again is flipped the other way.
+        """
         rounds, number = divmod(epoch - 1, len(self.pixels))
         return (rounds + number) % 2 == 1
 
@@ -50,8 +53,8 @@ class TrainingViews:
 def draw_views(recipe: Recipe, pixels: Tensor, device: torch.device, folder: Path) -> Tensor:
     """Return the recipe's views [views, n, h, w, c] of images [n, h, w, c], which its seed decides.
 
-    A GPU draws them itself. folder: keeps them for a training that is resumed and for other recipes, which may need
-    fewer.
+    device: of the training; views are drawn on it if it is a GPU. folder: keeps them for a training that is resumed and
+    for other recipes, which may need fewer.
     """
     if recipe.view is None:
         return pixels[None]

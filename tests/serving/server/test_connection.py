@@ -285,6 +285,15 @@ def test_garbage_behind_a_good_request_is_refused_after_it(client, connection):
         connection.next(10)
 
 
+def test_a_long_head_behind_another_request_is_refused_too(client, connection):
+    client.sendall(head() + head("X: " + "a" * MAX_HEAD_BYTES, first="GET /next HTTP/1.1"))
+
+    connection.next(10).read()
+
+    with pytest.raises(MalformedRequestError, match="its head is longer than 65,536 bytes"):
+        connection.next(10)
+
+
 def read_all(connection):
     while request := connection.next(10):
         request.read()

@@ -35,6 +35,7 @@ def write(folder: Path, text: str) -> Path:
         "\n\nfile;label\n1.png;rose, red\n",
         "file|label\n1.png|rose, red\n",
         '"file", "label"\n"1.png", "rose, red"\n',
+        '"file" ,"label" \r\n"1.png" ,"rose, red" \r\n',
     ],
 )
 def test_columns_are_separated_as_the_first_line_says_or_does(tmp_path, text):
@@ -109,6 +110,13 @@ def test_a_quote_that_would_join_rows_is_refused(tmp_path, note):
 
     with pytest.raises(DataError, match=r"not a CSV in UTF-8 \(in the row that begins in line 4, .*: look at its quo"):
         read_table(write(tmp_path, f"file,label,note\n{rows}"))
+
+
+def test_a_table_with_a_fault_further_down_is_refused_and_not_passed_over(tmp_path):
+    write(fill(tmp_path), 'file,label\nrose/1.png,rose\nrose/2.png,"rose\n')
+
+    with pytest.raises(DataError, match="in the row that begins in line 3"):
+        find_layout(tmp_path)
 
 
 def test_predictions_in_the_folder_are_not_taken_for_labels(tmp_path):
