@@ -10,14 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from serving.model.card import MAX_LABEL_CHARS, Label
-from training.datasets.folder_files import (
-    files_in,
-    hidden_labels,
-    holds_folders,
-    images_in,
-    loose_images,
-    subfolders,
-)
+from training.datasets.folder_files import files_in, hidden_labels, holds_folders, images_in, loose_images, subfolders
 from training.datasets.formats import DataError
 from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
