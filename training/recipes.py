@@ -51,7 +51,7 @@ FASHION_NET = Recipe(
     flagged_photos=0.231,
     mirrored=True,
     int8=True,
-    on_cpu={"teachers": (), "label_smoothing": 0.2, "epochs": 75},  # its teachers take hours there
+    on_cpu={"teachers": (), "label_smoothing": 0.2, "epochs": 35},  # its teachers take hours there
 )
 
 FASHION_TEACHER = replace(
