@@ -369,6 +369,22 @@ def test_each_image_is_seen_as_it_is_and_flipped_in_turn(parts):
         assert [image in images_seen for image in mirrored] == [not is_plain for is_plain in as_they_are]
 
 
+def test_a_view_that_comes_again_is_seen_the_other_way_round(parts):
+    train, validation = parts
+    seen: list[set[bytes]] = []
+
+    def watch(images: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append({image.numpy().tobytes() for image in images})
+        return images
+
+    recipe = replace(QUICK, epochs=4, batch=len(train), flip=True, augmentations=(watch,))
+    train_network(recipe, train, validation, views=TrainingViews(torch.stack([train.pixels, 255 - train.pixels])))
+
+    assert len(seen) == 4
+    assert seen[0].isdisjoint(seen[2])
+    assert seen[1].isdisjoint(seen[3])
+
+
 def test_micro_batches_take_the_same_steps_as_the_whole_batch(parts):
     recipe = replace(QUICK, batch=100)
     whole = train_network(recipe, *parts)
