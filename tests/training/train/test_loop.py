@@ -348,15 +348,23 @@ def test_images_are_flipped_later_on_if_that_does_not_change_what_they_show(turn
     assert trained.augmentations == augmentations
 
 
-def test_each_image_is_seen_as_it_is_and_flipped_in_turn(parts):
-    train, validation = parts
+def seen_with_flips(train, validation, views=None) -> list[set[bytes]]:
+    """Return the normalized images, as bytes, that a network sees in each of four epochs with flips."""
     seen: list[set[bytes]] = []
 
     def watch(images: Tensor, generator: torch.Generator) -> Tensor:
         seen.append({image.numpy().tobytes() for image in images})
         return images
 
-    train_network(replace(QUICK, epochs=4, batch=len(train), flip=True, augmentations=(watch,)), train, validation)
+    recipe = replace(QUICK, epochs=4, batch=len(train), flip=True, augmentations=(watch,))
+    train_network(recipe, train, validation, views=views)
+    return seen
+
+
+def test_each_image_is_seen_as_it_is_and_flipped_in_turn(parts):
+    train, _ = parts
+
+    seen = seen_with_flips(*parts)
 
     images = Normalize.to_unit(train.pixels)(train.pixels)
     plain = [image.numpy().tobytes() for image in images]
@@ -370,15 +378,9 @@ def test_each_image_is_seen_as_it_is_and_flipped_in_turn(parts):
 
 
 def test_a_view_that_comes_again_is_seen_the_other_way_round(parts):
-    train, validation = parts
-    seen: list[set[bytes]] = []
+    pixels = parts[0].pixels
 
-    def watch(images: Tensor, generator: torch.Generator) -> Tensor:
-        seen.append({image.numpy().tobytes() for image in images})
-        return images
-
-    recipe = replace(QUICK, epochs=4, batch=len(train), flip=True, augmentations=(watch,))
-    train_network(recipe, train, validation, views=TrainingViews(torch.stack([train.pixels, 255 - train.pixels])))
+    seen = seen_with_flips(*parts, TrainingViews(torch.stack([pixels, 255 - pixels])))
 
     assert len(seen) == 4
     assert seen[0].isdisjoint(seen[2])
