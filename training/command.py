@@ -1,12 +1,22 @@
-"""How a command ends: with a line for a refusal or for Ctrl-C, and never with a traceback for either."""
+"""How a command ends: with a line for a refusal, for Ctrl-C or SIGTERM, and never with a traceback for any of them."""
 
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
-REFUSED, INTERRUPTED = 1, 130  # exit statuses; a shell gives 130 itself where a signal ended the process
+REFUSED, INTERRUPTED, TERMINATED = 1, 130, 143  # a shell gives the latter two itself where a signal ended the process
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, as from kill, a container or a batch system: what Ctrl-C would leave tidy is left so too."""
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM."""
+    raise Terminated
 
 
 def quit_on_ctrl_c() -> None:
@@ -18,21 +28,28 @@ def quit_on_ctrl_c() -> None:
 def exit_status(
     name: str, command: Callable[[], object], refusals: tuple[type[Exception], ...], interrupted: str
 ) -> int:
-    """Run a command and return its exit status; say on standard error why it was refused, or that it was interrupted.
+    """Run a command and return its exit status; say on standard error why it was refused, interrupted or terminated.
 
     name: of the command, before a refusal. refusals: the errors whose message is for people. interrupted: what became
     of the work, and what to do.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.getsignal(signal.SIGTERM)
+    if before is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, raise_terminated)
     try:
         command()
-    except KeyboardInterrupt:
-        sys.stderr.write(f"Interrupted: {interrupted}\n")
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        how, status = ("Terminated", TERMINATED) if isinstance(error, Terminated) else ("Interrupted", INTERRUPTED)
+        sys.stderr.write(f"{how}: {interrupted}\n")
+        return status
     except refusals as error:
         sys.stderr.write(f"{name}: {message_of(error)}\n")
         return REFUSED
+    finally:
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, before)
     return 0
 
 

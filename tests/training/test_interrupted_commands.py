@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command with a line, not with a traceback, and at once while it loads its packages."""
+"""Ctrl-C and SIGTERM end a command with a line, not with a traceback, and at once while it loads its packages."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from own_images import fill
 
 from serving.model.classifier import Classifier
 from training import evaluate, images, versions
-from training.command import exit_status
+from training.command import Terminated, exit_status
 from training.train.interrupt import CtrlC, without_interruption
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,13 +26,18 @@ MODELS = REPOSITORY / "models"
 @pytest.fixture
 def _interruptible() -> Iterator[None]:
     """Let this process be interrupted even if it was started in the background, which ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.getsignal(signal.SIGTERM)]
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])
 
 
 def press() -> None:
     signal.raise_signal(signal.SIGINT)
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def interrupted(*_: Any, **__: Any) -> None:
@@ -96,6 +102,18 @@ class TestExitStatus:
 
         assert exit_status("training.x", press, (), "nothing was changed.") == 0
 
+    def test_sigterm_is_told_with_what_to_do_and_is_the_systems_again_afterwards(self, capsys):
+        assert exit_status("training.x", terminate, (), "nothing was changed.") == 143
+        assert capsys.readouterr().err == "Terminated: nothing was changed.\n"
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def test_a_sigterm_that_another_program_handles_is_left_to_it(self):
+        heard: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+
+        assert exit_status("training.x", terminate, (), "") == 0
+        assert heard == [signal.SIGTERM]
+
     def test_a_refusal_is_told_by_the_name_of_the_command(self, capsys):
         assert exit_status("training.x", partial(Path("gone").read_text), (OSError,), "") == 1
         assert capsys.readouterr().err == "training.x: gone: No such file or directory\n"
@@ -134,6 +152,28 @@ class TestWithoutInterruption:
             self.twice(done)
 
         assert done == ([1, 2] if outer is CtrlC else [1, 2, 3])
+
+    @pytest.mark.parametrize("outer", [CtrlC, nullcontext])
+    def test_sigterm_takes_effect_at_the_end(self, outer: Callable[[], Any]):
+        done: list[int] = []
+
+        def work() -> None:
+            with outer(), without_interruption():
+                terminate()
+                done.append(1)
+            done.append(2)
+
+        assert exit_status("training.x", work, (), "") == 143
+        assert done == [1]
+
+    def test_a_sigterm_that_python_dropped_is_raised_at_the_next_check(self):
+        def work() -> None:
+            with CtrlC() as ctrl_c:
+                with suppress(Terminated):
+                    terminate()
+                ctrl_c.check()
+
+        assert exit_status("training.x", work, (), "") == 143
 
     def test_an_interrupt_that_is_ignored_stays_so(self):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
