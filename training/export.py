@@ -100,8 +100,8 @@ def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
     with_teachers = recipes if options.checkpoint else list(_with_teachers(recipes, options, device))
     for recipe in with_teachers:
         recipe.network()
-        if not options.train_only:
-            check_folder(options.models_dir / recipe.name, "--models-dir")
+        for name in _folders_for(recipe, options):
+            check_folder(options.models_dir / name, "--models-dir")
     if options.checkpoint:
         yield from map(_Planned, recipes)
         return
@@ -115,6 +115,16 @@ def _planned(options: argparse.Namespace, device: str) -> Iterator[_Planned]:
         unpublished_teacher = options.publish is False and recipe.name in taught_by
         exported = not options.train_only and (recipe in recipes or not unpublished_teacher)
         yield _Planned(recipe, exported, unpublished_teacher or not exported)
+
+
+def _folders_for(recipe: Recipe, options: argparse.Namespace) -> Iterator[str]:
+    """Yield the names of the folders that a recipe's export writes in among the models."""
+    if not options.checkpoint:
+        yield CHECKPOINTS
+    if not options.train_only:
+        yield recipe.name
+    if options.int8:
+        yield f"{recipe.name}-{INT8}"
 
 
 def _with_teachers(recipes: Iterable[Recipe], options: argparse.Namespace, device: str) -> Iterator[Recipe]:

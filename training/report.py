@@ -111,14 +111,17 @@ def _rows(evaluation: Evaluation, labels: Sequence[str]) -> Iterator[tuple[str, 
         yield from ((f"accuracy after {name}", accuracy) for name, accuracy in corrupted.by_corruption.items())
 
 
-def draw_curves(epochs: Sequence[Epoch], path: Path) -> None:
-    """Plot loss and accuracy by epoch, in training and on validation images, and the learning rate, into a PNG."""
+def draw_curves(epochs: Sequence[Epoch], optimizer: str, path: Path) -> None:
+    """Plot loss and accuracy by epoch, in training and on validation images, and the learning rate, into a PNG.
+
+    optimizer: the one whose learning rate the epochs have.
+    """
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     *both, third = figure.subplots(1, 3)
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
         plot_epochs(axes, epochs, name)
     third.plot([epoch.number for epoch in epochs], [epoch.learning_rate for epoch in epochs], ".-")
-    third.set(xlabel="epoch", ylabel="learning rate at its end")
+    third.set(xlabel="epoch", ylabel=f"learning rate of {optimizer} at its end")
     third.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (*both, third):
         axes.grid(alpha=0.3)

@@ -353,6 +353,15 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_any_work(tmp_path, ca
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("place", ["fashion-mlp", "fashion-mlp-int8", ".checkpoints"])
+def test_a_file_in_the_place_of_a_folder_among_the_models_is_refused_before_any_work(tmp_path, capsys, place):
+    (tmp_path / place).write_text("in the way")
+
+    assert export.main(["fashion-mlp", "--int8", "--models-dir", str(tmp_path), "--data-dir", str(tmp_path)]) == 1
+
+    assert f"{tmp_path / place} is a file; name another folder with --models-dir" in capsys.readouterr().err
+
+
 def test_a_link_to_a_folder_that_is_not_there_is_refused_before_any_work(tmp_path, capsys):
     models = tmp_path / "models"
     models.symlink_to(tmp_path / "gone")
@@ -364,12 +373,13 @@ def test_a_link_to_a_folder_that_is_not_there_is_refused_before_any_work(tmp_pat
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-@pytest.mark.parametrize("place", ["models", "models/fashion-mlp"])
+@pytest.mark.parametrize("place", ["models", "models/fashion-mlp", "models/fashion-mlp-int8", "models/.checkpoints"])
 def test_a_folder_that_may_not_be_written_in_is_refused_before_any_work(tmp_path, capsys, place):
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place).chmod(0o500)
+    models = tmp_path / "models"
 
-    status = export.main(["fashion-mlp", "--models-dir", str(tmp_path / "models"), "--data-dir", str(tmp_path)])
+    status = export.main(["fashion-mlp", "--int8", "--models-dir", str(models), "--data-dir", str(tmp_path)])
 
     assert status == 1
     assert f"nothing may be written in {tmp_path / place}; name another folder with --models" in capsys.readouterr().err
@@ -615,6 +625,24 @@ def test_a_file_that_the_service_refuses_is_not_published(run_export, garments, 
         publisher.export()
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.trains
+def test_a_model_is_not_compared_with_the_version_that_another_command_published_meanwhile(
+    rehearsal, garments, tmp_path, capsys
+):
+    folder = shutil.copytree(rehearsal("lecture-mlp") / "lecture-mlp", tmp_path / "lecture-mlp")
+    sizes = SampleSizes(ood_set=30, photos=10, corrupted=0)
+    publisher = Publisher(calibrated(MLP(), garments), tmp_path, None, Console(), sizes)
+
+    message = f"{folder}/2 was published meanwhile; to publish the next version, run the same command again"
+    with (
+        pytest.raises(FileExistsError, match=message),
+        publisher._publish(publisher.graph, publisher.model.predict, folder.name),
+    ):
+        shutil.copytree(folder / "1", folder / "2")
+
+    assert "right" not in capsys.readouterr().out
 
 
 def test_a_file_that_differs_from_the_network_is_not_published(rehearsal, run_export, monkeypatch, tmp_path, capsys):

@@ -155,13 +155,20 @@ def test_a_graph_without_novelty_has_no_such_rows():
 def test_the_curves_are_a_png_of_three_plots(tmp_path, count):
     path = tmp_path / "curves.png"
 
-    draw_curves(EPOCHS[:count], path)
+    draw_curves(EPOCHS[:count], "AdamW", path)
 
     content = path.read_bytes()
     width, height = struct.unpack(">2I", content[16:24])
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert width > 3 * height
     assert len(content) > 10_000
+
+
+def test_the_curves_say_whose_learning_rate_is_drawn(tmp_path):
+    for optimizer in ("AdamW", "Muon"):
+        draw_curves(EPOCHS, optimizer, tmp_path / f"{optimizer}.png")
+
+    assert (tmp_path / "AdamW.png").read_bytes() != (tmp_path / "Muon.png").read_bytes()
 
 
 @pytest.mark.parametrize("classes", [2, 10, 40])

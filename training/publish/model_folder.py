@@ -23,6 +23,7 @@ TRITON_MAX_BATCH_SIZE = 64
 README_FILE, CONFIGURATION_FILE = "README.md", "config.pbtxt"
 REPORT_FILE, PREDICTIONS_FILE = "report.html", "predictions.csv"  # in a version's folder, of own images alone
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+RUN_AGAIN = "run the same command again, with --resume if it trains"
 DRAFT, WITHDRAWN = ".draft", ".withdrawn"  # beside a model's versions, hidden from the service
 
 
@@ -78,8 +79,15 @@ class ModelFolder:
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            advice = f"{error.strerror}: not published; make room, and run the same command with --resume"
+            advice = f"{error.strerror}: not published; make room, and {RUN_AGAIN}"
             raise OSError(error.errno, advice, str(self.models)) from error
+
+    def refuse_published(self, version: str) -> None:
+        """Raise FileExistsError when another command has published this version meanwhile."""
+        if (self.path / version).exists():
+            raise FileExistsError(
+                f"{self.path / version} was published meanwhile; to publish the next version, {RUN_AGAIN}"
+            )
 
     @without_interruption()
     def publish(self, draft: Path, version: str) -> Path:
@@ -91,13 +99,9 @@ class ModelFolder:
         target.mkdir(exist_ok=True)
         try:
             (draft / version).rename(target / version)
-        except OSError as error:
-            if not (target / version).exists():
-                raise
-            raise FileExistsError(
-                f"{target / version} was published meanwhile; run the same command with --resume to publish the next "
-                "version"
-            ) from error
+        except OSError:
+            self.refuse_published(version)
+            raise
         if older and (target / README_FILE).exists():
             (target / README_FILE).replace(older.parent / README_FILE)
         for file in draft.iterdir():

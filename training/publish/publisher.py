@@ -179,12 +179,13 @@ class Publisher:
         """Draw the curves of the training, if it had epochs, and the confusion matrix, if an image has one label."""
         epochs, truth = self.model.trained.epochs, self.model.data.test.labels
         if epochs and not has_frozen_backbone(card.network):  # a last layer that is fitted at once has no curve
-            draw_curves(epochs, version / CURVES_FILE)
+            draw_curves(epochs, "Muon" if self.model.recipe.muon else "AdamW", version / CURVES_FILE)
         if not card.task:
             draw_confusion(confusion(evaluation.probabilities, truth), card.labels, version / CONFUSION_FILE)
 
     def _release(self, folder: ModelFolder, draft: Path, card: ModelCard, evaluation: Evaluation) -> None:
         """Publish a draft, or keep it where it must not take the place of the version that answers."""
+        folder.refuse_published(card.version)  # otherwise it would be compared with a version that has its number
         before = self._compare(folder, card, evaluation)
         if before:
             self._say(str(before))

@@ -59,7 +59,7 @@ def test_a_published_model_is_there_in_full_and_the_draft_is_gone(tmp_path):
 def test_a_full_disk_is_told_with_the_folder_and_what_to_do(tmp_path):
     folder = ModelFolder(tmp_path, "net")
 
-    advice = f"No space left on device: not published; make room.* --resume: '{tmp_path}'"
+    advice = f"No space left on device: not published; make room.* --resume if it trains: '{tmp_path}'"
     with pytest.raises(OSError, match=advice), folder.draft():
         Path("/dev/full").write_text("first")
 
