@@ -21,6 +21,7 @@ from training.datasets.domains import SOURCES
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages
+from training.datasets.left_out import shortened
 from training.evaluation.evaluate_graph import (
     Evaluation,
     EvaluationInputs,
@@ -133,7 +134,7 @@ def _own_test_images(classifier: Classifier, own_images: Path) -> LabelledImages
     folder = ImageFolder.open(own_images, card.name, multi_label=bool(card.task))
     if list(folder.labels) != card.labels:
         raise DataError(
-            f"{own_images} has the labels {', '.join(folder.labels)}; {card.name} has {', '.join(card.labels)}"
+            f"{own_images} has the labels {shortened(folder.labels)}; {card.name} has {shortened(card.labels)}"
         )
     limit = card.training.limit
     data = replace(folder, side=classifier.height, channels=classifier.channels).load(limit=limit or None)

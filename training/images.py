@@ -21,6 +21,7 @@ from serving.model.classifier import Classifier
 from training.datasets.folder_files import is_read_among
 from training.datasets.formats import DataError
 from training.datasets.image_folder import ImageFolder
+from training.datasets.left_out import shortened
 from training.datasets.split_names import TRAIN
 from training.evaluation.mislabels import likely_mislabels
 from training.networks.efficientnet import has_pretrained
@@ -93,7 +94,7 @@ def _as_seen_by(classifier: Classifier, folder: ImageFolder) -> ImageFolder:
         raise DataError(f"an image of {card.name} {labels}: {advice}")
     if list(folder.labels) != card.labels or card.fit != "photo" or classifier.height != classifier.width:
         raise DataError(
-            f"{card.name} has the labels {', '.join(card.labels)}, the images have {', '.join(folder.labels)}: name a "
+            f"{card.name} has the labels {shortened(card.labels)}; the images have {shortened(folder.labels)}: name a "
             "model that was trained on these images with --model"
         )
     return replace(folder, side=classifier.height, channels=classifier.channels)

@@ -18,11 +18,11 @@ from training.datasets.duplicates import near_duplicates
 from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder, OwnImages
 from training.datasets.labelled import LabelledImages, truth_of
+from training.datasets.left_out import MAX_LISTED, shortened
 from training.datasets.split_names import TEST, TRAIN, VALIDATION
 from training.progress import say
 from training.thumbnails import draw_thumbnails
 
-MAX_LISTED = 10  # of each kind of finding
 IMBALANCE = 3  # times as many images of one label as of another are worth a word
 
 
@@ -120,13 +120,13 @@ class Survey:
             label for label, n in zip(self.folder.labels, self._counts(train), strict=True) if n == len(train)
         ]:
             yield (
-                f"Not learned: {', '.join(always)}: every training image has this label, so the model will give it to "
+                f"Not learned: {shortened(always)}: every training image has this label, so the model will give it to "
                 "every image; add images without it"
             )
         counts = self._counts(self.data.test)
         if missing := [label for label, count in zip(self.folder.labels, counts, strict=True) if not count]:
             advice = "raise --limit" if self.data.limit else "add some"
-            yield f"Not measured: {', '.join(missing)}: none of the test images has this label; {advice}"
+            yield f"Not measured: {shortened(missing)}: none of the test images has this label; {advice}"
 
     def _counts(self, images: LabelledImages) -> list[int]:
         """Return how many images have each label."""

@@ -14,7 +14,7 @@ from training.datasets.folder_files import files_in, hidden_labels, holds_folder
 from training.datasets.formats import DataError
 from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
-from training.datasets.left_out import counted, link_messages
+from training.datasets.left_out import counted, link_messages, nesting_messages
 from training.datasets.name_prefix import prefix_of
 from training.datasets.split_names import SPLITS, TRAIN, split_named
 
@@ -89,7 +89,8 @@ def _of_folder(path: Path) -> Layout:
 
 def _of_labels(path: Path, folders: Sequence[Path], split: str = "") -> Layout:
     files = [LabelledFile((folder.name,), file, split) for folder in folders for file in files_in(folder)]
-    return Layout("a folder for each label", tuple(files), _beside(path, folders))
+    left_out = (*_beside(path, folders), *nesting_messages(folders))
+    return Layout("a folder for each label", tuple(files), left_out)
 
 
 def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
@@ -200,7 +201,7 @@ def _check_labels(path: Path, layout: Layout, is_table: bool) -> None:
     alike = defaultdict(list)
     for label in layout.labels:
         bare = label.translate(JOINERS)
-        if not (_is_label(bare) and _is_label(label) and bare.isprintable()):
+        if not (_is_label(bare.strip()) and _is_label(label) and bare.isprintable()):
             raise DataError(
                 f"{printable(path)}: the name {label!r} cannot be a label; rename it, in at most {MAX_LABEL_CHARS} "
                 "characters, without colons, line breaks and other unprintable characters"

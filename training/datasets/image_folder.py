@@ -22,7 +22,7 @@ from training.datasets.folder_splits import first_of_each_split, in_split_order,
 from training.datasets.formats import DataError
 from training.datasets.image_file import FIT, printable, read_content, read_image
 from training.datasets.labelled import LabelledImages, TrainTest
-from training.datasets.left_out import refusal_messages
+from training.datasets.left_out import refusal_messages, shortened
 from training.datasets.split_names import TEST, TRAIN, VALIDATION
 from training.progress import track
 
@@ -209,7 +209,7 @@ def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile]
     if few := [f"{counts[label]} of {label!r}" for label in labels if counts[label] < MIN_IMAGES_PER_LABEL]:
         unread = f", not counting what was left out, such as {skipped[0]}" if skipped else ""
         raise DataError(
-            f"{printable(path)}: too few images: {', '.join(few)}{unread}; each label needs at least "
+            f"{printable(path)}: too few images: {shortened(few)}{unread}; each label needs at least "
             f"{MIN_IMAGES_PER_LABEL}: add some, or move its folder away"
         )
 

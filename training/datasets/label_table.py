@@ -43,7 +43,7 @@ def find_table(path: Path) -> Path | None:
     tables = [file for file in _csv_files(path) if not _objection(file)]
     if len(tables) > 1:
         names = " and ".join(printable(table.name) for table in tables)
-        raise DataError(f"{printable(path)}: {names} both give labels; name one of them: --images {tables[0]}")
+        raise DataError(f"{printable(path)}: {names} both give labels; name one of them in place of the folder")
     return tables[0] if tables else None
 
 

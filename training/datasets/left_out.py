@@ -6,10 +6,17 @@ from itertools import chain
 from pathlib import Path
 
 from serving.imaging.suffixes import SUFFIXES
-from training.datasets.folder_files import unfollowed_links
+from training.datasets.folder_files import holds_folders, unfollowed_links
 from training.datasets.image_file import printable
 
+MAX_LISTED = 10  # names in a message, and findings of a kind: there may be thousands
 BROKEN = "broken, since the target is missing; restore it, or remove the link"
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first names, and how many others there are."""
+    others = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {others:,} more" if others > 0 else "")
 
 
 def counted(files: Sequence[Path], why: str, noun: str = "image") -> tuple[str, ...]:
@@ -27,6 +34,18 @@ def link_messages(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:
     return (
         *(f"{message} -> {printable(dead[0].readlink())}" for message in counted(dead, BROKEN, "link")),
         *counted(to_folders, "to a folder, which is not followed within a label; put the images there", "link"),
+    )
+
+
+def nesting_messages(folders: Iterable[Path]) -> tuple[str, ...]:
+    """Return the message, where there are any, for folders of labels that have folders of images in them alone."""
+    nesting = [folder for folder in folders if holds_folders(folder)]
+    if not nesting:
+        return ()
+    others = f"; {len(nesting) - 1:,} more are like it" if len(nesting) > 1 else ""
+    return (
+        f"{printable(nesting[0])}: one label, whatever the folders in it are named; move these up if they are labels"
+        f"{others}",
     )
 
 

@@ -381,7 +381,7 @@ def test_two_tables_are_refused(tmp_path):
     table = write_table(fill(tmp_path))
     shutil.copy(table, tmp_path / "other.csv")
 
-    with pytest.raises(DataError, match=r"name one of them: --images .*labels\.csv"):
+    with pytest.raises(DataError, match=r"labels\.csv and .*other\.csv both give labels; name one of them in place"):
         find_layout(tmp_path)
 
 

@@ -265,6 +265,16 @@ def with_a_name_in_no_encoding(folder: Path) -> None:
     (folder / "rose").rename(os.fsdecode(os.fsencode(folder) + b"/ros\xe9"))
 
 
+def with_blanks(folder: Path) -> None:
+    (folder / "rose").rename(folder / "  ")
+
+
+def with_a_thousand_labels(folder: Path) -> None:
+    for number in range(1_000):
+        (folder / f"{number:03}").mkdir()
+        (folder / f"{number:03}/1.png").write_bytes(b"1")
+
+
 def with_few_roses(folder: Path) -> None:
     for number in range(3):
         (folder / "rose" / f"{number}.png").unlink()
@@ -289,6 +299,8 @@ def with_nothing_readable(folder: Path) -> None:
         (with_a_colon, "the name 'rose: red' cannot be a label; rename it, in at most 200 characters, without colons"),
         (with_a_line_break, r"the name 'rose\nred' cannot be a label"),
         (with_a_name_in_no_encoding, r"the name 'ros\udce9' cannot be a label"),
+        (with_blanks, "the name '  ' cannot be a label"),
+        (with_a_thousand_labels, "1 of '008', 1 of '009' and 990 more; each label needs at least 10: add some"),
         (with_few_roses, "too few images: 9 of 'rose'; each label needs at least 10: add some"),
         (with_damaged_roses, "too few images: 9 of 'rose', not counting what was left out, such as "),
         (with_nothing_readable, "none of 40 sampled images can be read; the first: "),

@@ -80,6 +80,24 @@ def test_a_link_to_a_folder_within_a_label_is_named(folder):
     )
 
 
+def test_folders_within_labels_that_may_be_labels_themselves_are_told(folder):
+    fill(folder / "garden", each=2)
+    nested = f"{folder}/garden: one label, whatever the folders in it are named; move these up if they are labels"
+
+    layout = find_layout(folder)
+
+    assert layout.labels == tuple(sorted((*LABELS, "garden")))
+    assert layout.left_out == (nested,)
+    fill(folder / "meadow", each=2)
+    assert find_layout(folder).left_out == (f"{nested}; 1 more are like it",)
+
+
+def test_folders_beside_the_images_of_a_label_are_not_taken_for_labels(folder):
+    fill(folder / "rose", each=2)
+
+    assert find_layout(folder).left_out == ()
+
+
 def test_a_refusal_for_too_few_images_names_the_links_that_lead_nowhere(folder, tmp_path):
     for number in range(3):
         (folder / "rose" / f"{number}.png").unlink()
