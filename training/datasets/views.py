@@ -8,11 +8,15 @@ images.
 import io
 import math
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import count, repeat
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 import torch
@@ -143,7 +147,19 @@ def _in_parts(tensor: Tensor) -> tuple[Tensor, ...]:
 @cache
 def _pool() -> ProcessPoolExecutor:
     """Return processes that read photos, which end with this one; a copy of this one would have its threads' locks."""
-    return ProcessPoolExecutor(max(1, int(usable_cores())), multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(max(1, int(usable_cores())), multiprocessing.get_context("spawn"), _end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and have this process end with it: if that was killed, it would wait forever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _served(photo: NDArray[np.uint8], quality: int, side: int) -> NDArray[np.uint8]:

@@ -2,7 +2,13 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +21,8 @@ from training.datasets.views import (
     photographed,
     thing_views,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -112,6 +120,28 @@ def test_processes_read_photos_alike_also_where_a_system_has_no_affinity_and_the
     assert torch.equal(photographed(garments(9), "garment", seeded()), expected)
 
     assert multiprocessing.active_children() == []
+
+
+POOL = """\
+from training.datasets.views import _pool
+print(_pool().submit(abs, -1).result(), flush=True)
+input()
+"""
+
+
+@pytest.mark.trains
+def test_processes_that_read_photos_end_with_the_one_that_started_them_though_it_is_killed():
+    piped = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, cwd=ROOT)
+    with piped([sys.executable, "-c", POOL]) as started:
+        try:
+            assert started.stdout.readline() == b"1\n"
+
+            started.kill()
+
+            assert started.communicate(timeout=60) == (b"", None)  # the end of the output comes when all have ended
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
 
 
 def test_mixing_with_a_pattern_leaves_the_image_the_larger_part():
