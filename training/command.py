@@ -1,13 +1,17 @@
 """How a command ends: with a line for a refusal, for Ctrl-C or SIGTERM, and never with a traceback for any of them."""
 
+import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 REFUSED, INTERRUPTED, TERMINATED = 1, 130, 143  # a shell gives the latter two itself where a signal ended the process
+
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 
 
 class Terminated(KeyboardInterrupt):
@@ -59,6 +63,17 @@ def message_of(error: Exception) -> str:
         return str(error)
     file = "" if error.filename is None else str(error.filename)
     return f"{file if file.isprintable() else ascii(file)}: {error.strerror}" if file else error.strerror
+
+
+@contextmanager
+def full_disk_told(folder: Path, advice: str) -> Iterator[None]:
+    """Inside the block, which writes in a folder, an OSError for want of room names the folder and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise OSError(error.errno, f"{error.strerror}: {advice}", str(folder)) from error
 
 
 def check_folder(folder: Path, option: str) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from training.command import full_disk_told
 from training.datasets.duplicates import near_duplicates
 from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder, OwnImages
@@ -162,9 +163,11 @@ def print_survey(survey: Survey, console: Console, sheet: Path) -> None:
     say(console, f"{printable(folder.path)}: {folder.layout}{limited}")
     console.print(survey.table())
     say(console, survey.sizes())
-    for finding in chain(_left_out(survey.left_out, sheet), survey.findings()):
+    with full_disk_told(sheet, "make room, and run the same command again"):
+        left_out = list(_left_out(survey.left_out, sheet))
+        draw_thumbnails(survey.all, folder.labels, sheet)
+    for finding in chain(left_out, survey.findings()):
         say(console, finding, "yellow")
-    draw_thumbnails(survey.all, folder.labels, sheet)
     say(console, f"Thumbnails of each label: {printable(sheet)}")
 
 

@@ -57,6 +57,13 @@ def test_photos_are_looked_at_in_the_input_that_an_export_gives_them(tmp_path, c
     assert "48 images of 96 x 96 to 100 x 100 pixels; the input has 96 x 96 pixels in colour" in text
 
 
+def test_thumbnails_for_which_there_is_no_room_are_told_with_what_to_do(folder, capsys):
+    assert images.main([str(folder), "--sheet", "/dev/full"]) == 1
+
+    advice = "/dev/full: No space left on device: make room, and run the same command again"
+    assert f"training.images: {advice}" in capsys.readouterr().err
+
+
 def test_a_limited_survey_says_so(folder):
     limited = Survey(opened := ImageFolder.open(folder, "flowers"), opened.load(limit=3))
     console = Console(width=200)

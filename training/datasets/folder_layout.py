@@ -227,7 +227,7 @@ def _check_splits(path: Path, layout: Layout) -> None:
         label, split = unknown[0]
         raise DataError(
             f"{printable(path)}: the label {label!r} is only in {split}, so it cannot be learned: add images of it to "
-            "train, or move its folder away"
+            "train, or leave out the label"
         )
 
 

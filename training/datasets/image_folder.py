@@ -210,7 +210,7 @@ def _refuse_few(path: Path, labels: Sequence[str], files: Sequence[LabelledFile]
         unread = f", not counting what was left out, such as {skipped[0]}" if skipped else ""
         raise DataError(
             f"{printable(path)}: too few images: {shortened(few)}{unread}; each label needs at least "
-            f"{MIN_IMAGES_PER_LABEL}: add some, or move its folder away"
+            f"{MIN_IMAGES_PER_LABEL}: add some, or leave out the label"
         )
 
 

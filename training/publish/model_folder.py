@@ -1,6 +1,5 @@
 """A model's folder: written to a draft and moved into place, so that nobody ever sees it half-written."""
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from msgspec import UNSET
 
 from serving.model.card import LABELS_FILE, MODEL_FILE, ModelCard
 from serving.model.triton_config import triton_config
+from training.command import full_disk_told
 from training.train.interrupt import without_interruption
 from training.version_folders import newest_file, version_numbers
 
@@ -22,7 +22,6 @@ ENUMS = ("TYPE_", "FORMAT_")  # the prefixes of Triton's enum values, which have
 TRITON_MAX_BATCH_SIZE = 64
 README_FILE, CONFIGURATION_FILE = "README.md", "config.pbtxt"
 REPORT_FILE, PREDICTIONS_FILE = "report.html", "predictions.csv"  # in a version's folder, of own images alone
-NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 RUN_AGAIN = "run the same command again, with --resume if it trains"
 DRAFT, WITHDRAWN = ".draft", ".withdrawn"  # beside a model's versions, hidden from the service
 
@@ -70,17 +69,12 @@ class ModelFolder:
 
         Raises OSError, on a full disk with what to do.
         """
-        self.models.mkdir(parents=True, exist_ok=True)
-        try:
+        with full_disk_told(self.models, f"not published; make room, and {RUN_AGAIN}"):
+            self.models.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(
                 prefix=f".{self.name}-", dir=self.models, ignore_cleanup_errors=True
             ) as draft:
                 yield Path(draft)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            advice = f"{error.strerror}: not published; make room, and {RUN_AGAIN}"
-            raise OSError(error.errno, advice, str(self.models)) from error
 
     def refuse_published(self, version: str) -> None:
         """Raise FileExistsError when another command has published this version meanwhile."""
