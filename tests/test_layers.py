@@ -38,7 +38,7 @@ SERVING = [
     "server", "server.shared_folder", "server.deadline", "server.request", "server.response", "server.connection",
     "server.syn_filter", "api", "api.replies", "api.html_replies", "api.v2.protocol", "api.request_log",
     "api.fast_path", "lifecycle", "server.worker",
-    "api.query", "api.memory_budget", "api.intake", "api.content", "api.form_data", "api.image_text", "api.advice",
+    "api.query", "api.memory_budget", "api.intake", "api.content", "api.image_text", "api.form_data", "api.advice",
     "api.uploads", "api.image_request",
     "api.classify", "api.explain", "api.models", "api.model_files", "api.operations",
     "api.static_files", "api.pages",

@@ -37,14 +37,14 @@ def decode_text(text: str) -> Upload:
         return _from_percent_encoding(text[head.end() :])
     head = head or ENCODED_DATA_URL.match(text)
     try:
-        return _from_base64(text[head.end() if head else 0 :].encode("ascii"))
+        return from_base64(text[head.end() if head else 0 :].encode("ascii"))
     except UnicodeEncodeError:
         return BadRequest("The image is not valid base64: it has characters beyond ASCII.")
     except ValueError as error:  # binascii.Error is one
         return BadRequest(f"The image is not valid base64: {error}.")
 
 
-def _from_base64(text: bytes) -> Upload:
+def from_base64(text: bytes) -> Upload:
     """Decode base64 with or without its padding, url-safe, percent-encoded or in lines; raises ValueError."""
     if b"%" in text:
         for escape in ("%%%02X", "%%%02x"):

@@ -29,6 +29,7 @@ from serving.imaging.modes import (
 )
 from serving.imaging.netpbm import without_comments
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
+from serving.imaging.profiles import is_unknown_coding
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
 
@@ -162,10 +163,7 @@ def _open_without_chunks(png: bytes, removed: set[bytes]) -> Image.Image:
 
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:
     before = image.info.get("original_orientation") or _orientation(image)
-    if coding := read_coding(image.format, header.upload):
-        image.info.setdefault("nclx_profile", coding)
-    if profile := read_profile(image.format, header.upload):
-        image.info["icc_profile"] = profile
+    _complete_colours(image, header.upload)
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)
@@ -181,6 +179,16 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     rotated = before in TRANSPOSES or after in TRANSPOSES
     steps = ("first-frame",) * several + ("rotated",) * rotated + ("8-bit",) * deep + srgb + flattened
     return DecodedImage(opaque, steps)
+
+
+def _complete_colours(image: Image.Image, upload: bytes) -> None:
+    """Add to an image's info what Pillow leaves out; the figures of a PNG come before its profile (PNG, section 4.3)."""
+    if coding := read_coding(image.format, upload):
+        image.info.setdefault("nclx_profile", coding)
+        if image.format == "PNG" and not is_unknown_coding({"nclx_profile": coding}):
+            image.info.pop("icc_profile", None)
+    if profile := read_profile(image.format, upload):
+        image.info["icc_profile"] = profile
 
 
 def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image, Extent]:
