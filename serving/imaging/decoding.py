@@ -182,7 +182,7 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
 
 
 def _complete_colours(image: Image.Image, upload: bytes) -> None:
-    """Add to an image's info what Pillow leaves out; the figures of a PNG come before its profile (PNG, section 4.3)."""
+    """Add to the info what Pillow leaves out; the figures of a PNG come before its profile (PNG-3, section 4.3)."""
     if coding := read_coding(image.format, upload):
         image.info.setdefault("nclx_profile", coding)
         if image.format == "PNG" and not is_unknown_coding({"nclx_profile": coding}):
