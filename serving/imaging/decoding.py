@@ -9,7 +9,7 @@ from pi_heif import register_heif_opener
 from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
-from serving.imaging.bmp import in_usual_order
+from serving.imaging.bmp import with_usual_masks
 from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
 from serving.imaging.embedded_profiles import read_profile
@@ -145,10 +145,8 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 def _open(upload: bytes) -> Image.Image:
     upload = without_padding(upload)
     try:
-        return Image.open(io.BytesIO(without_comments(upload) or upload), formats=FORMATS)
+        return Image.open(io.BytesIO(without_comments(upload) or with_usual_masks(upload) or upload), formats=FORMATS)
     except DECODER_ERRORS:
-        if bmp := in_usual_order(upload):
-            return Image.open(io.BytesIO(bmp), formats=FORMATS)
         if png := without_damaged_chunks(upload):
             return _open_without_chunks(*png)
         raise

@@ -181,8 +181,10 @@ def test_a_tiff_that_would_be_read_wrongly_is_refused_by_its_kind(upload, kind):
 
 
 @pytest.mark.parametrize(("upload", "kind"), [
-    (bmp(16, (0xF00, 0xF0, 0xF), bytes(2048)), "16 bits a pixel with the masks F00, F0, F"),
-    (bmp(32, (0x3FF00000, 0xFFC00, 0x3FF), bytes(4096)), "32 bits a pixel with the masks 3FF00000, FFC00, 3FF"),
+    (bmp(16, (0xF0F, 0xF0, 0xF), bytes(2048)), "16 bits a pixel with the masks F0F, F0, F"),
+    (bmp(32, (0xFFFFF000, 0xFF, 0xFF), bytes(4096)), "32 bits a pixel with the masks FFFFF000, FF, FF"),
+    (bmp(24, (0xFF, 0xFF00, 0xFF0000), bytes(3072)), "24 bits a pixel with the masks FF, FF00, FF0000"),
+    (bmp(2, (0, 0, 0), bytes(256)), "2 bits a pixel"),
 ])  # fmt: skip
 def test_a_bmp_of_unusual_masks_is_refused_by_its_kind(upload, kind):
     with pytest.raises(UnreadableImage, match=rf"^This kind of BMP is unsupported: {kind}\. Convert it"):
