@@ -21,6 +21,14 @@ READ = {
 USUAL = struct.Struct("<2sIIIIiiHHI20x4I52x")  # a file's head and a header of version 4
 
 
+def bmp_size(upload: bytes) -> tuple[int, int]:
+    """Return width and height of a BMP, whose masks are converted before it is opened; 0 by 0 for any other file."""
+    if not upload.startswith(b"BM") or len(upload) < HEAD.size:
+        return 0, 0
+    _, header_size, width, height, *_ = HEAD.unpack_from(upload)
+    return (width, abs(height)) if header_size >= HEADER_SIZE else (0, 0)
+
+
 def with_usual_masks(upload: bytes) -> bytes | None:
     """Return the same BMP with each pixel's bytes as blue, green, red and alpha.
 

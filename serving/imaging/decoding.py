@@ -9,7 +9,7 @@ from pi_heif import register_heif_opener
 from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
-from serving.imaging.bmp import with_usual_masks
+from serving.imaging.bmp import bmp_size, with_usual_masks
 from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
 from serving.imaging.embedded_profiles import read_profile
@@ -119,6 +119,7 @@ def read_header(upload: bytes, budget: PixelBudget) -> ImageHeader:
             budget.spend(*plain.size)
             return ImageHeader(plain, upload)
         budget.check(*webp_canvas(upload))
+        budget.check(*bmp_size(upload))
         image = _open(upload)
         budget.spend(*decoded_size(image))
         check_planes(image)

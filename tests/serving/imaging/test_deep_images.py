@@ -280,3 +280,22 @@ def test_a_key_of_16_bits_a_colour_costs_no_more_memory_than_an_image_may_take()
     outcome, pixels = run(Job(side * side, budget.left, 0, 5.0), upload)
 
     assert (outcome.code, outcome.mode, len(pixels)) == ("", "RGB", 3 * side * side)
+
+
+@pytest.mark.parametrize(("max_pixels", "code"), [(1_000_000, ""), (999_999, "too-many-pixels")])
+def test_a_bmp_of_unusual_masks_costs_no_more_memory_than_an_image_may_take(max_pixels, code):
+    upload = bytearray(bmp(16, (0xF00, 0xF0, 0xF), bytes(2_000_000)))
+    upload[18:26] = struct.pack("<ii", 1_000, 1_000)
+
+    outcome, pixels = run(Job(max_pixels, 4 * max_pixels, 0, 5.0), bytes(upload))
+
+    assert (outcome.code, len(pixels)) == (code, 0 if code else 3_000_000)
+
+
+def test_a_bmp_whose_pixels_would_not_fit_into_the_memory_of_an_image_is_refused_by_their_number():
+    upload = bytearray(bmp(16, (0xF00, 0xF0, 0xF), bytes(32_000_000)))
+    upload[18:26] = struct.pack("<ii", 4_000, 4_000)
+
+    outcome, _ = run(Job(10_000, 40_000, 0, 5.0), bytes(upload))
+
+    assert (outcome.code, outcome.out_of_memory) == ("too-many-pixels", False)
