@@ -128,10 +128,17 @@ def _of_splits(path: Path, split_of: Mapping[Path, str], splits: Sequence[Path])
         raise DataError(f"{printable(path)}: {_names(splits)} name one split twice: put their images together")
     if TRAIN not in named:
         raise DataError(f"{printable(path)}: {_names(splits)} and no folder train to learn from: add one")
-    parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)]
+    found = zip(map(_unpacked, splits), named, strict=True)
+    parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in found]
     left_out = [message for part in parts for message in part.left_out]
     kind = f"splits ({', '.join(folder.name for folder in splits)}), in each a folder for each label"
     return Layout(kind, tuple(file for part in parts for file in part.files), (*left_out, *_beside(path, ())))
+
+
+def _unpacked(folder: Path) -> Path:
+    """Return the one folder in a folder, where it has the same name, as in some archives; otherwise the folder."""
+    inner = [*subfolders(folder)]
+    return inner[0] if [one.name for one in inner] == [folder.name] and holds_folders(inner[0]) else folder
 
 
 def _of_prefixes(path: Path) -> Layout:

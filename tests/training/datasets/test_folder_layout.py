@@ -77,6 +77,17 @@ class TestSplits:
         assert layout.labels == LABELS
         assert {(file.path.parts[-3], file.split) for file in layout.files} == {(names[0], TRAIN), (names[1], TEST)}
 
+    def test_a_split_may_lie_in_a_folder_of_its_name_as_in_some_archives(self, splits):
+        for name in ("train", "val", "test"):
+            (splits / name).rename(splits / "inner")
+            (splits / name).mkdir()
+            (splits / "inner").rename(splits / name / name)
+
+        layout = find_layout(splits)
+
+        assert layout.labels == LABELS
+        assert {file.split for file in layout.files} == {TRAIN, VALIDATION, TEST}
+
     @pytest.mark.parametrize("names", [("train_track", "test_track"), ("steam_train", "test_tube"), ("a train", "a")])
     def test_labels_with_the_name_of_a_split_in_theirs_stay_labels(self, tmp_path, names):
         fill(tmp_path)
