@@ -19,6 +19,7 @@ from serving.model.card import ContractError, ModelCard
 from serving.model.classifier import Classifier
 from training.datasets.domains import SOURCES
 from training.datasets.formats import DataError
+from training.datasets.image_file import printable
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages
 from training.datasets.left_out import shortened
@@ -65,7 +66,7 @@ def _print(card: ModelCard, evaluation: Evaluation, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(_to_json(card, evaluation)).decode())
         return
-    print(f"{card.name} {card.version}, on the test images of {card.dataset}")
+    print(f"{card.name} {card.version}, on the test images of {printable(card.dataset)}")
     Console().print(evaluation_table(evaluation, card.labels))
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from serving.model.card import ContractError
 from serving.model.classifier import Classifier
 from training.datasets.formats import DataError
+from training.datasets.image_file import printable
 from training.export_options import MODELS, OWN_MODELS, default_models_dir
 from training.progress import say
 from training.publish.comparison import VersionComparison, compare, compare_cards
@@ -94,7 +95,8 @@ def _table(versions: Sequence[Version]) -> Table:
             table.add_row(version.folder.name, version.state, "", "", "", "", escape(f"refused: {error}"))
             continue
         figures = f"{card.metrics.accuracy:.2%}", f"{card.metrics.n:,}", f"{card.metrics.ece:.3f}"
-        table.add_row(version.folder.name, version.state, card.training.date, *figures, escape(card.network))
+        date, network = (escape(printable(text)) for text in (card.training.date, card.network))
+        table.add_row(version.folder.name, version.state, date, *figures, network)
     return table
 
 

@@ -1,6 +1,5 @@
 """Read the parts of a multipart/form-data body that is whole in memory (RFC 7578)."""
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -18,6 +17,7 @@ from multipart import (
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
+from serving.api.image_text import from_base64
 from serving.concurrency import Turn
 from serving.errors import BadRequest, TooLarge
 
@@ -167,9 +167,10 @@ def _decode(content: bytes, encoding: str) -> bytes:
     if encoding.strip().lower() != "base64":
         return content
     try:
-        return base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
+        decoded = from_base64(content)
     except ValueError:
         return content
+    return decoded if isinstance(decoded, bytes) else content  # otherwise it is damaged
 
 
 def _part(disposition: str, content_type: str) -> Part:

@@ -4,8 +4,7 @@ import base64
 import re
 from urllib.parse import unquote_to_bytes
 
-from serving.errors import BadRequest, TooLarge
-from serving.inference.predictor import Upload
+from serving.errors import BadRequest, Refusal, TooLarge
 
 MAX_PERCENT_ENCODED = 250_000  # characters: three times the size of the bytes, and slow to decode
 DATA_URL = re.compile(r'data:((?:[^,"]|"[^"]{0,200}"){0,200}),', re.IGNORECASE)  # a comma may stand in quotes
@@ -27,7 +26,7 @@ LOST_PLUS = (
 )
 
 
-def decode_text(text: str) -> Upload:
+def decode_text(text: str) -> bytes | Refusal:
     """Return the bytes of base64 or of a data: URL, or the refusal of it."""
     text = text.strip()
     if ADDRESS.match(text):
@@ -37,14 +36,14 @@ def decode_text(text: str) -> Upload:
         return _from_percent_encoding(text[head.end() :])
     head = head or ENCODED_DATA_URL.match(text)
     try:
-        return _from_base64(text[head.end() if head else 0 :].encode("ascii"))
+        return from_base64(text[head.end() if head else 0 :].encode("ascii"))
     except UnicodeEncodeError:
         return BadRequest("The image is not valid base64: it has characters beyond ASCII.")
     except ValueError as error:  # binascii.Error is one
         return BadRequest(f"The image is not valid base64: {error}.")
 
 
-def _from_base64(text: bytes) -> Upload:
+def from_base64(text: bytes) -> bytes | Refusal:
     """Decode base64 with or without its padding, url-safe, percent-encoded or in lines; raises ValueError."""
     if b"%" in text:
         for escape in ("%%%02X", "%%%02x"):
@@ -71,7 +70,7 @@ def _has_blank_inside_a_line(text: bytes) -> bool:
     return b" " in text.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip()
 
 
-def _from_percent_encoding(text: str) -> Upload:
+def _from_percent_encoding(text: str) -> bytes | Refusal:
     if len(text) > MAX_PERCENT_ENCODED:
         return TooLarge(
             f"The data: URL has {len(text):,} characters; without base64 the limit is {MAX_PERCENT_ENCODED:,}. Send it "

@@ -1,10 +1,11 @@
 """GET /models/<name>/<version>/<file>: a model's README, its figures and, where that is allowed, the model itself."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from flask import Blueprint, Response, request, send_from_directory
+from flask import Blueprint, Response, request
 
 from serving import regular_file
 from serving.api.memory_budget import MemoryBudget
@@ -50,15 +51,28 @@ def blueprint(repository: Repository, settings: Settings) -> Blueprint:
             if not paths[file].is_file():
                 there = ", ".join(other for other, path in paths.items() if path.is_file())
                 raise NotFound(f"{name}/{version} has no {file}. Files: {there or 'none'}.")
-            if (size := _size(paths[file])) > MAX_BESIDE:
-                raise NotFound(f"{name}/{version} has a {file} of {size:,} bytes; at most {MAX_BESIDE:,} are sent.")
-            response = send_from_directory(paths[file].parent, file, mimetype=TYPES[file])
-        except OSError as error:
-            raise NotFound(f"{name}/{version} has a {file} that cannot be read: {error.strerror}.") from error
+            content = _read_beside(paths[file], (models, models / name, models / name / version))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", error)
+            raise NotFound(f"{name}/{version} has a {file} that is not sent: {reason}.") from error
+        response = Response(content, mimetype=TYPES[file])
+        response.add_etag()
+        response.make_conditional(request)
         response.headers["Cache-Control"] = "no-cache"  # revalidated each time, with 304 while it is the same
         return response
 
     return api
+
+
+def _read_beside(path: Path, folders: Iterable[Path]) -> bytes:
+    """Return a README or a figure; raises OSError, and ValueError for a link that leads out of these folders.
+
+    A model that comes from elsewhere may bring such a link, and its target is not the clients'.
+    """
+    target = path.resolve()
+    if not any(target.is_relative_to(folder.resolve()) for folder in folders):
+        raise ValueError("it is a link out of the model folder; put the file itself there")
+    return regular_file.read(path, MAX_BESIDE, "a README or a figure")
 
 
 def _model(repository: Repository, name: str, version: str, path: Path, memory: MemoryBudget) -> Response:

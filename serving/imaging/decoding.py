@@ -9,7 +9,7 @@ from pi_heif import register_heif_opener
 from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
-from serving.imaging.bmp import in_usual_order
+from serving.imaging.bmp import bmp_size, with_usual_masks
 from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
 from serving.imaging.embedded_profiles import read_profile
@@ -29,6 +29,7 @@ from serving.imaging.modes import (
 )
 from serving.imaging.netpbm import without_comments
 from serving.imaging.png import PlainPng, parse_plain_png, without_damaged_chunks
+from serving.imaging.profiles import is_unknown_coding
 from serving.imaging.scaling import SCALED_FORMATS, Extent, draft, shrink
 from serving.imaging.sizes import decoded_size, webp_canvas
 
@@ -118,6 +119,7 @@ def read_header(upload: bytes, budget: PixelBudget) -> ImageHeader:
             budget.spend(*plain.size)
             return ImageHeader(plain, upload)
         budget.check(*webp_canvas(upload))
+        budget.check(*bmp_size(upload))
         image = _open(upload)
         budget.spend(*decoded_size(image))
         check_planes(image)
@@ -144,10 +146,8 @@ def decode(header: ImageHeader, min_side: int = 0) -> DecodedImage:
 def _open(upload: bytes) -> Image.Image:
     upload = without_padding(upload)
     try:
-        return Image.open(io.BytesIO(without_comments(upload) or upload), formats=FORMATS)
+        return Image.open(io.BytesIO(without_comments(upload) or with_usual_masks(upload) or upload), formats=FORMATS)
     except DECODER_ERRORS:
-        if bmp := in_usual_order(upload):
-            return Image.open(io.BytesIO(bmp), formats=FORMATS)
         if png := without_damaged_chunks(upload):
             return _open_without_chunks(*png)
         raise
@@ -162,10 +162,7 @@ def _open_without_chunks(png: bytes, removed: set[bytes]) -> Image.Image:
 
 def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) -> DecodedImage:
     before = image.info.get("original_orientation") or _orientation(image)
-    if coding := read_coding(image.format, header.upload):
-        image.info.setdefault("nclx_profile", coding)
-    if profile := read_profile(image.format, header.upload):
-        image.info["icc_profile"] = profile
+    _complete_colours(image, header.upload)
     deep = has_deep_channels(image) or (image.format == "AVIF" and is_deep_avif(header.upload))
     layout = read_layout(image)
     image, extent = _load(image, header.upload, min_side)
@@ -181,6 +178,16 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     rotated = before in TRANSPOSES or after in TRANSPOSES
     steps = ("first-frame",) * several + ("rotated",) * rotated + ("8-bit",) * deep + srgb + flattened
     return DecodedImage(opaque, steps)
+
+
+def _complete_colours(image: Image.Image, upload: bytes) -> None:
+    """Add to the info what Pillow leaves out; the figures of a PNG come before its profile (PNG-3, section 4.3)."""
+    if coding := read_coding(image.format, upload):
+        image.info.setdefault("nclx_profile", coding)
+        if image.format == "PNG" and not is_unknown_coding({"nclx_profile": coding}):
+            image.info.pop("icc_profile", None)
+    if profile := read_profile(image.format, upload):
+        image.info["icc_profile"] = profile
 
 
 def _load(image: Image.Image, upload: bytes, min_side: int) -> tuple[Image.Image, Extent]:

@@ -10,6 +10,7 @@ from itertools import product
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from serving.errors import UnreadableImage
+from serving.imaging import bmp
 
 # The formats that people have, by Pillow's names; each further one opens another decoder to strangers.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "HEIF")
@@ -46,12 +47,7 @@ PHOTOMETRICS = {
 GREY_PHOTOMETRICS = (0, 1)
 PLANES = "planar configuration 2 (a plane for each channel)"
 PLANAR_MODES = ("RGB", "RGBA", "CMYK")  # that Pillow reads from planes
-USUAL_MASKS = {16: ((0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)), 24: ((0xFF0000, 0xFF00, 0xFF),)}  # by bits, of a BMP
-BMP_HEAD = struct.Struct("<14xI10xHI20x3I")  # size of the header, bits a pixel, compression; masks
-BMP_HEADER_SIZE = 40  # bytes; older headers are shorter, and have none of the rest
 MAX_SAMPLES = 8  # of a pixel: of more, Pillow reads none
-WHOLE_BYTES = (0, 0xFF, 0xFF00, 0xFF0000, 0xFF000000)  # masks that imaging.bmp or Pillow reads in any order
-RAW, BITFIELDS = (0, 1, 2), 3  # compressions of a BMP: none and run lengths, and none with a mask for each channel
 
 
 def unreadable(upload: bytes) -> UnreadableImage:
@@ -60,7 +56,7 @@ def unreadable(upload: bytes) -> UnreadableImage:
         return _unsupported("TIFF", kind)
     if upload.startswith(JPEG_SIGNATURE) and (kind := _unsupported_jpeg(upload)):
         return _unsupported("JPEG", kind)
-    if upload.startswith(b"BM") and (kind := _unsupported_bmp(upload)):
+    if upload.startswith(b"BM") and (kind := bmp.unsupported(upload)):
         return _unsupported("BMP", kind)
     if _is_base64(upload):
         return UnreadableImage(
@@ -123,18 +119,6 @@ def undefined_range(image: Image.Image) -> UnreadableImage:
 def _unsupported(name: str, kind: str) -> UnreadableImage:
     target = "PNG" if name == "JPEG" else "JPEG or PNG"
     return UnreadableImage(f"This kind of {name} is unsupported: {kind}. Convert it to {target}.")
-
-
-def _unsupported_bmp(upload: bytes) -> str:
-    """Return what is unusual about a BMP; empty where nothing is, or its head is not whole."""
-    if len(upload) < BMP_HEAD.size:
-        return ""
-    size, bits, compression, *masks = BMP_HEAD.unpack_from(upload)
-    if compression != BITFIELDS or size < BMP_HEADER_SIZE:
-        return "" if compression in RAW or size < BMP_HEADER_SIZE else f"compression {compression}"
-    if tuple(masks) in USUAL_MASKS.get(bits, ()) or (bits == 32 and all(mask in WHOLE_BYTES for mask in masks)):
-        return ""
-    return f"{bits} bits a pixel with the masks {', '.join(f'{mask:X}' for mask in masks)}"
 
 
 def _is_base64(upload: bytes) -> bool:

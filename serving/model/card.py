@@ -110,7 +110,7 @@ class Training(Struct, frozen=True, kw_only=True):
     date: Text
     limit: int | UnsetType = UNSET
     quantization: Text | UnsetType = UNSET
-    teachers: list[Text] | UnsetType = UNSET
+    teachers: Annotated[list[Text], Meta(max_length=MAX_ENTRIES)] | UnsetType = UNSET
     view: Text | UnsetType = UNSET
     augmentations: Annotated[list[Text], Meta(max_length=MAX_ENTRIES)] | UnsetType = UNSET
     data_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -142,7 +142,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     reference: Reference
     golden: Annotated[list[Golden], Meta(min_length=MIN_GOLDEN_SAMPLES, max_length=MAX_GOLDEN_SAMPLES)]
     training: Training
-    notes: list[Text] | UnsetType = UNSET
+    notes: Annotated[list[Text], Meta(max_length=MAX_ENTRIES)] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):

@@ -21,7 +21,7 @@ class Corrupted(Struct, frozen=True, kw_only=True):
     ece: Share
     set_coverage: Share
     n: Count
-    by_corruption: dict[str, Share] = {}
+    by_corruption: Annotated[dict[str, Share], Meta(max_length=MAX_ENTRIES)] = {}
 
 
 class ModelMetrics(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from training.datasets.image_file import JOINERS, printable
 from training.datasets.label_table import find_table, foreign_tables, read_table
 from training.datasets.left_out import counted, link_messages, nesting_messages
 from training.datasets.name_prefix import prefix_of
-from training.datasets.split_names import SPLITS, TRAIN, split_named
+from training.datasets.split_names import SPLITS, TRAIN, holds_splits, split_named, splits_in
 
 ADVICE = "make a folder of images for each label in it, such as roses/1.jpg and tulips/1.jpg"
 TABLE_ADVICE = "name them in its column label, in rows such as roses/1.jpg,rose and tulips/1.jpg,tulip"
@@ -70,10 +70,10 @@ def find_layout(path: Path, multi_label: bool = False) -> Layout:
 
 
 def _of_folder(path: Path) -> Layout:
-    folders = sorted(subfolders(path))
-    splits = [folder for folder in folders if split_named(folder.name) and holds_folders(folder)]
+    split_of = splits_in(path)
+    folders, splits = [*split_of], [folder for folder, split in split_of.items() if split and holds_folders(folder)]
     if splits:
-        return _of_splits(path, folders, splits)
+        return _of_splits(path, split_of, splits)
     named = {split_named(folder.name) for folder in folders}
     if folders and ({folder.name.lower() for folder in folders} <= set(SPLITS) or (len(named) > 1 and all(named))):
         raise DataError(
@@ -82,7 +82,7 @@ def _of_folder(path: Path) -> Layout:
         )
     if not any(any(images_in(folder)) for folder in folders) and any(loose_images(path)):
         return _of_prefixes(path)
-    if any(_holds_splits(folder) for folder in folders):
+    if any(holds_splits(folder) for folder in folders):
         return _of_labels_with_splits(path, folders)
     return _of_labels(path, folders)
 
@@ -94,7 +94,7 @@ def _of_labels(path: Path, folders: Sequence[Path], split: str = "") -> Layout:
 
 
 def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
-    split = [folder for folder in folders if _holds_splits(folder)]
+    split = [folder for folder in folders if holds_splits(folder)]
     if others := [folder for folder in folders if folder not in split and any(files_in(folder))]:
         named = _names(sorted(subfolders(split[0])))
         raise DataError(
@@ -103,17 +103,17 @@ def _of_labels_with_splits(path: Path, folders: Sequence[Path]) -> Layout:
             "other"
         )
     files = [
-        LabelledFile((folder.name,), file, split_named(inner.name))
+        LabelledFile((folder.name,), file, split)
         for folder in folders
-        for inner in sorted(subfolders(folder))
+        for inner, split in splits_in(folder).items()
         for file in files_in(inner)
     ]
     return Layout("a folder for each label, with folders of splits in each", tuple(files), _beside(path, folders))
 
 
-def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> Layout:
-    others = [folder for folder in folders if folder not in splits]
-    if unsorted := [folder for folder in others if split_named(folder.name)]:
+def _of_splits(path: Path, split_of: Mapping[Path, str], splits: Sequence[Path]) -> Layout:
+    others = [folder for folder in split_of if folder not in splits]
+    if unsorted := [folder for folder in others if split_of[folder]]:
         raise DataError(
             f"{printable(path)}: {_names(splits)} has folders of labels in it, but {_names(unsorted)} has none with "
             "images, or has images beside them: put its images into a folder for each label, such as test/roses/1.jpg, "
@@ -124,15 +124,22 @@ def _of_splits(path: Path, folders: Sequence[Path], splits: Sequence[Path]) -> L
             f"{printable(path)}: {_names(splits)} looks like a split with labels in it, {_names(others)} like a label "
             "beside it: keep only splits, or only labels, in this folder"
         )
-    named = [split_named(folder.name) for folder in splits]
+    named = [split_of[folder] for folder in splits]
     if len(set(named)) < len(named):
         raise DataError(f"{printable(path)}: {_names(splits)} name one split twice: put their images together")
     if TRAIN not in named:
         raise DataError(f"{printable(path)}: {_names(splits)} and no folder train to learn from: add one")
-    parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in zip(splits, named, strict=True)]
+    found = zip(map(_unpacked, splits), named, strict=True)
+    parts = [_of_labels(folder, sorted(subfolders(folder)), split) for folder, split in found]
     left_out = [message for part in parts for message in part.left_out]
     kind = f"splits ({', '.join(folder.name for folder in splits)}), in each a folder for each label"
     return Layout(kind, tuple(file for part in parts for file in part.files), (*left_out, *_beside(path, ())))
+
+
+def _unpacked(folder: Path) -> Path:
+    """Return the one folder in a folder, where it has the same name, as in some archives; otherwise the folder."""
+    inner = [*subfolders(folder)]
+    return inner[0] if [one.name for one in inner] == [folder.name] and holds_folders(inner[0]) else folder
 
 
 def _of_prefixes(path: Path) -> Layout:
@@ -166,12 +173,6 @@ def _split_of(table: Path, file: Path, name: str) -> str:
             "the column split"
         )
     return split
-
-
-def _holds_splits(folder: Path) -> bool:
-    """Return whether the folder of a label has folders of splits alone in it, one to train on among them."""
-    splits = [split_named(inner.name) for inner in subfolders(folder)]
-    return holds_folders(folder) and all(splits) and TRAIN in splits and len(splits) > 1
 
 
 def _beside(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:

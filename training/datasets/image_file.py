@@ -1,5 +1,8 @@
 """A file of own images: read and decoded as the service reads and decodes an upload, or refused as it refuses one."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -11,6 +14,7 @@ from serving.settings import Settings
 from training.datasets.formats import DataError
 
 FIT = "photo"  # how own images become inputs
+STDERR = 2  # the file descriptor
 SERVICE = Settings()  # training refuses what a service with default settings refuses
 JOINERS = str.maketrans("", "", "\u200c\u200d")  # within words of Persian and of Indian scripts, and within emoji
 
@@ -45,11 +49,25 @@ def read_image(content: bytes, file: Path, side: int) -> ReadImage:
     Raises DataError when the service would refuse it.
     """
     try:
-        header = read_header(content, PixelBudget(SERVICE.max_pixels))
-        size = header.image.size
-        return ReadImage(decode(header, side_needed(side, side)), size)
+        with _silent_libraries():
+            header = read_header(content, PixelBudget(SERVICE.max_pixels))
+            size = header.image.size
+            return ReadImage(decode(header, side_needed(side, side)), size)
     except Refusal as error:
         raise DataError(f"{printable(file)}: {error}") from error
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Discard what libraries print: libtiff has a line for each damaged row, of which a small file has a million."""
+    kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STDERR)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 def printable(path: Path | str) -> str:

@@ -7,6 +7,7 @@ from time import process_time
 import gevent
 import pytest
 from bodies import MULTIPART, labels, multipart
+from pictures import noise, saved
 
 from serving.api.form_data import MAX_LENIENT_BYTES, read_parts
 from serving.errors import TooLarge
@@ -162,6 +163,7 @@ def test_a_part_with_the_type_of_an_image_needs_no_file_name(client, boot, head)
     [
         ("base64", base64.encodebytes),
         ("BASE64 ", base64.b64encode),
+        ("base64", lambda image: base64.urlsafe_b64encode(image).rstrip(b"=")),
         ("binary", bytes),
         ("8bit", bytes),
         ("base64", bytes),  # which it is not
@@ -173,6 +175,17 @@ def test_a_part_may_have_a_transfer_encoding(client, boot, encoding, write, end)
     body = f"{head}Content-Transfer-Encoding: {encoding}{end}{end}".encode() + write(boot) + b"\r\n--b--\r\n"
 
     assert labels(post(client, body)) == ["Ankle boot"]
+
+
+def test_a_part_whose_base64_has_lost_a_plus_is_refused(client):
+    coded = base64.b64encode(saved(noise(27, 20), "BMP") + bytes(60)).replace(b"+", b" ")
+    assert coded.count(b" ") == 48  # without them it is the base64 of a BMP whose pixels have moved
+    body = multipart(('name="a"; filename="a.bmp"\r\nContent-Transfer-Encoding: base64', coded))
+
+    response = post(client, body)
+
+    assert response.status_code == 422
+    assert "are an image's base64" in response.json["detail"]
 
 
 def test_a_file_that_was_not_chosen_is_skipped(client, boot):

@@ -87,7 +87,9 @@ def test_a_figure_that_may_not_be_read_is_not_found(forge, folder):
     (forge("garments/1").parent / "curves.png").touch(mode=0)
     client = create_app(Settings(models=str(folder))).test_client()
 
-    assert "has a curves.png that cannot be read" in client.get("/models/garments/1/curves.png").json["detail"]
+    detail = client.get("/models/garments/1/curves.png").json["detail"]
+
+    assert detail == "garments/1 has a curves.png that is not sent: cannot be read: Permission denied."
 
 
 def test_a_figure_that_would_fill_the_memory_is_not_sent(forge, folder):
@@ -95,7 +97,34 @@ def test_a_figure_that_would_fill_the_memory_is_not_sent(forge, folder):
         file.truncate(2**34)
     client = create_app(Settings(models=str(folder))).test_client()
 
-    assert "has a curves.png of 17,179,869,184 bytes" in client.get("/models/garments/1/curves.png").json["detail"]
+    detail = client.get("/models/garments/1/curves.png").json["detail"]
+
+    assert "has a curves.png that is not sent: 17,179,869,184 bytes; a README or a figure has at most" in detail
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "/proc/self/environ", "../../outside.md"])
+def test_a_link_out_of_the_model_folder_is_not_followed_for_clients(forge, folder, target):
+    (folder.parent / "outside.md").write_text("not the clients'")
+    (forge("garments/1").parent.parent / "README.md").symlink_to(target)
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    response = client.get("/models/garments/1/README.md")
+
+    assert (response.status_code, response.json["code"]) == (404, "not-found")
+    assert "it is a link out of the model folder" in response.json["detail"]
+
+
+def test_a_readme_is_sent_from_where_the_link_to_its_model_leads(forge, folder, tmp_path):
+    version = forge("garments/1").parent
+    (version.parent / "README.md").write_text("garments")
+    version.rename(tmp_path / "version").joinpath("curves.png").write_text("curves")
+    version.symlink_to(tmp_path / "version")
+    version.parent.rename(tmp_path / "elsewhere")
+    (folder / "garments").symlink_to(tmp_path / "elsewhere")
+    client = create_app(Settings(models=str(folder))).test_client()
+
+    assert client.get("/models/garments/1/README.md").data == b"garments"
+    assert client.get("/models/garments/1/curves.png").data == b"curves"
 
 
 def test_files_come_from_where_the_link_to_the_folder_leads_now(forge, folder, tmp_path):

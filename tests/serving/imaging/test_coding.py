@@ -1,12 +1,13 @@
 """Colours and levels that AVIF and PNG describe in figures, which Pillow does not tell."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from pictures import png, png_chunk, saved
 from PIL import Image
-from profiles import DISPLAY_P3, through
+from profiles import ADOBE_RGB, DISPLAY_P3, rgb_profile, through
 
 from serving.imaging.coding import is_deep_avif
 from serving.imaging.decoding import PixelBudget, decode, read_header
@@ -34,6 +35,10 @@ def coded_png(primaries, transfer, *more):
 
 def cicp(primaries, transfer):
     return png_chunk(b"cICP", bytes([primaries, transfer, 0, 1]))
+
+
+def iccp(matrix):
+    return png_chunk(b"iCCP", b"a\0\0" + zlib.compress(rgb_profile(matrix, 2.2)))
 
 
 MAKERS = [avif, coded_png]
@@ -66,10 +71,17 @@ def test_colours_of_hdr_and_unknown_ones_are_said_to_be_ignored(make, primaries,
     np.testing.assert_allclose(decoded.image.getpixel((9, 9)), COLOUR, atol=2)
 
 
-@pytest.mark.parametrize("older", [GAMA, png_chunk(b"sRGB", b"\0")])
+@pytest.mark.parametrize("older", [GAMA, png_chunk(b"sRGB", b"\0"), iccp(ADOBE_RGB), png_chunk(b"iCCP", b"damaged")])
 def test_the_figures_of_a_png_come_before_its_older_chunks(older):
     assert read(coded_png(P3, SRGB, older)).steps == ("srgb",)
     assert read(coded_png(BT709, SRGB, older)).steps == ()
+
+
+def test_the_profile_of_a_png_counts_where_its_figures_are_of_hdr():
+    decoded = read(coded_png(BT2020, PQ, iccp(DISPLAY_P3)))
+
+    assert decoded.steps == ("srgb",)
+    np.testing.assert_allclose(decoded.image.getpixel((9, 9)), through(DISPLAY_P3, 2.2, COLOUR), atol=2)
 
 
 def test_figures_in_the_pixels_or_cut_off_are_none():

@@ -429,6 +429,30 @@ def test_a_bmp_has_alpha_where_its_header_says_so(masks):
     assert decoded.image.getpixel((0, 0)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [
+        (16, (0x7C00, 0x3E0, 0x1F, 0x8000)),
+        (16, (0xF00, 0xF0, 0xF, 0xF000)),
+        (32, (0x3FF00000, 0xFFC00, 0x3FF, 0xC0000000)),
+    ],
+)
+@pytest.mark.parametrize("height", [2, -2])
+def test_the_masks_of_a_bmp_may_have_any_number_of_bits_and_alpha(bits, masks, height):
+    """The first row, which may be the last in the file, is red, half green, and blue that is transparent."""
+    red, green, blue, alpha = masks
+    largest, lowest = green // (green & -green), green & -green
+    pixels = [red | alpha, largest // 2 * lowest | alpha, blue]
+    row = struct.pack("<4H" if bits == 16 else "<3I", *pixels, *[0] * (bits == 16))
+    head = struct.pack("<IiiHHIIiiII4I", 56, 3, height, 1, bits, 3, 0, 0, 0, 0, 0, *masks)
+    rows = row + bytes(len(row)) if height < 0 else bytes(len(row)) + row
+    decoded = read(b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(head)) + head + rows)
+
+    assert decoded.steps == ("flattened",)
+    found = [decoded.image.getpixel((x, 0)) for x in range(3)]
+    assert found == [(255, 0, 0), (0, round(largest // 2 * 255 / largest), 0), (255, 255, 255)]
+
+
 def heic(image=None, **options):
     return saved(image or quarters(), "HEIF", **options)
 

@@ -181,8 +181,10 @@ def test_a_tiff_that_would_be_read_wrongly_is_refused_by_its_kind(upload, kind):
 
 
 @pytest.mark.parametrize(("upload", "kind"), [
-    (bmp(16, (0xF00, 0xF0, 0xF), bytes(2048)), "16 bits a pixel with the masks F00, F0, F"),
-    (bmp(32, (0x3FF00000, 0xFFC00, 0x3FF), bytes(4096)), "32 bits a pixel with the masks 3FF00000, FFC00, 3FF"),
+    (bmp(16, (0xF0F, 0xF0, 0xF), bytes(2048)), "16 bits a pixel with the masks F0F, F0, F"),
+    (bmp(32, (0xFFFFF000, 0xFF, 0xFF), bytes(4096)), "32 bits a pixel with the masks FFFFF000, FF, FF"),
+    (bmp(24, (0xFF, 0xFF00, 0xFF0000), bytes(3072)), "24 bits a pixel with the masks FF, FF00, FF0000"),
+    (bmp(2, (0, 0, 0), bytes(256)), "2 bits a pixel"),
 ])  # fmt: skip
 def test_a_bmp_of_unusual_masks_is_refused_by_its_kind(upload, kind):
     with pytest.raises(UnreadableImage, match=rf"^This kind of BMP is unsupported: {kind}\. Convert it"):
@@ -278,3 +280,22 @@ def test_a_key_of_16_bits_a_colour_costs_no_more_memory_than_an_image_may_take()
     outcome, pixels = run(Job(side * side, budget.left, 0, 5.0), upload)
 
     assert (outcome.code, outcome.mode, len(pixels)) == ("", "RGB", 3 * side * side)
+
+
+@pytest.mark.parametrize(("max_pixels", "code"), [(1_000_000, ""), (999_999, "too-many-pixels")])
+def test_a_bmp_of_unusual_masks_costs_no_more_memory_than_an_image_may_take(max_pixels, code):
+    upload = bytearray(bmp(16, (0xF00, 0xF0, 0xF), bytes(2_000_000)))
+    upload[18:26] = struct.pack("<ii", 1_000, 1_000)
+
+    outcome, pixels = run(Job(max_pixels, 4 * max_pixels, 0, 5.0), bytes(upload))
+
+    assert (outcome.code, len(pixels)) == (code, 0 if code else 3_000_000)
+
+
+def test_a_bmp_whose_pixels_would_not_fit_into_the_memory_of_an_image_is_refused_by_their_number():
+    upload = bytearray(bmp(16, (0xF00, 0xF0, 0xF), bytes(32_000_000)))
+    upload[18:26] = struct.pack("<ii", 4_000, 4_000)
+
+    outcome, _ = run(Job(10_000, 40_000, 0, 5.0), bytes(upload))
+
+    assert (outcome.code, outcome.out_of_memory) == ("too-many-pixels", False)

@@ -162,6 +162,8 @@ def test_a_card_needs_three_golden_samples(document):
         ("golden", {"image": "", "probabilities": []}, 64),
         ("labels", "Hat", 25_000),
         ("conformal.levels", {"coverage": 0.9, "threshold": 0.1}, 100),
+        ("training.teachers", "fashion-net", 100),
+        ("notes", "a note", 100),
     ],
 )
 def test_a_card_with_too_long_a_list_is_refused_with_its_place(document, path, item, limit):

@@ -61,7 +61,11 @@ class TestSplits:
         assert folders == {TRAIN: {"train"}, VALIDATION: {name}, TEST: {"test"}}
 
     @pytest.mark.parametrize(
-        "names", [("training", "testing"), ("train_set", "Test-Set"), ("1 train", "2 test"), ("seg_train", "seg_test")]
+        "names",
+        [
+            *[("training", "testing"), ("train_set", "Test-Set"), ("1 train", "2 test"), ("seg_train", "seg_test")],
+            *[("flowers_train", "flowers_test"), ("Train crops", "Test crops"), ("my-trainset-v2", "my-testset-v2")],
+        ],
     )
     def test_other_names_of_splits_are_no_labels_either(self, splits, names):
         shutil.rmtree(splits / "val")
@@ -72,6 +76,25 @@ class TestSplits:
 
         assert layout.labels == LABELS
         assert {(file.path.parts[-3], file.split) for file in layout.files} == {(names[0], TRAIN), (names[1], TEST)}
+
+    def test_a_split_may_lie_in_a_folder_of_its_name_as_in_some_archives(self, splits):
+        for name in ("train", "val", "test"):
+            (splits / name).rename(splits / "inner")
+            (splits / name).mkdir()
+            (splits / "inner").rename(splits / name / name)
+
+        layout = find_layout(splits)
+
+        assert layout.labels == LABELS
+        assert {file.split for file in layout.files} == {TRAIN, VALIDATION, TEST}
+
+    @pytest.mark.parametrize("names", [("train_track", "test_track"), ("steam_train", "test_tube"), ("a train", "a")])
+    def test_labels_with_the_name_of_a_split_in_theirs_stay_labels(self, tmp_path, names):
+        fill(tmp_path)
+        for old, new in zip(LABELS, names, strict=False):
+            (tmp_path / old).rename(tmp_path / new)
+
+        assert set(names) < set(find_layout(tmp_path).labels)
 
     def test_the_folder_of_each_label_may_have_the_splits_in_it(self, splits, tmp_path):
         for file in sorted(splits.rglob("*.png")):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from training import export
 from training.datasets.formats import DataError
+from training.datasets.image_file import read_image
 from training.datasets.image_folder import ImageFolder
 from training.datasets.labelled import LabelledImages, TrainTest
 
@@ -208,6 +209,20 @@ class TestLeftOut:
 
         reason = "not a file; name an image's file"
         assert sorted(skipped) == [f"/dev/zero: {reason}", f"{folder}/pipe.png: {reason}"]
+
+    def test_a_damaged_scan_does_not_fill_the_terminal(self, folder, capfd):
+        scan = folder / "rose" / "scan.tif"
+        noise = Image.fromarray(np.random.default_rng(1).integers(0, 2, (64, 64), np.uint8) * 255).convert("1")
+        noise.save(scan, compression="group3")
+        with Image.open(scan) as image:
+            place, size = image.tag_v2[273][0], image.tag_v2[279][0]
+        content = scan.read_bytes()
+        scan.write_bytes(content[:place] + np.random.default_rng(1).bytes(size) + content[place + size :])
+
+        read_image(scan.read_bytes(), scan, 32)
+
+        os.write(2, b"what the command says")
+        assert capfd.readouterr().err == "what the command says"
 
     def test_hidden_files_and_folders_are_ignored(self, folder):
         (folder / ".cache").mkdir()

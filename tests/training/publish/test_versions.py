@@ -18,12 +18,12 @@ from training.publish.model_folder import ModelFolder
 COMMITTED = Path(__file__).parents[3] / "models/fashion-mlp"
 
 
-def put(target: Path, version: str) -> None:
-    """Write the committed model as another version, with a README beside that version."""
+def put(target: Path, version: str, **fields: object) -> None:
+    """Write the committed model as another version, with a README beside that version. fields: of its card."""
     file = target / version / "model.onnx"
     file.parent.mkdir(parents=True)
     committed = COMMITTED / "1/model.onnx"
-    card = msgspec.structs.replace(Classifier.open(committed).card, version=version)
+    card = msgspec.structs.replace(Classifier.open(committed).card, version=version, **fields)
     file.write_bytes(with_metadata(onnx.load(committed), card.to_metadata()))
     (target / "README.md").write_text(f"`{version}/model.onnx` ![curves]({version}/curves.png) 1/10 of {version}")
 
@@ -51,6 +51,17 @@ def readme(folder: ModelFolder) -> str:
 
 def test_a_draft_does_not_answer(folder):
     assert answering(folder) == "1"
+
+
+def test_a_card_can_neither_drive_the_terminal_nor_break_the_list(folder, capsys):
+    card = Classifier.open(COMMITTED / "1/model.onnx").card
+    training = msgspec.structs.replace(card.training, date="[/bold]\x1b[2J")
+    put(folder.path, "3", training=training, network="\x9b2J")
+
+    assert run(folder) == 0
+    listed = capsys.readouterr().out
+    assert r"'[/bold]\x1b[2J'" in listed
+    assert r"'\x9b2J'" in listed
 
 
 def test_all_versions_are_listed_with_their_figures(folder, capsys):
