@@ -6,7 +6,7 @@ import socket
 import sys
 from typing import NoReturn
 
-from serving.settings import Settings, SettingsError, variable
+from serving.settings import GUNICORN_WORKERS, Settings, SettingsError, variable
 
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "serving.app:create_app()")
 FLAGS = {  # by setting
@@ -35,8 +35,19 @@ def main() -> NoReturn:
     except SettingsError as error:
         given = {variable(setting): FLAGS[setting][0] for setting in flags}
         parser.error(f"{given.get(error.variable, error.variable)}={error.value!r}: {error.reason}")
+    _check_gunicorn_workers(parser)
     _check_address(parser, settings)
     os.execv(COMMAND[0], COMMAND)  # noqa: S606  # without a shell: this process becomes gunicorn
+
+
+def _check_gunicorn_workers(parser: argparse.ArgumentParser) -> None:
+    """Exit with one line if gunicorn cannot read its own variable, which would end in a traceback; empty is unset."""
+    given = os.environ.get(GUNICORN_WORKERS)
+    if given and not given.isdecimal():
+        counts = variable("workers")
+        parser.error(f"{GUNICORN_WORKERS}={given!r}: Expected a whole number; unset it, since {counts} counts instead")
+    if not given:
+        os.environ.pop(GUNICORN_WORKERS, None)
 
 
 def _check_address(parser: argparse.ArgumentParser, settings: Settings) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # importing it loads numpy and Pillow
     from serving.repository.model_key import ModelKey
 
 PREFIX = "THIMBLE_"
+GUNICORN_WORKERS = "WEB_CONCURRENCY"  # gunicorn's own variable; THIMBLE_WORKERS counts instead
 SIMILARITY = 0.8  # of a misspelt name: KEY_FILE and KEYS_FILE have 0.94, KEY and MODEL_KEY 0.5
 TYPE_WORDS = {
     "`int | null`": "a whole number",
@@ -183,11 +184,15 @@ def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that are no setting, but nearly one, with the setting that may be meant.
 
     Others are not looked at: Kubernetes sets THIMBLE_PORT and the like, and the commands have variables of their own.
+    gunicorn's number of workers is meant for one where that is not set.
     """
     known = {field.name.upper() for field in fields(Settings)}
     unknown = {name.removeprefix(PREFIX) for name in environment if name.startswith(PREFIX) and name.isascii()} - known
     nearest = {name: get_close_matches(name, known, 1, SIMILARITY) for name in sorted(unknown)}
-    return {PREFIX + name: PREFIX + found[0] for name, found in nearest.items() if found}
+    meant = {PREFIX + name: PREFIX + found[0] for name, found in nearest.items() if found}
+    if environment.get(GUNICORN_WORKERS) and not environment.get(variable("workers")):
+        meant[GUNICORN_WORKERS] = variable("workers")
+    return meant
 
 
 def shared_folder() -> Path | None:

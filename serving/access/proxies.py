@@ -28,7 +28,7 @@ def parse_root_path(text: str) -> str:
     """Parse a path such as /ml; a slash at its end changes nothing. Raises ValueError."""
     path = text.strip().rstrip("/")
     if not ROOT_PATH.fullmatch(path):
-        raise ValueError("Expected a path that starts with a slash, such as /ml")
+        raise ValueError("Expected a path such as /ml, of slashes, letters, digits and -._~")
     return path
 
 

@@ -42,5 +42,5 @@ def parse_rate_limit(text: str) -> RateLimit:
     """Parse a limit such as 600/minute; raises ValueError."""
     match = FORM.fullmatch(text.strip())
     if match is None:
-        raise ValueError("Expected images per second, minute or hour, such as 600/minute")
+        raise ValueError("Expected 1 to 999999999 images per second, minute or hour, such as 600/minute")
     return RateLimit(int(match[1]), UNITS[match[2]])

@@ -36,7 +36,8 @@ V2_STRUCTS = (*V2_REQUESTS, V2Error, ModelMetadata, InferenceReply, IndexEntry)
 STRUCTS = (Prediction, Explained, ModelListing, ImageBody, Problem, *V2_STRUCTS)  # and the structs in them
 REFUSALS = "refusals"  # in the files: the codes of a call's refusals
 LIMITS = ("max_body", "max_images", "max_pixels", "body_seconds")
-ID = {ID_HEADER: {"$ref": f"#/components/headers/{ID_HEADER}"}}  # every response has it
+ID = (ID_HEADER,)  # every response has it
+QUOTA = ("RateLimit-Policy", "RateLimit")  # the answer to images, and the refusal of too many
 SECURITY_SCHEMES = ("bearer", "apiKey")  # either way to send the key
 PAIR = {"minItems": 2, "maxItems": 2}
 MODEL_PATH = f"{PATH}/models/{{name}}"  # the calls below it are also below each version of a model
@@ -59,8 +60,9 @@ def document(settings: Settings) -> Document:
             own, codes = operation["responses"], operation.pop(REFUSALS, [])
             codes = [*codes, Unauthorised.code, NotAllowed.code] if scopes else codes
             operation["responses"] = own | _refusals(codes, form) | own
-            for response in operation["responses"].values():
-                response["headers"] = response.get("headers", {}) | ID
+            for status, response in operation["responses"].items():
+                names = QUOTA + ID if status == "200" and RateLimited.code in codes else ID
+                response["headers"] = response.get("headers", {}) | _headers(names)
     return document
 
 
@@ -181,6 +183,9 @@ def _response(kinds: list[type[Refusal]]) -> Document:
         "content": {PROBLEM: {"schema": _ref("Problem") | {"properties": special}}},
     }
     if headers := [name for kind in kinds for name in kind("").headers()]:
-        headers += ["RateLimit-Policy", "RateLimit"] if RateLimited in kinds else []
-        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+        response["headers"] = _headers([*headers, *(QUOTA if RateLimited in kinds else ())])
     return response
+
+
+def _headers(names: Iterable[str]) -> Document:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

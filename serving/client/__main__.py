@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import TextIOWrapper
@@ -22,6 +23,9 @@ PROGRESS_FROM = 5  # files
 FOR_ALL_ALIKE = (
     "bad-request", "unknown-model", "not-found", "method-not-allowed", "unauthorised", "not-allowed",
 )  # fmt: skip
+WRONG_URL = ("not-found", "method-not-allowed")
+URL_ADVICE = " Check --url: it is the address of the service's page, without /classify."
+NAMED_SKIPPED = 10  # files for each reason: a folder may have as many notes as images
 ENDS = """exit status: 0 all images are answered, 1 some are not, or the answers cannot be written, 2 the command is
 wrong (no such option, value, model or key), 3 the service does not answer, 130 interrupted"""
 
@@ -46,7 +50,7 @@ class ClassifyRun:
         for number, name in enumerate(names, start=1):
             answer = self._answer(name)
             if isinstance(answer, Problem) and answer.code in FOR_ALL_ALIKE:
-                self._say(answer.detail)
+                self._say(answer.detail + (URL_ADVICE if answer.code in WRONG_URL else ""))
                 return 2
             self._write(name, answer)
             if isinstance(answer, Problem) and self._tells_problems:
@@ -127,8 +131,14 @@ def _set_encoding(is_json: bool) -> None:
 def _sent(names: Sequence[str]) -> list[str]:
     """Return the files to send, and name what is left out of folders."""
     sent, skipped = find_files(names)
+    counts: Counter[str] = Counter()
     for name, reason in skipped:
-        sys.stderr.write(printable(f"{name}: skipped, {reason}; name it to send it") + "\n")
+        counts[reason] += 1
+        if counts[reason] <= NAMED_SKIPPED:
+            sys.stderr.write(printable(f"{name}: skipped, {reason}; name it to send it") + "\n")
+    for reason, count in counts.items():
+        if count > NAMED_SKIPPED:
+            sys.stderr.write(f"{count - NAMED_SKIPPED:,} more: skipped, {reason}\n")
     return sent
 
 

@@ -29,6 +29,7 @@ __all__ = ["URL", "BadAnswerError", "Client", "ClientError", "NoAnswerError"]
 URL = "http://127.0.0.1:8000"
 MAX_ATTEMPTS = 5  # for an image, while the service answers that it is busy
 BUSY_STATUSES = (429, 503)
+MAX_RETRY_AFTER = 60.0  # seconds: the page waits as long; a limit for each minute says no more
 
 
 @runtime_checkable
@@ -73,8 +74,8 @@ class Client:
         """Return a prediction for each image, or the problem with it.
 
         images: one or several, each a path, a file's bytes, or a file opened for reading bytes. While the service is
-        busy (429 or 503) it is asked up to five times for an image, after as long as its Retry-After says, at most 30
-        seconds each time; then the image's answer is that problem.
+        busy (429 or 503) it is asked up to five times for an image, each time after as long as its Retry-After says;
+        then, and at once where that is more than a minute, the image's answer is that problem.
 
         Raises ClientError when the service does not answer, OSError when a file cannot be read, and TypeError for an
         image that is not a file, such as an array of pixels.
@@ -87,7 +88,7 @@ class Client:
     def _ask(self, content: bytes, path: str) -> Prediction | Problem:
         answer = self._connection.post(path, content)
         for _ in range(MAX_ATTEMPTS - 1):
-            if answer.status not in BUSY_STATUSES:
+            if answer.status not in BUSY_STATUSES or answer.retry_after > MAX_RETRY_AFTER:
                 break
             time.sleep(answer.retry_after)
             answer = self._connection.post(path, content)

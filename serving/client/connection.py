@@ -1,6 +1,7 @@
 """A connection to a service, kept open from request to request; its responses are not trusted."""
 
 import http.client
+import ssl
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -10,7 +11,7 @@ from urllib.parse import quote, urlsplit
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024  # the answer to one image has a few thousand
 READ_BYTES = 65_536
 MAX_TIMEOUT = 3600.0  # seconds
-MIN_RETRY_AFTER, MAX_RETRY_AFTER = 0.1, 30.0  # seconds, whatever Retry-After says
+MIN_RETRY_AFTER = 0.1  # seconds, whatever Retry-After says
 CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 UPLOAD_HEADERS = {"Content-Type": "application/octet-stream"}
 
@@ -69,6 +70,11 @@ class ServiceConnection:
             failed.callback(self._http.close)  # after an interrupt too: what is left of this answer is not the next one
             try:
                 response = self._exchange_with_retry(path, body)
+            except ssl.SSLError as error:
+                raise NoAnswerError(
+                    f"{self._url} cannot be asked over TLS: {error}. Use http:// if the service has no TLS; name a "
+                    "certificate that this machine does not know in SSL_CERT_FILE."
+                ) from error
             except OSError as error:
                 raise NoAnswerError(f"{self._url} does not answer: {error}. Is the service running there?") from error
             except http.client.HTTPException as error:
@@ -117,6 +123,6 @@ class ServiceConnection:
 
 
 def _retry_after(header: str | None) -> float:
-    """Return the seconds of a Retry-After header, within the limits; the minimum without one."""
+    """Return the seconds of a Retry-After header, at least the minimum."""
     seconds = float(header) if header and header.isascii() and header.isdigit() else 0.0
-    return min(max(seconds, MIN_RETRY_AFTER), MAX_RETRY_AFTER)
+    return max(seconds, MIN_RETRY_AFTER)

@@ -101,6 +101,21 @@ def test_in_each_state_the_page_can_be_read(page, state):
     assert in_both_schemes(page, faint_texts) == NOTHING
 
 
+@pytest.mark.parametrize("state", [one, card, docs], ids=lambda state: state.__name__)
+def test_on_a_phone_whose_text_is_twice_as_large_the_page_grows_and_fits(page, state):
+    page.set_viewport_size(PHONE)
+    state(page)
+
+    page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+
+    assert page.evaluate("() => getComputedStyle(document.body).fontSize") == "32px"
+    assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
+    for box in page.locator("dialog[open], .contents").all():
+        assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    for choice in page.locator("dialog[open] select").all():
+        choice.click(trial=True)  # fails where something else lies over it
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: npm install")
 @in_each_state
 def test_axe_finds_nothing(page, state):

@@ -104,7 +104,6 @@ def peer() -> Iterator[Callable[..., Peer]]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Let the client wait hardly at all before it asks again."""
-    monkeypatch.setattr(connection, "MAX_RETRY_AFTER", 0.01)
     monkeypatch.setattr(connection, "MIN_RETRY_AFTER", 0.0)
 
 
@@ -270,7 +269,7 @@ def test_a_client_that_was_interrupted_can_be_used_again(peer):
 
 
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests"])
-@pytest.mark.parametrize("retry", ["Retry-After: 1", "Retry-After: 99999999999999999999", "Retry-After: soon", "X: y"])
+@pytest.mark.parametrize("retry", ["Retry-After: 0", "Retry-After: soon", "X: y"])
 def test_a_busy_service_is_asked_again(peer, status, retry):
     service = peer(http(BUSY, status, retry), http(BUSY, status, retry), GOOD)
 
@@ -282,7 +281,7 @@ def test_a_busy_service_is_asked_again(peer, status, retry):
 
 
 def test_a_service_that_stays_busy_is_asked_five_times(peer):
-    service = peer(*[http(BUSY, "503 Service Unavailable", "Retry-After: 1")] * 9)
+    service = peer(*[http(BUSY, "503 Service Unavailable", "Retry-After: 0")] * 9)
 
     with Client(service.url) as client:
         (answer,) = client.classify(b"one")
@@ -290,6 +289,17 @@ def test_a_service_that_stays_busy_is_asked_five_times(peer):
     assert isinstance(answer, Problem)
     assert answer.code == "overloaded"
     assert len(service.requests) == 5
+
+
+@pytest.mark.parametrize("seconds", ["61", "3600", "9" * 400])
+def test_a_service_that_is_busy_for_more_than_a_minute_is_not_asked_again(peer, seconds):
+    service = peer(http(BUSY, "429 Too Many Requests", f"Retry-After: {seconds}"), GOOD)
+
+    with Client(service.url) as client:
+        (answer,) = client.classify(b"one")
+
+    assert isinstance(answer, Problem)
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -377,7 +387,10 @@ def test_an_invalid_url_is_refused_before_anything_is_sent(url, capsys):
 def test_an_https_url_is_asked_with_tls(peer):
     service = peer(b"no TLS")
 
-    with Client(service.url.replace("http:", "https:")) as client, pytest.raises(NoAnswerError):
+    with (
+        Client(service.url.replace("http:", "https:")) as client,
+        pytest.raises(NoAnswerError, match=r"cannot be asked over TLS: .+ Use http:// if the service has no TLS"),
+    ):
         client.classify(b"one")
 
     assert service.requests[0][:1] == b"\x16"  # the first byte of TLS
@@ -492,6 +505,18 @@ def test_what_a_folder_has_beside_images_is_named_and_heic_is_an_image(peer, tmp
     assert printed.err.count("skipped") == 1
 
 
+def test_ten_of_many_files_beside_images_are_named_and_the_rest_is_counted(peer, tmp_path, capsys):
+    (tmp_path / "pictures").mkdir()
+    for number in range(1_200):
+        (tmp_path / "pictures" / f"{number}.json").write_bytes(b"{}")
+
+    assert run_in_folder(peer, tmp_path) == 0
+
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 11
+    assert told[-1] == "1,191 more: skipped, its name is not that of an image"
+
+
 def test_hidden_files_of_a_folder_and_what_systems_add_are_named_and_not_sent(peer, tmp_path, capsys):
     for name in ("._0.HEIC", ".thumbnails/1.jpg", "__MACOSX/._0.HEIC", "@eaDir/0.HEIC/small.jpg", "$RECYCLE.BIN/2.jpg"):
         (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -574,13 +599,18 @@ def test_an_output_that_would_replace_a_picture_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("bad-request", "400 B"), ("not-found", "404 N"), ("method-not-allowed", "405 M")]
+    ("code", "status", "advice"),
+    [
+        ("bad-request", "400 B", ""),
+        ("not-found", "404 N", " Check --url: it is the address of the service's page, without /classify."),
+        ("method-not-allowed", "405 M", " Check --url: it is the address of the service's page, without /classify."),
+    ],
 )
-def test_what_is_wrong_with_the_command_is_said_once_and_is_exit_status_2(peer, tmp_path, capsys, code, status):
+def test_what_is_wrong_with_the_command_is_said_once_and_is_exit_status_2(peer, tmp_path, capsys, code, status, advice):
     (tmp_path / "cat.jpg").write_bytes(b"one")
     service = peer(http(BUSY | {"code": code, "detail": "top_k='0' is not a whole number of at least 1."}, status))
 
     assert main(["--url", service.url, "--top-k", "0", *[str(tmp_path / "cat.jpg")] * 2]) == 2
 
-    assert capsys.readouterr().err == "top_k='0' is not a whole number of at least 1.\n"
+    assert capsys.readouterr().err == f"top_k='0' is not a whole number of at least 1.{advice}\n"
     assert len(service.requests) == 1

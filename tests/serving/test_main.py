@@ -39,6 +39,7 @@ def test_help_names_every_flag(run):
         (["--port", "70000"], {}, "--port='70000': Expected a whole number <= 65535"),
         (["--workers", "0"], {}, "--workers='0': Expected a whole number >= 1"),
         ([], {"THIMBLE_BODY_SECONDS": "soon"}, "THIMBLE_BODY_SECONDS='soon': Expected a number"),
+        (["--workers", "2"], {"WEB_CONCURRENCY": "abc"}, "WEB_CONCURRENCY='abc': Expected a whole number; unset it"),
         (["--models="], {}, "--models has an empty value; give one, or leave it out for the default"),
         (["--port", ""], {"THIMBLE_HTTP_PORT": "9000"}, "--port has an empty value"),
         (["--colour", "red"], {}, "unrecognized arguments: --colour red"),
@@ -56,6 +57,13 @@ def test_a_flag_overrides_its_variable(run):
     done = run("-m", "serving", "--workers", "none", THIMBLE_WORKERS="2")
 
     assert "--workers='none'" in done.stderr
+
+
+def test_an_empty_number_of_gunicorns_workers_is_unset(run, models):
+    done = run("-m", "serving", "--port", "0", "--models", str(models),
+               WEB_CONCURRENCY="", GUNICORN_CMD_ARGS="--check-config")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_gunicorn_refuses_a_wrong_variable_by_name(run):

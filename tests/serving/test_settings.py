@@ -248,6 +248,12 @@ def test_a_variable_that_is_nearly_a_setting_is_told_with_the_setting():
     }
 
 
+def test_the_workers_of_gunicorn_are_told_with_ours_unless_these_are_set():
+    assert misspelt({"WEB_CONCURRENCY": "2"}) == {"WEB_CONCURRENCY": "THIMBLE_WORKERS"}
+    assert misspelt({"WEB_CONCURRENCY": "2", "THIMBLE_WORKERS": "2"}) == {}
+    assert misspelt({"WEB_CONCURRENCY": ""}) == {}
+
+
 def test_the_variables_of_others_are_not_taken_for_misspelt_settings():
     kubernetes = ("PORT", "SERVICE_HOST", "SERVICE_PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "SERVICE_PORT_HTTP")
     commands = ("URL", "KEY", "DATA")  # of serving.client and of training

@@ -95,6 +95,8 @@ def read_inference(content: bytes, json_length: str | None, classifier: Classifi
     if json_length is not None and not length:  # without JSON, Triton takes the pixels of one image
         outputs = [OutputRequest(output.name, binary=True) for output in output_tensors(classifier)]
         return Inference(to_pixels(content, (1, *image.shape[1:])), outputs)
+    if not content:
+        raise BadRequest(f"The request has no body; send the tensor as JSON, or raw pixels with {JSON_LENGTH}: 0.")
     request: InferenceRequest = decode_json(content[:length], InferenceRequest)
     outputs = _output_requests(request, output_tensors(classifier))
     images = read_images(_one_input(request, image), content[length:], image, intake)

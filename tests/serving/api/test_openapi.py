@@ -82,6 +82,18 @@ def test_a_temporary_refusal_is_documented_with_retry_after(interface):
     assert later == {kind.code for kind in openapi.subclasses(errors.Refusal) if kind.retry_after}
 
 
+def test_the_quota_is_documented_where_images_are_counted(interface):
+    told = {
+        (path, status)
+        for _, path, operation in operations(interface)
+        for status, response in operation["responses"].items()
+        if {"RateLimit", "RateLimit-Policy"} <= {*response["headers"]}
+    }
+
+    calls = ("/classify", "/explain", "/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
+    assert told == {(path, status) for path in calls for status in ("200", "429")}
+
+
 def test_each_call_has_its_refusals_in_the_form_of_its_protocol(interface):
     for _, path, call in operations(interface):
         refusals = {status: told for status, told in call["responses"].items() if status >= "400"}

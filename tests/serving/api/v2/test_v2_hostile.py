@@ -44,7 +44,6 @@ def deep(levels):
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"{",
         b"[]",
         b"null",
@@ -262,6 +261,13 @@ def test_an_invalid_length_of_the_json_is_refused(client, length):
 
     assert response.status_code == 400
     assert "is not a number from 0 to" in response.json["error"]
+
+
+def test_a_request_without_a_body_is_told_what_to_send(client):
+    response = client.post(INFER)
+
+    assert response.status_code == 400
+    assert response.json["error"].startswith("The request has no body; send the tensor as JSON, or raw pixels")
 
 
 @pytest.mark.parametrize("length", [0, 783, 785])
