@@ -4,6 +4,8 @@ import base64
 import copy
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -47,6 +49,14 @@ def test_the_document_is_valid_openapi(interface):
     validate(interface)
 
     assert interface["openapi"].startswith("3.1.")
+
+
+@pytest.mark.trains  # python compiles all modules anew
+def test_it_is_made_without_docstrings_too():
+    program = "from serving.api.openapi import *; print(len(document(Settings())['components']['schemas']))"
+    made = subprocess.run([sys.executable, "-OO", "-c", program], capture_output=True, text=True)
+
+    assert (made.stderr, int(made.stdout or 0) > 10) == ("", True)
 
 
 def test_the_document_has_exactly_the_routes(interface, models):
