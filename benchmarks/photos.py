@@ -102,8 +102,8 @@ def _measure(photos: Mapping[str, Sequence[Photo]], options: argparse.Namespace)
         table.add_row(models[domain], f"{domain}, routed", *_routed(repository, predictor, some, DOMAINS[domain]))
         table.add_section()
         if options.sheet:
-            name = options.sheet.with_stem(f"{options.sheet.stem}-{domain}")
-            draw_sheet(repository, some, predictions, models[domain], name)
+            sheet = options.sheet.with_stem(f"{options.sheet.stem}-{domain}")
+            draw_sheet(repository, some, predictions, models[domain], sheet)
     Console(width=130).print(table)
 
 

@@ -99,7 +99,6 @@ class TooManyPixels(Refusal):
 
 class RateLimited(Refusal):
     status, code, title = 429, "rate-limited", "Too many images"
-    retry_after = 1
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)

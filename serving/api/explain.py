@@ -1,7 +1,7 @@
 """POST /explain: which pixels of an image mattered for its label."""
 
 from functools import partial
-from time import perf_counter, time
+from time import perf_counter
 from wsgiref.types import WSGIEnvironment
 
 from flask import Blueprint, Response, jsonify, request
@@ -19,7 +19,7 @@ from serving.inference.failures import failures_refused
 from serving.inference.occlusion import Explanation, explain, overlay
 from serving.inference.options import PredictOptions
 from serving.inference.predictor import Predictor, PreparedInput
-from serving.inference.timings import TIMINGS_KEY, ModelRun, Timings
+from serving.inference.timings import TIMINGS_KEY, Timings
 from serving.model.card import ModelCard
 from serving.model.classifier import Classifier
 
@@ -78,8 +78,8 @@ class Explain:
         card = classifier.card
         work = partial(_run_explanation, prepared, _index(card, options.label))
         with failures_refused(classifier):
-            explanation, png, timings.infer = self._executor.run(work)
-        timings.runs.append(ModelRun(classifier, 1, timings.infer, time()))
+            explanation, png, seconds = self._executor.run(work)
+        timings.add_run(classifier, 1, seconds)
         explained = Explained(
             model=card.name,
             version=card.version,

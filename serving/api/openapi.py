@@ -146,7 +146,8 @@ def _schemas() -> dict[str, Any]:
     """Return the schemas of all structs by name, each with the first paragraph of the struct's docstring."""
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
-        schema["description"] = " ".join(schema["description"].partition("\n\n")[0].split())
+        described = schema.get("description", "")  # python -OO has no docstrings
+        schema["description"] = " ".join(described.partition("\n\n")[0].split())
     schemas["ModelCard"]["required"].remove("golden")  # which the list of models leaves out
     # Without prefixItems, which few tools support.
     schemas["Explained"]["properties"]["window"] = {"type": "array", "items": {"type": "integer"}, **PAIR}

@@ -192,7 +192,7 @@ def _request_record(answered: Answered) -> RequestRecord:
         key=environ.get(KEY_NAME, ""),
         sent=answered.size,
         ms=round(answered.seconds * 1e3, 3),
-        models=tuple(run.classifier.full_name for run in runs),
+        models=tuple(dict.fromkeys(run.classifier.full_name for run in runs)),
         images=sum(run.images for run in runs),
         stages={stage: round(getattr(timings, stage) * 1e3, 3) for stage in REPORTED_STAGES} if timings else {},
     )

@@ -14,16 +14,14 @@ from serving.client.client import URL, Client, ClientError
 from serving.client.connection import MAX_TIMEOUT, BadKeyError
 from serving.client.files import find_files, is_image, read_file
 from serving.client.output import Write, csv_writer, json_writer, printable, text_writer
-from serving.errors import Problem
+from serving.errors import BadRequest, MethodNotAllowed, NotAllowed, NotFound, Problem, Unauthorised, UnknownModel
 from serving.prediction import Prediction
 
 URL_VARIABLE, KEY_VARIABLE = "THIMBLE_URL", "THIMBLE_KEY"
 PROGRESS_FROM = 5  # files
 # Codes of problems that all files would have. What is asked is not valid as a rule; of empty files nothing is asked.
-FOR_ALL_ALIKE = (
-    "bad-request", "unknown-model", "not-found", "method-not-allowed", "unauthorised", "not-allowed",
-)  # fmt: skip
-WRONG_URL = ("not-found", "method-not-allowed")
+FOR_ALL_ALIKE = {kind.code for kind in (BadRequest, UnknownModel, NotFound, MethodNotAllowed, Unauthorised, NotAllowed)}
+WRONG_URL = {NotFound.code, MethodNotAllowed.code}
 URL_ADVICE = " Check --url: it is the address of the service's page, without /classify."
 NAMED_SKIPPED = 10  # files for each reason: a folder may have as many notes as images
 ENDS = """exit status: 0 all images are answered, 1 some are not, or the answers cannot be written, 2 the command is

@@ -15,7 +15,7 @@ LAST_SHARE = 1000  # of its blocks one in so many may be missing at the end, and
 JUNK = bytes(range(1, 255)) * 2  # longer than a block; without the byte 255 that begins a marker
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in a scan: neither a stuffed byte nor a restart
 STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
-SOS = 0xDA
+SOS = 0xDA  # start of scan
 COEFFICIENTS = 64
 
 

@@ -2,6 +2,7 @@
 
 import struct
 
+from serving.imaging.jpeg import SOI, SOS
 from serving.imaging.png import CHUNK, CRC, SIGNATURE
 
 MAX_BYTES = 100_000  # of an upload
@@ -19,15 +20,13 @@ CHUNKS = frozenset(b"PLTE IDAT IHDR IEND tRNS gAMA cHRM sRGB sBIT bKGD pHYs tIME
 RECOLOURING_CHUNKS, DEEP = (b"tRNS", b"gAMA", b"cHRM"), 16
 PNG_SIZE, PNG_SIZE_PLACE = struct.Struct(">IIB"), 16  # width, height and the bits of a channel
 
-START = b"\xff\xd8"  # of a JPEG
-SEGMENT = struct.Struct(">BBH")  # 0xFF, the marker, and the length of what follows the marker
+SEGMENT = struct.Struct(">BBH")  # of a JPEG: 0xFF, the marker, and the length of what follows the marker
 FRAME = struct.Struct(">5xHHB")  # height, width and the number of components
 BASELINE = (0xC0, 0xC1)  # the frames of Huffman codes that no later scan refines
-SCAN = 0xDA
 HUFFMAN_TABLE, QUANTIZATION_TABLE, RESTART_INTERVAL, COMMENT = 0xC4, 0xDB, 0xDD, 0xFE
 APPLICATION = range(0xE0, 0xF0)  # JFIF, EXIF, colour profiles
 # Decoders skip what they do not know in ways of their own: where these are all, they read the same frame as this does.
-SEGMENTS = frozenset({*BASELINE, SCAN, HUFFMAN_TABLE, QUANTIZATION_TABLE, RESTART_INTERVAL, COMMENT, *APPLICATION})
+SEGMENTS = frozenset({*BASELINE, SOS, HUFFMAN_TABLE, QUANTIZATION_TABLE, RESTART_INTERVAL, COMMENT, *APPLICATION})
 
 
 def is_quick(upload: bytes) -> bool:
@@ -61,9 +60,9 @@ def _is_quick_png(upload: bytes) -> bool:
 
 
 def _is_quick_jpeg(upload: bytes) -> bool:
-    if not upload.startswith(START):
+    if not upload.startswith(SOI):
         return False
-    place, components, pixels = len(START), 0, 0
+    place, components, pixels = len(SOI), 0, 0
     for _ in range(MAX_SEGMENTS):
         prefix, marker, length = SEGMENT.unpack_from(upload, place)
         if prefix != 0xFF or place > MAX_HEADER_BYTES or marker not in SEGMENTS:
@@ -71,7 +70,7 @@ def _is_quick_jpeg(upload: bytes) -> bool:
         if marker in BASELINE:
             height, width, components = FRAME.unpack_from(upload, place)
             pixels = height * width
-        if marker == SCAN:  # of all components: otherwise others follow, without end
+        if marker == SOS:  # of all components: otherwise others follow, without end
             return upload[place + SEGMENT.size] == components and pixels <= MAX_PIXELS
         place += 2 + length
     return False

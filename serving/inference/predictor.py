@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from math import isfinite
-from time import monotonic, perf_counter, time
+from time import monotonic, perf_counter
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from serving.inference.failures import log_failure
 from serving.inference.inputs import ModelInputs
 from serving.inference.options import PredictOptions
 from serving.inference.routing import choose
-from serving.inference.timings import ModelRun, Timings
+from serving.inference.timings import Timings
 from serving.model.classifier import Classifier, Outputs
 from serving.model.conformal import Level
 from serving.model.runtime import RUNTIME_ERRORS
@@ -120,8 +120,7 @@ class Predictor:
     def infer(self, classifier: Classifier, pixels: NDArray[np.uint8], timings: Timings) -> Outputs:
         """Run a graph over pixels [batch, height, width, channels], and record the time. Raises RUNTIME_ERRORS."""
         outputs, seconds = self._batcher.run(classifier, pixels)
-        timings.infer += seconds
-        timings.runs.append(ModelRun(classifier, len(pixels), seconds, time()))
+        timings.add_run(classifier, len(pixels), seconds)
         return outputs
 
     def record_done(self, timings: Timings) -> None:

@@ -1,6 +1,7 @@
 """The time that a request takes, by stage."""
 
 from dataclasses import dataclass, field
+from time import time
 from typing import NamedTuple
 
 from serving.model.classifier import Classifier
@@ -31,6 +32,11 @@ class Timings:
     wait: float = 0.0
     answer: float = 0.0
     runs: list[ModelRun] = field(default_factory=list)
+
+    def add_run(self, classifier: Classifier, images: int, seconds: float) -> None:
+        """Note a run of a graph that has just ended, and its time."""
+        self.infer += seconds
+        self.runs.append(ModelRun(classifier, images, seconds, time()))
 
     def server_timing(self) -> str:
         """Return the value of a Server-Timing header, in milliseconds."""

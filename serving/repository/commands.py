@@ -70,7 +70,7 @@ class WorkerCommands:
         for path in self._folder.glob(f"{ACK_PREFIX}*"):
             try:
                 os.kill(int(path.name.removeprefix(ACK_PREFIX)), 0)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # the latter: another user's process has its id now
                 path.unlink(missing_ok=True)
             else:
                 yield json.loads(path.read_text())

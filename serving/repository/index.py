@@ -128,10 +128,6 @@ class Defaults:
         found = self.garments.classifier, self.things.classifier, self.router
         return [classifier for classifier in found if classifier]
 
-    def by_colour(self, grey: bool) -> Classifier | None:
-        """Return the default for an image of which only the colour is known."""
-        return (self.garments if grey else self.things).classifier
-
     def reasons(self, classifier: Classifier) -> list[str]:
         """Return why a model is a default; empty where it is none."""
         domains = (("garments", self.garments), ("things", self.things))

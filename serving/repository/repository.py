@@ -117,7 +117,7 @@ class Repository:
 
     def default(self, grey: bool) -> Classifier:
         """Return the default model for greyscale or colour images, where there is no router; raises NoModel."""
-        classifier = self._index.defaults.by_colour(grey)
+        classifier = (self.defaults.garments if grey else self.defaults.things).classifier
         if classifier is None:
             kind = "greyscale" if grey else "colour"
             raise NoModel(f"No model for {kind} images is loaded; the service's log and GET /models say why.")

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import ExitStack, suppress
-from time import monotonic, time
+from time import monotonic
 from typing import BinaryIO
 
 import msgspec
@@ -19,7 +19,7 @@ waitpid = get_original("os", "waitpid")  # not gevent's, which needs an event lo
 
 
 class Verdict(Struct, array_like=True):
-    """The outcome of a trial: why the file with this digest is refused, None if it is not; time: of the clock."""
+    """The outcome of a trial: why the file with this digest is refused, None if not; time: by the monotonic clock."""
 
     digest: str
     fault: str | None
@@ -48,7 +48,7 @@ class Trials:
                     fault = _try(graph, self._seconds)
                 except OSError as error:  # says nothing of the file, so the other workers try it themselves
                     return f"no process can be started to try it: {error.strerror}; load it again a little later"
-                verdict = Verdict(digest, fault, time())
+                verdict = Verdict(digest, fault, monotonic())
                 self._verdicts.add(msgspec.json.encode(verdict).decode())
         if not verdict.fault:
             passed.add(digest)
@@ -58,7 +58,7 @@ class Trials:
         for line in self._verdicts.read():
             with suppress(msgspec.DecodeError):  # the line is empty or cut off
                 verdict = msgspec.json.decode(line, type=Verdict)
-                if verdict.digest == digest and (not verdict.fault or time() < verdict.time + REFUSAL_SECONDS):
+                if verdict.digest == digest and (not verdict.fault or monotonic() < verdict.time + REFUSAL_SECONDS):
                     return verdict
         return None
 

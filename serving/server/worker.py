@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import timedelta
 from functools import cache, partial
 from importlib import metadata
 from operator import attrgetter
@@ -151,7 +151,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         return request is not None and self._answer(connection, request, shared_environ)
 
     def _answer(self, connection: Connection, request: HTTPRequest, shared_environ: Mapping[str, Any]) -> bool:
-        started = datetime.now()
+        started = time.perf_counter()
         environ, response = request.environ(shared_environ), HTTPResponse()
         parts = self.wsgi(environ, response.start)
         try:
@@ -161,7 +161,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no annotations
         finally:
             if hasattr(parts, "close"):  # what the response holds may go only now
                 parts.close()
-        self.log.access(response, request, environ, datetime.now() - started)
+        self.log.access(response, request, environ, timedelta(seconds=time.perf_counter() - started))
         if not request.body_complete:
             connection.linger()
         return keep_alive

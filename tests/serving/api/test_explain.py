@@ -2,12 +2,15 @@
 
 import base64
 import io
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from routers import add_router
 
 from serving.app import create_app
+from serving.inference.timings import TIMINGS_KEY
 from serving.settings import Settings
 
 KIND = {"content_type": "image/png"}
@@ -141,3 +144,17 @@ def test_an_explanation_leaves_half_of_the_room_to_images(models, image, while_w
 
     assert explained.status_code == 200
     assert sorted(answers) == statuses
+
+
+def test_the_time_in_graphs_counts_the_router_too(models, tmp_path):
+    shutil.copytree(models, folder := tmp_path / "models")
+    add_router(folder)
+    app, asked = create_app(Settings(models=str(folder))), []
+    answer, file = app.wsgi_app, io.BytesIO()
+    app.wsgi_app = lambda environ, start: asked.append(environ) or answer(environ, start)
+    Image.new("RGB", (60, 50), "navy").save(file, "PNG")
+
+    app.test_client().post("/explain", data=file.getvalue(), **KIND)
+
+    timings = asked[0][TIMINGS_KEY]
+    assert timings.infer > timings.runs[0].seconds > 0

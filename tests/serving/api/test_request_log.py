@@ -3,11 +3,14 @@
 import io
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
 
 import msgspec
 import pytest
+from graphs import error_for_plain_images
 from pictures import noise, saved
+from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from serving.api.replies import ProblemReplies
@@ -120,6 +123,26 @@ def test_requests_are_counted_by_model_and_status(app, image):
 
     assert 'thimble_requests_total{model="fashion-mlp",status="200",version="2"} 2.0' in counts
     assert 'thimble_requests_total{model="",status="422",version=""} 1.0' in counts
+
+
+def test_a_model_whose_graph_runs_image_by_image_after_a_failure_is_logged_and_counted_once(
+    forge, folder, image, capfdbinary
+):
+    forge("fashion-mlp/3", edit=error_for_plain_images)
+    app = create_app(Settings(models=str(folder)))
+    uploads = [saved(Image.new("L", (28, 28)), "PNG"), image("bag"), image("pullover")]
+    client = app.test_client()
+
+    answer = client.post(
+        "/classify?model=fashion-mlp", json={"images": [b64encode(upload).decode() for upload in uploads]}
+    )
+    Lifecycle.of(app).tick()
+
+    (line,) = [json.loads(line) for line in capfdbinary.readouterr().err.splitlines() if b'"/classify"' in line]
+    assert [prediction.get("label") for prediction in answer.json["predictions"]] == [None, "Bag", "Pullover"]
+    assert (line["models"], line["images"]) == (["fashion-mlp:3"], 2)
+    counted = 'thimble_requests_total{model="fashion-mlp",status="200",version="3"} 1.0'
+    assert counted in client.get("/metrics").text
 
 
 def test_a_request_that_two_models_answer_counts_for_each(app, image):

@@ -1,5 +1,6 @@
 """A command that one worker gets is carried out by all; here each repository stands for a worker."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -255,6 +256,18 @@ def test_a_worker_that_has_ended_is_not_waited_for(shared, worker):
     commands = WorkerCommands(shared)
     worker.communicate(timeout=20)
     commands.publish("garments", UNLOAD)
+
+    assert commands.wait("garments")
+    assert not (shared / f"{ACK_PREFIX}{worker.pid}").exists()
+
+
+def test_a_process_of_another_user_that_has_a_workers_id_now_is_not_waited_for(shared, worker, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    commands = WorkerCommands(shared)
+    commands.publish("garments", UNLOAD)
+    monkeypatch.setattr(os, "kill", refuse)  # as the system does, unless this is root
 
     assert commands.wait("garments")
     assert not (shared / f"{ACK_PREFIX}{worker.pid}").exists()

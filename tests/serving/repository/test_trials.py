@@ -1,6 +1,7 @@
 """A process of its own loads a file first: one that takes too much time or memory, or crashes, harms nobody."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,15 @@ def test_a_refusal_is_forgotten_so_that_the_file_can_be_tried_again(models, line
     assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "digest")
 
     monkeypatch.setattr(trials, "REFUSAL_SECONDS", 0)
+
+    assert Trials(lines()).fault((models / "fashion-mlp" / "2" / "model.onnx").read_bytes(), "digest") is None
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_refusal_last(models, lines, monkeypatch):
+    assert "not an ONNX file" in Trials(lines()).fault(b"\x3b\x3c", "digest")
+
+    monkeypatch.setattr(trials, "REFUSAL_SECONDS", 0)
+    monkeypatch.setattr(trials, "time", lambda: time.time() - 86_400, raising=False)
 
     assert Trials(lines()).fault((models / "fashion-mlp" / "2" / "model.onnx").read_bytes(), "digest") is None
 
