@@ -64,7 +64,7 @@ TRAINING = [
     "graph.measurement", "graph.quantize",
     "train", "train.allocator", "train.interrupt", "train.devices", "train.precision", "train.distributed",
     "train.checkpoint", "train.muon", "train.schedule", "train.optimizers", "train.running_metrics",
-    "train.training_views", "train.flips",
+    "train.training_views", "train.flips", "train.mixup",
     "train.trainer", "train.trained_network", "train.logit_adjustment", "train.head", "train.fine_tuning",
     "train.loop", "train.tensorboard", "train.distillation",
     "evaluation", "evaluation.calibration", "evaluation.ood_sets", "evaluation.photo_shift", "evaluation.filters",

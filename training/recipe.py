@@ -60,6 +60,7 @@ class Recipe:
     # "tried": where the validation images allow it.
     flip: bool | Literal["tried"] = False
     augmentations: tuple[Augmentation, ...] = ()
+    mixup: float = 0.0  # alpha of the distribution of shares in which two images are mixed; 0: they are not
     # The network is pretrained: its last layer is fitted, and if there are epochs its last blocks learn too.
     frozen: bool = False
     novelty: bool = True  # the graph says how unlike the training images an image is

@@ -18,6 +18,7 @@ from training.task import SINGLE, Task
 from training.train.checkpoint import SavedRun
 from training.train.distributed import SINGLE_PROCESS, ProcessGroup
 from training.train.flips import TRIED_AT, labels_allow_flips
+from training.train.mixup import Mixup
 from training.train.optimizers import Optimizers
 from training.train.precision import CPU_FLOAT32, Precision, fastest, micro_batch
 from training.train.running_metrics import RunningMetrics
@@ -94,7 +95,7 @@ class Trainer:
 
     def train_epoch(self, number: int) -> RunningMetrics:
         """Train once on each image, in a new random order."""
-        group = self._context.group
+        group, alpha = self._context.group, self._recipe.mixup
         metrics = RunningMetrics(self._report, (number - 1) * len(self._labels))
         self.network.train()
         order = torch.randperm(len(self._labels), generator=self._generator, device=self._generator.device)
@@ -104,8 +105,11 @@ class Trainer:
             shard = group.shard(batch)
             for indices in shard.split(self._micro_batch or len(shard)):
                 self._context.check()
-                logits = self._logits(indices, number)
+                mixup = Mixup.draw(len(indices), alpha, self._generator) if alpha else None
+                logits = self._logits(indices, number, mixup)
                 loss = self._loss(logits, indices, number)
+                if mixup:
+                    loss = mixup.of(loss, self._loss(logits, indices[mixup.partners], number))
                 (loss / len(batch)).backward()
                 metrics.add(loss.detach(), self._recipe.task.hits(logits.detach(), self._labels[indices]), group.size)
             group.all_reduce_gradients(self.network)
@@ -120,7 +124,12 @@ class Trainer:
     @property
     def augmentations(self) -> tuple[str, ...]:
         """The names of the augmentations so far."""
-        return (*self._recipe.augmentation_names, *([flip_lr.__name__] if self.flips else []))
+        alpha = self._recipe.mixup
+        return (
+            *self._recipe.augmentation_names,
+            *([flip_lr.__name__] if self.flips else []),
+            *([f"mixup(alpha={alpha})"] if alpha else []),
+        )
 
     def evaluate(self, images: LabelledImages) -> tuple[float, float]:
         """Return mean loss and accuracy on other images."""
@@ -159,12 +168,14 @@ class Trainer:
     def _report(self, images: int, loss: float, accuracy: float) -> None:
         self._context.report(images, loss, accuracy, self.schedule.seconds_left)
 
-    def _logits(self, indices: Tensor, epoch: int) -> Tensor:
-        """Return the logits [n, classes] of these images, augmented for this epoch."""
+    def _logits(self, indices: Tensor, epoch: int, mixup: Mixup | None) -> Tensor:
+        """Return the logits [n, classes] of these images, augmented for this epoch and perhaps mixed."""
         images = self.normalize(self._views.of_epoch(epoch).pixels[indices])
         if self.flips:
             images = flip_lr(images, (self._flipped_first[indices] ^ self._views.is_flipped(epoch)).to(images.device))
         images = self._recipe.augment(images, self._generator)
+        if mixup:
+            images = mixup.of(images, images[mixup.partners])
         with self._precision.autocast():
             logits: Tensor = self._forward(self._precision.cast(images))
         return logits.float()
