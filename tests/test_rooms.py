@@ -100,7 +100,7 @@ ALONE = {
     "training": [
         "augment", "progress", "datasets.formats", "datasets.labelled", "datasets.patterns",
         "networks.activations", "networks.base", "networks.normalize", "publish.golden", "train.allocator",
-        "train.checkpoint", "train.devices", "train.distributed", "train.interrupt", "train.muon",
+        "train.checkpoint", "train.devices", "train.distributed", "train.mixup", "train.muon",
         "train.running_metrics",
     ],
 }  # fmt: skip
