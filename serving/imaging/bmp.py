@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 RAW, BITFIELDS, ALPHA_BITFIELDS = (0, 1, 2), 3, 6  # compressions; the latter two are none, with a mask for each channel
 BITS = (1, 4, 8, 16, 24, 32)  # a pixel
@@ -53,6 +54,13 @@ def with_usual_masks(upload: bytes) -> bytes | None:
         *(0xFF0000, 0xFF00, 0xFF, 0xFF000000 if masks[3] else 0),
     )
     return head + np.stack([blue, green, red, alpha], axis=-1).tobytes()
+
+
+def without_empty_alpha(image: Image.Image) -> Image.Image:
+    """Return a decoded image; a BMP that would be transparent everywhere without its alpha, as programs show it."""
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
+    return image
 
 
 def unsupported(upload: bytes) -> str:

@@ -9,7 +9,7 @@ from pi_heif import register_heif_opener
 from PIL import AvifImagePlugin, ExifTags, Image, ImageChops
 
 from serving.errors import BadRequest, TooManyPixels
-from serving.imaging.bmp import bmp_size, with_usual_masks
+from serving.imaging.bmp import bmp_size, with_usual_masks, without_empty_alpha
 from serving.imaging.coding import is_deep_avif, read_coding
 from serving.imaging.colour import to_srgb
 from serving.imaging.embedded_profiles import read_profile
@@ -171,7 +171,8 @@ def _decode_with_pillow(header: ImageHeader, image: Image.Image, min_side: int) 
     if image.format == "HEIF" and not turns_itself(header.upload):
         after = before
     several = getattr(image, "is_animated", False) and image.format not in SINGLE_IMAGES
-    colours, srgb = to_srgb(shrink(to_channels(image, layout), extent, min_side), image.info)
+    channels = to_channels(without_empty_alpha(image), layout)
+    colours, srgb = to_srgb(shrink(channels, extent, min_side), image.info)
     opaque, flattened = to_opaque(colours)
     if after in TRANSPOSES:
         opaque = opaque.transpose(TRANSPOSES[after])

@@ -423,10 +423,18 @@ def test_the_channels_of_a_bmp_may_stand_in_any_order(masks, header_size):
 
 @pytest.mark.parametrize("masks", BMP_MASKS)
 def test_a_bmp_has_alpha_where_its_header_says_so(masks):
-    decoded = read(bitfields_bmp(masks, 56, alpha=0))
+    decoded = read(bitfields_bmp(masks, 56, alpha=51))  # a fifth
 
     assert decoded.steps == ("flattened",)
-    assert decoded.image.getpixel((0, 0)) == (255, 255, 255)
+    np.testing.assert_allclose(decoded.image.getpixel((0, 0)), (244, 212, 206), atol=1)
+
+
+@pytest.mark.parametrize("masks", BMP_MASKS)
+def test_an_alpha_that_would_hide_all_of_a_bmp_is_none(masks):
+    decoded = read(bitfields_bmp(masks, 56, alpha=0))
+
+    assert decoded.steps == ()
+    assert set(decoded.image.get_flattened_data()) == {(200, 40, 10)}
 
 
 @pytest.mark.parametrize(
