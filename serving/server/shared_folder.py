@@ -1,5 +1,10 @@
-"""The folder in which the workers of a server share counts and commands: in memory, where that has room."""
+"""The folder in which the workers of a server share counts and commands: in memory, where that has room.
 
+Its processes hold a lock on it, by which the next server tells a folder in use from one that a killed server left.
+Process ids would not do: containers that share their memory (--ipc=host) each have a first process.
+"""
+
+import fcntl
 import os
 import shutil
 import tempfile
@@ -30,8 +35,11 @@ def make_shared_folder(parent: Path | None) -> None:
         leave_shared_folder()
         return
     _remove_leftovers(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent))
+    with suppress(OSError):  # a file system may have no locks
+        _lock(folder, fcntl.LOCK_SH)
     # Before prometheus_client is imported, which reads the variable once.
-    os.environ[SHARED_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent)
+    os.environ[SHARED_FOLDER_VARIABLE] = str(folder)
 
 
 def restore_shared_folder() -> bool:
@@ -41,6 +49,7 @@ def restore_shared_folder() -> bool:
         return False
     with suppress(OSError):
         folder.mkdir(mode=0o700)
+        _lock(folder, fcntl.LOCK_SH)
     return folder.is_dir()
 
 
@@ -58,9 +67,24 @@ def remove_shared_folder() -> None:
 def _remove_leftovers(parent: Path) -> None:
     """Remove the folders that killed servers left."""
     for left in parent.glob(f"{PREFIX}-*-*"):
-        process = left.name.split("-")[2]  # one with this process's own id is left over: in a container it is always 1
-        if process == str(os.getpid()) or (Path("/proc/self").exists() and not Path("/proc", process).exists()):
+        with suppress(OSError):  # in use, or another user's
+            descriptor = _lock(left, fcntl.LOCK_EX)
             shutil.rmtree(left, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _lock(folder: Path, kind: int) -> int:
+    """Lock a folder and return its descriptor, which holds the lock until it is closed in all processes.
+
+    Raises BlockingIOError where another lock is in the way, and other kinds of OSError.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _has_room(folder: Path, size: int) -> bool:

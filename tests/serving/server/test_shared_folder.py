@@ -1,6 +1,5 @@
 """The folder that the workers share."""
 
-import os
 import resource
 import shutil
 import tempfile
@@ -56,7 +55,7 @@ def test_where_no_folder_takes_files_there_is_none_of_temporary_files(monkeypatc
 
 
 def test_the_folder_is_made_for_the_processes_to_come_and_removed(tmp_path):
-    left = tmp_path / f"thimble-shared-{os.getpid()}-left"
+    left = tmp_path / "thimble-shared-1-left"
     left.mkdir()
 
     make_shared_folder(tmp_path)
@@ -65,6 +64,21 @@ def test_the_folder_is_made_for_the_processes_to_come_and_removed(tmp_path):
     assert [*tmp_path.iterdir()] == [folder]
     remove_shared_folder()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_the_folder_of_another_service_with_the_same_process_id_stays(tmp_path, restored):
+    """As in containers that share their memory; here one process stands for both."""
+    make_shared_folder(tmp_path)
+    used = shared_folder()
+    if restored:
+        used.rmdir()
+        restore_shared_folder()
+
+    make_shared_folder(tmp_path)
+
+    assert used.exists()
+    assert shared_folder() != used
 
 
 def test_a_folder_that_was_removed_is_made_again_for_this_user_alone(tmp_path):
