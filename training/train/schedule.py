@@ -36,8 +36,8 @@ class Schedule:
 
     @property
     def progress(self) -> float:
-        """The share of the whole schedule that has passed."""
-        return self._now / self._total
+        """The share of the whole schedule that has passed, at most 1: a budget may run out in the midst of a step."""
+        return min(1.0, self._now / self._total)
 
     @property
     def is_over(self) -> bool:

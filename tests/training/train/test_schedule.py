@@ -100,6 +100,16 @@ def test_a_budget_sets_the_rates_by_the_time_that_has_passed_and_ends_with_it():
     assert schedule.share == 0
 
 
+def test_a_budget_that_runs_out_in_the_midst_of_a_step_is_no_more_than_over():
+    clock = Clock()
+    schedule = Schedule(ONE_MINUTE, 2, clock)
+
+    clock.seconds += 61
+
+    assert schedule.is_over
+    assert schedule.progress == 1
+
+
 def test_a_budget_leaves_time_for_the_evaluations_but_at_least_a_tenth_for_the_steps():
     clock = Clock()
     short, long = Schedule(ONE_MINUTE, 2, clock), Schedule(ONE_MINUTE, 2, clock)
