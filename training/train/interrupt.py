@@ -25,7 +25,7 @@ class CtrlC:
         # A shell has a process in the background ignore Ctrl-C.
         self._before = {number: handler for number, handler in HANDLERS.items() if signal.getsignal(number) is handler}
         for number in self._before:
-            signal.signal(number, self._raise)
+            signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -37,7 +37,7 @@ class CtrlC:
         if self._raised:
             raise self._raised
 
-    def _raise(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         self._raised = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         raise self._raised
 

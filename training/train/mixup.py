@@ -19,7 +19,10 @@ class Mixup:
 
     @classmethod
     def draw(cls, n: int, alpha: float, generator: torch.Generator) -> Self:
-        """Draw partners for n images, and a share from Beta(alpha, alpha), by PyTorch's own random numbers."""
+        """Draw partners for n images, and a share from Beta(alpha, alpha).
+
+        The share comes from PyTorch's default generator: its distributions take no other.
+        """
         share = float(torch.distributions.Beta(alpha, alpha).sample())
         return cls(max(share, 1 - share), torch.randperm(n, generator=generator, device=generator.device))
 
